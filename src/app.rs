@@ -1,0 +1,319 @@
+//! One request in, one response out: the route table.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use serde::Serialize;
+use url::Url;
+
+use crate::dispatch::{Dispatcher, Image};
+use crate::error::{Error, Retry};
+use crate::gradio::client::Client;
+use crate::media::image::Format;
+use crate::media::link::Signer;
+use crate::media::route;
+use crate::openai::auth::authenticate;
+use crate::openai::body::JsonBody;
+use crate::openai::params::{ImageRequest, ResponseFormat};
+use crate::openai::{images, models};
+use crate::platform::{Body, Content, Outside, ReadError, random_hex, read_to_end, timeout};
+use crate::settings::Settings;
+
+/// The longest body of a request that is read, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// Set by Spin and by the bundled host: the URL that the client asked for.
+const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The component, but for its edges: what the requests of an instance share.
+pub struct App {
+    outside: Outside,
+    settings: Settings,
+    dispatcher: Rc<Dispatcher>,
+    client: Client,
+    signer: RefCell<Option<Signer>>,
+    /// When the settings were read, in seconds since the Unix epoch.
+    started: u64,
+    /// Whether the settings' problems have been told.
+    told: OnceCell<()>,
+}
+
+/// A line of the log, as JSON, so that nothing in it can break out of its place.
+#[derive(Serialize)]
+struct LogLine<'a> {
+    level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl App {
+    /// Reads the settings and makes the component of them.
+    pub async fn load(outside: Outside) -> Self {
+        let settings = Settings::load(&outside).await;
+        let client = Client::new(Rc::clone(&outside), settings.limits);
+        let signer = settings.link_secret.as_deref().and_then(Signer::new);
+        Self {
+            dispatcher: Rc::new(Dispatcher::new(client.clone())),
+            started: outside.unix_time().as_secs(),
+            outside,
+            settings,
+            client,
+            signer: RefCell::new(signer),
+            told: OnceCell::new(),
+        }
+    }
+
+    /// Answers a request. It always does: an error is an answer too.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Content> {
+        let begun = self.outside.now();
+        let request_id = format!("req_{}", random_hex::<12>(&self.outside));
+        self.tell_problems();
+        let (head, body) = request.into_parts();
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let mut response = match self.route(head, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                self.log_error(&request_id, &method, &path, &error);
+                error_response(&error)
+            }
+        };
+        if method == Method::HEAD {
+            *response.body_mut() = Content::Empty;
+        }
+        let took = self.outside.now().saturating_sub(begun).as_millis();
+        let headers = response.headers_mut();
+        insert(headers, REQUEST_ID, &request_id);
+        insert(headers, PROCESSING_MS, &took.to_string());
+        response
+    }
+
+    async fn route(&self, head: http::request::Parts, body: Body) -> Result<Response<Content>, Error> {
+        let path = head.uri.path();
+        let (is_get, is_post) = (matches!(head.method, Method::GET | Method::HEAD), head.method == Method::POST);
+        let allowed = |does: bool, allow| if does { Ok(()) } else { Err(Error::wrong_method(&head.method, allow)) };
+        if let Some(name) = path.strip_prefix(route::PATH) {
+            allowed(is_get, "GET, HEAD")?;
+            let origins = self.settings.models.iter().map(|model| model.space.origin());
+            let (signer, limit) = (self.signer().await?, self.settings.max_image_bytes);
+            return route::serve(&self.client, &signer, origins, limit, name, &head.method, &head.headers).await;
+        }
+        match path {
+            "/healthz" => {
+                allowed(is_get, "GET, HEAD")?;
+                json(&serde_json::json!({"status": "ok"}))
+            }
+            "/v1/images/generations" => {
+                allowed(is_post, "POST")?;
+                authenticate(&self.settings.auth, &head.headers)?;
+                self.generate(&head, body).await
+            }
+            "/v1/models" => {
+                allowed(is_get, "GET, HEAD")?;
+                authenticate(&self.settings.auth, &head.headers)?;
+                json(&models::list(&self.settings, self.started))
+            }
+            _ => match path.strip_prefix("/v1/models/") {
+                Some(id) => {
+                    allowed(is_get, "GET, HEAD")?;
+                    authenticate(&self.settings.auth, &head.headers)?;
+                    json(&models::retrieve(&self.settings, self.started, id)?)
+                }
+                None => Err(Error::unknown_path(&head.method, path)),
+            },
+        }
+    }
+
+    async fn generate(&self, head: &http::request::Parts, body: Body) -> Result<Response<Content>, Error> {
+        let body = self.json_body(&head.headers, body).await?;
+        let request = ImageRequest::parse(&body, &self.outside)?;
+        drop(body);
+        let model = models::find(&self.settings, request.model.as_deref())?;
+        // Before any work is done: without a secret there would be images and no way to them.
+        let signer = match request.format {
+            ResponseFormat::Url => Some(self.signer().await?),
+            ResponseFormat::Base64 => None,
+        };
+        let base = self.public_url(head);
+        let link = |image: &Image| {
+            let expires = self.outside.unix_time().saturating_add(self.settings.link_ttl).as_secs();
+            let token = signer.as_ref().map(|signer| signer.sign(&image.file, expires)).unwrap_or_default();
+            let extension = Format::of_name(&image.file.path).map_or("png", Format::name);
+            format!("{base}{}{token}.{extension}", route::PATH)
+        };
+        let context = images::Context {
+            dispatcher: Rc::clone(&self.dispatcher),
+            max_image_bytes: self.settings.max_image_bytes,
+            link: &link,
+        };
+        images::generate(context, model.space.clone(), request).await.map(json_body)
+    }
+
+    /// The body of a request that must be JSON.
+    async fn json_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
+        // A request that says no type is taken for JSON: nothing else is taken anyway.
+        let media_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+        let media_type = media_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+        if media_type.is_some_and(|name| name != "application/json" && !name.ends_with("+json")) {
+            return Err(Error::wrong_content_type("application/json"));
+        }
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > MAX_BODY) {
+            return Err(Error::body_too_large(MAX_BODY));
+        }
+        match timeout(&self.outside, BODY_TIMEOUT, read_to_end(body, MAX_BODY)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(ReadError::TooLarge)) => Err(Error::body_too_large(MAX_BODY)),
+            Ok(Err(ReadError::Transport(_))) | Err(_) => Err(Error::body_stalled()),
+        }
+    }
+
+    /// What signs image links: the configured secret, or the one in the key-value store.
+    async fn signer(&self) -> Result<Signer, Error> {
+        if let Some(signer) = &*self.signer.borrow() {
+            return Ok(signer.clone());
+        }
+        let no_secret = |why: String| {
+            Error::internal(
+                "Image links can't be signed: the key-value store fails. Set the variable link_secret, or ask for b64_json.",
+                why,
+            )
+        };
+        let secret = Signer::stored_secret(&self.outside).await.map_err(|error| no_secret(error.to_string()))?;
+        let signer = Signer::new(&secret).ok_or_else(|| no_secret("the stored secret is unusable".to_owned()))?;
+        *self.signer.borrow_mut() = Some(signer.clone());
+        Ok(signer)
+    }
+
+    /// Where the client reaches the component: the variable `public_url`, or the origin of the URL that it asked for, as
+    /// the host tells it. A client that lies about its `Host` gets links that lead it there, and nobody else.
+    fn public_url(&self, head: &http::request::Parts) -> String {
+        if let Some(url) = &self.settings.public_url {
+            return url.clone();
+        }
+        let header = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let asked = header(FULL_URL).map(str::to_owned).or_else(|| {
+            let scheme = head.uri.scheme_str().unwrap_or("http");
+            let authority = head.uri.authority().map(http::uri::Authority::as_str).or_else(|| header(HOST))?;
+            Some(format!("{scheme}://{authority}/"))
+        });
+        let origin = asked.and_then(|url| Url::parse(&url).ok()).map(|url| url.origin()).filter(url::Origin::is_tuple);
+        // Without any, a path is still a link for whoever knows where it came from.
+        origin.map_or_else(String::new, |origin| origin.ascii_serialization())
+    }
+
+    fn tell_problems(&self) {
+        if self.told.set(()).is_ok() {
+            for problem in &self.settings.problems {
+                self.log(&LogLine {
+                    level: "warn",
+                    request_id: None,
+                    method: None,
+                    path: None,
+                    status: None,
+                    message: problem,
+                    detail: None,
+                });
+            }
+        }
+    }
+
+    fn log_error(&self, request_id: &str, method: &Method, path: &str, error: &Error) {
+        let path: String = if path.starts_with(route::PATH) {
+            // A token is a permission, and none of the log's business.
+            route::PATH.to_owned()
+        } else {
+            path.chars().take(200).collect()
+        };
+        self.log(&LogLine {
+            level: if error.status.is_server_error() { "error" } else { "info" },
+            request_id: Some(request_id),
+            method: Some(method.as_str()),
+            path: Some(&path),
+            status: Some(error.status.as_u16()),
+            message: &error.message,
+            detail: error.detail.as_deref(),
+        });
+    }
+
+    fn log(&self, line: &LogLine<'_>) {
+        if let Ok(line) = serde_json::to_string(line) {
+            self.outside.log(&line);
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?;
+    Ok(full_json(StatusCode::OK, text))
+}
+
+fn full_json(status: StatusCode, text: Vec<u8>) -> Response<Content> {
+    let mut response = Response::new(Content::Empty);
+    *response.status_mut() = status;
+    json_headers(response.headers_mut(), text.len());
+    *response.body_mut() = Content::Full(Bytes::from(text));
+    response
+}
+
+fn json_body(body: JsonBody) -> Response<Content> {
+    let mut response = Response::new(Content::Empty);
+    json_headers(response.headers_mut(), body.len());
+    *response.body_mut() = body.into_content();
+    response
+}
+
+fn json_headers(headers: &mut HeaderMap, length: usize) {
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+}
+
+fn error_response(error: &Error) -> Response<Content> {
+    let text = serde_json::to_vec(&error.body()).unwrap_or_default();
+    let mut response = full_json(error.status, text);
+    let headers = response.headers_mut();
+    let again = matches!(error.retry, Retry::Soon | Retry::After(_));
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static(if again { "true" } else { "false" }));
+    if let Retry::After(wait) | Retry::NotBefore(wait) = error.retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    if let Some(allow) = error.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if error.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Inserts a value that is known to fit; one that doesn't is left out rather than fatal.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests;

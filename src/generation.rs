@@ -1,0 +1,114 @@
+//! What is to be made: a value that names no wire.
+
+use std::fmt;
+
+/// What is to be made, in the gateway's own terms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generation {
+    /// What the picture shows.
+    pub prompt: String,
+    /// How large.
+    pub size: Size,
+    /// The randomness it starts from; image i of several starts from `seed.plus(i)`.
+    pub seed: Seed,
+    /// How many images.
+    pub count: u32,
+    /// How many denoising steps, where the request says.
+    pub steps: Option<u32>,
+}
+
+/// Width and height in pixels, each from [`Size::MIN`] to [`Size::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    width: u32,
+    height: u32,
+}
+
+impl Size {
+    /// The least width and height, in pixels.
+    pub const MIN: u32 = 64;
+    /// The greatest width and height, in pixels.
+    pub const MAX: u32 = 4096;
+    /// What is made when nothing is asked for.
+    pub const DEFAULT: Self = Self { width: 1024, height: 1024 };
+
+    /// A size, unless a side is out of range.
+    pub fn new(width: u32, height: u32) -> Option<Self> {
+        let fits = |side| (Self::MIN..=Self::MAX).contains(&side);
+        (fits(width) && fits(height)).then_some(Self { width, height })
+    }
+
+    /// Reads `WIDTHxHEIGHT`; `×` and `*` stand for `x` too.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (width, height) = text.trim().split_once(['x', 'X', '×', '*'])?;
+        let side = |text: &str| text.trim().parse().ok();
+        Self::new(side(width)?, side(height)?)
+    }
+
+    /// In pixels.
+    pub fn width(self) -> u32 {
+        self.width
+    }
+
+    /// In pixels.
+    pub fn height(self) -> u32 {
+        self.height
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A seed: from 0 to 2³¹ − 1, which is what Spaces take (`np.iinfo(np.int32).max`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u32);
+
+impl Seed {
+    /// The greatest seed.
+    pub const MAX: u32 = i32::MAX.unsigned_abs();
+
+    /// A seed, unless it is out of range.
+    pub fn new(seed: u32) -> Option<Self> {
+        (seed <= Self::MAX).then_some(Self(seed))
+    }
+
+    /// The seed that random bits stand for.
+    pub fn of_bits(bits: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bits) & Self::MAX)
+    }
+
+    /// The seed `offset` further; after the greatest comes 0.
+    pub fn plus(self, offset: u32) -> Self {
+        Self(self.0.wrapping_add(offset) & Self::MAX)
+    }
+
+    /// As a number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_bounded() {
+        assert_eq!(Size::parse("1536x1024").map(|size| size.to_string()).as_deref(), Some("1536x1024"));
+        assert_eq!(Size::parse(" 512 × 768 "), Size::new(512, 768));
+        for text in ["", "x", "1024", "63x64", "64x4097", "-1x5", "1e3x1e3", "64x64x64", "auto"] {
+            assert_eq!(Size::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn seeds_wrap_at_their_greatest() {
+        assert_eq!(Seed::new(Seed::MAX).unwrap().plus(1).get(), 0);
+        assert_eq!(Seed::new(Seed::MAX + 1), None);
+        assert_eq!(Seed::of_bits([0xff; 4]).get(), Seed::MAX);
+        assert_eq!(Seed::new(41).unwrap().plus(1).get(), 42);
+    }
+}

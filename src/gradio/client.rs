@@ -1,0 +1,149 @@
+//! One call to a Space, with its limits.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use url::Url;
+
+use super::failure::{Failure, plain};
+use crate::platform::{Inbound, Outbound, Outside, ReadError, TransportError, read_to_end, timeout};
+
+/// How long a Space may take, and how much it may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From a job's submission to its result.
+    pub job: Duration,
+    /// Between two signs of life: pieces of an event stream, or a call and its answer. Gradio sends a heartbeat every
+    /// 15 s of silence.
+    pub idle: Duration,
+}
+
+/// For a connection. A Space that can't be reached in this time is as good as down.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest answer to a call that is read, in bytes. `/config` of a large app is about 200 KB.
+const MAX_ANSWER: usize = 8 << 20;
+/// The longest error answer that is read, in bytes.
+const MAX_ERROR: usize = 16 << 10;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
+
+/// Calls Spaces.
+#[derive(Clone)]
+pub struct Client {
+    outside: Outside,
+    limits: Limits,
+}
+
+impl Client {
+    /// A client that calls through `outside` within `limits`.
+    pub fn new(outside: Outside, limits: Limits) -> Self {
+        Self { outside, limits }
+    }
+
+    /// What it calls through.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// GETs `url` and returns the answer once its head is there, whatever its status.
+    ///
+    /// # Errors
+    /// [`Failure::Transport`], or [`Failure::Stalled`] where no head comes within the idle limit.
+    pub async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Inbound, Failure> {
+        headers.insert(USER_AGENT, AGENT);
+        self.send(Method::GET, url, headers, None).await
+    }
+
+    /// POSTs `json` to `url`; else as [`Client::get`].
+    pub async fn post(&self, url: Url, json: Vec<u8>) -> Result<Inbound, Failure> {
+        let mut headers = HeaderMap::with_capacity(3);
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(Method::POST, url, headers, Some(Bytes::from(json))).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Inbound, Failure> {
+        let idle = self.limits.idle;
+        let request = Outbound { method, url, headers, body, connect_timeout: CONNECT.min(idle), read_timeout: idle };
+        match timeout(&self.outside, idle, self.outside.send(request)).await {
+            Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
+            Ok(answer) => Ok(answer?),
+        }
+    }
+
+    /// The whole body of a successful answer.
+    ///
+    /// # Errors
+    /// What [`Client::refusal`] makes of any other status; [`Failure::Unreadable`] for a body of over 8 MB.
+    pub async fn body(&self, call: &'static str, answer: Inbound) -> Result<Bytes, Failure> {
+        if answer.status != StatusCode::OK {
+            return Err(self.refusal(call, answer).await);
+        }
+        match timeout(&self.outside, self.limits.idle, read_to_end(answer.body, MAX_ANSWER)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(ReadError::TooLarge)) => Err(Failure::Unreadable(format!("{call} answered more than 8 MB"))),
+            Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
+                Err(Failure::Stalled { after: self.limits.idle })
+            }
+            Ok(Err(ReadError::Transport(error))) => Err(error.into()),
+        }
+    }
+
+    /// What an answer that is no success says: FastAPI's `{"detail": …}`, or plain text.
+    pub async fn refusal(&self, call: &'static str, answer: Inbound) -> Failure {
+        let status = answer.status;
+        let body = timeout(&self.outside, self.limits.idle, read_to_end(answer.body, MAX_ERROR)).await;
+        let detail = match body {
+            Ok(Ok(body)) => detail(&body),
+            _ => String::new(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE && detail.to_lowercase().contains("queue is full") {
+            return Failure::QueueFull { detail };
+        }
+        Failure::Status { call, status, detail }
+    }
+}
+
+/// The readable part of an error's body; empty where there is none, as in a page of HTML.
+fn detail(body: &[u8]) -> String {
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(json) => match json.get("detail") {
+            Some(serde_json::Value::String(text)) => plain(text),
+            Some(other) => plain(&other.to_string()),
+            None => String::new(),
+        },
+        Err(_) => {
+            let text = String::from_utf8_lossy(body);
+            if text.trim_start().starts_with('<') { String::new() } else { plain(&text) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::detail;
+
+    #[test]
+    fn an_errors_detail_is_found_in_json_and_in_text_but_not_in_a_page() {
+        assert_eq!(detail(br#"{"detail":"Queue is full."}"#), "Queue is full.");
+        assert_eq!(detail(br#"{"detail":[{"type":"missing"}]}"#), r#"[{"type":"missing"}]"#);
+        assert_eq!(detail(b"Internal Server Error"), "Internal Server Error");
+        assert_eq!(detail(b"<!DOCTYPE html><p>x"), "");
+        assert_eq!(detail(b"{}"), "");
+        assert_eq!(detail(b""), "");
+    }
+}

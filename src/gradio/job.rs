@@ -1,0 +1,237 @@
+//! One job in a Space's queue: joined, followed, and never left behind.
+//!
+//! `POST queue/join` puts the job into the queue, `GET queue/data` tells how it goes. Queue position and progress exist
+//! only there, not on Gradio's newer `/call`. A session hash is made for each job, so that the stream carries its events
+//! alone and ends with it. The stream is opened at once after the join: in Gradio 4 and 5 a queued job runs even if
+//! nobody reads, and its result is kept for nobody.
+//!
+//! **Leaving.** A [`Job`] that is dropped before its end is cancelled at the Space: first `POST cancel`, then the stream
+//! is closed. In this order, since closing alone leaves the slot of a plain function taken until it returns (measured on
+//! Gradio 4.44, 5.50 and 6.31). The join itself runs to its end even when nobody waits for it any longer, so that there
+//! is always an event to cancel.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::channel::oneshot;
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::client::Client;
+use super::config::Endpoint;
+use super::failure::{Failure, plain};
+use super::message::{Completion, Message, QueuePosition, StepProgress};
+use super::sse::Decoder;
+use crate::platform::{Body, TransportError, random_hex, timeout};
+
+/// The longest event that is read, in bytes: outputs with images as data URLs come in one.
+const MAX_EVENT: usize = 32 << 20;
+/// How long a cancel call may take: nobody waits for it.
+const CANCEL: Duration = Duration::from_secs(5);
+/// How long the rest of a stream is read after the result, so that the connection can be used again.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// How a job is going.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// It waits.
+    Queued(QueuePosition),
+    /// The function has begun; with the Space's guess of the seconds it takes.
+    Started(Option<f64>),
+    /// The function tells how far it is.
+    Step(StepProgress),
+    /// It is done: the function's outputs. Nothing follows.
+    Finished(Vec<Value>),
+}
+
+/// A job that has joined a Space's queue.
+pub struct Job {
+    client: Client,
+    /// What cancels it; taken once it has ended.
+    ticket: Option<Ticket>,
+    /// The stream; taken once it is of no more use.
+    events: Option<Body>,
+    decoder: Decoder,
+    /// When it must be done, in the platform's monotonic time.
+    deadline: Duration,
+}
+
+impl Job {
+    /// Joins the queue of `endpoint` with the function's arguments, `data`, and opens the event stream.
+    ///
+    /// # Errors
+    /// Every [`Failure`] of a call; [`Failure::QueueFull`]. When it fails after the join, or its future is dropped, the
+    /// job is cancelled.
+    pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Self, Failure> {
+        let deadline = client.outside().now() + client.limits().job;
+        let ticket = join(client, endpoint, data).await?;
+        let query = format!("/queue/data?session_hash={}", ticket.session_hash);
+        let mut job = Self {
+            client: client.clone(),
+            ticket: Some(ticket),
+            events: None,
+            decoder: Decoder::new(MAX_EVENT),
+            deadline,
+        };
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let answer = client.get(endpoint.base.url(&query), headers).await?;
+        if answer.status != StatusCode::OK {
+            return Err(client.refusal("queue/data", answer).await);
+        }
+        job.events = Some(answer.body);
+        Ok(job)
+    }
+
+    /// Waits for the next thing that the Space tells. After [`Progress::Finished`] or an error, the job is over.
+    ///
+    /// # Errors
+    /// How the job failed.
+    pub async fn next(&mut self) -> Result<Progress, Failure> {
+        loop {
+            while let Some(data) = self.next_event()? {
+                let message = Message::parse(&data)
+                    .map_err(|_| Failure::Unreadable("an event of its queue is no message".into()))?;
+                if let Some(progress) = self.take(message)? {
+                    return Ok(progress);
+                }
+            }
+            let piece = self.next_piece().await?;
+            self.decoder.feed(&piece);
+        }
+    }
+
+    fn next_event(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        self.decoder.next_event().map_err(|error| Failure::Unreadable(error.to_string()))
+    }
+
+    fn take(&mut self, message: Message) -> Result<Option<Progress>, Failure> {
+        match message {
+            Message::Estimation(position) => Ok(Some(Progress::Queued(position))),
+            Message::ProcessStarts { eta } => Ok(Some(Progress::Started(eta))),
+            Message::Progress(step) => Ok(Some(Progress::Step(step))),
+            Message::ProcessCompleted(completion) => {
+                self.end();
+                match completion {
+                    Completion::Outputs(outputs) => Ok(Some(Progress::Finished(outputs))),
+                    Completion::Failed { message, title } => Err(Failure::of_job(message, title.as_deref())),
+                    Completion::Cancelled => Err(Failure::Cancelled),
+                }
+            }
+            Message::UnexpectedError { message } => {
+                self.end();
+                Err(Failure::Queue { message: plain(&message) })
+            }
+            Message::CloseStream => Err(Failure::Cut),
+            Message::Other => Ok(None),
+        }
+    }
+
+    /// The next bytes of the stream, within the limits.
+    async fn next_piece(&mut self) -> Result<Bytes, Failure> {
+        let limits = self.client.limits();
+        let left = self.deadline.saturating_sub(self.client.outside().now());
+        if left.is_zero() {
+            return Err(Failure::Overdue { after: limits.job });
+        }
+        let Some(events) = &mut self.events else { return Err(Failure::Cut) };
+        match timeout(self.client.outside(), left.min(limits.idle), events.next()).await {
+            Ok(Some(Ok(piece))) => Ok(piece),
+            Err(_) if left <= limits.idle => Err(Failure::Overdue { after: limits.job }),
+            Ok(Some(Err(TransportError::TimedOut(_)))) | Err(_) => Err(Failure::Stalled { after: limits.idle }),
+            Ok(Some(Err(_)) | None) => Err(Failure::Cut),
+        }
+    }
+
+    /// Nothing is left to cancel; the rest of the stream, usually one `close_stream`, is read aside.
+    fn end(&mut self) {
+        self.ticket = None;
+        if let Some(mut events) = self.events.take() {
+            let outside = self.client.outside().clone();
+            self.client.outside().spawn(Box::pin(async move {
+                let rest = async { while let Some(Ok(_)) = events.next().await {} };
+                // Not ended in time: dropping it closes the connection, which is all right too.
+                let _ = timeout(&outside, DRAIN, rest).await;
+            }));
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let cancelled = ticket.cancel(self.client.clone());
+            let events = self.events.take();
+            self.client.outside().spawn(Box::pin(async move {
+                cancelled.await;
+                drop(events);
+            }));
+        }
+    }
+}
+
+/// What it takes to cancel a job.
+struct Ticket {
+    endpoint: Endpoint,
+    session_hash: String,
+    event_id: String,
+}
+
+impl Ticket {
+    /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer tells nothing.
+    async fn cancel(self, client: Client) {
+        let call =
+            CancelCall { event_id: &self.event_id, session_hash: &self.session_hash, fn_index: self.endpoint.fn_index };
+        if let Ok(json) = serde_json::to_vec(&call) {
+            let answer = async {
+                let answer = client.post(self.endpoint.base.url("/cancel"), json).await?;
+                client.body("cancel", answer).await
+            };
+            let _ = timeout(client.outside(), CANCEL, answer).await;
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct JoinCall<'a> {
+    data: &'a [Value],
+    fn_index: u64,
+    session_hash: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Joined {
+    event_id: String,
+}
+
+#[derive(Serialize)]
+struct CancelCall<'a> {
+    event_id: &'a str,
+    session_hash: &'a str,
+    fn_index: u64,
+}
+
+/// Joins the queue. The call goes on when nobody waits for it any more, and a job that it made then is cancelled.
+async fn join(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Ticket, Failure> {
+    let session_hash = random_hex::<8>(client.outside());
+    let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
+        .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
+    let (tell, told) = oneshot::channel();
+    let (task_client, task_endpoint) = (client.clone(), endpoint.clone());
+    client.outside().spawn(Box::pin(async move {
+        let joined = async {
+            let answer = task_client.post(task_endpoint.base.url("/queue/join"), json).await?;
+            let body = task_client.body("queue/join", answer).await?;
+            serde_json::from_slice::<Joined>(&body)
+                .map_err(|_| Failure::Unreadable("queue/join answered no event_id".into()))
+        };
+        let ticket = joined.await.map(|Joined { event_id }| Ticket { endpoint: task_endpoint, session_hash, event_id });
+        if let Err(Ok(ticket)) = tell.send(ticket) {
+            ticket.cancel(task_client).await;
+        }
+    }));
+    told.await.unwrap_or(Err(Failure::Cut))
+}

@@ -1,0 +1,199 @@
+//! The messages of a Gradio queue's event stream, protocol `sse_v3`.
+//!
+//! Source: Gradio's `server_messages.py`, and recordings of 4.44, 5.50 and 6.31. A message is one flat JSON object that
+//! `msg` names; unknown messages and fields are passed over, as Gradio adds some with most releases.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One message, as far as it matters here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Where the job stands in the queue.
+    Estimation(QueuePosition),
+    /// The function has begun; `eta` is the Space's guess of how many seconds it takes.
+    ProcessStarts {
+        /// Seconds.
+        eta: Option<f64>,
+    },
+    /// How far the function says it is: the innermost progress bar.
+    Progress(StepProgress),
+    /// The function has returned, or failed, or was cancelled.
+    ProcessCompleted(Completion),
+    /// The queue itself failed: the session is unknown, or the server is closing.
+    UnexpectedError {
+        /// Gradio's text.
+        message: String,
+    },
+    /// Nothing more will come.
+    CloseStream,
+    /// A heartbeat, an intermediate output, a log line, or something newer.
+    Other,
+}
+
+/// A job's place in a Space's queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct QueuePosition {
+    /// How many jobs are before it.
+    pub rank: u64,
+    /// How many jobs wait in all.
+    pub size: u64,
+    /// The Space's guess of the seconds until it is done; it has none before its first job.
+    pub eta: Option<f64>,
+}
+
+/// How far a running job is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepProgress {
+    /// Steps done.
+    pub index: Option<u64>,
+    /// Steps in all.
+    pub length: Option<u64>,
+    /// The fraction done, from 0 to 1, where the function tells that in place of steps.
+    pub fraction: Option<f64>,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completion {
+    /// The function's outputs, one for each output component.
+    Outputs(Vec<Value>),
+    /// The function raised: `message` is empty for an exception that the Space doesn't show.
+    Failed {
+        /// The text of `gr.Error`, or of the exception where the app runs with `show_error`.
+        message: Option<String>,
+        /// The heading that `gr.Error` was given, `Error` by default.
+        title: Option<String>,
+    },
+    /// Somebody cancelled it: Gradio says `success` with no data.
+    Cancelled,
+}
+
+impl Message {
+    /// Reads the data of one event.
+    ///
+    /// # Errors
+    /// Where it isn't a JSON object with a `msg`.
+    pub fn parse(data: &[u8]) -> Result<Self, serde_json::Error> {
+        let wire: Wire = serde_json::from_slice(data)?;
+        Ok(match wire.msg.as_str() {
+            "estimation" => Self::Estimation(QueuePosition {
+                rank: wire.rank.unwrap_or_default(),
+                size: wire.queue_size.unwrap_or_default(),
+                eta: wire.rank_eta,
+            }),
+            "process_starts" => Self::ProcessStarts { eta: wire.eta },
+            "progress" => match wire.progress_data.unwrap_or_default().pop() {
+                Some(unit) => {
+                    Self::Progress(StepProgress { index: unit.index, length: unit.length, fraction: unit.progress })
+                }
+                None => Self::Other,
+            },
+            "process_completed" => Self::ProcessCompleted(completion(wire)),
+            "unexpected_error" => Self::UnexpectedError { message: wire.message.unwrap_or_default() },
+            "close_stream" => Self::CloseStream,
+            _ => Self::Other,
+        })
+    }
+}
+
+fn completion(wire: Wire) -> Completion {
+    let output = wire.output.unwrap_or_default();
+    match (wire.success.unwrap_or(false), output.data) {
+        (true, Some(data)) => Completion::Outputs(data),
+        (true, None) => Completion::Cancelled,
+        (false, _) => Completion::Failed { message: output.error.and_then(text), title: wire.title.or(output.title) },
+    }
+}
+
+/// The text of an `error`, which is null for an exception that isn't shown.
+fn text(error: Value) -> Option<String> {
+    match error {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire {
+    msg: String,
+    rank: Option<u64>,
+    queue_size: Option<u64>,
+    rank_eta: Option<f64>,
+    eta: Option<f64>,
+    progress_data: Option<Vec<WireProgress>>,
+    output: Option<WireOutput>,
+    success: Option<bool>,
+    title: Option<String>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireProgress {
+    index: Option<u64>,
+    length: Option<u64>,
+    progress: Option<f64>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireOutput {
+    data: Option<Vec<Value>>,
+    error: Option<Value>,
+    title: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(data: &str) -> Message {
+        Message::parse(data.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn tells_position_steps_and_fraction() {
+        assert_eq!(
+            parse(r#"{"msg":"estimation","event_id":"e","rank":2,"queue_size":3,"rank_eta":1.5}"#),
+            Message::Estimation(QueuePosition { rank: 2, size: 3, eta: Some(1.5) })
+        );
+        assert_eq!(
+            parse(r#"{"msg":"progress","progress_data":[{"index":4,"length":9,"unit":"steps","progress":null}]}"#),
+            Message::Progress(StepProgress { index: Some(4), length: Some(9), fraction: None })
+        );
+        assert_eq!(
+            parse(r#"{"msg":"progress","progress_data":[{"index":null,"length":null,"progress":0.5}]}"#),
+            Message::Progress(StepProgress { index: None, length: None, fraction: Some(0.5) })
+        );
+    }
+
+    #[test]
+    fn an_end_without_data_is_a_cancellation() {
+        assert_eq!(
+            parse(r#"{"msg":"process_completed","output":{},"success":true}"#),
+            Message::ProcessCompleted(Completion::Cancelled)
+        );
+    }
+
+    #[test]
+    fn tells_a_shown_error_from_a_hidden_one() {
+        let Message::ProcessCompleted(Completion::Failed { message, title }) =
+            parse(r#"{"msg":"process_completed","output":{"error":"no","title":"Error"},"success":false}"#)
+        else {
+            panic!("a failure");
+        };
+        assert_eq!((message.as_deref(), title.as_deref()), (Some("no"), Some("Error")));
+        assert_eq!(
+            parse(r#"{"msg":"process_completed","output":{"error":null},"success":false}"#),
+            Message::ProcessCompleted(Completion::Failed { message: None, title: None })
+        );
+    }
+
+    #[test]
+    fn passes_over_what_it_does_not_know() {
+        assert_eq!(parse(r#"{"msg":"heartbeat","event_id":null}"#), Message::Other);
+        assert_eq!(parse(r#"{"msg":"brand_new","output":null,"success":null}"#), Message::Other);
+        assert!(Message::parse(b"[]").is_err());
+        assert!(Message::parse(b"{}").is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! Fetching an image from the Space that made it.
+//!
+//! A Space may send anything: a page of HTML, a redirect, a gigabyte. Only bytes that begin as an image does get through,
+//! up to a size, and their type is the one that they show, never the one that the Space says. Redirects are not followed.
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use futures::stream::{once, unfold};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::gradio::client::Client;
+use crate::gradio::failure::Failure;
+use crate::gradio::file::RemoteFile;
+use crate::platform::{Body, ReadError, TransportError, read_to_end, timeout};
+
+/// The image formats that are passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// ISO/IEC 15948.
+    Png,
+    /// ISO/IEC 10918.
+    Jpeg,
+    /// RFC 9649.
+    Webp,
+    /// GIF87a and GIF89a.
+    Gif,
+    /// AV1 Image File Format.
+    Avif,
+}
+
+/// How many bytes it takes to tell a format: AVIF's brand ends at the twelfth.
+const MAGIC: usize = 12;
+
+impl Format {
+    /// Tells the format by the first bytes of a file; 12 are enough.
+    pub fn of_magic(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::Webp),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
+            [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', b'f' | b's', ..] => Some(Self::Avif),
+            _ => None,
+        }
+    }
+
+    /// Tells the format that a file's name promises.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let (_, extension) = name.rsplit_once('.')?;
+        match extension.to_ascii_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "webp" => Some(Self::Webp),
+            "gif" => Some(Self::Gif),
+            "avif" => Some(Self::Avif),
+            _ => None,
+        }
+    }
+
+    /// OpenAI's name for it, which is also its usual file extension.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Webp => "webp",
+            Self::Gif => "gif",
+            Self::Avif => "avif",
+        }
+    }
+
+    /// Its media type.
+    pub fn media_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Avif => "image/avif",
+        })
+    }
+}
+
+/// An image on its way.
+pub struct OpenImage {
+    /// What it is.
+    pub format: Format,
+    /// The length of `body`, where the Space says.
+    pub length: Option<u64>,
+    /// Which part of the image `body` is; `None` for all of it.
+    pub part: Option<HeaderValue>,
+    /// The bytes, `limit` of them at most: one more is an error.
+    pub body: Body,
+}
+
+/// Opens the image in `file`, of `limit` bytes at most.
+///
+/// # Errors
+/// Every [`Failure`] of a call; [`Failure::Unreadable`] where it isn't an image, or too large.
+pub async fn open(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
+    let answer = get(client, file, None).await?;
+    if answer.status != StatusCode::OK {
+        return Err(client.refusal("file", answer).await);
+    }
+    let length = length(&answer.headers);
+    within(length, limit)?;
+    let (start, rest) = first_bytes(client, answer.body).await?;
+    let format = Format::of_magic(&start).ok_or_else(not_an_image)?;
+    let body = once(async { Ok(start) }).chain(rest).boxed_local();
+    Ok(OpenImage { format, length, part: None, body: capped(body, limit) })
+}
+
+/// Opens a part of the image in `file`: `range`, as a client's `Range` header says it.
+///
+/// # Errors
+/// As [`open`]; a [`Failure::Status`] of 416 where the image has no such bytes.
+pub async fn open_part(
+    client: &Client,
+    file: &RemoteFile,
+    limit: usize,
+    range: &HeaderValue,
+) -> Result<OpenImage, Failure> {
+    let answer = get(client, file, Some(range)).await?;
+    if answer.status == StatusCode::OK {
+        // A Space may answer with the whole.
+        drop(answer);
+        return open(client, file, limit).await;
+    }
+    let Some(part) = answer.headers.get(CONTENT_RANGE).filter(|part| is_content_range(part)).cloned() else {
+        return Err(client.refusal("file", answer).await);
+    };
+    if answer.status != StatusCode::PARTIAL_CONTENT {
+        return Err(client.refusal("file", answer).await);
+    }
+    let length = length(&answer.headers);
+    within(length, limit)?;
+    // A part from the middle shows no magic bytes, so the beginning is looked at first.
+    let format = open(client, file, limit).await?.format;
+    Ok(OpenImage { format, length, part: Some(part), body: capped(answer.body, limit) })
+}
+
+/// Fetches the whole image in `file`, of `limit` bytes at most.
+///
+/// # Errors
+/// As [`open`], and where it breaks off or stalls.
+pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
+    let image = open(client, file, limit).await?;
+    let all = read_to_end(image.body, limit);
+    match timeout(client.outside(), client.limits().job, all).await {
+        Ok(Ok(bytes)) => Ok((image.format, bytes)),
+        Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
+        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
+            Err(Failure::Stalled { after: client.limits().idle })
+        }
+        Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
+    }
+}
+
+async fn get(
+    client: &Client,
+    file: &RemoteFile,
+    range: Option<&HeaderValue>,
+) -> Result<crate::platform::Inbound, Failure> {
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(ACCEPT, HeaderValue::from_static("image/*"));
+    if let Some(range) = range {
+        headers.insert(RANGE, range.clone());
+    }
+    client.get(file.origin.url(&file.path), headers).await
+}
+
+/// The first bytes of `body`, enough to tell the format if there are as many, and the rest.
+async fn first_bytes(client: &Client, mut body: Body) -> Result<(Bytes, Body), Failure> {
+    let idle = client.limits().idle;
+    let mut start = BytesMut::new();
+    while start.len() < MAGIC {
+        match timeout(client.outside(), idle, body.next()).await {
+            Ok(Some(Ok(piece))) if start.is_empty() && piece.len() >= MAGIC => return Ok((piece, body)),
+            Ok(Some(Ok(piece))) => start.extend_from_slice(&piece),
+            Ok(Some(Err(TransportError::TimedOut(_)))) | Err(_) => return Err(Failure::Stalled { after: idle }),
+            Ok(Some(Err(_))) => return Err(Failure::Cut),
+            Ok(None) => break,
+        }
+    }
+    Ok((start.freeze(), body))
+}
+
+/// `body`, with an error in place of the byte after `limit`.
+fn capped(body: Body, limit: usize) -> Body {
+    unfold(Some((body, limit)), async |state| {
+        let (mut body, left) = state?;
+        match body.next().await? {
+            Ok(piece) => match left.checked_sub(piece.len()) {
+                Some(left) => Some((Ok(piece), Some((body, left)))),
+                None => Some((Err(TransportError::Broken("the image is too large".to_owned())), None)),
+            },
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed_local()
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn within(length: Option<u64>, limit: usize) -> Result<(), Failure> {
+    let fits = length.is_none_or(|length| usize::try_from(length).is_ok_and(|length| length <= limit));
+    if fits { Ok(()) } else { Err(too_large(limit)) }
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::Unreadable(format!("its image is larger than {limit} bytes (variable max_image_bytes)"))
+}
+
+fn not_an_image() -> Failure {
+    Failure::Unreadable("what it made is no PNG, JPEG, WebP, GIF or AVIF image".to_owned())
+}
+
+/// Whether it is `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
+fn is_content_range(value: &HeaderValue) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.strip_prefix("bytes "))
+        .and_then(|text| text.split_once('/'))
+        .and_then(|(range, length)| Some((range.split_once('-')?, length)));
+    parts.is_some_and(|((first, last), length)| digits(first) && digits(last) && (digits(length) || length == "*"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_their_first_bytes() {
+        for (magic, format) in [
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".as_slice(), Format::Png),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", Format::Jpeg),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", Format::Webp),
+            (b"GIF89a\x01\0\x01\0\0\0", Format::Gif),
+            (b"\0\0\0\x20ftypavif\0\0", Format::Avif),
+        ] {
+            assert_eq!(Format::of_magic(magic), Some(format));
+            assert_eq!(Format::of_magic(&magic[..2]), None);
+        }
+        for lie in [b"<!DOCTYPE html>".as_slice(), b"<svg xmlns=", b"RIFF\x10\0\0\0WAVEfmt ", b"%PDF-1.7", b"", b"PNG"]
+        {
+            assert_eq!(Format::of_magic(lie), None);
+        }
+    }
+
+    #[test]
+    fn only_a_well_formed_content_range_is_passed_on() {
+        let ok = |text: &'static str| is_content_range(&HeaderValue::from_static(text));
+        assert!(ok("bytes 0-15/1312") && ok("bytes 0-15/*"));
+        for text in ["", "bytes", "bytes */1312", "bytes 0-/5", "bytes a-b/c", "items 0-1/2", "bytes 0-1/2; x"] {
+            assert!(!ok(text), "{text}");
+        }
+    }
+}

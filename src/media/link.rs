@@ -1,0 +1,200 @@
+//! Signed image links.
+//!
+//! A link's token names a Space by a digest of its origin, a path there and an expiry, and is signed with HMAC-SHA-256
+//! (RFC 2104), of which 128 bits are kept. It carries no URL: whoever reads it can't use it elsewhere, and whoever changes
+//! a bit of it gets nothing. What is fetched is looked up among the configured Spaces, so a link can't widen what the
+//! component connects to, even with the right signature.
+//!
+//! The secret is the variable `link_secret`, or else random bytes that the component keeps in its key-value store. It is
+//! not derived from the API keys: a link is public, and would let anyone try out guesses of a weak key offline.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::gradio::file::RemoteFile;
+use crate::gradio::space::Origin;
+use crate::platform::{Outside, StoreError};
+
+/// Where the secret lies in the key-value store.
+const STORE_KEY: &str = "link-secret";
+/// The form of the token. Another form needs another number.
+const VERSION: u8 = 1;
+/// How much of the signature is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
+const TAG: usize = 16;
+/// How much of an origin's digest tells it from the others, in bytes.
+const ORIGIN: usize = 8;
+/// Version, expiry, origin.
+const HEAD: usize = 1 + 8 + ORIGIN;
+/// The longest token that is looked at, in bytes.
+const MAX_TOKEN: usize = 4096;
+
+/// Signs links, and knows its own.
+#[derive(Clone)]
+pub struct Signer {
+    mac: Hmac<Sha256>,
+}
+
+/// What a link leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The file.
+    pub file: RemoteFile,
+    /// Until when it works, in seconds since the Unix epoch.
+    pub expires: u64,
+}
+
+/// Why a token leads nowhere.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum InvalidLink {
+    /// It wasn't signed with this secret, or not as it is now.
+    #[error("not a link of this server")]
+    Forged,
+    /// Its time is over.
+    #[error("the link has expired")]
+    Expired,
+    /// Its Space isn't configured any more.
+    #[error("the link's Space is not configured")]
+    UnknownSpace,
+}
+
+impl Signer {
+    /// A signer with that secret.
+    pub fn new(secret: &[u8]) -> Option<Self> {
+        Some(Self { mac: Hmac::new_from_slice(secret).ok()? })
+    }
+
+    /// The secret in the key-value store, made if there is none yet.
+    ///
+    /// Two instances that make one at the same time agree on the one that was written last; links that the other signed in
+    /// those milliseconds are lost.
+    ///
+    /// # Errors
+    /// Where the store doesn't do its work.
+    pub async fn stored_secret(outside: &Outside) -> Result<Vec<u8>, StoreError> {
+        if let Some(secret) = outside.get(STORE_KEY.to_owned()).await?.filter(|secret| secret.len() >= 32) {
+            return Ok(secret);
+        }
+        let mut secret = vec![0; 32];
+        outside.fill_random(&mut secret);
+        outside.set(STORE_KEY.to_owned(), secret.clone()).await?;
+        Ok(outside.get(STORE_KEY.to_owned()).await?.unwrap_or(secret))
+    }
+
+    /// The token for `file`, good until `expires`, in seconds since the Unix epoch.
+    pub fn sign(&self, file: &RemoteFile, expires: u64) -> String {
+        let mut token = Vec::with_capacity(HEAD + file.path.len() + TAG);
+        token.push(VERSION);
+        token.extend_from_slice(&expires.to_be_bytes());
+        token.extend_from_slice(&fingerprint(&file.origin));
+        token.extend_from_slice(file.path.as_bytes());
+        let tag = self.mac.clone().chain_update(&token).finalize().into_bytes();
+        token.extend(tag.iter().take(TAG));
+        URL_SAFE_NO_PAD.encode(token)
+    }
+
+    /// What `token` leads to, at `now`, among the Spaces at `origins`.
+    ///
+    /// # Errors
+    /// [`InvalidLink`]. Nothing of a token is looked at before its signature holds.
+    pub fn verify<'a>(
+        &self,
+        token: &str,
+        now: u64,
+        mut origins: impl Iterator<Item = &'a Origin>,
+    ) -> Result<Link, InvalidLink> {
+        if token.len() > MAX_TOKEN {
+            return Err(InvalidLink::Forged);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| InvalidLink::Forged)?;
+        let signed = bytes.len().checked_sub(TAG).ok_or(InvalidLink::Forged)?;
+        let (payload, tag) = bytes.split_at_checked(signed).ok_or(InvalidLink::Forged)?;
+        self.mac.clone().chain_update(payload).verify_truncated_left(tag).map_err(|_| InvalidLink::Forged)?;
+
+        let (head, path) = payload.split_first_chunk::<HEAD>().ok_or(InvalidLink::Forged)?;
+        let [version, e0, e1, e2, e3, e4, e5, e6, e7, origin @ ..] = head;
+        if *version != VERSION {
+            return Err(InvalidLink::Forged);
+        }
+        let expires = u64::from_be_bytes([*e0, *e1, *e2, *e3, *e4, *e5, *e6, *e7]);
+        if expires <= now {
+            return Err(InvalidLink::Expired);
+        }
+        let path = std::str::from_utf8(path).map_err(|_| InvalidLink::Forged)?.to_owned();
+        let found = origins.find(|known| fingerprint(known) == *origin).ok_or(InvalidLink::UnknownSpace)?;
+        Ok(Link { file: RemoteFile { origin: found.clone(), path }, expires })
+    }
+}
+
+/// What tells one origin from the others in a token.
+fn fingerprint(origin: &Origin) -> [u8; ORIGIN] {
+    let digest: [u8; 32] = Sha256::digest(origin.to_string()).into();
+    let mut fingerprint = [0; ORIGIN];
+    for (kept, byte) in fingerprint.iter_mut().zip(digest) {
+        *kept = byte;
+    }
+    fingerprint
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradio::space::Space;
+
+    fn origin(text: &str) -> Origin {
+        Space::parse(text).unwrap().origin().clone()
+    }
+
+    fn file() -> RemoteFile {
+        RemoteFile { origin: origin("a/b"), path: "/gradio_api/file=/tmp/x.webp".to_owned() }
+    }
+
+    fn signer() -> Signer {
+        Signer::new(b"0123456789abcdef").unwrap()
+    }
+
+    #[test]
+    fn a_link_leads_to_its_file_until_it_expires() {
+        let token = signer().sign(&file(), 1000);
+        let origins = [origin("c/d"), origin("a/b")];
+        assert_eq!(signer().verify(&token, 999, origins.iter()), Ok(Link { file: file(), expires: 1000 }));
+        assert_eq!(signer().verify(&token, 1000, origins.iter()), Err(InvalidLink::Expired));
+    }
+
+    #[test]
+    fn a_link_with_any_bit_changed_or_cut_leads_nowhere() {
+        let token = signer().sign(&file(), 1000);
+        let origins = [origin("a/b")];
+        let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut forged = bytes.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            let forged = URL_SAFE_NO_PAD.encode(forged);
+            assert_eq!(signer().verify(&forged, 1, origins.iter()), Err(InvalidLink::Forged), "bit {bit}");
+        }
+        for length in 0..token.len() {
+            assert_eq!(signer().verify(&token[..length], 1, origins.iter()), Err(InvalidLink::Forged), "{length}");
+        }
+        for text in ["", "=", "http://evil.example/", &format!("{token}A"), &format!("{token}="), &"A".repeat(100_000)]
+        {
+            assert_eq!(signer().verify(text, 1, origins.iter()), Err(InvalidLink::Forged));
+        }
+    }
+
+    #[test]
+    fn a_link_of_another_secret_or_space_leads_nowhere() {
+        let token = signer().sign(&file(), 1000);
+        let other = Signer::new(b"fedcba9876543210").unwrap();
+        assert_eq!(other.verify(&token, 1, [origin("a/b")].iter()), Err(InvalidLink::Forged));
+        assert_eq!(signer().verify(&token, 1, [origin("c/d")].iter()), Err(InvalidLink::UnknownSpace));
+        assert_eq!(signer().verify(&token, 1, [].iter()), Err(InvalidLink::UnknownSpace));
+    }
+
+    #[test]
+    fn a_token_tells_no_host() {
+        let token = URL_SAFE_NO_PAD.decode(signer().sign(&file(), 1000)).unwrap();
+        assert!(!String::from_utf8_lossy(&token).contains("hf.space"));
+    }
+}

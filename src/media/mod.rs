@@ -1,0 +1,8 @@
+//! What comes out of a Space, made safe to hand on.
+//!
+//! [`image`] fetches a file of a Space and lets nothing through that isn't an image; [`link`] signs the addresses under which
+//! clients fetch it from here, so that the component never is a proxy for anything else; [`route`] answers them.
+
+pub mod image;
+pub mod link;
+pub mod route;

@@ -1,0 +1,116 @@
+//! `GET /v1/images/files/{token}`: an image by its signed link.
+//!
+//! The link is the permission: no key is asked for, since pages and chat clients fetch images without one. The entity tag is
+//! made from the file's address, which holds a digest of its content, so a client that has the image is told so without a
+//! call to the Space.
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+
+use super::image::{OpenImage, open, open_part};
+use super::link::{InvalidLink, Link, Signer};
+use crate::error::Error;
+use crate::gradio::client::Client;
+use crate::gradio::failure::Failure;
+use crate::gradio::space::Origin;
+use crate::platform::Content;
+
+/// Below which path the links lie.
+pub const PATH: &str = "/v1/images/files/";
+
+/// Everything that is forbidden to a page, should a browser ever take an image for one.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Answers a request for the image behind `name`: a token, and a file extension that only serves to please clients.
+///
+/// # Errors
+/// 403, 404, 410, 416 or a gateway error, as the link and the Space give cause to.
+pub async fn serve<'a>(
+    client: &Client,
+    signer: &Signer,
+    origins: impl Iterator<Item = &'a Origin>,
+    limit: usize,
+    name: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Content>, Error> {
+    let token = name.split_once('.').map_or(name, |(token, _)| token);
+    let now = client.outside().unix_time().as_secs();
+    let link = signer.verify(token, now, origins).map_err(|invalid| match invalid {
+        InvalidLink::Expired => Error::expired_link(),
+        InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
+    })?;
+    let tag = entity_tag(&link);
+    let mut response = Response::new(Content::Empty);
+    fixed_headers(response.headers_mut(), &tag, link.expires - now);
+    if headers.get_all(IF_NONE_MATCH).iter().any(|known| matches(known, &tag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    let range =
+        headers.get(RANGE).filter(|_| headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes()));
+    let image = match range {
+        Some(range) if method == Method::GET => open_part(client, &link.file, limit, range).await,
+        _ => open(client, &link.file, limit).await,
+    }
+    .map_err(failed)?;
+    let OpenImage { format, length, part, body } = image;
+    let answer = response.headers_mut();
+    answer.insert(CONTENT_TYPE, format.media_type());
+    if let Some(length) = length {
+        answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(part) = part {
+        answer.insert(CONTENT_RANGE, part);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    if method == Method::GET {
+        *response.body_mut() = Content::Stream(body);
+    }
+    Ok(response)
+}
+
+fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {
+    // Both are made of digits and letters of ours, so they always fit; a header that didn't would be left out.
+    if let Ok(tag) = HeaderValue::from_maybe_shared(Bytes::copy_from_slice(tag.as_bytes())) {
+        headers.insert(ETAG, tag);
+    }
+    if let Ok(control) = HeaderValue::from_maybe_shared(Bytes::from(format!("public, max-age={lives}, immutable"))) {
+        headers.insert(CACHE_CONTROL, control);
+    }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+/// A strong entity tag (RFC 9110 section 8.8.3) for the file.
+fn entity_tag(link: &Link) -> String {
+    let digest = Sha256::new().chain_update(link.file.origin.to_string()).chain_update(&link.file.path).finalize();
+    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{hex}\"")
+}
+
+/// Whether an `If-None-Match` names `tag`: by weak comparison, as RFC 9110 section 13.1.2 says.
+fn matches(known: &HeaderValue, tag: &str) -> bool {
+    let Ok(known) = known.to_str() else { return false };
+    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
+fn failed(failure: Failure) -> Error {
+    match failure {
+        // Gradio answers 403 for a file that isn't there (any more).
+        Failure::Status { status: StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE, .. } => {
+            Error { detail: Some(failure.to_string()), ..Error::image_gone() }
+        }
+        Failure::Status { status: StatusCode::RANGE_NOT_SATISFIABLE, .. } => Error::unsatisfiable_range(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,231 @@
+//! The simulated world: the port's second implementation, for tests.
+//!
+//! Its clock stands still while anything can run and jumps to the next timer when nothing can, so that hours pass in
+//! milliseconds. Its randomness comes from a seed, its network consists of the [`Server`]s that a test puts there. The same
+//! seed gives the same run: a failure is printed with it and can be looked at again.
+
+pub(crate) mod space;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::channel::oneshot;
+use futures::executor::{LocalPool, LocalSpawner};
+use futures::future::LocalBoxFuture;
+use futures::task::LocalSpawnExt as _;
+
+use super::{Inbound, Outbound, Outside, Platform, StoreError, TransportError};
+
+/// Something that answers at an origin.
+pub(crate) trait Server {
+    /// Answers a request.
+    fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>>;
+}
+
+/// The world, as a test holds it. Clones are the same world.
+#[derive(Clone)]
+pub(crate) struct World(Rc<Inner>);
+
+struct Inner {
+    seed: u64,
+    pool: RefCell<LocalPool>,
+    spawner: LocalSpawner,
+    now: Cell<Duration>,
+    timers: RefCell<BTreeMap<(Duration, u64), oneshot::Sender<()>>>,
+    timer_count: Cell<u64>,
+    randomness: Cell<u64>,
+    variables: RefCell<BTreeMap<String, String>>,
+    store: RefCell<BTreeMap<String, Vec<u8>>>,
+    store_fails: Cell<bool>,
+    servers: RefCell<BTreeMap<String, Rc<dyn Server>>>,
+    log: RefCell<Vec<String>>,
+    contacted: RefCell<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let pool = LocalPool::new();
+        let spawner = pool.spawner();
+        Self(Rc::new(Inner {
+            seed,
+            pool: RefCell::new(pool),
+            spawner,
+            now: Cell::default(),
+            timers: RefCell::default(),
+            timer_count: Cell::default(),
+            randomness: Cell::new(seed),
+            variables: RefCell::default(),
+            store: RefCell::default(),
+            store_fails: Cell::default(),
+            servers: RefCell::default(),
+            log: RefCell::default(),
+            contacted: RefCell::default(),
+        }))
+    }
+
+    /// Runs `work` to its end, with everything that has been spawned beside it.
+    ///
+    /// # Panics
+    /// Where it can never end: it waits, and no timer is set.
+    pub(crate) fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
+        let result = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&result);
+        self.0.spawner.spawn_local(async move { *slot.borrow_mut() = Some(work.await) }).unwrap();
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if let Some(result) = result.borrow_mut().take() {
+                return result;
+            }
+            assert!(self.jump(), "seed {}: everything waits and no timer is set", self.0.seed);
+        }
+    }
+
+    /// Runs `work` until it ends or `limit` has gone by; then it is dropped, as when a client leaves.
+    pub(crate) fn run_for<T: 'static>(&self, limit: Duration, work: impl Future<Output = T> + 'static) -> Option<T> {
+        let sleep = self.sleep(limit);
+        self.run(async move {
+            futures::select_biased! {
+                result = work.boxed_local().fuse() => Some(result),
+                () = sleep.fuse() => None,
+            }
+        })
+    }
+
+    /// Lets everything that has been spawned go on until nothing more happens.
+    pub(crate) fn settle(&self) {
+        loop {
+            self.0.pool.borrow_mut().run_until_stalled();
+            if !self.jump() {
+                return;
+            }
+        }
+    }
+
+    /// Jumps to the next timer somebody still waits for, and rings it.
+    fn jump(&self) -> bool {
+        loop {
+            let next = self.0.timers.borrow_mut().pop_first();
+            let Some(((at, _), timer)) = next else { return false };
+            if timer.is_canceled() {
+                continue;
+            }
+            self.0.now.set(at.max(self.0.now.get()));
+            let _ = timer.send(());
+            return true;
+        }
+    }
+
+    pub(crate) fn outside(&self) -> Outside {
+        Rc::new(self.clone())
+    }
+
+    pub(crate) fn put_server(&self, origin: &str, server: Rc<dyn Server>) {
+        self.0.servers.borrow_mut().insert(origin.to_owned(), server);
+    }
+
+    pub(crate) fn set_variable(&self, name: &str, value: &str) {
+        self.0.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn break_store(&self) {
+        self.0.store_fails.set(true);
+    }
+
+    /// All lines that were logged.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.0.log.borrow().clone()
+    }
+
+    /// The origins of all requests that were sent.
+    pub(crate) fn contacted(&self) -> Vec<String> {
+        self.0.contacted.borrow().clone()
+    }
+
+    /// The next random number, from the seed (SplitMix64).
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.0.randomness.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.randomness.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A random number below `bound`.
+    pub(crate) fn random_below(&self, bound: u64) -> u64 {
+        self.random() % bound
+    }
+
+    /// A random time from `least` to `most`, in milliseconds.
+    pub(crate) fn random_ms(&self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(least + self.random_below(most - least + 1))
+    }
+}
+
+impl Platform for World {
+    fn send(&self, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
+        let origin = request.url.origin().ascii_serialization();
+        self.0.contacted.borrow_mut().push(origin.clone());
+        let server = self.0.servers.borrow().get(&origin).cloned();
+        match server {
+            Some(server) => server.answer(self, request),
+            None => Box::pin(async { Err(TransportError::Unreachable("nobody is there".to_owned())) }),
+        }
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        let (ring, rung) = oneshot::channel();
+        let number = self.0.timer_count.replace(self.0.timer_count.get() + 1);
+        self.0.timers.borrow_mut().insert((self.0.now.get() + duration, number), ring);
+        Box::pin(async {
+            let _ = rung.await;
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    fn unix_time(&self) -> Duration {
+        Duration::from_secs(1_800_000_000) + self.0.now.get()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            *byte = self.random().to_le_bytes()[0];
+        }
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        self.0.spawner.spawn_local(task).unwrap();
+    }
+
+    fn variable(&self, name: &'static str) -> LocalBoxFuture<'static, Option<String>> {
+        let value = self.0.variables.borrow().get(name).cloned();
+        Box::pin(async { value })
+    }
+
+    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
+        let value = self.store().map(|()| self.0.store.borrow().get(&key).cloned());
+        Box::pin(async { value })
+    }
+
+    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
+        let done = self.store().map(|()| {
+            self.0.store.borrow_mut().insert(key, value);
+        });
+        Box::pin(async { done })
+    }
+
+    fn log(&self, line: &str) {
+        self.0.log.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl World {
+    fn store(&self) -> Result<(), StoreError> {
+        if self.0.store_fails.get() { Err(StoreError("the disk is gone".to_owned())) } else { Ok(()) }
+    }
+}

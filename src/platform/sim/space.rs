@@ -1,0 +1,359 @@
+//! A Gradio Space of the simulated world: it speaks Gradio's wire and does what it is told, good or bad.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::LocalBoxFuture;
+use futures::stream::unfold;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Server, World};
+use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
+
+/// How a job goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It makes an image.
+    Succeeds,
+    /// The function raises `gr.Error`.
+    Rejected,
+    /// The function raises an exception.
+    Crashes,
+    /// The function returns no image.
+    MakesNothing,
+    /// The queue takes no more jobs.
+    QueueFull,
+    /// Joining is answered with a 500.
+    JoinBreaks,
+    /// Joining is never answered.
+    JoinHangs,
+    /// The stream breaks off in mid-way.
+    Cut,
+    /// The stream ends as if it were whole, without a result.
+    EndsEarly,
+    /// The stream falls silent.
+    Stalls,
+    /// The stream sends heartbeats for ever.
+    NeverEnds,
+    /// Somebody else cancels it.
+    Cancelled,
+    /// The server closes.
+    Closes,
+    /// The stream is no event stream.
+    Babbles,
+    /// The result is no image but a page.
+    Lies,
+    /// The image breaks off in mid-way.
+    ImageCut,
+    /// The file is gone when it is fetched.
+    ImageGone,
+    /// The file redirects to another host.
+    ImageRedirects,
+    /// The image is far too large.
+    ImageHuge,
+}
+
+impl Fate {
+    pub(crate) const ALL: [Self; 19] = [
+        Self::Succeeds,
+        Self::Rejected,
+        Self::Crashes,
+        Self::MakesNothing,
+        Self::QueueFull,
+        Self::JoinBreaks,
+        Self::JoinHangs,
+        Self::Cut,
+        Self::EndsEarly,
+        Self::Stalls,
+        Self::NeverEnds,
+        Self::Cancelled,
+        Self::Closes,
+        Self::Babbles,
+        Self::Lies,
+        Self::ImageCut,
+        Self::ImageGone,
+        Self::ImageRedirects,
+        Self::ImageHuge,
+    ];
+}
+
+/// A job as the Space sees it.
+#[derive(Debug)]
+pub(crate) struct SimJob {
+    pub(crate) fate: Fate,
+    /// The arguments.
+    pub(crate) data: Vec<Value>,
+    /// Whether the Space has told its end.
+    pub(crate) ended: Cell<bool>,
+    /// Whether it was cancelled.
+    pub(crate) cancelled: Cell<bool>,
+    /// Whether its stream is open.
+    pub(crate) streaming: Cell<bool>,
+    /// Whether its stream has ever been opened.
+    pub(crate) streamed: Cell<bool>,
+    /// Whether the stream was still open when it was cancelled, as it should be.
+    pub(crate) cancelled_while_open: Cell<bool>,
+}
+
+/// The Space. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct SimSpace(Rc<Inner>);
+
+struct Inner {
+    fate: Box<dyn Fn(&World, &[Value]) -> Fate>,
+    jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
+    work: Cell<(u64, u64)>,
+    fetches: RefCell<Vec<String>>,
+}
+
+/// What every image of the simulated world looks like: 1x1 pixel, and a tail that makes it a few pieces long.
+pub(crate) fn png() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01".to_vec();
+    png.extend((0..5000_u32).map(|i| i.to_le_bytes()[0]));
+    png
+}
+
+impl SimSpace {
+    /// A Space whose jobs go as `fate` says of their arguments.
+    pub(crate) fn new(fate: impl Fn(&World, &[Value]) -> Fate + 'static) -> Self {
+        Self(Rc::new(Inner {
+            fate: Box::new(fate),
+            jobs: RefCell::default(),
+            work: Cell::new((10, 20_000)),
+            fetches: RefCell::default(),
+        }))
+    }
+
+    /// All jobs that have joined.
+    pub(crate) fn jobs(&self) -> Vec<Rc<SimJob>> {
+        self.0.jobs.borrow().values().cloned().collect()
+    }
+
+    /// The paths of all files that were asked for.
+    pub(crate) fn fetches(&self) -> Vec<String> {
+        self.0.fetches.borrow().clone()
+    }
+
+    fn join(&self, world: &World, body: &[u8]) -> Result<Inbound, TransportError> {
+        let call: Value = serde_json::from_slice(body).expect("join takes JSON");
+        let data = call["data"].as_array().expect("join has data").clone();
+        let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
+        assert_eq!(call["fn_index"], 2, "the number that /config gives");
+        let fate = (self.0.fate)(world, &data);
+        match fate {
+            Fate::QueueFull => {
+                return Ok(answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string()));
+            }
+            Fate::JoinBreaks => return Ok(answer(500, "Internal Server Error".to_owned())),
+            _ => {}
+        }
+        let job = SimJob {
+            fate,
+            data,
+            ended: Cell::default(),
+            cancelled: Cell::default(),
+            streaming: Cell::default(),
+            streamed: Cell::default(),
+            cancelled_while_open: Cell::default(),
+        };
+        let before = self.0.jobs.borrow_mut().insert(session.clone(), Rc::new(job));
+        assert!(before.is_none(), "a session hash is used once");
+        Ok(answer(200, json!({"event_id": format!("event-{session}")}).to_string()))
+    }
+
+    fn cancel(&self, body: &[u8]) -> Inbound {
+        let call: Value = serde_json::from_slice(body).expect("cancel takes JSON");
+        let session = call["session_hash"].as_str().expect("cancel has a session hash");
+        assert_eq!(call["event_id"], format!("event-{session}"));
+        if let Some(job) = self.0.jobs.borrow().get(session) {
+            job.cancelled.set(true);
+            job.cancelled_while_open.set(job.streaming.get());
+        }
+        answer(200, json!({"success": true}).to_string())
+    }
+
+    fn data(&self, world: &World, session: &str) -> Inbound {
+        let Some(job) = self.0.jobs.borrow().get(session).cloned() else {
+            return answer(
+                200,
+                event(&json!({"msg": "unexpected_error", "message": "404", "session_not_found": true})),
+            );
+        };
+        let (least, most) = self.0.work.get();
+        let script = script(world, &job, session, world.random_ms(least, most));
+        job.streaming.set(true);
+        job.streamed.set(true);
+        let open = Open(Rc::clone(&job));
+        let world = world.clone();
+        let body: Body = Box::pin(unfold((script.into_iter(), open), move |(mut steps, open)| {
+            let world = world.clone();
+            async move {
+                let (wait, step) = steps.next()?;
+                world.sleep(wait).await;
+                let piece = match step {
+                    Step::Say(text) => Ok(Bytes::from(text)),
+                    Step::End(text) => {
+                        open.0.ended.set(true);
+                        Ok(Bytes::from(text))
+                    }
+                    Step::Break => Err(TransportError::Broken("reset".to_owned())),
+                    Step::Silence => std::future::pending().await,
+                };
+                Some((piece, (steps, open)))
+            }
+        }));
+        Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body }
+    }
+
+    fn file(&self, path: &str) -> Inbound {
+        self.0.fetches.borrow_mut().push(path.to_owned());
+        let session = path.rsplit('/').nth(1).unwrap_or_default();
+        let fate = self.0.jobs.borrow().get(session).map(|job| job.fate);
+        let pieces = |pieces: Vec<Result<Bytes, TransportError>>| -> Body { Box::pin(futures::stream::iter(pieces)) };
+        let whole = || png().chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>();
+        match fate {
+            None | Some(Fate::ImageGone) => answer(403, json!({"detail": "File not allowed"}).to_string()),
+            Some(Fate::Lies) => answer(200, "<!DOCTYPE html><script>alert(1)</script>".to_owned()),
+            Some(Fate::ImageRedirects) => {
+                let mut redirect = answer(302, String::new());
+                redirect.headers.insert("location", "http://evil.example/".parse().unwrap());
+                redirect
+            }
+            Some(Fate::ImageCut) => {
+                let mut some = whole();
+                some.truncate(2);
+                some.push(Err(TransportError::Broken("reset".to_owned())));
+                Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body: pieces(some) }
+            }
+            Some(Fate::ImageHuge) => {
+                let chunk = Bytes::from(vec![0; 1 << 20]);
+                let huge = whole().into_iter().chain(std::iter::repeat_with(move || Ok(chunk.clone())));
+                Inbound {
+                    status: StatusCode::OK,
+                    headers: HeaderMap::new(),
+                    body: Box::pin(futures::stream::iter(huge)),
+                }
+            }
+            Some(_) => Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body: pieces(whole()) },
+        }
+    }
+}
+
+impl Server for SimSpace {
+    fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
+        let (this, world) = (self.clone(), world.clone());
+        let latency = world.random_ms(1, 50);
+        Box::pin(async move {
+            world.sleep(latency).await;
+            let body = request.body.unwrap_or_default();
+            let path = request.url.path();
+            let answer = match path {
+                "/config" => Ok(answer(200, config())),
+                "/gradio_api/queue/join" => {
+                    // What the Space does is done, whether or not somebody waits for the answer.
+                    let joined = this.join(&world, &body);
+                    let fate = this.0.jobs.borrow().values().last().map(|job| job.fate);
+                    if joined.is_ok() && fate == Some(Fate::JoinHangs) {
+                        std::future::pending::<()>().await;
+                    }
+                    joined
+                }
+                "/gradio_api/queue/data" => {
+                    let session = request.url.query().and_then(|query| query.strip_prefix("session_hash="));
+                    Ok(this.data(&world, session.expect("data has a session hash")))
+                }
+                "/gradio_api/cancel" => Ok(this.cancel(&body)),
+                path if path.starts_with("/gradio_api/file=") => Ok(this.file(path)),
+                _ => Ok(answer(404, json!({"detail": "Not Found"}).to_string())),
+            };
+            world.sleep(latency).await;
+            answer
+        })
+    }
+}
+
+/// Marks the job's stream as closed when it is dropped.
+struct Open(Rc<SimJob>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.streaming.set(false);
+    }
+}
+
+enum Step {
+    Say(String),
+    /// The Space has told the job's end.
+    End(String),
+    Break,
+    Silence,
+}
+
+/// What a job's stream says, and when.
+fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Duration, Step)> {
+    let id = format!("event-{session}");
+    let third = work / 3;
+    let say = |value: Value| Step::Say(event(&value));
+    let completed = |output: Value, success: bool| {
+        let end = event(&json!({"msg": "process_completed", "event_id": id, "output": output, "success": success}));
+        Step::End(end + &event(&json!({"msg": "close_stream", "event_id": null})))
+    };
+    let mut steps = vec![
+        (
+            world.random_ms(0, 2000),
+            say(json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null})),
+        ),
+        (third, say(json!({"msg": "process_starts", "event_id": id, "eta": null}))),
+        (
+            third,
+            say(
+                json!({"msg": "progress", "event_id": id, "progress_data": [{"index": 4, "length": 9, "unit": "steps"}]}),
+            ),
+        ),
+    ];
+    let image = json!({"data": [{"path": format!("/tmp/gradio/{session}/image.png"), "url": "http://evil.example/x.png"}, job.data[4]]});
+    steps.push((
+        third,
+        match job.fate {
+            Fate::Rejected => completed(json!({"error": "Prompt rejected: bad"}), false),
+            Fate::Crashes => completed(json!({"error": null}), false),
+            Fate::MakesNothing => completed(json!({"data": [null, 0]}), true),
+            Fate::Cancelled => completed(json!({}), true),
+            Fate::Closes => {
+                Step::End(event(&json!({"msg": "unexpected_error", "message": "Server stopped unexpectedly."})))
+            }
+            Fate::Cut => Step::Break,
+            Fate::EndsEarly => say(json!({"msg": "close_stream", "event_id": null})),
+            Fate::Stalls => Step::Silence,
+            Fate::Babbles => Step::Say("data: {\"msg\": 7}\n\n".to_owned()),
+            Fate::NeverEnds => say(json!({"msg": "heartbeat", "event_id": null})),
+            _ => completed(image, true),
+        },
+    ));
+    if job.fate == Fate::NeverEnds {
+        let heartbeat = || (Duration::from_secs(15), say(json!({"msg": "heartbeat", "event_id": null})));
+        steps.extend(std::iter::repeat_with(heartbeat).take(1000));
+    }
+    steps
+}
+
+fn event(value: &Value) -> String {
+    format!("data: {value}\n\n")
+}
+
+fn answer(status: u16, body: String) -> Inbound {
+    let body: Body = Box::pin(futures::stream::iter([Ok(Bytes::from(body))]));
+    Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
+}
+
+fn config() -> String {
+    json!({
+        "version": "6.31.0", "protocol": "sse_v3", "api_prefix": "/gradio_api", "root": "http://127.0.0.1:7860",
+        "dependencies": [{"id": 0, "api_name": "toggle_seed"}, {"id": 2, "api_name": "generate_image", "backend_fn": true}],
+    })
+    .to_string()
+}

@@ -1,0 +1,99 @@
+//! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
+
+mod wire;
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::future::LocalBoxFuture;
+use spin_sdk::key_value::Store;
+use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
+use spin_sdk::wasip3::random::random::get_random_bytes;
+
+use super::{Inbound, Outbound, Outside, Platform, StoreError, TransportError};
+use crate::app::App;
+
+thread_local! {
+    /// What the requests of an instance share: up to 16 at once, 128 in all.
+    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
+}
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> Result<Response, ErrorCode> {
+    let app = match APP.with(|app| app.get().cloned()) {
+        Some(app) => app,
+        None => {
+            // Several first requests may come here at once; one App of theirs is kept.
+            let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
+            APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
+        }
+    };
+    let request = wire::request(request)?;
+    wire::response(app.handle(request).await)
+}
+
+/// The host, by way of the Spin SDK.
+struct Spin;
+
+impl Platform for Spin {
+    fn send(&self, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
+        Box::pin(wire::send(request))
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        Box::pin(monotonic_clock::wait_for(wire::nanoseconds(duration)))
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(monotonic_clock::now())
+    }
+
+    fn unix_time(&self) -> Duration {
+        let now = system_clock::now();
+        // A clock before 1970 is a clock that was never set.
+        Duration::new(u64::try_from(now.seconds).unwrap_or(0), now.nanoseconds)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        let mut filled = 0;
+        // The host may give fewer bytes than asked for, never none.
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let wanted = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            let random = get_random_bytes(wanted);
+            for (byte, random) in rest.iter_mut().zip(&random) {
+                *byte = *random;
+            }
+            filled += random.len();
+        }
+    }
+
+    fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
+        spin_sdk::wasip3::spawn(task);
+    }
+
+    fn variable(&self, name: &'static str) -> LocalBoxFuture<'static, Option<String>> {
+        Box::pin(async move { spin_sdk::variables::get(name).await.ok() })
+    }
+
+    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move { store().await?.get(key).await.map_err(store_error) })
+    }
+
+    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
+        Box::pin(async move { store().await?.set(key, value).await.map_err(store_error) })
+    }
+
+    fn log(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+async fn store() -> Result<Store, StoreError> {
+    Store::open_default().await.map_err(store_error)
+}
+
+fn store_error(error: spin_sdk::key_value::Error) -> StoreError {
+    StoreError(error.to_string())
+}

@@ -1,0 +1,217 @@
+//! WASI HTTP 0.3 to and from the port's own types.
+//!
+//! The SDK's conversions are passed by for three reasons: they send an empty body with every request, where none is
+//! meant; they set no time limits; and they end a broken body as if it were whole.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::unfold;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use spin_sdk::wasip3::http::{client, types};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use types::ErrorCode;
+
+use crate::platform::{Body, Content, Inbound, Outbound, TransportError};
+
+/// The most bytes that one read of a body takes.
+const READ: usize = 32 << 10;
+
+type Trailers = FutureReader<Result<Option<types::Trailers>, ErrorCode>>;
+
+/// A client's request, for the app.
+pub(super) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
+    let method = method(request.get_method())?;
+    let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
+    let mut uri = http::Uri::builder().path_and_query(path);
+    if let (Some(scheme), Some(authority)) = (request.get_scheme(), request.get_authority()) {
+        uri = match scheme {
+            types::Scheme::Http => uri.scheme("http").authority(authority),
+            types::Scheme::Https => uri.scheme("https").authority(authority),
+            types::Scheme::Other(_) => uri,
+        };
+    }
+    let uri = uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let headers = headers(request.get_headers());
+    let (done, on_done) = wit_future::new(|| Ok(()));
+    let (stream, trailers) = types::Request::consume_body(request, on_done);
+    drop(done);
+    let mut request = http::Request::new(body(stream, trailers));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The app's answer, for the host. Its body is written by a task of its own.
+pub(super) fn response(response: http::Response<Content>) -> Result<types::Response, ErrorCode> {
+    let (head, content) = response.into_parts();
+    let fields = fields(&head.headers)?;
+    let (trailers, on_trailers) = wit_future::new(|| Ok(None));
+    let (response, _transmitted) = match content {
+        Content::Empty => types::Response::new(fields, None, on_trailers),
+        Content::Full(bytes) => {
+            let (mut writer, reader) = wit_stream::new();
+            spawn(async move {
+                // What is left over was not wanted: the client has gone away.
+                let _ = writer.write_all(Vec::from(bytes)).await;
+                drop(writer);
+                drop(trailers);
+            });
+            types::Response::new(fields, Some(reader), on_trailers)
+        }
+        Content::Stream(mut body) => {
+            let (mut writer, reader) = wit_stream::new();
+            spawn(async move {
+                while let Some(piece) = body.next().await {
+                    match piece {
+                        Ok(piece) if writer.write_all(Vec::from(piece)).await.is_empty() => {}
+                        Ok(_) => break,
+                        Err(error) => {
+                            // The host cuts the connection, so that nobody takes the rest for the whole.
+                            let error = ErrorCode::InternalError(Some(error.to_string()));
+                            let _ = trailers.write(Err(error)).await;
+                            return;
+                        }
+                    }
+                }
+            });
+            types::Response::new(fields, Some(reader), on_trailers)
+        }
+    };
+    response.set_status_code(head.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
+    Ok(response)
+}
+
+/// Sends a request to a Space.
+pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> {
+    let mut head = outbound.headers;
+    if let Some(body) = &outbound.body {
+        head.insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let fields = fields(&head).map_err(transport_error)?;
+    let options = types::RequestOptions::new();
+    // A host that knows no time limits of its own is held to the port's.
+    let _ = options.set_connect_timeout(Some(nanoseconds(outbound.connect_timeout)));
+    let _ = options.set_first_byte_timeout(Some(nanoseconds(outbound.read_timeout)));
+    let _ = options.set_between_bytes_timeout(Some(nanoseconds(outbound.read_timeout)));
+    let (no_trailers, on_trailers) = wit_future::new(|| Ok(None));
+    let contents = outbound.body.map(|body| {
+        let (mut writer, reader) = wit_stream::new();
+        spawn(async move {
+            let _ = writer.write_all(Vec::from(body)).await;
+            drop(writer);
+            drop(no_trailers);
+        });
+        reader
+    });
+    let (request, _transmitted) = types::Request::new(fields, contents, on_trailers, Some(options));
+    let url = &outbound.url;
+    let scheme = if url.scheme() == "http" { types::Scheme::Http } else { types::Scheme::Https };
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let refused = |()| TransportError::Broken("the host refuses the request's form".to_owned());
+    request.set_method(&wasi_method(&outbound.method)).map_err(refused)?;
+    request.set_scheme(Some(&scheme)).map_err(refused)?;
+    request.set_authority(Some(url.authority())).map_err(refused)?;
+    request.set_path_with_query(Some(&path)).map_err(refused)?;
+
+    let response = client::send(request).await.map_err(transport_error)?;
+    let status = StatusCode::from_u16(response.get_status_code())
+        .map_err(|_| TransportError::Broken("the answer's status is out of range".to_owned()))?;
+    let headers = headers(response.get_headers());
+    let (done, on_done) = wit_future::new(|| Ok(()));
+    let (stream, trailers) = types::Response::consume_body(response, on_done);
+    drop(done);
+    Ok(Inbound { status, headers, body: body(stream, trailers) })
+}
+
+/// In WASI's unit.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A body as it arrives: its pieces, and an error where it broke off.
+fn body(stream: StreamReader<u8>, trailers: Trailers) -> Body {
+    Box::pin(unfold(Some((stream, trailers)), async |state| {
+        let (mut stream, trailers) = state?;
+        loop {
+            let (result, piece) = stream.read(Vec::with_capacity(READ)).await;
+            match result {
+                StreamResult::Complete(_) if piece.is_empty() => {}
+                StreamResult::Complete(_) => return Some((Ok(Bytes::from(piece)), Some((stream, trailers)))),
+                StreamResult::Cancelled | StreamResult::Dropped => {
+                    return match trailers.await {
+                        Ok(_) => None,
+                        Err(error) => Some((Err(transport_error(error)), None)),
+                    };
+                }
+            }
+        }
+    }))
+}
+
+fn method(method: types::Method) -> Result<Method, ErrorCode> {
+    Ok(match method {
+        types::Method::Get => Method::GET,
+        types::Method::Head => Method::HEAD,
+        types::Method::Post => Method::POST,
+        types::Method::Put => Method::PUT,
+        types::Method::Delete => Method::DELETE,
+        types::Method::Connect => Method::CONNECT,
+        types::Method::Options => Method::OPTIONS,
+        types::Method::Trace => Method::TRACE,
+        types::Method::Patch => Method::PATCH,
+        types::Method::Other(name) => {
+            Method::from_bytes(name.as_bytes()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?
+        }
+    })
+}
+
+fn wasi_method(method: &Method) -> types::Method {
+    match *method {
+        Method::GET => types::Method::Get,
+        Method::POST => types::Method::Post,
+        _ => types::Method::Other(method.as_str().to_owned()),
+    }
+}
+
+fn headers(fields: types::Headers) -> HeaderMap {
+    // A name or value that the `http` crate doesn't take is one that the app can't use.
+    let field = |(name, value): (String, Vec<u8>)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?))
+    };
+    fields.copy_all().into_iter().filter_map(field).collect()
+}
+
+fn fields(headers: &HeaderMap) -> Result<types::Headers, ErrorCode> {
+    let fields: Vec<_> =
+        headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    types::Headers::from_list(&fields).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))
+}
+
+fn transport_error(error: ErrorCode) -> TransportError {
+    match error {
+        ErrorCode::HttpRequestDenied => TransportError::Denied,
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => TransportError::TimedOut(error.to_string()),
+        ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::ConnectionRefused
+        | ErrorCode::ConnectionLimitReached
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_) => TransportError::Unreachable(error.to_string()),
+        _ => TransportError::Broken(error.to_string()),
+    }
+}

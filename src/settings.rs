@@ -1,0 +1,298 @@
+//! Spin variables, read once for each instance and made one typed, validated value.
+//!
+//! A variable that can't be read as meant never stops the component: it is reported in the log, and its default is used,
+//! or, where that would let somebody in, nobody is. `docs/configuration.md` is the manual; a test holds both and `spin.toml`
+//! together.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq as _};
+use url::Url;
+
+use crate::gradio::client::Limits;
+use crate::gradio::space::Space;
+use crate::platform::Outside;
+
+/// Every variable's name.
+pub const NAMES: [&str; 9] = [
+    "api_keys",
+    "auth",
+    "spaces",
+    "public_url",
+    "link_secret",
+    "link_ttl",
+    "job_timeout",
+    "idle_timeout",
+    "max_image_bytes",
+];
+
+/// What the operator has set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who is let in.
+    pub auth: Auth,
+    /// The models, in the order in which they were named: the first is the default. Never empty.
+    pub models: Vec<Model>,
+    /// Where clients reach the component, without a slash at the end; `None` to go by each request.
+    pub public_url: Option<String>,
+    /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
+    pub link_secret: Option<Vec<u8>>,
+    /// How long an image link works.
+    pub link_ttl: Duration,
+    /// How long a Space may take.
+    pub limits: Limits,
+    /// The largest image that is passed on, in bytes.
+    pub max_image_bytes: usize,
+    /// What could not be read as meant, for the log.
+    pub problems: Vec<String>,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody.
+    Open,
+    /// Those who have one of these keys.
+    Keys(ApiKeys),
+}
+
+/// A model and the Space behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its id.
+    pub id: String,
+    /// What makes its images.
+    pub space: Space,
+}
+
+/// API keys, of which only the SHA-256 digests are kept.
+#[derive(Clone, Default)]
+pub struct ApiKeys(Vec<[u8; 32]>);
+
+impl ApiKeys {
+    /// Reads comma-separated keys; spaces around them and empty ones don't count.
+    pub fn parse(text: &str) -> Self {
+        let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
+        Self(keys.map(|key| Sha256::digest(key.as_bytes()).into()).collect())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether `presented` is one of them. The time this takes depends on the number of keys and the length of
+    /// `presented`, and on no key: digests are compared, each with all others, in constant time.
+    pub fn contains(&self, presented: &[u8]) -> bool {
+        let presented: [u8; 32] = Sha256::digest(presented).into();
+        self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented)).into()
+    }
+}
+
+impl std::fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ApiKeys({})", self.0.len())
+    }
+}
+
+impl Settings {
+    /// Reads all variables from the host.
+    pub async fn load(outside: &Outside) -> Self {
+        let mut values = Vec::with_capacity(NAMES.len());
+        for name in NAMES {
+            values.push((name, outside.variable(name).await.unwrap_or_default()));
+        }
+        Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
+    }
+
+    /// Reads the variables that `get` gives; an empty one is as good as none.
+    pub fn parse<'a>(get: impl Fn(&'static str) -> &'a str) -> Self {
+        let mut problems = Vec::new();
+        let mut seconds = |name, default: u64, greatest: u64| {
+            Duration::from_secs(number(name, get(name), default, greatest, &mut problems))
+        };
+        let link_ttl = seconds("link_ttl", 86_400, 31_536_000);
+        let job = seconds("job_timeout", 300, 86_400);
+        let idle = seconds("idle_timeout", 45, 3_600);
+        let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 128 << 20, &mut problems);
+        let auth = auth(get("auth"), get("api_keys"), &mut problems);
+        let models = models(get("spaces"), &mut problems);
+        let public_url = public_url(get("public_url"), &mut problems);
+        let link_secret = link_secret(get("link_secret"), &mut problems);
+        Self {
+            auth,
+            models,
+            public_url,
+            link_secret,
+            link_ttl,
+            limits: Limits { job, idle },
+            max_image_bytes: usize::try_from(max_image_bytes).unwrap_or(usize::MAX),
+            problems,
+        }
+    }
+
+    /// The model of that id, or the first where none is named.
+    pub fn model(&self, id: Option<&str>) -> Option<&Model> {
+        match id {
+            None => self.models.first(),
+            Some(id) => self.models.iter().find(|model| model.id == id),
+        }
+    }
+}
+
+fn number(name: &str, text: &str, default: u64, greatest: u64, problems: &mut Vec<String>) -> u64 {
+    match text.trim() {
+        "" => default,
+        text => match text.parse() {
+            Ok(value) if (1..=greatest).contains(&value) => value,
+            _ => {
+                problems.push(format!("{name} must be a whole number from 1 to {greatest}; {default} is used"));
+                default
+            }
+        },
+    }
+}
+
+fn auth(auth: &str, keys: &str, problems: &mut Vec<String>) -> Auth {
+    match auth.trim() {
+        "open" => return Auth::Open,
+        "" | "keys" => {}
+        _ => problems.push("auth must be \"keys\" or \"open\"; \"keys\" is used".to_owned()),
+    }
+    Auth::Keys(ApiKeys::parse(keys))
+}
+
+/// Reads comma-separated `model=space` or `space`; the model's name is then the Space's.
+fn models(text: &str, problems: &mut Vec<String>) -> Vec<Model> {
+    let mut models: Vec<Model> = Vec::new();
+    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (id, space) = match entry.split_once('=') {
+            Some((id, space)) => (Some(id.trim()), space.trim()),
+            None => (None, entry),
+        };
+        let space = match Space::parse(space) {
+            Ok(space) => space,
+            Err(error) => {
+                problems.push(format!("spaces: {error}"));
+                continue;
+            }
+        };
+        let id = id.unwrap_or_else(|| space.name()).to_owned();
+        if id.is_empty() {
+            problems.push("spaces: a model's name is missing before `=`".to_owned());
+        } else if models.iter().any(|model| model.id == id) {
+            problems.push(format!("spaces: the model `{id}` is named twice; its first Space is used"));
+        } else {
+            models.push(Model { id, space });
+        }
+    }
+    if models.is_empty() {
+        if !text.trim().is_empty() {
+            problems.push("spaces names no Space that can be used; the default is used".to_owned());
+        }
+        let default =
+            Space::parse("mrfakename/Z-Image-Turbo").map(|space| Model { id: "z-image-turbo".to_owned(), space });
+        models.extend(default);
+    }
+    models
+}
+
+fn public_url(text: &str, problems: &mut Vec<String>) -> Option<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() => {
+            Some(url.as_str().trim_end_matches('/').to_owned())
+        }
+        _ => {
+            problems.push(
+                "public_url must be like https://host or https://host/path; each request's own is used".to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<Vec<u8>> {
+    match text.trim().as_bytes() {
+        [] => None,
+        secret if secret.len() < 16 => {
+            problems
+                .push("link_secret must have 16 characters or more; one from the key-value store is used".to_owned());
+            None
+        }
+        secret => Some(secret.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(set: &[(&'static str, &'static str)]) -> Settings {
+        Settings::parse(|name| set.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
+    }
+
+    #[test]
+    fn nothing_set_is_the_defaults_without_a_complaint() {
+        let settings = parse(&[]);
+        assert_eq!(settings.problems, [""; 0]);
+        assert!(matches!(&settings.auth, Auth::Keys(keys) if keys.is_empty()));
+        assert_eq!(settings.model(None).unwrap().id, "z-image-turbo");
+        assert_eq!(settings.limits, Limits { job: Duration::from_secs(300), idle: Duration::from_secs(45) });
+        assert_eq!(settings.link_ttl, Duration::from_secs(86_400));
+        assert_eq!(settings.max_image_bytes, 33_554_432);
+    }
+
+    #[test]
+    fn keys_are_told_apart() {
+        let keys = ApiKeys::parse(" sk-a, sk-b,,");
+        assert!(keys.contains(b"sk-a") && keys.contains(b"sk-b"));
+        for wrong in ["", "sk-", "sk-A", "sk-a,sk-b", " sk-a", "sk-c"] {
+            assert!(!keys.contains(wrong.as_bytes()), "{wrong}");
+        }
+        assert!(ApiKeys::parse(" , ").is_empty());
+        assert!(!ApiKeys::default().contains(b""));
+        assert!(!format!("{keys:?}").contains("sk"), "keys can't be printed");
+    }
+
+    #[test]
+    fn a_word_that_auth_does_not_know_lets_nobody_in() {
+        let settings = parse(&[("auth", "opne")]);
+        assert!(matches!(settings.auth, Auth::Keys(_)));
+        assert_eq!(settings.problems.len(), 1);
+        assert!(matches!(parse(&[("auth", "open")]).auth, Auth::Open));
+    }
+
+    #[test]
+    fn spaces_are_read_and_what_is_wrong_is_told_and_passed_over() {
+        let settings = parse(&[("spaces", "z=a/b, http://127.0.0.1:7860 ,q=,=a/b,z=c/d,x=nonsense")]);
+        let models: Vec<_> = settings.models.iter().map(|model| (model.id.as_str(), model.space.name())).collect();
+        assert_eq!(models, [("z", "a/b"), ("http://127.0.0.1:7860", "http://127.0.0.1:7860")]);
+        assert_eq!(settings.problems.len(), 4, "{:?}", settings.problems);
+        assert_eq!(settings.model(Some("z")).unwrap().space.name(), "a/b");
+        assert!(settings.model(Some("y")).is_none());
+    }
+
+    #[test]
+    fn numbers_out_of_range_fall_back() {
+        for wrong in ["0", "-1", "x", "1.5", "99999999999999999999"] {
+            let settings = parse(&[("job_timeout", wrong)]);
+            assert_eq!(settings.limits.job, Duration::from_secs(300), "{wrong}");
+            assert_eq!(settings.problems.len(), 1, "{wrong}");
+        }
+        assert_eq!(parse(&[("idle_timeout", " 3 ")]).limits.idle, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn the_public_url_keeps_its_path_and_loses_its_last_slash() {
+        let public_url = |text| parse(&[("public_url", text)]).public_url;
+        assert_eq!(public_url("https://img.example/api/").as_deref(), Some("https://img.example/api"));
+        for wrong in ["img.example", "ftp://x", "https://x?y", "javascript:alert(1)"] {
+            assert_eq!(public_url(wrong), None, "{wrong}");
+        }
+    }
+}
