@@ -377,7 +377,10 @@ fn check_jobs(seed: u64, space: &SimSpace) {
         assert!(!job.streaming.get(), "seed {seed}: {job:?} is still listened to");
         if job.cancelled.get() && !job.ended.get() {
             let closed = matches!(job.fate, Fate::Cut | Fate::EndsEarly) || !job.streamed.get();
-            assert!(job.cancelled_while_open.get() || closed, "seed {seed}: {job:?} was closed before it was cancelled");
+            assert!(
+                job.cancelled_while_open.get() || closed,
+                "seed {seed}: {job:?} was closed before it was cancelled"
+            );
         }
     }
 }

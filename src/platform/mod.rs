@@ -18,9 +18,6 @@ use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::LocalBoxStream;
 use thiserror::Error;
 
-#[cfg(target_arch = "wasm32")]
-mod spin;
-
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(target_arch = "wasm32")]

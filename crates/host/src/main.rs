@@ -1,1 +1,92 @@
-fn main() {}
+//! Serves this project's `spin.toml` on one machine.
+//!
+//! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where none
+//! of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask for (HTTP
+//! routes, variables, outbound HTTP to allowed hosts, a key-value store) and refuses a manifest that asks for more, rather than
+//! run it half.
+//!
+//! [`manifest`] reads `spin.toml`, [`variables`] and [`allowed_hosts`] give its templates and rules their meaning,
+//! [`runtime`] runs components in wasmtime, with [`outbound`] and [`store`] as their way outside, and [`server`] answers clients.
+
+mod allowed_hosts;
+mod manifest;
+mod outbound;
+mod route;
+mod runtime;
+mod server;
+mod spin;
+mod store;
+mod variables;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use crate::manifest::Manifest;
+use crate::outbound::Outbound;
+use crate::route::Router;
+use crate::runtime::{App, Runtime};
+use crate::store::Stores;
+use crate::variables::Variables;
+
+/// Serves a Spin application's HTTP components on one machine.
+///
+/// A host for development and for one machine: no TLS, no scaling, one process. For production, run the same
+/// manifest on Spin, SpinKube or Fermyon Cloud.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The application's manifest.
+    #[arg(long, value_name = "FILE", default_value = "spin.toml")]
+    manifest: PathBuf,
+    /// Where to listen. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    listen: SocketAddr,
+    /// Sets an application variable, before SPIN_VARIABLE_<NAME> and the manifest's default. Repeatable.
+    #[arg(long = "variable", value_name = "KEY=VALUE")]
+    variables: Vec<String>,
+    /// Where the key-value store lies [default: .spin beside the manifest].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let manifest = Manifest::read(&arguments.manifest)?;
+    let variables = Variables::resolve(&manifest, &arguments.variables)?;
+    let directory = arguments.manifest.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let state = arguments.state_dir.clone().unwrap_or_else(|| directory.join(".spin"));
+
+    let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+    tokio.block_on(async {
+        let stores = Arc::new(Stores::new(&state));
+        let runtime = Runtime::new()?;
+        let outbound = Outbound::new()?;
+        let mut apps = Vec::new();
+        for component in manifest.components() {
+            let app = App::load(&runtime, component, directory, &variables, &outbound, &stores)?;
+            apps.push((component.id.clone(), app));
+        }
+        let router = Router::new(&manifest, apps)?;
+        eprintln!("{} on one machine, for development and small installations", manifest.name);
+        for line in router.describe() {
+            eprintln!("  {line}");
+        }
+        server::serve(arguments.listen, router).await
+    })
+}

@@ -20,18 +20,24 @@ thread_local! {
     static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
 }
 
-#[spin_sdk::http_service]
-async fn handle(request: Request) -> Result<Response, ErrorCode> {
-    let app = match APP.with(|app| app.get().cloned()) {
-        Some(app) => app,
-        None => {
-            // Several first requests may come here at once; one App of theirs is kept.
-            let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
-            APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
-        }
-    };
-    let request = wire::request(request)?;
-    wire::response(app.handle(request).await)
+struct Component;
+
+// Not the SDK's `http_service` macro, which converts requests in the way that `wire` tells why to avoid.
+spin_sdk::wasip3::http::service::export!(Component with_types_in spin_sdk::wasip3);
+
+impl spin_sdk::wasip3::exports::http::handler::Guest for Component {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        let app = match APP.with(|app| app.get().cloned()) {
+            Some(app) => app,
+            None => {
+                // Several first requests may come here at once; one App of theirs is kept.
+                let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
+                APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
+            }
+        };
+        let request = wire::request(request)?;
+        wire::response(app.handle(request).await)
+    }
 }
 
 /// The host, by way of the Spin SDK.

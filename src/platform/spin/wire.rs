@@ -67,8 +67,12 @@ pub(super) fn response(response: http::Response<Content>) -> Result<types::Respo
             spawn(async move {
                 while let Some(piece) = body.next().await {
                     match piece {
-                        Ok(piece) if writer.write_all(Vec::from(piece)).await.is_empty() => {}
-                        Ok(_) => break,
+                        Ok(piece) => {
+                            let unwanted = writer.write_all(Vec::from(piece)).await;
+                            if !unwanted.is_empty() {
+                                break;
+                            }
+                        }
                         Err(error) => {
                             // The host cuts the connection, so that nobody takes the rest for the whole.
                             let error = ErrorCode::InternalError(Some(error.to_string()));

@@ -1,0 +1,256 @@
+//! Components in wasmtime: compiled once, instantiated when there is work, used again while they last.
+//!
+//! The numbers are Spin 4.1's: an instance answers up to 16 requests at once and 128 in all, and is dropped after a second of
+//! idleness. A component that traps takes the requests in its instance with it and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
+use wasmtime::{
+    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut, StoreLimits,
+    StoreLimitsBuilder,
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+};
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::allowed_hosts::AllowedHosts;
+use crate::manifest;
+use crate::outbound::{Hooks, Outbound};
+use crate::spin::{self, Spin};
+use crate::store::Stores;
+use crate::variables::Variables;
+
+const CONCURRENT_REQUESTS: usize = 16;
+const REQUESTS: usize = 128;
+const IDLE: Duration = Duration::from_secs(1);
+/// How long an instance may still work after its last answer.
+const POST_RETURN: Duration = Duration::from_secs(600);
+/// The most instances at a time, over all components.
+const INSTANCES: u32 = 1000;
+/// The most memory of an instance, in bytes.
+const MEMORY: usize = 256 << 20;
+
+/// Wasmtime, set up.
+pub(crate) struct Runtime {
+    engine: Engine,
+}
+
+impl Runtime {
+    /// Sets it up, with compiled components kept in the user's cache directory for the next start.
+    pub(crate) fn new() -> Result<Self> {
+        let mut config = Config::new();
+        config.wasm_component_model(true).wasm_component_model_async(true);
+        match Cache::from_file(None) {
+            Ok(cache) => {
+                config.cache(Some(cache));
+            }
+            Err(error) => eprintln!("compiled components are not kept: {error}"),
+        }
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_component_instances(INSTANCES)
+            .total_core_instances(INSTANCES * 4)
+            .total_memories(INSTANCES)
+            .total_tables(INSTANCES * 4)
+            .total_stacks(INSTANCES * 16)
+            .max_memory_size(MEMORY)
+            .linear_memory_keep_resident(1 << 20)
+            .table_keep_resident(64 << 10);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        Ok(Self { engine: Engine::new(&config)? })
+    }
+}
+
+/// A component, ready to answer requests.
+pub(crate) struct App {
+    handler: ProxyHandler<AppState>,
+}
+
+impl App {
+    /// Compiles the component of that description; `directory` is the manifest's.
+    pub(crate) fn load(
+        runtime: &Runtime,
+        description: &manifest::Component,
+        directory: &Path,
+        variables: &Variables,
+        outbound: &Outbound,
+        stores: &Arc<Stores>,
+    ) -> Result<Self> {
+        let path = directory.join(&description.source);
+        let hint = description.build_command.as_deref().map(|command| format!("; build it with: {command}"));
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("cannot read {}{}", path.display(), hint.unwrap_or_default()))?;
+        let component = Component::from_binary(&runtime.engine, &bytes)
+            .map_err(anyhow::Error::from)
+            .with_context(|| format!("{} is no WebAssembly component that runs here", path.display()))?;
+        let mut linker = Linker::new(&runtime.engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        spin::add_to_linker(&mut linker)?;
+        let pre =
+            linker.instantiate_pre(&component).and_then(ServicePre::new).map_err(anyhow::Error::from).with_context(
+                || format!("{}: the component `{}` wants what this host doesn't have", path.display(), description.id),
+            )?;
+
+        let expand = |template: &String| variables.expand(template);
+        let hosts: Vec<_> = description.allowed_outbound_hosts.iter().map(expand).collect::<Result<_>>()?;
+        let allowed = AllowedHosts::parse(hosts.iter().map(String::as_str))?;
+        let values = description.variables.iter().map(|(name, template)| Ok((name.clone(), expand(template)?)));
+        let values: BTreeMap<_, _> = values.collect::<Result<_>>()?;
+        Ok(Self {
+            handler: ProxyHandler::new(AppState {
+                id: description.id.as_str().into(),
+                engine: runtime.engine.clone(),
+                pre: ProxyPre::P3(pre),
+                allowed,
+                outbound: outbound.clone(),
+                variables: Arc::new(values),
+                allowed_stores: description.key_value_stores.clone().into(),
+                stores: Arc::clone(stores),
+            }),
+        })
+    }
+
+    /// Has a request answered.
+    pub(crate) async fn handle(
+        &self,
+        request: wasmtime_wasi_http::handler::Request,
+    ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
+        self.handler.handle((), request).await
+    }
+}
+
+struct AppState {
+    id: Arc<str>,
+    engine: Engine,
+    pre: ProxyPre<Guest>,
+    allowed: AllowedHosts,
+    outbound: Outbound,
+    variables: Arc<BTreeMap<String, String>>,
+    allowed_stores: Arc<[String]>,
+    stores: Arc<Stores>,
+}
+
+impl HandlerState for AppState {
+    type StoreData = Guest;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Expiration, Worker>> {
+        let guest = Guest {
+            table: ResourceTable::new(),
+            wasi: WasiCtxBuilder::new().stdout(wasmtime_wasi::cli::stderr()).inherit_stderr().build(),
+            http: WasiHttpCtx::new(),
+            hooks: Hooks {
+                outbound: self.outbound.clone(),
+                allowed: self.allowed.clone(),
+                component: self.id.to_string(),
+            },
+            spin: Spin {
+                variables: Arc::clone(&self.variables),
+                allowed_stores: Arc::clone(&self.allowed_stores),
+                stores: Arc::clone(&self.stores),
+            },
+            limits: StoreLimitsBuilder::new().memory_size(MEMORY).build(),
+        };
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.limits);
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        Ok(Instance {
+            store,
+            proxy,
+            view: WasiHttpView::http,
+            expiration: Expiration { sleep: Box::pin(tokio::time::sleep(IDLE)) },
+            state: Worker { id: Arc::clone(&self.id) },
+        })
+    }
+}
+
+/// What an instance has on the host's side.
+pub(crate) struct Guest {
+    pub(crate) table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    pub(crate) spin: Spin,
+    limits: StoreLimits,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
+    }
+}
+
+/// When an instance is dropped.
+struct Expiration {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => IDLE,
+            WorkerStatus::PostReturn => POST_RETURN,
+            // A component keeps its own time limits.
+            WorkerStatus::Requests => return Poll::Pending,
+        };
+        let deadline = tokio::time::Instant::from_std(start + limit);
+        if self.sleep.deadline() != deadline {
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// How much an instance takes on.
+struct Worker {
+    id: Arc<str>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = Guest;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= REQUESTS {
+            ShouldAccept::Never
+        } else if concurrent >= CONCURRENT_REQUESTS {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, Guest>,
+        (): (),
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, store: Store<Guest>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            eprintln!("{}: an instance failed: {error:?}", self.id);
+        }
+        drop(store);
+    }
+}

@@ -1,0 +1,147 @@
+//! Answering clients: HTTP/1.1 and HTTP/2 without TLS.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use wasmtime_wasi_http::WasiBody;
+
+use crate::outbound::header_value;
+use crate::route::{Route, Router};
+
+/// How long requests in flight may go on after the signal to stop.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// Serves until SIGTERM or SIGINT, then lets requests in flight finish.
+pub(crate) async fn serve(listen: SocketAddr, router: Router) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    println!("Serving http://{}", listener.local_addr()?);
+
+    let router = Arc::new(router);
+    let connections = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        match accepted {
+            Ok((stream, client)) => converse(stream, client, &router, &connections),
+            Err(error) => {
+                // Out of file descriptors, say: what is open may end meanwhile.
+                eprintln!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    eprintln!("stopping");
+    tokio::select! {
+        () = connections.shutdown() => {}
+        () = tokio::time::sleep(STOPPING) => eprintln!("requests in flight were cut off after {} s", STOPPING.as_secs()),
+    }
+    Ok(())
+}
+
+/// Answers the requests of one connection, beside the others.
+fn converse(stream: TcpStream, client: SocketAddr, router: &Arc<Router>, connections: &GracefulShutdown) {
+    // Pieces of a stream leave when they are written.
+    let _ = stream.set_nodelay(true);
+    let router = Arc::clone(router);
+    let service = service_fn(move |request| {
+        let router = Arc::clone(&router);
+        async move { Ok::<_, Infallible>(answer(&router, client, request).await) }
+    });
+    let connection =
+        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = connections.watch(connection);
+    tokio::spawn(async move {
+        // A client that breaks its connection off is the client's affair.
+        let _ = connection.await;
+    });
+}
+
+async fn answer(router: &Router, client: SocketAddr, request: Request<Incoming>) -> Response<WasiBody> {
+    let Some(route) = router.find(request.uri().path()) else {
+        return plain(StatusCode::NOT_FOUND, "no component answers this path\n");
+    };
+    let Some(request) = for_guest(route, client, request) else {
+        return plain(StatusCode::BAD_REQUEST, "the request's Host can't be read\n");
+    };
+    match route.app.handle(request).await {
+        Ok(response) => match forbidden(response.headers()) {
+            None => response,
+            Some(name) => {
+                eprintln!("{}: the response has the header {name}, which only a host may set", route.component);
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the component's answer is malformed\n")
+            }
+        },
+        Err(error) => {
+            eprintln!("{}: no answer: {error:?}", route.component);
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")
+        }
+    }
+}
+
+/// The request as the component gets it: with an absolute URI, and with the headers that Spin adds.
+fn for_guest(route: &Route, client: SocketAddr, request: Request<Incoming>) -> Option<Request<WasiBody>> {
+    let (mut head, body) = request.into_parts();
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.clone(),
+        None => head.headers.get(header::HOST)?.to_str().ok()?.parse().ok()?,
+    };
+    let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let path = head.uri.path();
+    let rest = route.pattern.rest(path).unwrap_or_default().to_owned();
+    let base = route.pattern.without_wildcard();
+    let full_url = format!("http://{authority}{path_and_query}");
+
+    let own: Vec<HeaderName> = head.headers.keys().filter(|name| name.as_str().starts_with("spin-")).cloned().collect();
+    for name in own {
+        head.headers.remove(name);
+    }
+    for (name, value) in [
+        ("spin-full-url", full_url.as_str()),
+        ("spin-path-info", &rest),
+        ("spin-matched-route", &route.pattern.text),
+        ("spin-raw-component-route", &route.pattern.text),
+        ("spin-component-route", base),
+        ("spin-base-path", "/"),
+        ("spin-client-addr", &client.to_string()),
+    ] {
+        if let Some(value) = header_value(value) {
+            head.headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    head.uri = Uri::builder().scheme("http").authority(authority).path_and_query(path_and_query).build().ok()?;
+    let body = body.map_err(wasmtime_wasi_http::Error::from).boxed_unsync();
+    Some(Request::from_parts(head, body))
+}
+
+/// A header that would break the answer's framing: Spin answers 500 for those.
+fn forbidden(headers: &HeaderMap) -> Option<&'static str> {
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]
+        .into_iter()
+        .find(|name| headers.contains_key(*name))
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<WasiBody> {
+    let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}

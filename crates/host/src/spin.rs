@@ -1,0 +1,124 @@
+//! Spin's own interfaces: variables and the key-value store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
+
+use self::bindings::spin::key_value::key_value::{self, Error as StoreError};
+use self::bindings::spin::variables::variables::{self, Error as VariableError};
+use crate::runtime::Guest;
+use crate::store::Stores;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "z-image:host/imports",
+        imports: {
+            "spin:key-value/key-value.[method]store.get-keys": async | store | trappable,
+            default: trappable,
+        },
+        with: { "spin:key-value/key-value.store": crate::spin::OpenStore },
+    });
+}
+
+/// What a component may use of them.
+pub(crate) struct Spin {
+    pub(crate) variables: Arc<BTreeMap<String, String>>,
+    pub(crate) allowed_stores: Arc<[String]>,
+    pub(crate) stores: Arc<Stores>,
+}
+
+/// A store that a component has opened.
+pub struct OpenStore {
+    label: String,
+}
+
+/// Gives `linker` these interfaces.
+pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    variables::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    key_value::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl variables::Host for Guest {}
+
+impl<T: Send> variables::HostWithStore<T> for HasSelf<Guest> {
+    async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, VariableError>> {
+        let is_name = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name {
+            return Ok(Err(VariableError::InvalidName(name)));
+        }
+        let value = accessor.with(|mut access| access.get().spin.variables.get(&name).cloned());
+        Ok(value.ok_or_else(|| VariableError::Undefined(name)))
+    }
+}
+
+impl key_value::Host for Guest {}
+
+impl key_value::HostStore for Guest {
+    fn drop(&mut self, store: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(store)?;
+        Ok(())
+    }
+}
+
+type Stored<T> = wasmtime::Result<Result<T, StoreError>>;
+
+impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<Guest> {
+    async fn open(accessor: &Accessor<T, Self>, label: String) -> Stored<Resource<OpenStore>> {
+        accessor.with(|mut access| {
+            let guest = access.get();
+            if !guest.spin.allowed_stores.contains(&label) {
+                return Ok(Err(StoreError::AccessDenied));
+            }
+            Ok(guest.table.push(OpenStore { label }).map_err(|_| StoreError::StoreTableFull))
+        })
+    }
+
+    async fn get(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<Option<Vec<u8>>> {
+        blocking(accessor, &store, move |stores, label| stores.get(label, &key)).await
+    }
+
+    async fn set(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String, value: Vec<u8>) -> Stored<()> {
+        blocking(accessor, &store, move |stores, label| stores.set(label, &key, &value)).await
+    }
+
+    async fn delete(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<()> {
+        blocking(accessor, &store, move |stores, label| stores.delete(label, &key)).await
+    }
+
+    async fn exists(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<bool> {
+        blocking(accessor, &store, move |stores, label| Ok(stores.get(label, &key)?.is_some())).await
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<T, Self>,
+        store: Resource<OpenStore>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), StoreError>>)> {
+        let (keys, outcome) = match blocking(accessor, &store, |stores, label| stores.keys(label)).await? {
+            Ok(keys) => (keys, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        accessor.with(|mut access| {
+            let keys = StreamReader::new(&mut access, keys)?;
+            let outcome = FutureReader::new(&mut access, async { Ok::<_, wasmtime::Error>(outcome) })?;
+            Ok((keys, outcome))
+        })
+    }
+}
+
+/// Does `work`, which may wait for the disk, on a thread where waiting is allowed.
+async fn blocking<T, R: Send + 'static>(
+    accessor: &Accessor<T, HasSelf<Guest>>,
+    store: &Resource<OpenStore>,
+    work: impl FnOnce(&Stores, &str) -> anyhow::Result<R> + Send + 'static,
+) -> Stored<R> {
+    let (stores, label) = accessor.with(|mut access| {
+        let guest: &mut Guest = access.get();
+        let label = guest.table.get(store)?.label.clone();
+        Ok::<_, wasmtime::Error>((Arc::clone(&guest.spin.stores), label))
+    })?;
+    let done = tokio::task::spawn_blocking(move || work(&stores, &label)).await?;
+    Ok(done.map_err(|error| StoreError::Other(format!("{error:#}"))))
+}
