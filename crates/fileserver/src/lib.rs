@@ -1,1 +1,278 @@
+//! A component that serves the web studio.
+//!
+//! The files of `assets/` are inside it, each in up to three codings, so it needs no file system and runs on every host. A
+//! request's path is looked up in a table; nothing is resolved, so there is nothing to escape from. [`answer`] decides,
+//! [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
 
+pub mod negotiate;
+pub mod range;
+#[cfg(target_arch = "wasm32")]
+mod spin;
+
+use http::header::{
+    ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+
+use crate::negotiate::Coding;
+use crate::range::Range;
+
+/// A file of the studio.
+#[derive(Debug)]
+pub struct File {
+    /// Its path in URLs, decoded.
+    pub path: &'static str,
+    /// As it is, and in every coding that makes it smaller. Never empty; the first is as it is.
+    pub variants: &'static [Variant],
+}
+
+/// A file in one coding.
+#[derive(Debug)]
+pub struct Variant {
+    /// Which; `None` for as it is.
+    pub coding: Option<Coding>,
+    /// A strong entity tag (RFC 9110 section 8.8.3), quotation marks included.
+    pub tag: &'static str,
+    /// The bytes.
+    pub bytes: &'static [u8],
+}
+
+/// The studio.
+pub const FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// What a page may do: nothing but show, style and script itself, call this origin, and show images that it has made.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// Kept, and asked for again each time: an answer of 304 is small, and an update is seen at once.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// Answers a request from `files`.
+pub fn answer(files: &'static [File], method: &Method, path: &str, headers: &HeaderMap) -> Response<&'static [u8]> {
+    let mut response = match (method, find(files, path)) {
+        (_, None) => plain(StatusCode::NOT_FOUND, b"There is nothing here.\n"),
+        (&Method::GET | &Method::HEAD, Some(file)) => serve(file, headers),
+        (_, Some(_)) => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, b"Only GET and HEAD.\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+    };
+    let length = response.body().len();
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    if response.status() != StatusCode::NOT_MODIFIED {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if method == Method::HEAD {
+        *response.body_mut() = b"";
+    }
+    response
+}
+
+/// The file of that path, which may be percent-encoded.
+fn find(files: &'static [File], path: &str) -> Option<&'static File> {
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    let path = if path == "/" { "/index.html" } else { &path };
+    files.iter().find(|file| file.path == path)
+}
+
+fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let mut response = Response::new(b"".as_slice());
+    let answer = response.headers_mut();
+    answer.insert(CACHE_CONTROL, REVALIDATE);
+    answer.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    let Some(variant) = negotiate::choose(file.variants, text(ACCEPT_ENCODING)) else {
+        return plain(StatusCode::NOT_ACCEPTABLE, b"No coding of this file is acceptable.\n");
+    };
+    answer.insert(ETAG, HeaderValue::from_static(variant.tag));
+    if text(IF_NONE_MATCH).is_some_and(|known| matches(known, variant.tag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    answer.insert(CONTENT_TYPE, content_type(file.path));
+    answer.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(coding) = variant.coding {
+        answer.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    }
+    let whole = variant.bytes.len();
+    let range = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|known| known == variant.tag));
+    match range.map_or(Range::Whole, |range| range::parse(range, whole)) {
+        Range::Whole => *response.body_mut() = variant.bytes,
+        Range::Part(first, last) => {
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{whole}")) {
+                answer.insert(CONTENT_RANGE, value);
+            }
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            *response.body_mut() = variant.bytes.get(first..=last).unwrap_or_default();
+        }
+        Range::Unsatisfiable => {
+            response = plain(StatusCode::RANGE_NOT_SATISFIABLE, b"There are no such bytes.\n");
+            if let Ok(value) = HeaderValue::from_str(&format!("bytes */{whole}")) {
+                response.headers_mut().insert(CONTENT_RANGE, value);
+            }
+        }
+    }
+    response
+}
+
+/// Whether an `If-None-Match` names `tag`, by weak comparison (RFC 9110 section 13.1.2).
+fn matches(known: &str, tag: &str) -> bool {
+    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+}
+
+fn plain(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn content_type(path: &str) -> HeaderValue {
+    let extension = path.rsplit_once('.').map_or("", |(_, extension)| extension);
+    HeaderValue::from_static(match extension {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "json" => "application/json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "webmanifest" => "application/manifest+json",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEST_FILES: &[File] = &[
+        File {
+            path: "/index.html",
+            variants: &[
+                Variant { coding: None, tag: "\"plain\"", bytes: b"0123456789" },
+                Variant { coding: Some(Coding::Brotli), tag: "\"br\"", bytes: b"BR" },
+                Variant { coding: Some(Coding::Gzip), tag: "\"gz\"", bytes: b"GZIP" },
+            ],
+        },
+        File { path: "/a b/é.svg", variants: &[Variant { coding: None, tag: "\"svg\"", bytes: b"<svg/>" }] },
+    ];
+
+    fn ask(method: Method, path: &str, headers: &[(HeaderName, &'static str)]) -> Response<&'static [u8]> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        answer(TEST_FILES, &method, path, &headers)
+    }
+
+    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response<&'static [u8]> {
+        ask(Method::GET, path, headers)
+    }
+
+    fn header(response: &Response<&'static [u8]>, name: HeaderName) -> Option<String> {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_file_comes_in_the_best_coding_that_is_accepted() {
+        for (accepts, body, coding) in [
+            (None, b"0123456789".as_slice(), None),
+            (Some("br, gzip"), b"BR", Some("br")),
+            (Some("gzip"), b"GZIP", Some("gzip")),
+            (Some("br;q=0.1, gzip;q=0.5"), b"GZIP", Some("gzip")),
+            (Some("br;q=0, gzip;q=0"), b"0123456789", None),
+            (Some("*"), b"BR", Some("br")),
+        ] {
+            let headers: Vec<_> = accepts.map(|value| (ACCEPT_ENCODING, value)).into_iter().collect();
+            let response = get("/", &headers);
+            assert_eq!((response.status().as_u16(), *response.body()), (200, body), "{accepts:?}");
+            assert_eq!(header(&response, CONTENT_ENCODING).as_deref(), coding);
+            assert_eq!(header(&response, VARY).as_deref(), Some("accept-encoding"));
+            assert_eq!(header(&response, CONTENT_LENGTH), Some(body.len().to_string()));
+        }
+        assert_eq!(get("/", &[(ACCEPT_ENCODING, "identity;q=0, br;q=0, gzip;q=0")]).status(), 406);
+    }
+
+    #[test]
+    fn a_known_file_is_not_sent_again() {
+        for known in ["\"plain\"", "W/\"plain\"", "\"x\", \"plain\"", "*"] {
+            let response = get("/index.html", &[(IF_NONE_MATCH, known)]);
+            assert_eq!((response.status().as_u16(), response.body().len()), (304, 0), "{known}");
+            assert_eq!(header(&response, CONTENT_LENGTH), None);
+            assert!(header(&response, ETAG).is_some() && header(&response, CACHE_CONTROL).is_some());
+        }
+        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"br\"")]).status(), 200, "another coding is another thing");
+        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"br\""), (ACCEPT_ENCODING, "br")]).status(), 304);
+    }
+
+    #[test]
+    fn a_part_can_be_had() {
+        let part = get("/", &[(RANGE, "bytes=2-4")]);
+        assert_eq!((part.status().as_u16(), *part.body()), (206, b"234".as_slice()));
+        assert_eq!(header(&part, CONTENT_RANGE).as_deref(), Some("bytes 2-4/10"));
+        assert_eq!(get("/", &[(RANGE, "bytes=10-")]).status(), 416);
+        assert_eq!(get("/", &[(RANGE, "bytes=2-4"), (IF_RANGE, "\"plain\"")]).status(), 206);
+        assert_eq!(get("/", &[(RANGE, "bytes=2-4"), (IF_RANGE, "\"old\"")]).status(), 200);
+        assert_eq!(*get("/", &[(RANGE, "bytes=2-4"), (ACCEPT_ENCODING, "gzip")]).body(), b"IP");
+    }
+
+    #[test]
+    fn only_what_is_there_can_be_had() {
+        assert_eq!(*get("/a%20b/%C3%A9.svg", &[]).body(), b"<svg/>");
+        for path in [
+            "",
+            "//",
+            "/..",
+            "/../index.html",
+            "/%2e%2e/index.html",
+            "/a b/../index.html",
+            "/index.html/",
+            "/INDEX.HTML",
+            "/index.html%00",
+            "/\\index.html",
+            "/%2findex.html",
+            "/%ff",
+            "/a%20b/",
+            "//index.html",
+        ] {
+            let response = get(path, &[]);
+            assert_eq!(response.status(), 404, "{path}");
+            assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS).as_deref(), Some("nosniff"));
+        }
+    }
+
+    #[test]
+    fn other_methods_are_refused_and_head_has_no_body() {
+        let response = ask(Method::POST, "/", &[]);
+        assert_eq!((response.status().as_u16(), header(&response, ALLOW).as_deref()), (405, Some("GET, HEAD")));
+        let head = ask(Method::HEAD, "/", &[]);
+        assert_eq!((head.status().as_u16(), head.body().len()), (200, 0));
+        assert_eq!(header(&head, CONTENT_LENGTH).as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn the_studio_is_inside_and_keeps_to_its_own_policy() {
+        let page = FILES.iter().find(|file| file.path == "/index.html").expect("there is a page");
+        let text = std::str::from_utf8(page.variants[0].bytes).unwrap();
+        for forbidden in ["<style", " style=", "onclick=", "onload=", "http://", "https://", "<script>"] {
+            assert!(!text.contains(forbidden), "the policy forbids {forbidden}");
+        }
+        for file in FILES {
+            assert!(content_type(file.path) != "application/octet-stream", "{} has no type", file.path);
+            assert!(file.variants[0].coding.is_none());
+        }
+        let smallest = |file: &File| file.variants.iter().map(|variant| variant.bytes.len()).min().unwrap();
+        assert!(FILES.iter().map(smallest).sum::<usize>() < 150_000);
+    }
+}

@@ -76,8 +76,8 @@ struct WireTriggers {
 #[serde(deny_unknown_fields)]
 struct WireComponent {
     source: PathBuf,
-    #[serde(default)]
-    description: Option<String>,
+    #[serde(rename = "description")]
+    _description: Option<String>,
     #[serde(default)]
     allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
@@ -115,7 +115,7 @@ impl Manifest {
             );
         }
         let components = wire.component.into_iter().map(|(id, component)| {
-            let WireComponent { source, description: _, allowed_outbound_hosts, key_value_stores, variables, build } =
+            let WireComponent { source, _description: _, allowed_outbound_hosts, key_value_stores, variables, build } =
                 component;
             let build_command = build.and_then(|build| build.command);
             Component { id, source, allowed_outbound_hosts, key_value_stores, variables, build_command }

@@ -30,6 +30,7 @@ pub(crate) struct Spin {
 }
 
 /// A store that a component has opened.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct OpenStore {
     label: String,
 }

@@ -1,1 +1,64 @@
-fn main() {}
+//! The project's own commands.
+//!
+//! ```text
+//! cargo xtask setup                 get what is missing: the wasm target, the Python packages of the test Space
+//! cargo xtask build                 build the components and the host
+//! cargo xtask up [--demo] […]       set up, build, and serve
+//! cargo xtask test [STAGE…]         set up, and run every test, or those stages
+//! cargo xtask bench [ARGUMENT…]     build, and measure
+//! ```
+
+mod build;
+mod python;
+mod setup;
+mod shell;
+mod test;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages.
+  build             Builds the components and the host, for release.
+  up [OPTION…]      Sets up, builds, and serves spin.toml on this machine.
+      --demo                  with a real Gradio Space on loopback, and a new key
+      --listen ADDR           [default: 127.0.0.1:3000]
+      --variable KEY=VALUE    sets a variable of spin.toml; repeatable
+      --state-dir DIR         where the key-value store lies [default: .spin]
+  test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
+  bench [ARG…]      Builds, and measures; arguments go to the benchmark (--quick, --json FILE).
+";
+
+fn main() -> ExitCode {
+    match run(std::env::args_os().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: Vec<OsString>) -> Result<()> {
+    if arguments.is_empty() {
+        bail!("no command\n\n{USAGE}");
+    }
+    let command = arguments.remove(0);
+    match command.to_str() {
+        Some("setup") => setup::all(),
+        Some("build") => build::all(),
+        Some("up") => up::up(arguments),
+        Some("test") => test::test(&arguments),
+        Some("bench") => build::bench(&arguments),
+        Some("--help" | "-h" | "help") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such command: {}\n\n{USAGE}", command.to_string_lossy()),
+    }
+}

@@ -1,0 +1,14 @@
+//! The edge to Spin.
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use spin_sdk::http::Request;
+
+use crate::{FILES, answer};
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> Response<Full<Bytes>> {
+    answer(FILES, request.method(), request.uri().path(), request.headers())
+        .map(|body| Full::new(Bytes::from_static(body)))
+}

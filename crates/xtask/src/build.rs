@@ -1,0 +1,56 @@
+//! Building the components and the host.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::setup;
+use crate::shell::{cargo, root, run, say, target};
+
+/// The components' packages, and what they are built into.
+const COMPONENTS: [(&str, &str); 2] =
+    [("z-image-2api", "z_image_2api.wasm"), ("z-image-fileserver", "z_image_fileserver.wasm")];
+
+/// Builds everything that serves.
+pub(crate) fn all() -> Result<()> {
+    setup::target()?;
+    components()?;
+    host()
+}
+
+fn components() -> Result<()> {
+    say("building the components");
+    let mut build =
+        cargo(&["build", "--config", ".cargo/component.toml", "--target", setup::TARGET, "--release", "--locked"]);
+    for (package, _) in COMPONENTS {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
+    for (_, file) in COMPONENTS {
+        let path = target().join(setup::TARGET).join("release").join(file);
+        let size = std::fs::metadata(&path)?.len();
+        say(&format!("{file}: {} KB", size.div_ceil(1000)));
+    }
+    Ok(())
+}
+
+fn host() -> Result<()> {
+    say("building the host; the first time, wasmtime takes some minutes");
+    run(&mut cargo(&["build", "--release", "--locked", "--package", "z-image-host"]))
+}
+
+/// The host's program.
+pub(crate) fn host_program() -> PathBuf {
+    target().join("release/z-image-host")
+}
+
+/// Builds everything and measures it.
+pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
+    all()?;
+    run(&mut cargo(&["build", "--release", "--locked", "--package", "z-image-bench"]))?;
+    let mut bench = Command::new(target().join("release/z-image-bench"));
+    bench.arg("--host").arg(host_program()).arg("--manifest").arg(root().join("spin.toml")).args(arguments);
+    run(&mut bench)
+}

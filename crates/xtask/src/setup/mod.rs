@@ -1,0 +1,50 @@
+//! Getting what is missing. Each step looks first, says what it does, and does nothing twice.
+
+mod debian;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::python;
+use crate::shell::{run_quietly, say, succeeds};
+
+/// The components' target.
+pub(crate) const TARGET: &str = "wasm32-wasip2";
+
+/// Everything that the commands need.
+pub(crate) fn all() -> Result<()> {
+    target()?;
+    python::tests().map(drop)
+}
+
+/// The standard library for [`TARGET`].
+pub(crate) fn target() -> Result<()> {
+    let library = library()?;
+    let is_there = |prefix: &str| {
+        std::fs::read_dir(&library)
+            .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(prefix)))
+    };
+    if is_there("libstd-") && library.join("self-contained/libc.a").exists() {
+        return Ok(());
+    }
+    say(&format!("the target {TARGET} is missing; asking rustup for it"));
+    if succeeds(Command::new("rustup").args(["target", "add", TARGET])) {
+        return Ok(());
+    }
+    say("rustup cannot give it here; building it from Debian's sources of the same Rust version");
+    debian::install(&library).with_context(|| {
+        format!(
+            "the target {TARGET} could not be set up. By hand: `rustup target add {TARGET}` where rustup can download, \
+             or put that target's standard library into {}",
+            library.display()
+        )
+    })
+}
+
+/// Where the target's libraries lie.
+fn library() -> Result<PathBuf> {
+    let sysroot = run_quietly(Command::new("rustc").args(["--print", "sysroot"]).current_dir(crate::shell::root()))?;
+    Ok(PathBuf::from(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib"))
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask test`: every test there is.
+
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell::{cargo, root, run, say, succeeds};
+use crate::{build, python, setup};
+
+type Stage = (&'static str, fn() -> Result<()>);
+
+const STAGES: [Stage; 4] = [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end)];
+
+/// Runs all stages, or those that are named; the first that fails ends it.
+pub(crate) fn test(names: &[OsString]) -> Result<()> {
+    let known = || STAGES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    if let Some(unknown) = names.iter().find(|name| !STAGES.iter().any(|(stage, _)| name == stage)) {
+        bail!("no such stage: {}. There are: {}", unknown.to_string_lossy(), known());
+    }
+    setup::target()?;
+    let mut times = Vec::new();
+    for (name, stage) in STAGES {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            say(&format!("stage {name}"));
+            let begun = now();
+            stage().with_context(|| format!("the stage {name} failed"))?;
+            times.push((name, begun.elapsed()));
+        }
+    }
+    let shown = |(name, time): &(&str, Duration)| format!("{name} {} s", time.as_secs());
+    say(&format!("all is well: {}", times.iter().map(shown).collect::<Vec<_>>().join(", ")));
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "a program's own stopwatch")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Formatting, lints on both targets, and the rules for dependencies.
+fn lint() -> Result<()> {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    // For release, so that what is checked and what is built share wasmtime's build scripts.
+    run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    let wasm = ["clippy", "--release", "--locked", "--target", setup::TARGET];
+    run(cargo(&wasm).args(["-p", "z-image-2api", "-p", "z-image-fileserver", "--", "-D", "warnings"]))?;
+    if succeeds(&mut cargo(&["deny", "--version"])) {
+        return run(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]));
+    }
+    say("cargo-deny is not installed here: bans, licenses and sources are not checked");
+    Ok(())
+}
+
+/// Everything that runs natively, the simulated world among it.
+fn unit() -> Result<()> {
+    run(&mut cargo(&["test", "--locked", "--workspace", "--exclude", "z-image-host"]))
+}
+
+/// The host, for release, as wasmtime is compiled only once then.
+fn host() -> Result<()> {
+    build::all()?;
+    run(&mut cargo(&["test", "--release", "--locked", "--package", "z-image-host"]))
+}
+
+/// The built components in the host, against real Spaces, with real clients.
+fn end_to_end() -> Result<()> {
+    build::all()?;
+    let python = python::tests()?;
+    let mut pytest = Command::new(python.python());
+    pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).arg(root().join("tests/e2e"));
+    run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
+}

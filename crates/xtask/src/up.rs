@@ -1,0 +1,170 @@
+//! `cargo xtask up`: serving on this machine.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use lexopt::prelude::*;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::shell::{root, say};
+use crate::{build, python};
+
+/// What `up` was asked for.
+#[derive(Default)]
+struct Options {
+    demo: bool,
+    /// Handed on to the host as they are.
+    host: Vec<OsString>,
+    /// The keys that the command line sets.
+    api_keys: Option<String>,
+}
+
+/// Sets up, builds and serves, until it is told to stop.
+pub(crate) fn up(arguments: Vec<OsString>) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    build::all()?;
+    let mut host = Command::new(build::host_program());
+    host.current_dir(root()).arg("--manifest").arg(root().join("spin.toml")).args(&options.host);
+    if options.demo {
+        return demo(host, options.api_keys);
+    }
+    // In place of this process, so that whoever stops this one stops the host.
+    Err(host.exec()).context("cannot start the host")
+}
+
+impl Options {
+    fn parse(arguments: Vec<OsString>) -> Result<Self> {
+        let mut options = Self::default();
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("demo") => options.demo = true,
+                Long(name @ ("listen" | "state-dir" | "variable")) => {
+                    let flag = format!("--{name}");
+                    let mut value = parser.value()?;
+                    if flag == "--state-dir" {
+                        // The host runs in the workspace's folder.
+                        value = std::path::absolute(value)?.into_os_string();
+                    }
+                    if let Some(keys) = value.to_str().and_then(|pair| pair.strip_prefix("api_keys=")) {
+                        options.api_keys = Some(keys.to_owned());
+                    }
+                    options.host.extend([flag.into(), value]);
+                }
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Serves with a real Gradio Space on loopback behind it.
+fn demo(mut host: Command, api_keys: Option<String>) -> Result<()> {
+    let stop = Arc::new(AtomicBool::new(false));
+    ctrlc::set_handler({
+        let stop = Arc::clone(&stop);
+        move || stop.store(true, Ordering::Relaxed)
+    })?;
+
+    let python = python::space()?;
+    say("starting a Gradio Space");
+    let mut space = Command::new(python.python());
+    space.arg(root().join("tests/space/app.py"));
+    let (space, line) = Running::start("the Space", space, "Space at ", &stop)?;
+
+    // A key from the command line is already among the host's arguments.
+    let key = match &api_keys {
+        Some(keys) => keys.split(',').next().unwrap_or_default().trim().to_owned(),
+        None => {
+            let key = random_key()?;
+            host.args(["--variable", &format!("api_keys={key}")]);
+            key
+        }
+    };
+    host.args(["--variable", &format!("spaces=z-image-turbo={line}"), "--variable", &format!("extra_host={line}")]);
+    let (host, url) = Running::start("the host", host, "Serving ", &stop)?;
+    println!("Serving {url}");
+    println!("{}", instructions(&url, &key));
+
+    let mut running = [host, space];
+    while !stop.load(Ordering::Relaxed) {
+        for child in &mut running {
+            if let Some(status) = child.process.try_wait()? {
+                bail!("{} has ended: {status}", child.name);
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+fn instructions(url: &str, key: &str) -> String {
+    format!(
+        r#"
+  Page       {url}/
+  Base URL   {url}/v1
+  API key    {key}
+
+An image, into fox.webp:
+
+curl -sS {url}/v1/images/generations \
+  -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \
+  -d '{{"prompt": "a red fox in the snow", "size": "1024x1024"}}' |
+  python3 -c 'import base64, json, sys; open("fox.webp", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+
+Stop with Ctrl-C."#
+    )
+}
+
+/// A program that has said that it is ready, and is told to stop when this goes out of scope.
+struct Running {
+    name: &'static str,
+    process: Child,
+}
+
+impl Running {
+    /// Starts `command` and waits for the line that begins with `ready`; the rest of that line comes back too.
+    fn start(name: &'static str, mut command: Command, ready: &str, stop: &AtomicBool) -> Result<(Self, String)> {
+        let mut process = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {name}"))?;
+        let stdout = process.stdout.take().context("no standard output")?;
+        let running = Self { name, process };
+        let mut lines = BufReader::new(stdout).lines();
+        for line in lines.by_ref() {
+            let line = line?;
+            if let Some(rest) = line.strip_prefix(ready) {
+                let rest = rest.to_owned();
+                // What it says later is passed on.
+                std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
+                return Ok((running, rest));
+            }
+            if stop.load(Ordering::Relaxed) {
+                bail!("stopped");
+            }
+            println!("{line}");
+        }
+        bail!("{name} ended before it was ready")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| matches!(self.process.try_wait(), Ok(None))) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// A key that nobody can guess.
+fn random_key() -> Result<String> {
+    let mut bytes = [0; 24];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().fold("sk-".to_owned(), |key, byte| format!("{key}{byte:02x}")))
+}
