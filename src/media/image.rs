@@ -98,6 +98,12 @@ pub struct OpenImage {
 /// # Errors
 /// Every [`Failure`] of a call; [`Failure::Unreadable`] where it isn't an image, or too large.
 pub async fn open(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
+    let image = open_unbounded(client, file, limit).await?;
+    Ok(OpenImage { body: capped(image.body, limit), ..image })
+}
+
+/// As [`open`], but for a body that its reader bounds.
+async fn open_unbounded(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
     let answer = get(client, file, None).await?;
     if answer.status != StatusCode::OK {
         return Err(client.refusal("file", answer).await);
@@ -107,7 +113,7 @@ pub async fn open(client: &Client, file: &RemoteFile, limit: usize) -> Result<Op
     let (start, rest) = first_bytes(client, answer.body).await?;
     let format = Format::of_magic(&start).ok_or_else(not_an_image)?;
     let body = once(async { Ok(start) }).chain(rest).boxed_local();
-    Ok(OpenImage { format, length, part: None, body: capped(body, limit) })
+    Ok(OpenImage { format, length, part: None, body })
 }
 
 /// Opens a part of the image in `file`: `range`, as a client's `Range` header says it.
@@ -144,7 +150,7 @@ pub async fn open_part(
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
-    let image = open(client, file, limit).await?;
+    let image = open_unbounded(client, file, limit).await?;
     let all = read_to_end(image.body, limit);
     match timeout(client.outside(), client.limits().job, all).await {
         Ok(Ok(bytes)) => Ok((image.format, bytes)),

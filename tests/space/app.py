@@ -15,6 +15,7 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import sys
 import time
 
@@ -108,6 +109,12 @@ def space(step_seconds: float, faults: bool) -> gr.Blocks:
     return app
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
@@ -120,9 +127,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = space(arguments.step_seconds, arguments.faults)
     app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once)
-    if arguments.port:
-        os.environ["GRADIO_SERVER_PORT"] = str(arguments.port)
-    _, url, _ = app.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, share=False)
+    port = arguments.port or free_port()
+    _, url, _ = app.launch(
+        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False
+    )
     print(f"Space at {url.rstrip('/')}", flush=True)
     app.block_thread()
 

@@ -87,6 +87,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         for line in router.describe() {
             eprintln!("  {line}");
         }
-        server::serve(arguments.listen, router).await
+        server::serve(arguments.listen, router, &runtime).await
     })
 }

@@ -11,6 +11,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{
     Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut, StoreLimits,
@@ -41,8 +44,13 @@ const INSTANCES: u32 = 1000;
 const MEMORY: usize = 256 << 20;
 
 /// Wasmtime, set up.
+#[derive(Clone)]
 pub(crate) struct Runtime {
     engine: Engine,
+    /// The instances that live.
+    instances: TaskTracker,
+    /// Set when the host stops: instances that have nothing to do are dropped at once then.
+    stopping: CancellationToken,
 }
 
 impl Runtime {
@@ -66,7 +74,14 @@ impl Runtime {
             .linear_memory_keep_resident(1 << 20)
             .table_keep_resident(64 << 10);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        Ok(Self { engine: Engine::new(&config)? })
+        Ok(Self { engine: Engine::new(&config)?, instances: TaskTracker::new(), stopping: CancellationToken::new() })
+    }
+
+    /// Returns when all instances have done what they still had to do after their last answer.
+    pub(crate) async fn stop(&self) {
+        self.stopping.cancel();
+        self.instances.close();
+        self.instances.wait().await;
     }
 }
 
@@ -110,7 +125,7 @@ impl App {
         Ok(Self {
             handler: ProxyHandler::new(AppState {
                 id: description.id.as_str().into(),
-                engine: runtime.engine.clone(),
+                runtime: runtime.clone(),
                 pre: ProxyPre::P3(pre),
                 allowed,
                 outbound: outbound.clone(),
@@ -132,7 +147,7 @@ impl App {
 
 struct AppState {
     id: Arc<str>,
-    engine: Engine,
+    runtime: Runtime,
     pre: ProxyPre<Guest>,
     allowed: AllowedHosts,
     outbound: Outbound,
@@ -163,15 +178,18 @@ impl HandlerState for AppState {
             },
             limits: StoreLimitsBuilder::new().memory_size(MEMORY).build(),
         };
-        let mut store = Store::new(&self.engine, guest);
+        let mut store = Store::new(&self.runtime.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
             proxy,
             view: WasiHttpView::http,
-            expiration: Expiration { sleep: Box::pin(tokio::time::sleep(IDLE)) },
-            state: Worker { id: Arc::clone(&self.id) },
+            expiration: Expiration {
+                sleep: Box::pin(tokio::time::sleep(IDLE)),
+                stopping: Box::pin(self.runtime.stopping.clone().cancelled_owned()),
+            },
+            state: Worker { id: Arc::clone(&self.id), _alive: self.runtime.instances.token() },
         })
     }
 }
@@ -201,11 +219,13 @@ impl WasiHttpView for Guest {
 /// When an instance is dropped.
 struct Expiration {
     sleep: Pin<Box<tokio::time::Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
         let limit = match status {
+            WorkerStatus::Idle if self.stopping.as_mut().poll(cx).is_ready() => return Poll::Ready(()),
             WorkerStatus::Idle => IDLE,
             WorkerStatus::PostReturn => POST_RETURN,
             // A component keeps its own time limits.
@@ -222,6 +242,7 @@ impl WorkerExpiration for Expiration {
 /// How much an instance takes on.
 struct Worker {
     id: Arc<str>,
+    _alive: TaskTrackerToken,
 }
 
 impl WorkerState for Worker {

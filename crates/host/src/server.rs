@@ -20,12 +20,13 @@ use wasmtime_wasi_http::WasiBody;
 
 use crate::outbound::header_value;
 use crate::route::{Route, Router};
+use crate::runtime::Runtime;
 
 /// How long requests in flight may go on after the signal to stop.
 const STOPPING: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT, then lets requests in flight finish.
-pub(crate) async fn serve(listen: SocketAddr, router: Router) -> Result<()> {
+pub(crate) async fn serve(listen: SocketAddr, router: Router, runtime: &Runtime) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -50,9 +51,12 @@ pub(crate) async fn serve(listen: SocketAddr, router: Router) -> Result<()> {
     }
     drop(listener);
     eprintln!("stopping");
-    tokio::select! {
-        () = connections.shutdown() => {}
-        () = tokio::time::sleep(STOPPING) => eprintln!("requests in flight were cut off after {} s", STOPPING.as_secs()),
+    let finished = async {
+        connections.shutdown().await;
+        runtime.stop().await;
+    };
+    if tokio::time::timeout(STOPPING, finished).await.is_err() {
+        eprintln!("what was still going on after {} s was cut off", STOPPING.as_secs());
     }
     Ok(())
 }

@@ -1,0 +1,71 @@
+"""What the tests run against: the built application, a real Gradio Space, and a lying one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
+
+from host import KEY, Host, Space  # noqa: E402
+from liar import Liar  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def space() -> Iterator[Space]:
+    space = Space(sys.executable, "--step-seconds", "0.01")
+    yield space
+    space.stop()
+
+
+@pytest.fixture(scope="session")
+def host(space: Space) -> Iterator[Host]:
+    """The application in front of the real Space. Whatever is done to it, no secret may come out."""
+    host = Host(spaces=f"z-image-turbo={space.url},other/name={space.url}", extra_host=space.url)
+    yield host
+    assert host.stop() == 0
+    log = "".join(host.log)
+    assert KEY not in log
+    assert "panicked" not in log and "an instance failed" not in log, log
+
+
+@pytest.fixture(scope="session")
+def liar() -> Iterator[Liar]:
+    liar = Liar()
+    yield liar
+    liar.stop()
+
+
+@pytest.fixture(scope="session")
+def lied_to(liar: Liar) -> Iterator[Host]:
+    """The application in front of the lying Space, with short limits."""
+    host = Host(
+        spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, idle_timeout=2, job_timeout=4, max_image_bytes=2_000_000
+    )
+    yield host
+    assert host.stop() == 0
+    log = "".join(host.log)
+    assert KEY not in log
+    assert "panicked" not in log and "an instance failed" not in log, log
+
+
+@pytest.fixture
+def client(host: Host) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=0)
+
+
+@pytest.fixture
+def http(host: Host) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def http_lied_to(lied_to: Host) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=lied_to.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as client:
+        yield client

@@ -1,0 +1,69 @@
+"""Starting the built application in the bundled host."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+KEY = "sk-end-to-end-0123456789abcdef"
+
+
+class Host:
+    """The application, serving on a free port of loopback until ``stop``."""
+
+    def __init__(self, **variables: str | int) -> None:
+        settings = {"api_keys": KEY} | {name: str(value) for name, value in variables.items()}
+        self.state = tempfile.TemporaryDirectory(prefix="z-image-e2e-")
+        command = [TARGET / "release/z-image-host", "--manifest", ROOT / "spin.toml"]
+        command += ["--listen", "127.0.0.1:0", "--state-dir", self.state.name]
+        for name, value in settings.items():
+            command += ["--variable", f"{name}={value}"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        line = self.process.stdout.readline()
+        assert line.startswith("Serving http://"), f"{line!r}\n{''.join(self.log)}"
+        self.url = line.removeprefix("Serving ").strip()
+
+    def _read_log(self) -> None:
+        self.log.extend(self.process.stderr)
+
+    def stop(self) -> int:
+        """Asks it to stop and waits until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(20)
+        self._reader.join(5)
+        self.state.cleanup()
+        return status
+
+
+class Space:
+    """The test Space, a real Gradio server, on a free port of loopback until ``stop``."""
+
+    def __init__(self, python: str, *arguments: str) -> None:
+        command = [python, ROOT / "tests/space/app.py", "--faults", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if line.startswith("Space at "):
+                self.url = line.removeprefix("Space at ").strip()
+                return
+        raise AssertionError("the Space ended before it was ready")
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        self.process.kill()
+        self.process.wait(20)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.kill()
