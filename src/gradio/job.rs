@@ -67,23 +67,14 @@ impl Job {
     /// job is cancelled.
     pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Self, Failure> {
         let deadline = client.outside().now() + client.limits().job;
-        let ticket = join(client, endpoint, data).await?;
-        let query = format!("/queue/data?session_hash={}", ticket.session_hash);
-        let mut job = Self {
+        let Entered { ticket, events } = enter(client, endpoint, data).await?;
+        Ok(Self {
             client: client.clone(),
             ticket: Some(ticket),
-            events: None,
+            events: Some(events),
             decoder: Decoder::new(MAX_EVENT),
             deadline,
-        };
-        let mut headers = HeaderMap::with_capacity(2);
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let answer = client.get(endpoint.base.url(&query), headers).await?;
-        if answer.status != StatusCode::OK {
-            return Err(client.refusal("queue/data", answer).await);
-        }
-        job.events = Some(answer.body);
-        Ok(job)
+        })
     }
 
     /// Waits for the next thing that the Space tells. After [`Progress::Finished`] or an error, the job is over.
@@ -163,10 +154,9 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let cancelled = ticket.cancel(self.client.clone());
-            let events = self.events.take();
+            let (client, events) = (self.client.clone(), self.events.take());
             self.client.outside().spawn(Box::pin(async move {
-                cancelled.await;
+                ticket.cancel(&client).await;
                 drop(events);
             }));
         }
@@ -182,7 +172,7 @@ struct Ticket {
 
 impl Ticket {
     /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer tells nothing.
-    async fn cancel(self, client: Client) {
+    async fn cancel(self, client: &Client) {
         let call =
             CancelCall { event_id: &self.event_id, session_hash: &self.session_hash, fn_index: self.endpoint.fn_index };
         if let Ok(json) = serde_json::to_vec(&call) {
@@ -214,24 +204,55 @@ struct CancelCall<'a> {
     fn_index: u64,
 }
 
-/// Joins the queue. The call goes on when nobody waits for it any more, and a job that it made then is cancelled.
-async fn join(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Ticket, Failure> {
+/// A job in the queue, and its stream.
+struct Entered {
+    ticket: Ticket,
+    events: Body,
+}
+
+/// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there always an
+/// event to cancel, and a stream to close after that.
+async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Entered, Failure> {
     let session_hash = random_hex::<8>(client.outside());
     let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
         .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
     let (tell, told) = oneshot::channel();
-    let (task_client, task_endpoint) = (client.clone(), endpoint.clone());
+    let (client_there, endpoint) = (client.clone(), endpoint.clone());
     client.outside().spawn(Box::pin(async move {
-        let joined = async {
-            let answer = task_client.post(task_endpoint.base.url("/queue/join"), json).await?;
-            let body = task_client.body("queue/join", answer).await?;
-            serde_json::from_slice::<Joined>(&body)
-                .map_err(|_| Failure::Unreadable("queue/join answered no event_id".into()))
+        let client = client_there;
+        let entered = match join(&client, endpoint, session_hash, json).await {
+            Ok(ticket) => match open(&client, &ticket).await {
+                Ok(events) => Ok(Entered { ticket, events }),
+                Err(failure) => {
+                    ticket.cancel(&client).await;
+                    Err(failure)
+                }
+            },
+            Err(failure) => Err(failure),
         };
-        let ticket = joined.await.map(|Joined { event_id }| Ticket { endpoint: task_endpoint, session_hash, event_id });
-        if let Err(Ok(ticket)) = tell.send(ticket) {
-            ticket.cancel(task_client).await;
+        if let Err(Ok(Entered { ticket, events })) = tell.send(entered) {
+            ticket.cancel(&client).await;
+            drop(events);
         }
     }));
     told.await.unwrap_or(Err(Failure::Cut))
+}
+
+async fn join(client: &Client, endpoint: Endpoint, session_hash: String, json: Vec<u8>) -> Result<Ticket, Failure> {
+    let answer = client.post(endpoint.base.url("/queue/join"), json).await?;
+    let body = client.body("queue/join", answer).await?;
+    let Joined { event_id } =
+        serde_json::from_slice(&body).map_err(|_| Failure::Unreadable("queue/join answered no event_id".into()))?;
+    Ok(Ticket { endpoint, session_hash, event_id })
+}
+
+async fn open(client: &Client, ticket: &Ticket) -> Result<Body, Failure> {
+    let query = format!("/queue/data?session_hash={}", ticket.session_hash);
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    let answer = client.get(ticket.endpoint.base.url(&query), headers).await?;
+    if answer.status != StatusCode::OK {
+        return Err(client.refusal("queue/data", answer).await);
+    }
+    Ok(answer.body)
 }

@@ -138,7 +138,8 @@ impl SimSpace {
         self.0.fetches.borrow().clone()
     }
 
-    fn join(&self, world: &World, body: &[u8]) -> Result<Inbound, TransportError> {
+    /// Lets a job join; with how it is going to go.
+    fn join(&self, world: &World, body: &[u8]) -> (Fate, Inbound) {
         let call: Value = serde_json::from_slice(body).expect("join takes JSON");
         let data = call["data"].as_array().expect("join has data").clone();
         let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
@@ -146,9 +147,12 @@ impl SimSpace {
         let fate = (self.0.fate)(world, &data);
         match fate {
             Fate::QueueFull => {
-                return Ok(answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string()));
+                return (
+                    fate,
+                    answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string()),
+                );
             }
-            Fate::JoinBreaks => return Ok(answer(500, "Internal Server Error".to_owned())),
+            Fate::JoinBreaks => return (fate, answer(500, "Internal Server Error".to_owned())),
             _ => {}
         }
         let job = SimJob {
@@ -162,7 +166,7 @@ impl SimSpace {
         };
         let before = self.0.jobs.borrow_mut().insert(session.clone(), Rc::new(job));
         assert!(before.is_none(), "a session hash is used once");
-        Ok(answer(200, json!({"event_id": format!("event-{session}")}).to_string()))
+        (fate, answer(200, json!({"event_id": format!("event-{session}")}).to_string()))
     }
 
     fn cancel(&self, body: &[u8]) -> Inbound {
@@ -252,26 +256,25 @@ impl Server for SimSpace {
             let body = request.body.unwrap_or_default();
             let path = request.url.path();
             let answer = match path {
-                "/config" => Ok(answer(200, config())),
+                "/config" => answer(200, config()),
                 "/gradio_api/queue/join" => {
                     // What the Space does is done, whether or not somebody waits for the answer.
-                    let joined = this.join(&world, &body);
-                    let fate = this.0.jobs.borrow().values().last().map(|job| job.fate);
-                    if joined.is_ok() && fate == Some(Fate::JoinHangs) {
+                    let (fate, joined) = this.join(&world, &body);
+                    if fate == Fate::JoinHangs {
                         std::future::pending::<()>().await;
                     }
                     joined
                 }
                 "/gradio_api/queue/data" => {
                     let session = request.url.query().and_then(|query| query.strip_prefix("session_hash="));
-                    Ok(this.data(&world, session.expect("data has a session hash")))
+                    this.data(&world, session.expect("data has a session hash"))
                 }
-                "/gradio_api/cancel" => Ok(this.cancel(&body)),
-                path if path.starts_with("/gradio_api/file=") => Ok(this.file(path)),
-                _ => Ok(answer(404, json!({"detail": "Not Found"}).to_string())),
+                "/gradio_api/cancel" => this.cancel(&body),
+                path if path.starts_with("/gradio_api/file=") => this.file(path),
+                _ => answer(404, json!({"detail": "Not Found"}).to_string()),
             };
             world.sleep(latency).await;
-            answer
+            Ok(answer)
         })
     }
 }
