@@ -72,7 +72,7 @@ impl App {
     pub async fn load(outside: Outside) -> Self {
         let settings = Settings::load(&outside).await;
         let client = Client::new(Rc::clone(&outside), settings.limits);
-        let signer = settings.link_secret.as_deref().and_then(Signer::new);
+        let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         Self {
             dispatcher: Rc::new(Dispatcher::new(client.clone())),
             started: outside.unix_time().as_secs(),

@@ -37,7 +37,7 @@ pub struct Settings {
     /// Where clients reach the component, without a slash at the end; `None` to go by each request.
     pub public_url: Option<String>,
     /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
-    pub link_secret: Option<Vec<u8>>,
+    pub link_secret: Option<LinkSecret>,
     /// How long an image link works.
     pub link_ttl: Duration,
     /// How long a Space may take.
@@ -93,6 +93,23 @@ impl ApiKeys {
 impl std::fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ApiKeys({})", self.0.len())
+    }
+}
+
+/// What image links are signed with. It can't be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkSecret(Vec<u8>);
+
+impl LinkSecret {
+    /// Its bytes: 16 or more.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for LinkSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LinkSecret")
     }
 }
 
@@ -216,7 +233,7 @@ fn public_url(text: &str, problems: &mut Vec<String>) -> Option<String> {
     }
 }
 
-fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<Vec<u8>> {
+fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<LinkSecret> {
     match text.trim().as_bytes() {
         [] => None,
         secret if secret.len() < 16 => {
@@ -224,7 +241,7 @@ fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<Vec<u8>> {
                 .push("link_secret must have 16 characters or more; one from the key-value store is used".to_owned());
             None
         }
-        secret => Some(secret.to_vec()),
+        secret => Some(LinkSecret(secret.to_vec())),
     }
 }
 

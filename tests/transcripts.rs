@@ -1,4 +1,5 @@
 //! Event streams recorded from real Gradio servers, 4.44.1, 5.50.0 and 6.31.0, cut at every byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -175,7 +175,8 @@ mod tests {
             assert_eq!(signer().verify(&forged, 1, origins.iter()), Err(InvalidLink::Forged), "bit {bit}");
         }
         for length in 0..token.len() {
-            assert_eq!(signer().verify(&token[..length], 1, origins.iter()), Err(InvalidLink::Forged), "{length}");
+            let cut = token.get(..length).unwrap();
+            assert_eq!(signer().verify(cut, 1, origins.iter()), Err(InvalidLink::Forged), "{length}");
         }
         for text in ["", "=", "http://evil.example/", &format!("{token}A"), &format!("{token}="), &"A".repeat(100_000)]
         {

@@ -1,1 +1,198 @@
-fn main() {}
+//! Measures what the component adds to a Gradio call.
+//!
+//! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component. So the
+//! upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls made to that
+//! upstream directly, in turn within one run: what is left is the component and its host. All three share this machine's cores.
+
+mod calls;
+mod stats;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::calls::{Call, Caller};
+use crate::stats::Samples;
+use crate::upstream::Upstream;
+
+const KEY: &str = "sk-bench";
+
+/// Measures what the component adds to a Gradio call.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The host's program.
+    #[arg(long)]
+    host: PathBuf,
+    /// The application's manifest.
+    #[arg(long)]
+    manifest: PathBuf,
+    /// Writes the figures there too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Takes a tenth of the time, and tells a tenth as much.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let upstream = Upstream::start().await?;
+    let state = std::env::temp_dir().join(format!("z-image-bench-{}", std::process::id()));
+    let host = Host::start(&arguments, &upstream.url, &state).await?;
+    let figures = measure(&arguments, &upstream, &host.url).await;
+    drop(host);
+    // Left over, it does no harm.
+    let _ = std::fs::remove_dir_all(&state);
+    let figures = figures?;
+    if let Some(path) = &arguments.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
+    }
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments, upstream: &Upstream, host: &str) -> Result<Value> {
+    let caller = Caller::new(&upstream.url, host, KEY);
+    let mut figures = serde_json::Map::new();
+
+    println!("\n| component | size |\n|---|---|");
+    let mut sizes = serde_json::Map::new();
+    for (name, size) in sizes_of_components(&arguments.manifest)? {
+        println!("| {name} | {} KB |", size.div_ceil(1000));
+        sizes.insert(name, size.into());
+    }
+    figures.insert("component_bytes".into(), sizes.into());
+
+    println!("\n| at once | call | p50 ms | p99 ms | added p50 ms | per second |\n|---|---|---|---|---|---|");
+    let mut generations = Vec::new();
+    for at_once in [1, 8, 64] {
+        let rounds = if arguments.quick { 2 } else { 10 };
+        let calls = if at_once == 1 { 60 } else { at_once * 8 };
+        generations.extend(compare(&caller, at_once, calls, rounds).await?);
+    }
+    figures.insert("generations".into(), generations.into());
+
+    let seconds = Duration::from_secs(if arguments.quick { 1 } else { 5 });
+    let health = saturate(&caller, Call::Health, 64, seconds).await?;
+    println!("\n`GET /healthz`, 64 at once: {health:.0} requests/s");
+    figures.insert("healthz_per_second".into(), health.into());
+
+    let fresh = if arguments.quick { 3 } else { 9 };
+    for (name, call) in [("healthz", Call::Health), ("generation", Call::GenerateUrl)] {
+        let samples = fresh_instance(&caller, call, fresh).await?;
+        println!("First request on a fresh instance, {name}: p50 {:.2} ms (of {fresh})", samples.quantile(0.5));
+        figures.insert(format!("fresh_instance_{name}_ms"), samples.quantile(0.5).into());
+    }
+    Ok(figures.into())
+}
+
+/// Makes each call in turn, in rounds, so that whatever slows the machine slows them all.
+async fn compare(caller: &Caller, at_once: usize, calls: usize, rounds: usize) -> Result<Vec<Value>> {
+    let kinds = [Call::DirectUrl, Call::GenerateUrl, Call::DirectFile, Call::GenerateBase64];
+    for call in kinds {
+        caller.many(call, at_once, calls.min(64)).await?;
+    }
+    let mut samples = [(); 4].map(|()| Samples::default());
+    let mut spent = [Duration::ZERO; 4];
+    for _ in 0..rounds {
+        for ((call, samples), spent) in kinds.into_iter().zip(&mut samples).zip(&mut spent) {
+            let begun = now();
+            samples.extend(caller.many(call, at_once, calls).await?);
+            *spent += begun.elapsed();
+        }
+    }
+    let mut figures = Vec::new();
+    let mut direct = 0.0;
+    for ((call, samples), spent) in kinds.into_iter().zip(&samples).zip(spent) {
+        let (p50, p99) = (samples.quantile(0.5), samples.quantile(0.99));
+        let per_second = samples.per_second(spent);
+        let added = match call {
+            Call::DirectUrl | Call::DirectFile => {
+                direct = p50;
+                None
+            }
+            _ => Some(p50 - direct),
+        };
+        let shown = added.map_or_else(|| "–".to_owned(), |added| format!("{added:.2}"));
+        println!("| {at_once} | {} | {p50:.2} | {p99:.2} | {shown} | {per_second:.0} |", call.name());
+        figures.push(json!({
+            "at_once": at_once, "call": call.name(), "p50_ms": p50, "p99_ms": p99, "added_p50_ms": added, "per_second": per_second,
+        }));
+    }
+    Ok(figures)
+}
+
+/// Requests per second with `at_once` of them on the way all the time.
+async fn saturate(caller: &Caller, call: Call, at_once: usize, seconds: Duration) -> Result<f64> {
+    caller.many(call, at_once, at_once * 4).await?;
+    let begun = now();
+    let mut samples = Samples::default();
+    while begun.elapsed() < seconds {
+        samples.extend(caller.many(call, at_once, at_once * 50).await?);
+    }
+    Ok(samples.per_second(begun.elapsed()))
+}
+
+/// Single requests, each after the instance of the one before has been dropped.
+async fn fresh_instance(caller: &Caller, call: Call, count: usize) -> Result<Samples> {
+    let mut samples = Samples::default();
+    for _ in 0..count {
+        // The host drops an instance after a second of idleness.
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        samples.extend(caller.many(call, 1, 1).await?);
+    }
+    Ok(samples)
+}
+
+fn sizes_of_components(manifest: &Path) -> Result<Vec<(String, u64)>> {
+    let table: toml::Table = std::fs::read_to_string(manifest)?.parse()?;
+    let components = table.get("component").and_then(toml::Value::as_table).context("no component in the manifest")?;
+    let folder = manifest.parent().unwrap_or(Path::new("."));
+    let size = |(name, component): (&String, &toml::Value)| {
+        let source = component.get("source").and_then(toml::Value::as_str).context("a component without a source")?;
+        Ok((name.clone(), std::fs::metadata(folder.join(source))?.len()))
+    };
+    components.iter().map(size).collect()
+}
+
+/// The host, serving the application with the instant upstream as its Space.
+struct Host {
+    url: String,
+    _process: Child,
+}
+
+impl Host {
+    async fn start(arguments: &Arguments, space: &str, state: &Path) -> Result<Self> {
+        let mut command = Command::new(&arguments.host);
+        command
+            .arg("--manifest")
+            .arg(&arguments.manifest)
+            .args(["--listen", "127.0.0.1:0"])
+            .arg("--state-dir")
+            .arg(state);
+        for variable in
+            [format!("api_keys={KEY}"), format!("spaces=z-image-turbo={space}"), format!("extra_host={space}")]
+        {
+            command.args(["--variable", &variable]);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut process = command.spawn().context("cannot start the host")?;
+        let stdout = process.stdout.take().context("no standard output")?;
+        let line = BufReader::new(stdout).lines().next_line().await?.context("the host ended before it was ready")?;
+        let url = line.strip_prefix("Serving ").with_context(|| format!("the host said {line:?}"))?.to_owned();
+        ensure!(url.starts_with("http://127.0.0.1:"), "the host serves {url}, which isn't loopback");
+        Ok(Self { url, _process: process })
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a stopwatch")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -51,7 +51,7 @@ impl<T: Send> variables::HostWithStore<T> for HasSelf<Guest> {
             return Ok(Err(VariableError::InvalidName(name)));
         }
         let value = accessor.with(|mut access| access.get().spin.variables.get(&name).cloned());
-        Ok(value.ok_or_else(|| VariableError::Undefined(name)))
+        Ok(value.ok_or(VariableError::Undefined(name)))
     }
 }
 

@@ -47,7 +47,7 @@ fn lint() -> Result<()> {
     let wasm = ["clippy", "--release", "--locked", "--target", setup::TARGET];
     run(cargo(&wasm).args(["-p", "z-image-2api", "-p", "z-image-fileserver", "--", "-D", "warnings"]))?;
     if succeeds(&mut cargo(&["deny", "--version"])) {
-        return run(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]));
+        return run(&mut cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"]));
     }
     say("cargo-deny is not installed here: bans, licenses and sources are not checked");
     Ok(())

@@ -103,8 +103,10 @@ pub(crate) struct SimJob {
 #[derive(Clone)]
 pub(crate) struct SimSpace(Rc<Inner>);
 
+type Foretelling = Box<dyn Fn(&World, &[Value]) -> Fate>;
+
 struct Inner {
-    fate: Box<dyn Fn(&World, &[Value]) -> Fate>,
+    fate: Foretelling,
     jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
     work: Cell<(u64, u64)>,
     fetches: RefCell<Vec<String>>,

@@ -1,0 +1,50 @@
+//! Times, and what they come to.
+
+use std::time::Duration;
+
+/// The times of many calls.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(Vec<Duration>);
+
+impl Samples {
+    /// Adds times.
+    pub(crate) fn extend(&mut self, times: Vec<Duration>) {
+        self.0.extend(times);
+    }
+
+    /// The time, in milliseconds, that this part of the calls took at most: the nearest rank, of the samples themselves.
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of samples are far below 2^52"
+    )]
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let rank = (part * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+    }
+
+    /// How many calls were made per second, if all of them took `spent`.
+    #[allow(clippy::cast_precision_loss, reason = "counts of samples are far below 2^52")]
+    pub(crate) fn per_second(&self, spent: Duration) -> f64 {
+        self.0.len() as f64 / spent.as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_samples_by_nearest_rank() {
+        let mut samples = Samples::default();
+        samples.extend((1..=100).rev().map(Duration::from_millis).collect());
+        for (part, expected) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (0.991, 100.0), (1.0, 100.0)] {
+            assert!((samples.quantile(part) - expected).abs() < 1e-9, "{part}: {}", samples.quantile(part));
+        }
+        assert!(Samples::default().quantile(0.5).is_nan());
+        assert!((samples.per_second(Duration::from_secs(4)) - 25.0).abs() < 1e-9);
+    }
+}
