@@ -270,7 +270,7 @@ impl WorkerState for Worker {
 
     fn drop(&self, store: Store<Guest>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
-            eprintln!("{}: an instance failed: {error:?}", self.id);
+            eprintln!("{}: an instance failed: {error:#}", self.id);
         }
         drop(store);
     }

@@ -1,0 +1,99 @@
+//! Does what its path says, so that a test sees what the host does.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::SinkExt as _;
+use http_body_util::BodyExt as _;
+use spin_sdk::http::{BoxBody, FullBody, Request, Response, body, box_body};
+use spin_sdk::key_value::Store;
+use spin_sdk::wasip3::clocks::monotonic_clock::wait_for;
+use spin_sdk::wasip3::spawn;
+
+thread_local! {
+    static REQUESTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> Response<BoxBody> {
+    let count = REQUESTS.get() + 1;
+    REQUESTS.set(count);
+    let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+    match path.trim_start_matches("/guest") {
+        "/count" => text(format!("{count}")),
+        "/headers" => {
+            let line = |(name, value): (_, &spin_sdk::http::HeaderValue)| format!("{name}: {}\n", value.to_str().unwrap());
+            text(request.headers().iter().map(line).collect::<String>())
+        }
+        "/uri" => text(request.uri().to_string()),
+        "/echo" => Response::new(box_body(FullBody::new(request.into_body().collect().await.unwrap().to_bytes()))),
+        "/variable" => text(format!("{:?}", spin_sdk::variables::get(&query).await)),
+        "/store" => text(store(&query).await),
+        "/fetch" => fetch(&query).await,
+        "/stream" => stream(),
+        "/log" => {
+            eprintln!("the guest says {query}");
+            text(String::new())
+        }
+        "/hop" => Response::builder().header("transfer-encoding", "chunked").body(box_body(FullBody::new(Bytes::new()))).unwrap(),
+        "/trap" => panic!("as asked"),
+        "/busy" => loop {
+            std::hint::black_box(count);
+        },
+        "/slow" => {
+            wait_for(u64::try_from(Duration::from_millis(query.parse().unwrap()).as_nanos()).unwrap()).await;
+            text("waited".to_owned())
+        }
+        other => text(format!("nothing at {other}")),
+    }
+}
+
+fn text(text: String) -> Response<BoxBody> {
+    Response::new(box_body(FullBody::new(Bytes::from(text))))
+}
+
+/// `set:KEY=VALUE`, `get:KEY`, `delete:KEY`, `keys`, `open:LABEL`.
+async fn store(call: &str) -> String {
+    let (verb, rest) = call.split_once(':').unwrap_or((call, ""));
+    if verb == "open" {
+        return format!("{:?}", Store::open(rest).await.map(drop));
+    }
+    let store = Store::open_default().await.unwrap();
+    match verb {
+        "set" => {
+            let (key, value) = rest.split_once('=').unwrap();
+            format!("{:?}", store.set(key, value).await)
+        }
+        "get" => format!("{:?}", store.get(rest).await.map(|value| value.map(|bytes| String::from_utf8(bytes).unwrap()))),
+        "exists" => format!("{:?}", store.exists(rest).await),
+        "delete" => format!("{:?}", store.delete(rest).await),
+        "keys" => format!("{:?}", store.get_keys().await.collect().await),
+        other => format!("no verb {other}"),
+    }
+}
+
+/// GETs the URL in the query, and passes the answer on as it comes.
+async fn fetch(url: &str) -> Response<BoxBody> {
+    match spin_sdk::http::get(url).await {
+        Ok(answer) => {
+            let (head, body) = answer.into_parts();
+            Response::builder().status(head.status).body(box_body(body.map_err(|error| std::io::Error::other(format!("{error:?}"))))).unwrap()
+        }
+        Err(error) => Response::builder().status(502).body(box_body(FullBody::new(Bytes::from(format!("{error:?}"))))).unwrap(),
+    }
+}
+
+/// A line every 20 ms for ten seconds, and a word in the log when nobody wants them any more.
+fn stream() -> Response<BoxBody> {
+    let (mut lines, body) = body::stream::<String>();
+    spawn(async move {
+        for number in 0..500 {
+            if lines.send(format!("{number}\n")).await.is_err() {
+                eprintln!("the client left after {number} lines");
+                return;
+            }
+            wait_for(20_000_000).await;
+        }
+    });
+    Response::new(box_body(body))
+}

@@ -1,0 +1,406 @@
+//! The host's program, with a real component in it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and keeps its own time"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The component that does what its path says, built once.
+fn guest() -> PathBuf {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = folder.join("../../target/test-guest");
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-wasip2", "--manifest-path"])
+            .arg(folder.join("tests/guest/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", &target)
+            .status()
+            .unwrap();
+        assert!(status.success(), "the test's component can't be built");
+        target.join("wasm32-wasip2/release/test_guest.wasm").canonicalize().unwrap()
+    };
+    GUEST.get_or_init(build).clone()
+}
+
+/// The host, serving the guest at `/guest/...`, with a folder of its own.
+struct Host {
+    process: Child,
+    address: String,
+    folder: PathBuf,
+    log: Arc<Mutex<String>>,
+}
+
+impl Host {
+    fn start(hosts: &str, arguments: &[&str]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("z-image-host-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let manifest = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\na = {{ default = \"1\" }}\nhost = {{ default = \"\" }}\n\
+             [[trigger.http]]\nroute = \"/guest/...\"\ncomponent = \"guest\"\n[component.guest]\nsource = {:?}\n\
+             allowed_outbound_hosts = [{hosts}]\nkey_value_stores = [\"default\"]\n[component.guest.variables]\nb = \"<{{{{ a }}}}>\"\n",
+            guest()
+        );
+        fs::write(folder.join("spin.toml"), manifest).unwrap();
+        Self::in_folder(folder, arguments)
+    }
+
+    fn in_folder(folder: PathBuf, arguments: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_z-image-host"))
+            .args(["--listen", "127.0.0.1:0", "--manifest"])
+            .arg(folder.join("spin.toml"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (errors, lines) = (process.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address =
+            line.trim().strip_prefix("Serving http://").unwrap_or_else(|| panic!("{line:?} {}", log.lock().unwrap()));
+        Self { address: address.to_owned(), process, folder, log }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address))
+    }
+
+    fn text(&self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer.text()
+    }
+
+    fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        // A cut connection is an answer too.
+        let _ = stream.read_to_end(&mut bytes);
+        Answer::parse(&bytes)
+    }
+
+    /// Waits until the log has `text`.
+    fn logs(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.log.lock().unwrap().contains(text) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(5),
+                "{text:?} is not in the log: {}",
+                self.log.lock().unwrap()
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+    /// Whether it came to its end.
+    whole: bool,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let split = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("no answer");
+        let head = String::from_utf8(bytes[..split].to_vec()).unwrap().to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let rest = &bytes[split + 4..];
+        let (body, whole) = if head.contains("transfer-encoding: chunked") {
+            unchunk(rest)
+        } else {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            (rest.to_vec(), length.is_none_or(|length| length == rest.len()))
+        };
+        Self { status, head, body, whole }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    while let Some(end) = rest.windows(2).position(|window| window == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+        if length == 0 {
+            return (body, true);
+        }
+        let Some(chunk) = rest.get(end + 2..end + 2 + length) else { break };
+        body.extend_from_slice(chunk);
+        rest = rest.get(end + 4 + length..).unwrap_or_default();
+    }
+    (body, false)
+}
+
+/// A server that answers every connection with the same bytes, and then does as `after` says.
+fn upstream(answer: &'static [u8], after: fn(TcpStream)) -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
+                let _ = tell.send(head.to_lowercase());
+                let mut stream = stream;
+                let _ = stream.write_all(answer);
+                after(stream);
+            });
+        }
+    });
+    (url, told)
+}
+
+const EVERYWHERE: &str = "\"http://127.0.0.1:*\"";
+
+#[test]
+fn a_request_reaches_the_component_with_spins_headers_and_no_forged_ones() {
+    let host = Host::start("", &[]);
+    let headers = host
+        .send(&format!(
+            "GET /guest/headers?x=1 HTTP/1.1\r\nhost: {}\r\nspin-client-addr: 6.6.6.6:6\r\nspin-secret: x\r\nconnection: close\r\n\r\n",
+            host.address
+        ))
+        .text();
+    for line in [
+        &format!("spin-full-url: http://{}/guest/headers?x=1", host.address),
+        "spin-path-info: /headers",
+        "spin-raw-component-route: /guest/...",
+        "spin-component-route: /guest",
+        "spin-base-path: /",
+        "spin-client-addr: 127.0.0.1:",
+    ] {
+        assert!(headers.contains(line), "{line} is not in {headers}");
+    }
+    assert!(!headers.contains("6.6.6.6") && !headers.contains("spin-secret"), "{headers}");
+    assert_eq!(host.get("/elsewhere").status, 404);
+    assert!(host.get("/guest/uri").head.contains("\r\ndate: "));
+    let body = "x".repeat(100_000);
+    let echoed = host.send(&format!(
+        "POST /guest/echo HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        host.address,
+        body.len()
+    ));
+    assert_eq!(echoed.text(), body);
+}
+
+#[test]
+fn variables_are_given_and_others_are_not() {
+    let host = Host::start("", &["--variable", "a=2=3"]);
+    assert_eq!(host.text("/guest/variable?b"), "Ok(\"<2=3>\")");
+    assert!(host.text("/guest/variable?a").contains("Undefined"), "an application's variable isn't the component's");
+    assert!(host.text("/guest/variable?B-").contains("InvalidName"));
+}
+
+#[test]
+fn the_store_outlives_the_host_and_is_kept_to_those_that_are_allowed() {
+    let host = Host::start("", &[]);
+    assert_eq!(host.text("/guest/store?get:k"), "Ok(None)");
+    assert_eq!(host.text("/guest/store?set:k=v"), "Ok(())");
+    assert_eq!(host.text("/guest/store?set:l=w"), "Ok(())");
+    assert_eq!(host.text("/guest/store?exists:k"), "Ok(true)");
+    assert_eq!(host.text("/guest/store?keys"), "Ok([\"k\", \"l\"])");
+    assert_eq!(host.text("/guest/store?delete:l"), "Ok(())");
+    assert!(host.text("/guest/store?open:other").contains("AccessDenied"));
+    host.signal("-TERM");
+    let folder = host.folder.clone();
+    let mut ended = host;
+    assert!(ended.process.wait().unwrap().success());
+    let again = Host::in_folder(folder, &[]);
+    assert_eq!(again.text("/guest/store?get:k"), "Ok(Some(\"v\"))");
+    assert_eq!(again.text("/guest/store?exists:l"), "Ok(false)");
+}
+
+#[test]
+fn outbound_requests_go_to_allowed_hosts_only_and_follow_no_redirect() {
+    let (url, asked) = upstream(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\nhi", drop);
+    let host = Host::start("\"{{ host }}\", \"https://*.example\"", &["--variable", &format!("host={url}")]);
+    let answer = host.get(&format!("/guest/fetch?{url}/x?y=1"));
+    assert_eq!((answer.status, answer.text().as_str()), (302, "hi"));
+    let head = asked.recv().unwrap();
+    assert!(head.starts_with("get /x?y=1 http/1.1\r\n"), "{head}");
+    assert!(!head.contains("transfer-encoding") && !head.contains("user-agent"), "{head}");
+    assert!(head.contains(&format!("host: {}", url.strip_prefix("http://").unwrap())), "{head}");
+    let refused = host.text_of_failure("/guest/fetch?http://127.0.0.1:9/");
+    assert!(refused.contains("HttpRequestDenied"), "{refused}");
+    host.logs("refused to connect to http://127.0.0.1:9");
+    assert!(asked.try_recv().is_err(), "the redirect was followed");
+}
+
+impl Host {
+    fn text_of_failure(&self, path: &str) -> String {
+        let answer = self.get(path);
+        assert_eq!(answer.status, 502);
+        answer.text()
+    }
+}
+
+#[test]
+fn what_fails_outbound_is_told_as_what_it_is() {
+    let host = Host::start(&format!("{EVERYWHERE}, \"http://*.invalid\""), &[]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(host.text_of_failure(&format!("/guest/fetch?http://{closed}/")).contains("ConnectionRefused"));
+    assert!(host.text_of_failure("/guest/fetch?http://name.invalid/").contains("Dns"));
+    let (silent, _) = upstream(b"", drop);
+    assert!(host.text_of_failure(&format!("/guest/fetch?{silent}/")).contains("ConnectionTerminated"));
+    let (cut, _) = upstream(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", drop);
+    let answer = host.get(&format!("/guest/fetch?{cut}/"));
+    assert!(!answer.whole, "half an answer was passed on as a whole one: {answer:?}");
+}
+
+#[test]
+fn an_upstream_learns_when_nobody_wants_its_answer() {
+    let (url, told) = upstream(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", |mut stream| {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // Ends when the host closes the connection.
+        let closed = matches!(stream.read(&mut [0; 1]), Ok(0));
+        assert!(closed, "the connection stays open");
+        stream.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+    });
+    let host = Host::start(EVERYWHERE, &[]);
+    let mut client = TcpStream::connect(&host.address).unwrap();
+    write!(client, "GET /guest/fetch?{url}/ HTTP/1.1\r\nhost: {}\r\n\r\n", host.address).unwrap();
+    let mut piece = [0; 1000];
+    assert!(client.read(&mut piece).unwrap() > 0);
+    told.recv().unwrap();
+    drop(client);
+    // Instances with nothing to do end after a second; with the exchange still held, stopping would take its ten.
+    thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    host.signal("-TERM");
+    let mut host = host;
+    assert!(host.process.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "the exchange is still held");
+}
+
+#[test]
+fn a_component_learns_when_its_client_leaves_a_stream() {
+    let host = Host::start("", &[]);
+    let mut client = TcpStream::connect(&host.address).unwrap();
+    write!(client, "GET /guest/stream HTTP/1.1\r\nhost: {}\r\n\r\n", host.address).unwrap();
+    let mut lines = BufReader::new(client).lines();
+    // Pieces come as they are written, not at the end.
+    assert!(lines.any(|line| line.unwrap() == "3"));
+    drop(lines);
+    host.logs("the client left after");
+}
+
+#[test]
+fn a_trap_is_a_500_and_no_more() {
+    let host = Host::start("", &[]);
+    assert_eq!(host.get("/guest/trap").status, 500);
+    host.logs("guest: an instance failed");
+    assert_eq!(host.text("/guest/count"), "1", "the next request has a new instance");
+    assert_eq!(host.get("/guest/hop").status, 500);
+    host.logs("Forbidden");
+    host.text("/guest/log?something");
+    host.logs("the guest says something");
+}
+
+#[test]
+fn instances_are_used_again_until_they_are_idle_or_worn_out() {
+    let host = Host::start("", &[]);
+    let counts: Vec<u32> = (0..130).map(|_| host.text("/guest/count").parse().unwrap()).collect();
+    assert_eq!(counts[..128], (1..=128).collect::<Vec<_>>());
+    assert_eq!(counts[128..], [1, 2], "an instance answers 128 requests");
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(host.text("/guest/count"), "1", "an idle instance is dropped after a second");
+}
+
+#[test]
+fn a_busy_instance_does_not_hold_up_others() {
+    let host = Host::start("", &[]);
+    let mut busy = TcpStream::connect(&host.address).unwrap();
+    write!(busy, "GET /guest/busy HTTP/1.1\r\nhost: {}\r\n\r\n", host.address).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    let answered = (0..50).any(|_| host.get("/guest/count").status == 200);
+    assert!(answered);
+}
+
+#[test]
+fn a_signal_lets_requests_in_flight_finish() {
+    for signal in ["-TERM", "-INT"] {
+        let mut host = Host::start("", &[]);
+        let address = host.address.clone();
+        let client = thread::spawn(move || {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            write!(stream, "GET /guest/slow?1000 HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            Answer::parse(&bytes)
+        });
+        thread::sleep(Duration::from_millis(300));
+        host.signal(signal);
+        let answer = client.join().unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (200, "waited"));
+        assert!(host.process.wait().unwrap().success());
+        assert!(TcpStream::connect(&host.address).is_err());
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_told_at_the_start() {
+    let folder = std::env::temp_dir().join(format!("z-image-host-{}-broken", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let start = "spin_manifest_version = 2\n[application]\nname = \"t\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n[component.c]\n";
+    fs::write(folder.join("broken.wasm"), b"no component").unwrap();
+    for (rest, says) in [
+        ("source = \"missing.wasm\"\n[component.c.build]\ncommand = \"make it\"\n", "build it with: make it"),
+        ("source = \"broken.wasm\"\n", "no WebAssembly component"),
+        ("source = \"c.wasm\"\nfiles = [\"x\"]\n", "files"),
+    ] {
+        fs::write(folder.join("spin.toml"), format!("{start}{rest}")).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_z-image-host"))
+            .arg("--manifest")
+            .arg(folder.join("spin.toml"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(says), "{said}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
