@@ -26,11 +26,13 @@ pub(crate) fn target() -> Result<()> {
         std::fs::read_dir(&library)
             .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(prefix)))
     };
-    if is_there("libstd-") && library.join("self-contained/libc.a").exists() {
+    let is_whole = || is_there("libstd-") && library.join("self-contained/libc.a").exists();
+    if is_whole() {
         return Ok(());
     }
     say(&format!("the target {TARGET} is missing; asking rustup for it"));
-    if succeeds(Command::new("rustup").args(["target", "add", TARGET])) {
+    // rustup believes its own records, which may say that a target is there when its files are not.
+    if succeeds(Command::new("rustup").args(["target", "add", TARGET])) && is_whole() {
         return Ok(());
     }
     say("rustup cannot give it here; building it from Debian's sources of the same Rust version");
