@@ -38,6 +38,8 @@ const REQUESTS: usize = 128;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long an instance may still work after its last answer.
 const POST_RETURN: Duration = Duration::from_secs(600);
+/// How long a component may compute before others have their turn.
+const TICK: Duration = Duration::from_millis(10);
 /// The most instances at a time, over all components.
 const INSTANCES: u32 = 1000;
 /// The most memory of an instance, in bytes.
@@ -57,7 +59,7 @@ impl Runtime {
     /// Sets it up, with compiled components kept in the user's cache directory for the next start.
     pub(crate) fn new() -> Result<Self> {
         let mut config = Config::new();
-        config.wasm_component_model(true).wasm_component_model_async(true);
+        config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         match Cache::from_file(None) {
             Ok(cache) => {
                 config.cache(Some(cache));
@@ -74,7 +76,16 @@ impl Runtime {
             .linear_memory_keep_resident(1 << 20)
             .table_keep_resident(64 << 10);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        Ok(Self { engine: Engine::new(&config)?, instances: TaskTracker::new(), stopping: CancellationToken::new() })
+        let engine = Engine::new(&config)?;
+        let ticking = engine.weak();
+        std::thread::spawn(move || {
+            while let Some(engine) = ticking.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::park_timeout(TICK);
+            }
+        });
+        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new() })
     }
 
     /// Returns when all instances have done what they still had to do after their last answer.
@@ -180,6 +191,9 @@ impl HandlerState for AppState {
         };
         let mut store = Store::new(&self.runtime.engine, guest);
         store.limiter(|guest| &mut guest.limits);
+        // A component that computes for long lets others have their turn.
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
             store,
