@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use serde::Serialize;
 use url::Url;
 
-use crate::dispatch::{Dispatcher, Image};
+use crate::dispatch::Dispatcher;
 use crate::error::{Error, Retry};
 use crate::gradio::client::Client;
+use crate::gradio::file::RemoteFile;
 use crate::media::image::Format;
 use crate::media::link::Signer;
 use crate::media::route;
@@ -31,6 +32,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
+const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
 /// Set by Spin and by the bundled host: the URL that the client asked for.
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 
@@ -114,9 +117,17 @@ impl App {
         let allowed = |does: bool, allow| if does { Ok(()) } else { Err(Error::wrong_method(&head.method, allow)) };
         if let Some(name) = path.strip_prefix(route::PATH) {
             allowed(is_get, "GET, HEAD")?;
-            let origins = self.settings.models.iter().map(|model| model.space.origin());
             let (signer, limit) = (self.signer().await?, self.settings.max_image_bytes);
-            return route::serve(&self.client, &signer, origins, limit, name, &head.method, &head.headers).await;
+            return route::serve(
+                &self.client,
+                &signer,
+                &self.settings.catalog,
+                limit,
+                name,
+                &head.method,
+                &head.headers,
+            )
+            .await;
         }
         match path {
             "/healthz" => {
@@ -137,7 +148,8 @@ impl App {
                 Some(id) => {
                     allowed(is_get, "GET, HEAD")?;
                     authenticate(&self.settings.auth, &head.headers)?;
-                    json(&models::retrieve(&self.settings, self.started, id)?)
+                    let model = models::named(&self.settings, id)?;
+                    json(&models::details(&self.dispatcher, model, self.started).await)
                 }
                 None => Err(Error::unknown_path(&head.method, path)),
             },
@@ -155,10 +167,10 @@ impl App {
             ResponseFormat::Base64 => None,
         };
         let base = self.public_url(head);
-        let link = |image: &Image| {
+        let link = |file: &RemoteFile| {
             let expires = self.outside.unix_time().saturating_add(self.settings.link_ttl).as_secs();
-            let token = signer.as_ref().map(|signer| signer.sign(&image.file, expires)).unwrap_or_default();
-            let extension = Format::of_name(&image.file.path).map_or("png", Format::name);
+            let token = signer.as_ref().map(|signer| signer.sign(file, expires)).unwrap_or_default();
+            let extension = Format::of_name(&file.path).map_or("png", Format::name);
             format!("{base}{}{token}.{extension}", route::PATH)
         };
         let context = images::Context {
@@ -166,7 +178,12 @@ impl App {
             max_image_bytes: self.settings.max_image_bytes,
             link: &link,
         };
-        images::generate(context, model.space.clone(), request).await.map(json_body)
+        let answer = images::generate(context, model, request).await?;
+        let mut response = json_body(answer.body);
+        if !answer.ignored.is_empty() {
+            insert(response.headers_mut(), IGNORED, &answer.ignored.join(", "));
+        }
+        Ok(response)
     }
 
     /// The body of a request that must be JSON.

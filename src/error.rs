@@ -12,6 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use crate::gradio::failure::Failure;
+use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
 
 /// An answer that is an error.
@@ -276,14 +277,51 @@ impl From<Failure> for Error {
                 Retry::Soon,
                 format!("The Space's queue failed, as when it restarts. Try again. ({message})"),
             ),
+            Failure::NotReady { stage } => of_stage(stage),
             Failure::Status { status, .. } => of_status(status),
             Failure::Unreadable(_) => Self::bad_gateway(
                 "space_unreadable",
                 Retry::Never,
-                "The Space does not answer as a Gradio app does. It may be asleep or being built; try again in a few minutes.",
+                "The Space does not answer as it should. It may be no Gradio app, or make no images from text.",
             ),
         };
         Self { detail, ..error }
+    }
+}
+
+/// What a Space is doing in place of answering.
+fn of_stage(stage: Option<Stage>) -> Error {
+    let waking = |code, message: &str| Error {
+        retry: Retry::After(Duration::from_secs(20)),
+        ..Error::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", Some(code), message)
+    };
+    match stage {
+        Some(Stage::Sleeping) => {
+            waking("space_sleeping", "The Space was asleep and is being woken. Try again in a minute.")
+        }
+        Some(Stage::Starting) => {
+            waking("space_starting", "The Space is being built or started. Try again in some minutes.")
+        }
+        Some(Stage::Paused) => Error::bad_gateway(
+            "space_paused",
+            Retry::Never,
+            "The Space's owner has paused it. Use another model, or ask the server's operator for another Space.",
+        ),
+        Some(Stage::Broken) => Error::bad_gateway(
+            "space_broken",
+            Retry::Never,
+            "The Space cannot be built or run at the moment. Its owner must mend it.",
+        ),
+        Some(Stage::Hidden) => Error::bad_gateway(
+            "space_private",
+            Retry::Never,
+            "The Space is private, or there is no such Space. The server's operator must correct its name or give its token.",
+        ),
+        None => Error::bad_gateway(
+            "space_unreadable",
+            Retry::Never,
+            "The Space does not answer as a Gradio app does. It may be asleep or being built; try again in a few minutes.",
+        ),
     }
 }
 

@@ -2,19 +2,57 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 /// What is to be made, in the gateway's own terms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generation {
     /// What the picture shows.
     pub prompt: String,
-    /// How large.
-    pub size: Size,
+    /// What it must not show.
+    pub negative_prompt: Option<String>,
+    /// How large; `None` for the Space's own default.
+    pub size: Option<Size>,
     /// The randomness it starts from; image i of several starts from `seed.plus(i)`.
     pub seed: Seed,
     /// How many images.
     pub count: u32,
     /// How many denoising steps, where the request says.
     pub steps: Option<u32>,
+    /// How much care, where the request says that in place of steps.
+    pub quality: Option<Quality>,
+    /// How closely it follows the prompt.
+    pub guidance: Option<f64>,
+    /// The name of the sampler or scheduler.
+    pub sampler: Option<String>,
+    /// Arguments of the Space's own, by the names of its parameters.
+    pub extras: Map<String, Value>,
+}
+
+/// How much care: what a model makes of it is its own affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// Quick.
+    Low,
+    /// As the Space does by itself.
+    Medium,
+    /// Careful.
+    High,
+    /// As careful as can be.
+    Max,
+}
+
+impl Quality {
+    /// Reads OpenAI's names, those of DALL·E among them. `auto` is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "low" => Some(Self::Low),
+            "medium" | "standard" => Some(Self::Medium),
+            "high" | "hd" => Some(Self::High),
+            "xhigh" | "max" => Some(Self::Max),
+            _ => None,
+        }
+    }
 }
 
 /// Width and height in pixels, each from [`Size::MIN`] to [`Size::MAX`].
@@ -29,8 +67,6 @@ impl Size {
     pub const MIN: u32 = 64;
     /// The greatest width and height, in pixels.
     pub const MAX: u32 = 4096;
-    /// What is made when nothing is asked for.
-    pub const DEFAULT: Self = Self { width: 1024, height: 1024 };
 
     /// A size, unless a side is out of range.
     pub fn new(width: u32, height: u32) -> Option<Self> {

@@ -8,7 +8,7 @@
 //! 4. [`media`] fetches what came out, or signs a link to it, and lets nothing through that isn't an image;
 //! 5. [`openai`] writes the answer.
 //!
-//! [`app`] is the route table. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
+//! [`app`] is the route table, [`settings`] what the operator has set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
 //! [`platform`] is the port to the outside, with one adapter for Spin and one simulated world for the tests.
 //!
 //! ```text
@@ -23,6 +23,7 @@
 //! the settings. And nothing here panics, since a trap ends the requests of everybody who shares the instance.
 
 pub mod app;
+pub mod catalog;
 pub mod dispatch;
 pub mod error;
 pub mod generation;

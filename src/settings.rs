@@ -10,15 +10,17 @@ use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use url::Url;
 
+use crate::catalog::Catalog;
 use crate::gradio::client::Limits;
-use crate::gradio::space::Space;
+
 use crate::platform::Outside;
 
 /// Every variable's name.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "api_keys",
     "auth",
     "spaces",
+    "catalog",
     "public_url",
     "link_secret",
     "link_ttl",
@@ -32,8 +34,8 @@ pub const NAMES: [&str; 9] = [
 pub struct Settings {
     /// Who is let in.
     pub auth: Auth,
-    /// The models, in the order in which they were named: the first is the default. Never empty.
-    pub models: Vec<Model>,
+    /// The models.
+    pub catalog: Catalog,
     /// Where clients reach the component, without a slash at the end; `None` to go by each request.
     pub public_url: Option<String>,
     /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
@@ -55,15 +57,6 @@ pub enum Auth {
     Open,
     /// Those who have one of these keys.
     Keys(ApiKeys),
-}
-
-/// A model and the Space behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model {
-    /// Its id.
-    pub id: String,
-    /// What makes its images.
-    pub space: Space,
 }
 
 /// API keys, of which only the SHA-256 digests are kept.
@@ -134,26 +127,18 @@ impl Settings {
         let idle = seconds("idle_timeout", 45, 3_600);
         let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 128 << 20, &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
-        let models = models(get("spaces"), &mut problems);
+        let catalog = Catalog::parse(get("spaces"), get("catalog"), &mut problems);
         let public_url = public_url(get("public_url"), &mut problems);
         let link_secret = link_secret(get("link_secret"), &mut problems);
         Self {
             auth,
-            models,
+            catalog,
             public_url,
             link_secret,
             link_ttl,
             limits: Limits { job, idle },
             max_image_bytes: usize::try_from(max_image_bytes).unwrap_or(usize::MAX),
             problems,
-        }
-    }
-
-    /// The model of that id, or the first where none is named.
-    pub fn model(&self, id: Option<&str>) -> Option<&Model> {
-        match id {
-            None => self.models.first(),
-            Some(id) => self.models.iter().find(|model| model.id == id),
         }
     }
 }
@@ -178,41 +163,6 @@ fn auth(auth: &str, keys: &str, problems: &mut Vec<String>) -> Auth {
         _ => problems.push("auth must be \"keys\" or \"open\"; \"keys\" is used".to_owned()),
     }
     Auth::Keys(ApiKeys::parse(keys))
-}
-
-/// Reads comma-separated `model=space` or `space`; the model's name is then the Space's.
-fn models(text: &str, problems: &mut Vec<String>) -> Vec<Model> {
-    let mut models: Vec<Model> = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        let (id, space) = match entry.split_once('=') {
-            Some((id, space)) => (Some(id.trim()), space.trim()),
-            None => (None, entry),
-        };
-        let space = match Space::parse(space) {
-            Ok(space) => space,
-            Err(error) => {
-                problems.push(format!("spaces: {error}"));
-                continue;
-            }
-        };
-        let id = id.unwrap_or_else(|| space.name()).to_owned();
-        if id.is_empty() {
-            problems.push("spaces: a model's name is missing before `=`".to_owned());
-        } else if models.iter().any(|model| model.id == id) {
-            problems.push(format!("spaces: the model `{id}` is named twice; its first Space is used"));
-        } else {
-            models.push(Model { id, space });
-        }
-    }
-    if models.is_empty() {
-        if !text.trim().is_empty() {
-            problems.push("spaces names no Space that can be used; the default is used".to_owned());
-        }
-        let default =
-            Space::parse("mrfakename/Z-Image-Turbo").map(|space| Model { id: "z-image-turbo".to_owned(), space });
-        models.extend(default);
-    }
-    models
 }
 
 fn public_url(text: &str, problems: &mut Vec<String>) -> Option<String> {
@@ -258,7 +208,7 @@ mod tests {
         let settings = parse(&[]);
         assert_eq!(settings.problems, [""; 0]);
         assert!(matches!(&settings.auth, Auth::Keys(keys) if keys.is_empty()));
-        assert_eq!(settings.model(None).unwrap().id, "z-image-turbo");
+        assert_eq!(settings.catalog.find(None).unwrap().id, "z-image-turbo");
         assert_eq!(settings.limits, Limits { job: Duration::from_secs(300), idle: Duration::from_secs(45) });
         assert_eq!(settings.link_ttl, Duration::from_secs(86_400));
         assert_eq!(settings.max_image_bytes, 33_554_432);
@@ -282,16 +232,6 @@ mod tests {
         assert!(matches!(settings.auth, Auth::Keys(_)));
         assert_eq!(settings.problems.len(), 1);
         assert!(matches!(parse(&[("auth", "open")]).auth, Auth::Open));
-    }
-
-    #[test]
-    fn spaces_are_read_and_what_is_wrong_is_told_and_passed_over() {
-        let settings = parse(&[("spaces", "z=a/b, http://127.0.0.1:7860 ,q=,=a/b,z=c/d,x=nonsense")]);
-        let models: Vec<_> = settings.models.iter().map(|model| (model.id.as_str(), model.space.name())).collect();
-        assert_eq!(models, [("z", "a/b"), ("http://127.0.0.1:7860", "http://127.0.0.1:7860")]);
-        assert_eq!(settings.problems.len(), 4, "{:?}", settings.problems);
-        assert_eq!(settings.model(Some("z")).unwrap().space.name(), "a/b");
-        assert!(settings.model(Some("y")).is_none());
     }
 
     #[test]

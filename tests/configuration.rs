@@ -49,7 +49,7 @@ fn secrets_are_declared_as_such() {
     let manifest = manifest();
     let variables = manifest["variables"].as_table().unwrap();
     let secret = variables.iter().filter(|(_, variable)| variable.get("secret") == Some(&true.into()));
-    assert_eq!(secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api_keys", "link_secret"]);
+    assert_eq!(secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api_keys", "catalog", "link_secret"]);
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use z_image_2api::gradio::config::Config;
+use z_image_2api::gradio::config::Base;
+use z_image_2api::gradio::discovery::signature::{Output, Signature};
 use z_image_2api::gradio::failure::Failure;
 use z_image_2api::gradio::file::RemoteFile;
 use z_image_2api::gradio::message::{Completion, Message};
+use z_image_2api::gradio::result::{Picture, pictures};
 use z_image_2api::gradio::space::Space;
 use z_image_2api::gradio::sse::Decoder;
 
@@ -80,7 +82,7 @@ fn an_image_is_found_in_the_outputs_of_every_version() {
         let Completion::Outputs(outputs) = end else { panic!("{version}: {end:?}") };
         assert_eq!(outputs.get(1), Some(&Value::from(42)));
         let prefix = if version.starts_with('4') { "" } else { "/gradio_api" };
-        let file = remote(prefix, outputs.first()).unwrap();
+        let file = remote(prefix, &outputs).unwrap();
         assert!(
             file.path.starts_with(&format!("{prefix}/file=/")) && file.path.ends_with("/image.webp"),
             "{}",
@@ -89,21 +91,24 @@ fn an_image_is_found_in_the_outputs_of_every_version() {
     }
     for end in ends("odd-file-name") {
         let Completion::Outputs(outputs) = end else { panic!("{end:?}") };
-        let file = remote("/gradio_api", outputs.first()).unwrap();
+        let file = remote("/gradio_api", &outputs).unwrap();
         assert!(file.path.is_ascii() && !file.path.contains([' ', '#', '?']), "{}", file.path);
     }
     for end in ends("no-image") {
         let Completion::Outputs(outputs) = end else { panic!("{end:?}") };
-        assert_eq!(remote("", outputs.first()), Err(Failure::NoImage));
+        assert_eq!(remote("", &outputs), Err(Failure::NoImage));
     }
 }
 
-fn remote(prefix: &str, output: Option<&Value>) -> Result<RemoteFile, Failure> {
-    let config =
-        format!(r#"{{"protocol":"sse_v3","api_prefix":"{prefix}","dependencies":[{{"id":1,"api_name":"x"}}]}}"#);
+/// The image of a function whose first output is one, as calls below `prefix` find it.
+fn remote(prefix: &str, outputs: &[Value]) -> Result<RemoteFile, Failure> {
     let space = Space::parse("http://127.0.0.1:7860").unwrap();
-    let config = Config::parse(space.origin(), config.as_bytes()).unwrap();
-    RemoteFile::of_output(&config.endpoint("x").unwrap().base, output)
+    let base = Base::new(space.origin().clone(), prefix.to_owned());
+    let signature = Signature { inputs: vec![], outputs: vec![Output::Image, Output::Seed], generator: false };
+    match pictures(&base, &signature, outputs)?.pop() {
+        Some(Picture::File(file)) => Ok(file),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

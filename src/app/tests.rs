@@ -1,5 +1,7 @@
 //! The whole component but for its edges, in the simulated world.
 
+mod spaces;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -123,7 +125,7 @@ fn several_images_have_seeds_in_a_row_and_stay_in_order() {
     assert_eq!(seeds, [json!(2_147_483_646), json!(2_147_483_647), json!(0), json!(1), json!(2)]);
     assert!(space.jobs().iter().all(|job| job.data[3] == 3));
     let configs = world.contacted().len() - space.jobs().len() * 3;
-    assert_eq!(configs, 1, "the Space is asked for its configuration once");
+    assert_eq!(configs, 2, "the Space is asked for its two descriptions once");
 }
 
 #[test]
@@ -180,10 +182,7 @@ fn a_link_that_is_not_ours_leads_nowhere() {
         );
     }
     assert_eq!(get(&path).status, 200);
-    world.run({
-        let world = world.clone();
-        async move { crate::platform::Platform::sleep(&world, Duration::from_secs(61)).await }
-    });
+    world.pass(Duration::from_secs(61));
     assert_eq!(get(&path).error().0, 410);
     world.set_variable("link_secret", "another-secret-of-some-length");
     assert_eq!(get(&path).error().0, 403);

@@ -1,37 +1,39 @@
 //! Which Space makes which image, and when.
 //!
-//! A [`Generation`] of n images becomes n jobs; [`Dispatcher::run`] follows them all and tells what happens as one stream,
-//! which the API's waiting and streaming answers are two ways to write. At most [`JOBS_AT_ONCE`] jobs of a request run at
-//! the same time, as a Space has few GPUs and a queue that is not only ours.
+//! A [`Generation`] of n images becomes jobs, as many as the Space needs: one for each image, or fewer where one makes several. [`Dispatcher::run`]
+//! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write. A
+//! Space has at most as many jobs of a request at once as it has slots: it has few GPUs, and a queue that is not only ours.
+//!
+//! Of a model's Spaces the one with the greatest weight is taken, and the next where that can't be reached or doesn't run.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+mod knowledge;
+mod work;
+
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared};
-use futures::stream::{self, Stream, StreamExt as _, unfold};
+use futures::stream::{self, LocalBoxStream, Stream, StreamExt as _, unfold};
 
-use crate::generation::{Generation, Seed};
+pub use self::knowledge::Knowledge;
+use self::work::Work;
+use crate::catalog::{Model, Seat};
+use crate::generation::{Generation, Seed, Size};
 use crate::gradio::client::Client;
-use crate::gradio::config::{Base, Config, Endpoint};
+use crate::gradio::discovery::Profile;
+use crate::gradio::discovery::role::{Kind, Role};
+use crate::gradio::discovery::signature::{Output, Signature};
 use crate::gradio::failure::Failure;
-use crate::gradio::file::RemoteFile;
-use crate::gradio::job::{Job, Progress};
-use crate::gradio::space::{Origin, Space};
-use crate::gradio::turbo;
-
-/// How many jobs of one request run at the same time.
-const JOBS_AT_ONCE: usize = 2;
-/// How long a Space's configuration is taken for granted. It changes when the Space is restarted or changed, which a failing
-/// call shows too.
-const CONFIG_TTL: Duration = Duration::from_secs(300);
+use crate::gradio::job::Progress;
+use crate::gradio::result::Picture;
+use crate::gradio::space::Space;
 
 /// Runs generations on Spaces.
 pub struct Dispatcher {
     client: Client,
-    configs: RefCell<HashMap<Origin, (Duration, Rc<Config>)>>,
+    knowledge: Rc<Knowledge>,
 }
 
 /// What happens to one of a generation's images.
@@ -49,7 +51,7 @@ pub enum EventKind {
     /// It is on its way.
     Progress(Progress),
     /// It is made. Nothing more follows for it.
-    Made(Image),
+    Made(Box<Image>),
     /// It won't be made. Nothing more follows for it.
     Failed(Failure),
 }
@@ -57,26 +59,31 @@ pub enum EventKind {
 /// An image that a Space has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Where it lies.
-    pub file: RemoteFile,
+    /// Which Space made it.
+    pub space: Space,
+    /// The image, or where it lies.
+    pub picture: Picture,
     /// The seed that it was made from.
     pub seed: Seed,
+    /// The size that was asked of the Space, where that can be told.
+    pub size: Option<Size>,
 }
 
-/// A Space's endpoint, asked for once for all images of a request.
-type SharedEndpoint = Shared<LocalBoxFuture<'static, Result<Endpoint, Failure>>>;
-
-/// Where the making of one image stands.
-enum Stage {
-    Waiting(SharedEndpoint),
-    Running(Base, Box<Job>),
-    Over,
+/// The Space that makes the images of a request, and what is known of it.
+#[derive(Clone)]
+pub struct Maker {
+    seat: Seat,
+    /// What is known of it.
+    pub profile: Rc<Profile>,
 }
+
+/// It, found once for all images of a request.
+type SharedMaker = Shared<LocalBoxFuture<'static, Result<Maker, Failure>>>;
 
 impl Dispatcher {
     /// A dispatcher that calls Spaces through `client`.
     pub fn new(client: Client) -> Self {
-        Self { client, configs: RefCell::default() }
+        Self { client, knowledge: Rc::default() }
     }
 
     /// What it calls Spaces through.
@@ -84,111 +91,113 @@ impl Dispatcher {
         &self.client
     }
 
-    /// Makes the images of `generation` on `space`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
-    /// dropping the stream cancels the jobs that have not.
-    pub fn run(self: Rc<Self>, space: Space, generation: Generation) -> impl Stream<Item = Event> {
-        let generation = Rc::new(generation);
-        let count = generation.count;
-        let endpoint = {
-            let (this, space) = (Rc::clone(&self), space.clone());
-            async move { this.endpoint(&space).await }.boxed_local().shared()
-        };
-        let images = (0..count).map(move |index| {
-            let image = Rc::clone(&self).make(space.clone(), endpoint.clone(), Rc::clone(&generation), index);
-            image.boxed_local()
-        });
-        stream::iter(images).flatten_unordered(JOBS_AT_ONCE)
+    /// What is known of Spaces.
+    pub fn knowledge(&self) -> &Rc<Knowledge> {
+        &self.knowledge
     }
 
-    /// Makes image number `index`.
-    fn make(
-        self: Rc<Self>,
-        space: Space,
-        endpoint: SharedEndpoint,
-        generation: Rc<Generation>,
-        index: u32,
-    ) -> impl Stream<Item = Event> {
-        let seed = generation.seed.plus(index);
-        unfold(Stage::Waiting(endpoint), move |stage| {
-            let (this, space, generation) = (Rc::clone(&self), space.clone(), Rc::clone(&generation));
-            async move {
-                let mut stage = stage;
-                loop {
-                    let (next, event) = match stage {
-                        Stage::Over => return None,
-                        Stage::Waiting(endpoint) => match this.submit(endpoint, &generation, seed).await {
-                            Ok((base, job)) => {
-                                stage = Stage::Running(base, Box::new(job));
-                                continue;
-                            }
-                            Err(failure) => (Stage::Over, EventKind::Failed(failure)),
-                        },
-                        Stage::Running(base, mut job) => match job.next().await {
-                            Ok(Progress::Finished(outputs)) => (Stage::Over, result(&base, &outputs, seed)),
-                            Ok(progress) => (Stage::Running(base, job), EventKind::Progress(progress)),
-                            Err(failure) => (Stage::Over, EventKind::Failed(failure)),
-                        },
-                    };
-                    if let EventKind::Failed(failure) = &event {
-                        this.learn(&space, failure);
-                    }
-                    return Some((Event { index, kind: event }, next));
-                }
+    /// The first of the model's Spaces that works.
+    ///
+    /// # Errors
+    /// Where none does: the failure of the first.
+    pub async fn maker(&self, model: &Model) -> Result<Maker, Failure> {
+        let mut seats: Vec<&Seat> = model.pool.iter().collect();
+        seats.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        let mut first = None;
+        for seat in seats {
+            match self.knowledge.of(&self.client, &seat.space).await {
+                Ok(profile) => return Ok(Maker { seat: seat.clone(), profile }),
+                Err(failure) => first = first.or(Some(failure)),
             }
-        })
-    }
-
-    async fn submit(
-        &self,
-        endpoint: SharedEndpoint,
-        generation: &Generation,
-        seed: Seed,
-    ) -> Result<(Base, Job), Failure> {
-        let endpoint = endpoint.await?;
-        let arguments =
-            turbo::Arguments { prompt: &generation.prompt, size: generation.size, seed, steps: generation.steps };
-        let job = Job::submit(&self.client, &endpoint, &arguments.data()).await?;
-        Ok((endpoint.base, job))
-    }
-
-    /// The endpoint of `space` that makes images, from its configuration, which is asked for where it isn't known.
-    async fn endpoint(&self, space: &Space) -> Result<Endpoint, Failure> {
-        let now = self.client.outside().now();
-        let known = self
-            .configs
-            .borrow()
-            .get(space.origin())
-            .filter(|(until, _)| *until > now)
-            .map(|(_, config)| Rc::clone(config));
-        let config = match known {
-            Some(config) => config,
-            None => {
-                let config = Rc::new(Config::fetch(&self.client, space).await?);
-                let until = self.client.outside().now() + CONFIG_TTL;
-                self.configs.borrow_mut().insert(space.origin().clone(), (until, Rc::clone(&config)));
-                config
-            }
-        };
-        config
-            .endpoint(turbo::API_NAME)
-            .ok_or_else(|| Failure::Unreadable(format!("it has no endpoint {}", turbo::API_NAME)))
-    }
-
-    /// Forgets the configuration of a Space whose failure shows that it may have changed.
-    fn learn(&self, space: &Space, failure: &Failure) {
-        if matches!(
-            failure,
-            Failure::Status { .. } | Failure::Queue { .. } | Failure::Transport(_) | Failure::Unreadable(_)
-        ) {
-            self.configs.borrow_mut().remove(space.origin());
         }
+        Err(first.unwrap_or(Failure::NoImage))
+    }
+
+    /// Makes the images of `generation` with `maker`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
+    /// dropping the stream cancels the jobs that have not.
+    pub fn run(self: Rc<Self>, maker: Maker, generation: Generation) -> impl Stream<Item = Event> {
+        let ranges = ranges(&maker.profile.signature, generation.count);
+        let slots = maker.seat.slots;
+        let generation = Rc::new(generation);
+        // A Space that has changed is asked once for all images.
+        let again = {
+            let (this, maker) = (Rc::clone(&self), maker.clone());
+            async move {
+                let profile = this.knowledge.learn(&this.client, &maker.seat.space).await?;
+                Ok(Maker { profile, ..maker })
+            }
+        }
+        .boxed_local()
+        .shared();
+        let works = ranges.into_iter().map(move |range| {
+            let client = self.client.for_space(&maker.seat.space);
+            events(Work::new(client, maker.clone(), again.clone(), Rc::clone(&generation), range))
+        });
+        stream::iter(works).flatten_unordered(slots)
     }
 }
 
-/// What a finished job has made.
-fn result(base: &Base, outputs: &[serde_json::Value], seed: Seed) -> EventKind {
-    match RemoteFile::of_output(base, outputs.first()) {
-        Ok(file) => EventKind::Made(Image { file, seed: turbo::used_seed(outputs).unwrap_or(seed) }),
-        Err(failure) => EventKind::Failed(failure),
+/// Which images are made by one run of jobs: each by a job of its own where a job makes one; all in a row where a job makes several
+/// and nobody knows how many.
+fn ranges(signature: &Signature, count: u32) -> Vec<Range<u32>> {
+    let images_at_once = signature.input(Role::Count).map(|input| {
+        let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
+        let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
+        if input.kind == Kind::Choice { count } else { greatest }
+    });
+    let gallery = signature.outputs.contains(&Output::Gallery);
+    let at_once = match images_at_once {
+        Some(at_once) if gallery => at_once,
+        None if gallery => count,
+        _ => 1,
+    };
+    let step = usize::try_from(at_once).unwrap_or(1).max(1);
+    (0..count).step_by(step).map(|start| start..count.min(start.saturating_add(at_once))).collect()
+}
+
+/// What happens in `work`, as it happens.
+fn events(work: Work) -> LocalBoxStream<'static, Event> {
+    unfold((work, VecDeque::new()), async |(mut work, mut waiting): (Work, VecDeque<Event>)| {
+        while waiting.is_empty() {
+            waiting = work.next().await?;
+        }
+        let event = waiting.pop_front()?;
+        Some((event, (work, waiting)))
+    })
+    .boxed_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradio::discovery::signature::Input;
+
+    fn ranges_of(outputs: &[Output], count_to: Option<f64>, count: u32) -> Vec<(u32, u32)> {
+        let input = |greatest| Input {
+            name: "num_images".into(),
+            label: String::new(),
+            kind: Kind::Number,
+            role: Some(Role::Count),
+            default: 1.into(),
+            minimum: Some(1.0),
+            maximum: Some(greatest),
+            step: Some(1.0),
+            choices: vec![],
+        };
+        let signature = Signature {
+            inputs: count_to.map(input).into_iter().collect(),
+            outputs: outputs.to_vec(),
+            generator: false,
+        };
+        ranges(&signature, count).into_iter().map(|range| (range.start, range.end)).collect()
+    }
+
+    #[test]
+    fn a_job_makes_as_many_images_as_the_space_can() {
+        assert_eq!(ranges_of(&[Output::Image], None, 3), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(ranges_of(&[Output::Gallery], Some(4.0), 10), [(0, 4), (4, 8), (8, 10)]);
+        assert_eq!(ranges_of(&[Output::Gallery], None, 4), [(0, 4)]);
+        assert_eq!(ranges_of(&[Output::Image], Some(4.0), 2), [(0, 1), (1, 2)], "one output holds one image");
+        assert_eq!(ranges_of(&[Output::Gallery], Some(1e9), 5), [(0, 5)]);
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::failure::{Failure, plain};
+use super::space::{Origin, Space, Token};
 use crate::platform::{Inbound, Outbound, Outside, ReadError, TransportError, read_to_end, timeout};
 
 /// How long a Space may take, and how much it may say.
@@ -29,17 +30,25 @@ const MAX_ERROR: usize = 16 << 10;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
 
+const HF_AUTHORIZATION: HeaderName = HeaderName::from_static("x-hf-authorization");
+
 /// Calls Spaces.
 #[derive(Clone)]
 pub struct Client {
     outside: Outside,
     limits: Limits,
+    token: Option<Token>,
 }
 
 impl Client {
     /// A client that calls through `outside` within `limits`.
     pub fn new(outside: Outside, limits: Limits) -> Self {
-        Self { outside, limits }
+        Self { outside, limits, token: None }
+    }
+
+    /// A client that brings `space`'s token, where it has one, and where a token may go.
+    pub fn for_space(&self, space: &Space) -> Self {
+        Self { token: space.token().cloned(), ..self.clone() }
     }
 
     /// What it calls through.
@@ -74,9 +83,14 @@ impl Client {
         &self,
         method: Method,
         url: Url,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Inbound, Failure> {
+        if let Some(bearer) = self.token.as_ref().filter(|_| Origin::takes_tokens(&url)).and_then(Token::bearer) {
+            // Hugging Face's front keeps the one for itself; the other reaches the app.
+            headers.insert(AUTHORIZATION, bearer.clone());
+            headers.insert(HF_AUTHORIZATION, bearer);
+        }
         let idle = self.limits.idle;
         let request = Outbound { method, url, headers, body, connect_timeout: CONNECT.min(idle), read_timeout: idle };
         match timeout(&self.outside, idle, self.outside.send(request)).await {

@@ -4,19 +4,24 @@
 //! Gradio 5 on, and `api_prefix` tells with what.
 
 use http::HeaderMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use super::client::Client;
-use super::failure::Failure;
+use super::failure::{Failure, plain};
 use super::space::{Origin, Space};
 
-/// A Space's address and endpoints.
-#[derive(Clone, Debug, PartialEq)]
+/// A Space's address, functions and components.
+#[derive(Debug)]
 pub struct Config {
-    base: Base,
-    endpoints: Vec<(String, u64)>,
+    /// Where its calls go.
+    pub base: Base,
+    /// The version of its Gradio.
+    pub version: String,
+    /// The functions that can be called from outside.
+    pub functions: Vec<Function>,
+    components: Vec<Component>,
 }
 
 /// Where a Space's calls go: its origin, the path of its root (a replica's, or a proxy's) and the API's prefix.
@@ -35,7 +40,67 @@ pub struct Endpoint {
     pub fn_index: u64,
 }
 
+/// A function, as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    /// Its number.
+    pub index: u64,
+    /// Its name in the API, without a slash; Gradio 4 has functions without.
+    pub api_name: Option<String>,
+    /// Whether the app shows it in its documentation.
+    pub documented: bool,
+    /// The ids of the components that it reads.
+    pub inputs: Vec<u64>,
+    /// The ids of the components that it writes.
+    pub outputs: Vec<u64>,
+    /// Whether it yields several times.
+    pub generator: bool,
+}
+
+/// A component of a Space's page.
+#[derive(Debug, Deserialize)]
+pub struct Component {
+    id: u64,
+    /// Gradio's name of the component: `slider`, `textbox`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it was made with.
+    #[serde(default)]
+    pub props: Props,
+    /// Whether `/info` leaves it out, as it does with `state`.
+    #[serde(default)]
+    pub skip_api: bool,
+}
+
+/// What a component was made with, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+pub struct Props {
+    /// For people.
+    pub label: Option<String>,
+    /// What it holds when the page opens.
+    #[serde(default)]
+    pub value: Value,
+    /// The least of a slider or number.
+    pub minimum: Option<f64>,
+    /// The greatest.
+    pub maximum: Option<f64>,
+    /// From one value to the next.
+    pub step: Option<f64>,
+    /// How many decimals a number has; 0 for whole numbers.
+    pub precision: Option<i64>,
+    /// What a dropdown or radio offers: pairs of label and value, or values alone.
+    #[serde(default)]
+    pub choices: Value,
+    /// Whether several may be chosen.
+    pub multiselect: Option<bool>,
+}
+
 impl Base {
+    /// A base at `origin`, with the path that [`Base::path`] gave.
+    pub fn new(origin: Origin, path: String) -> Self {
+        Self { origin, path }
+    }
+
     /// The URL of `path_and_query` below it.
     pub fn url(&self, path_and_query: &str) -> Url {
         self.origin.url(&self.path_and_query(path_and_query))
@@ -44,6 +109,11 @@ impl Base {
     /// `path_and_query` below it, as the origin knows it.
     pub fn path_and_query(&self, path_and_query: &str) -> String {
         format!("{}{path_and_query}", self.path)
+    }
+
+    /// Its path, without a slash at the end.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Who answers.
@@ -67,15 +137,11 @@ impl Config {
     /// Reads it, as answered by `origin`.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] where it isn't one, or where the queue speaks an older protocol than `sse_v1`.
+    /// [`Failure::NotReady`] where it isn't one; [`Failure::Unreadable`] where the queue speaks an older protocol than `sse_v1`.
     pub fn parse(origin: &Origin, body: &[u8]) -> Result<Self, Failure> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|_| {
-            Failure::Unreadable(
-                "/config is no Gradio configuration; it may be asleep, building, or not a Gradio app".into(),
-            )
-        })?;
+        let wire: Wire = serde_json::from_slice(body).map_err(|_| Failure::NotReady { stage: None })?;
+        let version = plain(&wire.version.unwrap_or_default());
         if !matches!(wire.protocol.as_deref(), Some("sse_v1" | "sse_v2" | "sse_v2.1" | "sse_v3")) {
-            let version = super::failure::plain(&wire.version.unwrap_or_default());
             return Err(Failure::Unreadable(format!(
                 "Gradio {version} is too old: its queue must speak sse_v1 to sse_v3"
             )));
@@ -86,14 +152,17 @@ impl Config {
         let prefix = wire.api_prefix.unwrap_or_default();
         let prefix = prefix.trim_matches('/');
         let separator = if prefix.is_empty() { "" } else { "/" };
-        let endpoints = wire.dependencies.into_iter().filter_map(WireDependency::endpoint).collect();
-        Ok(Self { base: Base { origin: origin.clone(), path: format!("{root}{separator}{prefix}") }, endpoints })
+        Ok(Self {
+            base: Base { origin: origin.clone(), path: format!("{root}{separator}{prefix}") },
+            version,
+            functions: wire.dependencies.into_iter().filter_map(WireDependency::function).collect(),
+            components: wire.components,
+        })
     }
 
-    /// The endpoint of that `api_name`, without its slash.
-    pub fn endpoint(&self, api_name: &str) -> Option<Endpoint> {
-        let (_, fn_index) = self.endpoints.iter().find(|(name, _)| name == api_name)?;
-        Some(Endpoint { base: self.base.clone(), fn_index: *fn_index })
+    /// The component of that id.
+    pub fn component(&self, id: u64) -> Option<&Component> {
+        self.components.iter().find(|component| component.id == id)
     }
 }
 
@@ -104,25 +173,46 @@ struct Wire {
     root: Option<String>,
     api_prefix: Option<String>,
     dependencies: Vec<WireDependency>,
+    #[serde(default)]
+    components: Vec<Component>,
 }
 
 #[derive(Deserialize)]
 struct WireDependency {
     id: Option<u64>,
-    /// A name, or `false` where the function has none.
+    /// A name, `null` where the function has none, or `false` where it isn't to be called.
     #[serde(default)]
     api_name: Value,
     /// Since Gradio 6 in place of `api_name: false`.
     api_visibility: Option<String>,
+    show_api: Option<bool>,
     backend_fn: Option<bool>,
+    #[serde(default)]
+    inputs: Vec<u64>,
+    #[serde(default)]
+    outputs: Vec<u64>,
+    #[serde(default)]
+    types: WireTypes,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+struct WireTypes {
+    #[serde(default)]
+    generator: bool,
 }
 
 impl WireDependency {
-    /// Its name and number, where it can be called from outside.
-    fn endpoint(self) -> Option<(String, u64)> {
-        let Value::String(name) = self.api_name else { return None };
+    /// The function, where it can be called from outside.
+    fn function(self) -> Option<Function> {
+        let api_name = match self.api_name {
+            Value::String(name) => Some(name.trim_start_matches('/').to_owned()),
+            Value::Null => None,
+            _ => return None,
+        };
         let hidden = self.backend_fn == Some(false) || self.api_visibility.as_deref() == Some("private");
-        (!hidden).then_some((name, self.id?))
+        let documented = self.show_api != Some(false) && self.api_visibility.as_deref() != Some("undocumented");
+        let (inputs, outputs, generator) = (self.inputs, self.outputs, self.types.generator);
+        (!hidden).then_some(Function { index: self.id?, api_name, documented, inputs, outputs, generator })
     }
 }
 
@@ -135,13 +225,14 @@ mod tests {
     }
 
     fn join_url(origin: &str, body: &str) -> String {
-        parse(origin, body).unwrap().endpoint("generate_image").unwrap().base.url("/queue/join").to_string()
+        parse(origin, body).unwrap().base.url("/queue/join").to_string()
     }
 
     const DEPENDENCIES: &str = r#"[
         {"id":0,"api_name":false,"backend_fn":true},
-        {"id":1,"api_name":"generate_image","api_visibility":"private"},
-        {"id":2,"api_name":"generate_image","backend_fn":false},
+        {"id":1,"api_name":"a","api_visibility":"private"},
+        {"id":2,"api_name":"b","backend_fn":false},
+        {"id":3,"api_name":null,"backend_fn":true,"show_api":false,"inputs":[1],"outputs":[2],"types":{"generator":true}},
         {"id":7,"api_name":"generate_image","backend_fn":true,"api_visibility":"public"}]"#;
 
     fn config(fields: &str) -> String {
@@ -149,10 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_endpoint_that_can_be_called() {
-        let config = parse("a/b", &config("")).unwrap();
-        assert_eq!(config.endpoint("generate_image").unwrap().fn_index, 7);
-        assert_eq!(config.endpoint("nothing"), None);
+    fn finds_the_functions_that_can_be_called() {
+        let functions = parse("a/b", &config("")).unwrap().functions;
+        let seen: Vec<_> = functions
+            .iter()
+            .map(|function| (function.index, function.api_name.as_deref(), function.documented))
+            .collect();
+        assert_eq!(seen, [(3, None, false), (7, Some("generate_image"), true)]);
+        assert_eq!(
+            (functions[0].inputs.as_slice(), functions[0].outputs.as_slice(), functions[0].generator),
+            ([1].as_slice(), [2].as_slice(), true)
+        );
     }
 
     #[test]
@@ -176,8 +274,10 @@ mod tests {
 
     #[test]
     fn what_is_no_configuration_is_told() {
-        for body in ["<!DOCTYPE html>", "{}", "[]", r#"{"dependencies":[]}"#, r#"{"protocol":"ws","dependencies":[]}"#]
-        {
+        for body in ["<!DOCTYPE html>", "{}", "[]"] {
+            assert_eq!(parse("a/b", body).unwrap_err(), Failure::NotReady { stage: None }, "{body}");
+        }
+        for body in [r#"{"dependencies":[]}"#, r#"{"protocol":"ws","dependencies":[]}"#] {
             assert!(matches!(parse("a/b", body), Err(Failure::Unreadable(_))), "{body}");
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::StatusCode;
 use thiserror::Error;
 
+use super::stage::Stage;
 use crate::platform::TransportError;
 
 /// Why a Space made no image. Texts from the Space have been through [`plain`].
@@ -78,8 +79,14 @@ pub enum Failure {
         /// How long it was given.
         after: Duration,
     },
-    /// The Space answered, but not as Gradio does: asleep, building, or something else altogether.
-    #[error("the Space does not answer as Gradio does: {0}")]
+    /// The Space doesn't run, or is none: `/config` is no Gradio configuration.
+    #[error("the Space does not run: {}", .stage.map_or("it does not answer as Gradio does", Stage::describe))]
+    NotReady {
+        /// What it is doing, where Hugging Face tells.
+        stage: Option<Stage>,
+    },
+    /// The Space answered, but not as it should.
+    #[error("the Space does not answer as it should: {0}")]
     Unreadable(String),
 }
 

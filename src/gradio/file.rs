@@ -4,7 +4,9 @@
 //! queue, so it can hold a proxy's name or raw spaces, and a Space can write anything into it. It isn't used: the address
 //! is built from the path, below the Space's own origin.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
 use super::config::Base;
@@ -27,16 +29,17 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// The file that a function's output names: a `FileData`, as an Image component gives.
+    /// The file that a `FileData` names: by its path, or by a URL of the Space's own where there is no path.
     ///
     /// # Errors
-    /// [`Failure::NoImage`] for null; [`Failure::Unreadable`] for anything else that isn't a file.
-    pub fn of_output(base: &Base, output: Option<&Value>) -> Result<Self, Failure> {
-        let output = match output {
-            None | Some(Value::Null) => return Err(Failure::NoImage),
-            Some(output) => output,
+    /// [`Failure::Unreadable`] where it names none that can be fetched.
+    pub fn of_file_data(base: &Base, data: &Value) -> Result<Self, Failure> {
+        let text = |name: &str| data.get(name).and_then(Value::as_str);
+        let from_url = || {
+            let encoded = text("url")?.strip_prefix(base.url("/file=").as_str())?;
+            percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
         };
-        let Some(path) = output.get("path").and_then(Value::as_str) else {
+        let Some(path) = text("path").map(str::to_owned).or_else(from_url) else {
             return Err(Failure::Unreadable("its output is no image file".into()));
         };
         // A URL parser takes dots away, so such a path would name another file than the Space meant.
@@ -44,7 +47,7 @@ impl RemoteFile {
         if path.is_empty() || path.len() > MAX_PATH || dots {
             return Err(Failure::Unreadable("its output names a file that can't be fetched".into()));
         }
-        let path = base.path_and_query(&format!("/file={}", utf8_percent_encode(path, PATH)));
+        let path = base.path_and_query(&format!("/file={}", utf8_percent_encode(&path, PATH)));
         Ok(Self { origin: base.origin().clone(), path })
     }
 }
@@ -52,14 +55,12 @@ impl RemoteFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradio::config::Config;
     use crate::gradio::space::Space;
     use serde_json::json;
 
-    fn file(output: Value) -> Result<RemoteFile, Failure> {
-        let config = br#"{"protocol":"sse_v3","api_prefix":"/gradio_api","dependencies":[{"id":1,"api_name":"x"}]}"#;
-        let config = Config::parse(Space::parse("http://127.0.0.1:7860").unwrap().origin(), config).unwrap();
-        RemoteFile::of_output(&config.endpoint("x").unwrap().base, Some(&output))
+    fn file(data: Value) -> Result<RemoteFile, Failure> {
+        let space = Space::parse("http://127.0.0.1:7860").unwrap();
+        RemoteFile::of_file_data(&Base::new(space.origin().clone(), "/gradio_api".into()), &data)
     }
 
     #[test]
@@ -74,7 +75,9 @@ mod tests {
 
     #[test]
     fn what_is_no_file_is_told() {
-        assert_eq!(file(Value::Null), Err(Failure::NoImage));
+        let own = json!({"path": null, "url": "http://127.0.0.1:7860/gradio_api/file=/tmp/a%20b.png"});
+        assert_eq!(file(own).unwrap().path, "/gradio_api/file=/tmp/a%20b.png", "a URL of the Space's own will do");
+        assert!(file(json!({"url": "http://evil.example/gradio_api/file=/x.png"})).is_err());
         for output in [json!(7), json!("x"), json!([]), json!({}), json!({"path": null}), json!({"path": ""})] {
             assert!(matches!(file(output.clone()), Err(Failure::Unreadable(_))), "{output}");
         }

@@ -1,15 +1,18 @@
 //! The Space's face: Gradio's wire, from a Space's name to the file of an image.
 //!
-//! [`space`] says where a Space is, [`config`] asks it what it can do, [`job`] has it done over the queue's
-//! event stream ([`sse`], [`message`]), [`file`] says where the result lies, and [`failure`] what went wrong and whose
-//! fault that is. Nothing here knows of OpenAI.
+//! [`space`] says where a Space is, [`discovery`] finds out from its [`config`] what it can do, [`arguments`] says what is
+//! asked for in the Space's own terms, [`job`] has it done over the queue's event stream ([`sse`], [`message`]), [`result`] and [`file`]
+//! find the images in what comes out, and [`failure`] and [`stage`] tell what went wrong and whose fault that is. Nothing here knows of OpenAI.
 
+pub mod arguments;
 pub mod client;
 pub mod config;
+pub mod discovery;
 pub mod failure;
 pub mod file;
 pub mod job;
 pub mod message;
+pub mod result;
 pub mod space;
 pub mod sse;
-pub mod turbo;
+pub mod stage;

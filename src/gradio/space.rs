@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::HeaderValue;
 use thiserror::Error;
 use url::Url;
 
@@ -12,6 +13,35 @@ pub struct Space {
     name: String,
     /// Where it answers.
     origin: Origin,
+    /// Which of its functions makes images, where somebody has said so: its `api_name`, without a slash.
+    endpoint: Option<String>,
+    /// What lets us in, where it is private.
+    token: Option<Token>,
+}
+
+/// A Hugging Face access token. It can't be printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Token(String);
+
+impl Token {
+    /// The token of that text, unless a header can't hold it.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    /// As an `Authorization` header has it.
+    pub fn bearer(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 /// Scheme, host and port: all of a URL that says who answers, and nothing else.
@@ -20,50 +50,86 @@ pub struct Origin(Url);
 
 /// A text that names no Space.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("`{text}` names no Space: write owner/name, or https://host for a Space elsewhere")]
+#[error(
+    "`{text}` names no Space: write owner/name, or https://host for a Space elsewhere, either with /endpoint behind it"
+)]
 pub struct InvalidSpace {
     /// The text.
     text: String,
 }
 
 impl Space {
-    /// Reads `owner/name` or `http(s)://host[:port]`.
+    /// Reads `owner/name` or `http(s)://host[:port]`, either with `/endpoint` behind it.
     ///
     /// Hugging Face serves `Owner/Some_Name.x` at `https://owner-some-name-x.hf.space`: in lower case, and with a hyphen
     /// for every character that a host name can't hold.
     ///
     /// # Errors
-    /// Where the text is neither: a path, user, query or fragment behind a host is refused, since it would be lost.
+    /// Where the text is neither: a longer path, a user, query or fragment is refused, since it would be lost.
     pub fn parse(text: &str) -> Result<Self, InvalidSpace> {
         let invalid = || InvalidSpace { text: text.chars().take(100).collect() };
+        let endpoint = |name: &str| match name {
+            "" => Ok(None),
+            name if is_name(name) => Ok(Some(name.to_owned())),
+            _ => Err(invalid()),
+        };
         if text.contains("://") {
-            let url = Url::parse(text).map_err(|_| invalid())?;
+            let mut url = Url::parse(text).map_err(|_| invalid())?;
             let bare = matches!(url.scheme(), "http" | "https")
                 && url.host_str().is_some_and(|host| !host.is_empty())
                 && url.username().is_empty()
                 && url.password().is_none()
-                && url.path() == "/"
                 && url.query().is_none()
                 && url.fragment().is_none();
-            let origin = bare.then_some(Origin(url)).ok_or_else(invalid)?;
-            return Ok(Self { name: origin.to_string(), origin });
+            if !bare {
+                return Err(invalid());
+            }
+            let endpoint = endpoint(url.path().trim_start_matches('/'))?;
+            url.set_path("/");
+            let origin = Origin(url);
+            return Ok(Self { name: origin.to_string(), origin, endpoint, token: None });
         }
-        let (owner, name) = text.split_once('/').ok_or_else(invalid)?;
-        let is_part = |part: &str| {
-            !part.is_empty()
-                && part.len() <= 96
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
-        if !is_part(owner) || !is_part(name) {
+        let mut parts = text.splitn(3, '/');
+        let (Some(owner), Some(name)) = (parts.next(), parts.next()) else { return Err(invalid()) };
+        if !is_name(owner) || !is_name(name) {
             return Err(invalid());
         }
+        let endpoint = match parts.next() {
+            Some("") => return Err(invalid()),
+            rest => endpoint(rest.unwrap_or_default())?,
+        };
         let host: String = format!("{owner}-{name}")
             .to_ascii_lowercase()
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let url = Url::parse(&format!("https://{host}.hf.space/")).map_err(|_| invalid())?;
-        Ok(Self { name: text.to_owned(), origin: Origin(url) })
+        Ok(Self { name: format!("{owner}/{name}"), origin: Origin(url), endpoint, token: None })
+    }
+
+    /// The Space with that token.
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The Space with that endpoint, where there is one.
+    pub fn with_endpoint(self, endpoint: Option<String>) -> Self {
+        Self { endpoint: endpoint.or(self.endpoint), ..self }
+    }
+
+    /// Which of its functions makes images, where somebody has said so.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
+    /// What lets us in, where it is private.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// Its `owner/name` at Hugging Face, unless it is elsewhere.
+    pub fn hugging_face_id(&self) -> Option<&str> {
+        (!self.name.contains("://")).then_some(&*self.name)
     }
 
     /// What people call it.
@@ -77,7 +143,18 @@ impl Space {
     }
 }
 
+/// Whether it can be an owner's, a Space's or an endpoint's name.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && text.len() <= 96 && text.bytes().all(allowed) && text != "." && text != ".."
+}
+
 impl Origin {
+    /// Whether it is a Space of Hugging Face, reached over TLS: the only place a token may go to.
+    pub fn takes_tokens(url: &Url) -> bool {
+        url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".hf.space"))
+    }
+
     /// The URL of `path_and_query` there. It begins with `/`; what a Space says can't make it lead to another host.
     pub fn url(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {
@@ -127,19 +204,52 @@ mod tests {
             "/",
             "a/",
             "/b",
-            "a/b/c",
+            "a/b/",
+            "a/b/c/d",
             "a b/c",
             "ftp://host",
             "http://",
-            "https://host/path",
+            "https://host/path/more",
             "https://u@host",
             "https://host?q",
             "https://host#f",
             "a/b@evil.example",
             "https://u:p@host",
+            "a/b/../c",
+            "a/b/..",
         ] {
             assert!(Space::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_may_stand_behind_it() {
+        let space = Space::parse("a/b/infer").unwrap();
+        assert_eq!(
+            (space.name(), space.endpoint(), space.origin().to_string().as_str()),
+            ("a/b", Some("infer"), "https://a-b.hf.space")
+        );
+        let space = Space::parse("http://127.0.0.1:7860/generate_image").unwrap();
+        assert_eq!((space.name(), space.endpoint()), ("http://127.0.0.1:7860", Some("generate_image")));
+        assert_eq!(Space::parse("a/b").unwrap().hugging_face_id(), Some("a/b"));
+    }
+
+    #[test]
+    fn tokens_go_to_hugging_face_over_tls_only_and_are_never_shown() {
+        let takes = |url: &str| Origin::takes_tokens(&Url::parse(url).unwrap());
+        assert!(takes("https://a-b.hf.space/config"));
+        for url in [
+            "http://a-b.hf.space/",
+            "https://hf.space.evil.example/",
+            "https://evilhf.space/",
+            "https://huggingface.co/",
+        ] {
+            assert!(!takes(url), "{url}");
+        }
+        let space = Space::parse("a/b").unwrap().with_token(Token::new("hf_secret"));
+        assert!(!format!("{space:?}").contains("secret"));
+        assert!(!format!("{:?}", space.token().unwrap().bearer()).contains("secret"));
+        assert_eq!(Token::new("hf_\r\nx: y"), None);
     }
 
     #[test]

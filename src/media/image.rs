@@ -9,6 +9,7 @@ use futures::stream::{once, unfold};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::generation::Size;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
@@ -160,6 +161,24 @@ pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(
         }
         Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
     }
+}
+
+/// An image that came with the answer, of `limit` bytes at most.
+///
+/// # Errors
+/// [`Failure::Unreadable`] where it isn't an image, or too large.
+pub fn inline(bytes: Bytes, limit: usize) -> Result<(Format, Bytes), Failure> {
+    if bytes.len() > limit {
+        return Err(too_large(limit));
+    }
+    let format = Format::of_magic(&bytes).ok_or_else(not_an_image)?;
+    Ok((format, bytes))
+}
+
+/// The size of an image, from its header.
+pub fn size(bytes: &[u8]) -> Option<Size> {
+    let size = imagesize::blob_size(bytes).ok()?;
+    Size::new(u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?)
 }
 
 async fn get(

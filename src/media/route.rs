@@ -14,10 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::image::{OpenImage, open, open_part};
 use super::link::{InvalidLink, Link, Signer};
+use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
-use crate::gradio::space::Origin;
+use crate::gradio::space::Space;
 use crate::platform::Content;
 
 /// Below which path the links lie.
@@ -31,10 +32,10 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 ///
 /// # Errors
 /// 403, 404, 410, 416 or a gateway error, as the link and the Space give cause to.
-pub async fn serve<'a>(
+pub async fn serve(
     client: &Client,
     signer: &Signer,
-    origins: impl Iterator<Item = &'a Origin>,
+    catalog: &Catalog,
     limit: usize,
     name: &str,
     method: &Method,
@@ -42,7 +43,7 @@ pub async fn serve<'a>(
 ) -> Result<Response<Content>, Error> {
     let token = name.split_once('.').map_or(name, |(token, _)| token);
     let now = client.outside().unix_time().as_secs();
-    let link = signer.verify(token, now, origins).map_err(|invalid| match invalid {
+    let link = signer.verify(token, now, catalog.spaces().map(Space::origin)).map_err(|invalid| match invalid {
         InvalidLink::Expired => Error::expired_link(),
         InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
     })?;

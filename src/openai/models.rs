@@ -1,10 +1,21 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`.
 
+use std::rc::Rc;
+
+use futures::future::join_all;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::catalog::Model;
+use crate::dispatch::Dispatcher;
 use crate::error::Error;
-use crate::settings::{Model, Settings};
+use crate::gradio::discovery::Profile;
+use crate::gradio::discovery::role::{Kind, Role};
+use crate::gradio::discovery::signature::{Input, Output};
+use crate::gradio::failure::{Failure, plain};
+use crate::gradio::space::Space;
+use crate::settings::Settings;
 
 /// OpenAI's model object.
 #[derive(Debug, Serialize)]
@@ -25,16 +36,152 @@ pub struct ModelList<'a> {
 
 /// All models, the default first.
 pub fn list(settings: &Settings, created: u64) -> ModelList<'_> {
-    ModelList { object: "list", data: settings.models.iter().map(|model| object(model, created)).collect() }
+    ModelList { object: "list", data: settings.catalog.models().iter().map(|model| object(model, created)).collect() }
 }
 
 /// The model that the rest of the path names. Its id may hold slashes, raw or percent-encoded.
 ///
 /// # Errors
 /// 404 where there is none.
-pub fn retrieve<'a>(settings: &'a Settings, created: u64, encoded_id: &str) -> Result<ModelObject<'a>, Error> {
+pub fn named<'a>(settings: &'a Settings, encoded_id: &str) -> Result<&'a Model, Error> {
     let id = percent_decode_str(encoded_id).decode_utf8_lossy();
-    find(settings, Some(&id)).map(|model| object(model, created))
+    find(settings, Some(&id))
+}
+
+/// A model, with what its Spaces can do.
+#[derive(Debug, Serialize)]
+pub struct ModelDetails<'a> {
+    #[serde(flatten)]
+    object: ModelObject<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset_of: Option<&'a str>,
+    /// `null` where no Space tells.
+    capabilities: Option<Capabilities>,
+    spaces: Vec<SpaceState<'a>>,
+}
+
+/// What a Space can do.
+#[derive(Debug, Serialize)]
+pub struct Capabilities {
+    /// Its parameters, but those that are no client's business.
+    parameters: Vec<Parameter>,
+    /// The sizes to choose from, where there is a choice.
+    sizes: Vec<String>,
+    /// Whether it can start from an image.
+    edits: bool,
+    /// Whether it shows images while they are made.
+    partial_images: bool,
+    /// Whether one job of it makes several images.
+    batch: bool,
+    /// When this was learnt, in seconds since the Unix epoch.
+    learnt_at: u64,
+}
+
+/// A parameter of a Space.
+#[derive(Debug, Serialize)]
+struct Parameter {
+    /// The request's field that sets it.
+    name: String,
+    label: String,
+    role: Option<Role>,
+    r#type: Kind,
+    default: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maximum: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<String>,
+}
+
+/// A Space of a model.
+#[derive(Debug, Serialize)]
+struct SpaceState<'a> {
+    name: &'a str,
+    /// `ready`, or why not.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradio: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learnt_at: Option<u64>,
+}
+
+/// The details of `model`: its Spaces are asked where nothing is known of them.
+pub async fn details<'a>(dispatcher: &Dispatcher, model: &'a Model, created: u64) -> ModelDetails<'a> {
+    let asked = model
+        .pool
+        .iter()
+        .map(|seat| async { (&seat.space, dispatcher.knowledge().of(dispatcher.client(), &seat.space).await) });
+    let asked = join_all(asked).await;
+    let capabilities = asked.iter().find_map(|(_, known)| known.as_ref().ok()).map(|profile| capabilities(profile));
+    let spaces = asked.into_iter().map(|(space, known)| state(space, known)).collect();
+    ModelDetails { object: object(model, created), preset_of: model.preset_of.as_deref(), capabilities, spaces }
+}
+
+fn state(space: &Space, known: Result<Rc<Profile>, Failure>) -> SpaceState<'_> {
+    let name = space.name();
+    match known {
+        Ok(profile) => SpaceState {
+            name,
+            state: "ready",
+            gradio: Some(profile.version.clone()),
+            endpoint: profile.api_name.clone(),
+            learnt_at: Some(profile.learnt),
+        },
+        Err(failure) => {
+            let state = Error::from(failure).code.unwrap_or("unknown");
+            SpaceState { name, state, gradio: None, endpoint: None, learnt_at: None }
+        }
+    }
+}
+
+fn capabilities(profile: &Profile) -> Capabilities {
+    let signature = &profile.signature;
+    let sizes =
+        signature.input(Role::Size).map(|input| input.choices.iter().map(|choice| choice.label.clone()).collect());
+    let hidden =
+        |input: &&Input| matches!(input.kind, Kind::State | Kind::Other) || input.role == Some(Role::RandomizeSeed);
+    Capabilities {
+        parameters: signature.inputs.iter().filter(|input| !hidden(input)).map(parameter).collect(),
+        sizes: sizes.unwrap_or_default(),
+        edits: signature.input(Role::Image).is_some(),
+        partial_images: signature.generator,
+        batch: signature.outputs.contains(&Output::Gallery),
+        learnt_at: profile.learnt,
+    }
+}
+
+fn parameter(input: &Input) -> Parameter {
+    // The fields of a request that have a meaning of their own.
+    let field = match input.role {
+        Some(Role::Prompt) => "prompt",
+        Some(Role::NegativePrompt) => "negative_prompt",
+        Some(Role::Width) => "width",
+        Some(Role::Height) => "height",
+        Some(Role::Size) => "size",
+        Some(Role::Seed) => "seed",
+        Some(Role::Steps) => "steps",
+        Some(Role::Guidance) => "guidance_scale",
+        Some(Role::Sampler) => "sampler",
+        Some(Role::Count) => "n",
+        _ if input.name.is_empty() => input.label.as_str(),
+        _ => input.name.as_str(),
+    };
+    Parameter {
+        name: plain(field),
+        label: plain(&input.label),
+        role: input.role,
+        r#type: input.kind,
+        default: input.default.clone(),
+        minimum: input.minimum,
+        maximum: input.maximum,
+        step: input.step,
+        choices: input.choices.iter().map(|choice| plain(&choice.label)).collect(),
+    }
 }
 
 /// The model that a request names, or the default where it names none.
@@ -42,8 +189,9 @@ pub fn retrieve<'a>(settings: &'a Settings, created: u64, encoded_id: &str) -> R
 /// # Errors
 /// 404 where there is none of that id.
 pub fn find<'a>(settings: &'a Settings, id: Option<&str>) -> Result<&'a Model, Error> {
-    settings.model(id).ok_or_else(|| {
-        Error::model_not_found(id.unwrap_or_default(), settings.models.iter().map(|model| model.id.as_str()))
+    settings.catalog.find(id).ok_or_else(|| {
+        let known = settings.catalog.models().iter().map(|model| model.id.as_str());
+        Error::model_not_found(id.unwrap_or_default(), known)
     })
 }
 
@@ -69,9 +217,9 @@ mod tests {
             serde_json::json!({"id": "z", "object": "model", "created": 7, "owned_by": "z-image-2api"})
         );
         for id in ["c/d", "c%2Fd", "c%2fd"] {
-            assert_eq!(serde_json::to_value(retrieve(&settings, 7, id).unwrap()).unwrap()["id"], "c/d", "{id}");
+            assert_eq!(named(&settings, id).unwrap().id, "c/d", "{id}");
         }
-        let error = retrieve(&settings, 7, "gpt%ff").unwrap_err();
+        let error = named(&settings, "gpt%ff").unwrap_err();
         assert_eq!((error.status.as_u16(), error.code), (404, Some("model_not_found")));
         assert!(error.message.contains("z, c/d"));
     }

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::generation::{Generation, Seed, Size};
+use crate::generation::{Generation, Quality, Seed, Size};
 use crate::platform::{Outside, random_bytes};
 
 /// The longest prompt, in characters, as for OpenAI's own image models.
@@ -16,6 +16,41 @@ const MAX_PROMPT: usize = 32_000;
 const MAX_IMAGES: u32 = 10;
 /// The most denoising steps that may be asked for; Spaces have limits of their own.
 const MAX_STEPS: u32 = 1000;
+/// The greatest guidance scale that may be asked for; Spaces have limits of their own.
+const MAX_GUIDANCE: f64 = 100.0;
+
+/// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
+const OWN: [&str; 29] = [
+    "prompt",
+    "model",
+    "n",
+    "size",
+    "quality",
+    "response_format",
+    "output_format",
+    "output_compression",
+    "background",
+    "moderation",
+    "stream",
+    "partial_images",
+    "style",
+    "user",
+    "safety_identifier",
+    "seed",
+    "steps",
+    "num_inference_steps",
+    "negative_prompt",
+    "guidance_scale",
+    "guidance",
+    "cfg_scale",
+    "sampler",
+    "scheduler",
+    "width",
+    "height",
+    "input_fidelity",
+    "extra_body",
+    "metadata",
+];
 
 /// A request for images.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,16 +79,22 @@ impl ImageRequest {
     /// 400 that names the parameter, what it was and what it may be.
     pub fn parse(body: &[u8], outside: &Outside) -> Result<Self, Error> {
         let fields = Fields::parse(body)?;
-        let prompt = fields.prompt()?;
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
-        let size = fields.size()?;
         let seed = match fields.seed()? {
             Some(seed) => seed,
             None => Seed::of_bits(random_bytes(outside)),
         };
-        let steps = match fields.integer("steps", 1, MAX_STEPS)? {
-            None => fields.integer("num_inference_steps", 1, MAX_STEPS)?,
-            steps => steps,
+        let generation = Generation {
+            prompt: fields.prompt()?,
+            negative_prompt: fields.text("negative_prompt")?.map(str::to_owned),
+            size: fields.size()?,
+            seed,
+            count,
+            steps: fields.first_integer(["steps", "num_inference_steps"], 1, MAX_STEPS)?,
+            quality: fields.text("quality")?.and_then(Quality::parse),
+            guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale"], 0.0, MAX_GUIDANCE)?,
+            sampler: fields.first_text(["sampler", "scheduler"])?.map(str::to_owned),
+            extras: fields.extras(),
         };
         if fields.flag("stream")? {
             return Err(Error::invalid_value(
@@ -67,7 +108,7 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation: Generation { prompt, size, seed, count, steps }, format })
+        Ok(Self { model, generation, format })
     }
 }
 
@@ -161,21 +202,79 @@ impl Fields {
         Ok(prompt.to_owned())
     }
 
-    /// `size` as `WIDTHxHEIGHT` or `auto`, of which `width` and `height` replace a side.
-    fn size(&self) -> Result<Size, Error> {
+    /// `size` as `WIDTHxHEIGHT` or `auto`, or `width` and `height`, which replace its sides. `None` is the model's own.
+    fn size(&self) -> Result<Option<Size>, Error> {
         let size = match self.text("size")? {
-            None | Some("" | "auto") => Size::DEFAULT,
-            Some(text) => Size::parse(text).ok_or_else(|| {
+            None | Some("" | "auto") => None,
+            Some(text) => Some(Size::parse(text).ok_or_else(|| {
                 let message = format!(
                     "Invalid value for 'size': {}. Expected 'auto' or WIDTHxHEIGHT with sides from {} to {}, such as '1024x1024'.",
-                    shown(&Value::from(text)), Size::MIN, Size::MAX
+                    shown(&Value::from(text)),
+                    Size::MIN,
+                    Size::MAX
                 );
                 Error::invalid_value("size", message)
-            })?,
+            })?),
         };
-        let width = self.integer("width", Size::MIN, Size::MAX)?.unwrap_or(size.width());
-        let height = self.integer("height", Size::MIN, Size::MAX)?.unwrap_or(size.height());
-        Ok(Size::new(width, height).unwrap_or(size))
+        let side = |name| self.integer(name, Size::MIN, Size::MAX);
+        match (side("width")?, side("height")?, size) {
+            (None, None, size) => Ok(size),
+            // One side alone means a square, unless a size tells the other.
+            (Some(side), None, None) | (None, Some(side), None) => Ok(Size::new(side, side)),
+            (width, height, size) => {
+                let width = width.or(size.map(Size::width));
+                let height = height.or(size.map(Size::height));
+                Ok(width.zip(height).and_then(|(width, height)| Size::new(width, height)))
+            }
+        }
+    }
+
+    /// The first of several names for one whole number.
+    fn first_integer<const N: usize>(
+        &self,
+        names: [&'static str; N],
+        least: u32,
+        greatest: u32,
+    ) -> Result<Option<u32>, Error> {
+        names.into_iter().map(|name| self.integer(name, least, greatest)).find_map(Result::transpose).transpose()
+    }
+
+    /// The first of several names for one number.
+    fn first_number<const N: usize>(
+        &self,
+        names: [&'static str; N],
+        least: f64,
+        greatest: f64,
+    ) -> Result<Option<f64>, Error> {
+        let number = |name: &'static str| {
+            let value = self.get(name)?;
+            let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+            Some(number.filter(|number| (least..=greatest).contains(number)).ok_or_else(|| {
+                Error::invalid_value(
+                    name,
+                    format!(
+                        "Invalid value for '{name}': {}. Expected a number from {least} to {greatest}.",
+                        shown(value)
+                    ),
+                )
+            }))
+        };
+        names.into_iter().find_map(number).transpose()
+    }
+
+    /// The first of several names for one text.
+    fn first_text<const N: usize>(&self, names: [&'static str; N]) -> Result<Option<&str>, Error> {
+        names.into_iter().map(|name| self.text(name)).find_map(Result::transpose).transpose()
+    }
+
+    /// The fields that have no meaning here: they may be a Space's own.
+    fn extras(&self) -> Map<String, Value> {
+        let own = |name: &str| OWN.contains(&name);
+        self.fields
+            .iter()
+            .filter(|(name, value)| !own(name) && !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// `seed`; −1 stands for a random one.

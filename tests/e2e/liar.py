@@ -91,9 +91,13 @@ class Liar:
         self.requests.append(("GET", handler.path, dict(handler.headers)))
         url = urlsplit(handler.path)
         if url.path == "/config":
-            endpoint = {"id": 3, "api_name": "generate_image", "backend_fn": True}
+            endpoint = {"id": 3, "api_name": "generate_image", "backend_fn": True, "inputs": [1], "outputs": [2]}
+            components = [
+                {"id": 1, "type": "textbox", "props": {"label": "Prompt"}},
+                {"id": 2, "type": "image", "props": {"label": "Image"}},
+            ]
             config = {"version": "6.31.0", "protocol": "sse_v3", "api_prefix": "/gradio_api", "root": self.url}
-            self.json(handler, 200, config | {"dependencies": [endpoint]})
+            self.json(handler, 200, config | {"components": components, "dependencies": [endpoint]})
         elif url.path == "/gradio_api/queue/data":
             self.stream(handler, parse_qs(url.query)["session_hash"][0])
         elif url.path.startswith("/gradio_api/file="):
@@ -154,7 +158,7 @@ class Liar:
             case "dot path":
                 complete({"data": [{"path": "/tmp/../../config"}, 1]})
             case "no file":
-                complete({"data": [{"url": f"{self.url}/gradio_api/file=/x.png"}, 1]})
+                complete({"data": [{"url": "http://127.0.0.1:1/x.png"}, 1]})
             case _:
                 complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
         return chunk(b"")

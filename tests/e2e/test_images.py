@@ -74,12 +74,20 @@ def test_the_asynchronous_client(host: Host) -> None:
 
 
 def test_models(client: openai.OpenAI, http: httpx.Client) -> None:
-    assert [model.id for model in client.models.list()] == ["z-image-turbo", "other/name"]
+    presets = ["z-image-turbo-2048", "z-image-turbo-1024", "z-image-pro-1024", "z-image-quality"]
+    assert [model.id for model in client.models.list()] == ["z-image-turbo", "other/name", *presets]
     assert client.models.retrieve("other/name").id == "other/name"
     assert http.get("/v1/models/other/name").json()["id"] == "other/name"
     with pytest.raises(openai.NotFoundError) as error:
         client.models.retrieve("gpt-image-9")
     assert error.value.code == "model_not_found"
+
+
+def test_presets_and_the_names_that_clients_have_built_in(client: openai.OpenAI) -> None:
+    for model, size in [("z-image-turbo-1024", (1024, 1024)), ("dall-e-3", (1024, 1024)), ("z-image-turbo-2048", (2048, 2048))]:
+        answer = client.images.generate(prompt="x", model=model, extra_body={"seed": 3, "steps": 1})
+        image = opened(answer.data[0].b64_json)
+        assert (image.size, seed_of(image)) == (size, 3), model
 
 
 def test_what_clients_send_besides_is_taken(client: openai.OpenAI) -> None:

@@ -75,14 +75,23 @@ impl Answers {
             json!({"msg": "process_completed", "event_id": event, "output": output, "success": true, "title": null}),
             json!({"msg": "close_stream", "event_id": null}),
         ];
+        let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| json!({"id": id, "type": "slider", "props": {"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value}});
+        let mut components = vec![
+            json!({"id": 1, "type": "textbox", "props": {"label": "Prompt"}}),
+            slider(2, "Height", 512, 2048, 64, 1024),
+            slider(3, "Width", 512, 2048, 64, 1024),
+            slider(4, "Inference Steps", 1, 20, 1, 9),
+            slider(5, "Seed", 0, 2_147_483_647, 1, 42),
+            json!({"id": 6, "type": "checkbox", "props": {"label": "Randomize Seed", "value": true}}),
+            json!({"id": 7, "type": "image", "props": {"label": "Generated Image"}}),
+        ];
         // As large as a real one.
-        let components: Vec<_> =
-            (0..60).map(|id| json!({"id": id, "type": "slider", "props": {"info": "x".repeat(1000)}})).collect();
+        components.extend((10..70).map(|id| json!({"id": id, "type": "html", "props": {"info": "x".repeat(1000)}})));
         let config = json!({
             "version": "6.31.0", "api_prefix": "/gradio_api", "protocol": "sse_v3", "root": url, "components": components,
             "dependencies": [
-                {"id": 0, "api_name": "toggle_seed", "backend_fn": true},
-                {"id": 2, "api_name": "generate_image", "backend_fn": true, "api_visibility": "public"},
+                {"id": 0, "api_name": "toggle_seed", "backend_fn": true, "inputs": [6], "outputs": [5]},
+                {"id": 2, "api_name": "generate_image", "backend_fn": true, "api_visibility": "public", "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 5]},
             ],
         });
         let mut image = b"RIFF\x58\xea\0\0WEBPVP8 ".to_vec();

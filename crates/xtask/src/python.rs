@@ -30,6 +30,11 @@ pub(crate) fn tests() -> Result<Environment> {
     environment("e2e", &["tests/space/requirements.txt", "tests/e2e/requirements.txt"])
 }
 
+/// What Spaces of an older Gradio run in: 4 or 5.
+pub(crate) fn gradio(generation: u8) -> Result<Environment> {
+    environment(&format!("gradio{generation}"), &[&format!("tests/space/requirements-gradio{generation}.txt")])
+}
+
 /// The environment of that name, with those packages, made where it isn't there as it should be.
 fn environment(name: &str, requirements: &[&str]) -> Result<Environment> {
     let folder = target().join("python").join(name);

@@ -70,5 +70,8 @@ fn end_to_end() -> Result<()> {
     let python = python::tests()?;
     let mut pytest = Command::new(python.python());
     pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).arg(root().join("tests/e2e"));
+    for generation in [4, 5] {
+        pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
+    }
     run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
 }

@@ -42,7 +42,7 @@ struct Inner {
     store_fails: Cell<bool>,
     servers: RefCell<BTreeMap<String, Rc<dyn Server>>>,
     log: RefCell<Vec<String>>,
-    contacted: RefCell<Vec<String>>,
+    sent: RefCell<Vec<(String, http::HeaderMap)>>,
 }
 
 impl World {
@@ -62,7 +62,7 @@ impl World {
             store_fails: Cell::default(),
             servers: RefCell::default(),
             log: RefCell::default(),
-            contacted: RefCell::default(),
+            sent: RefCell::default(),
         }))
     }
 
@@ -139,9 +139,26 @@ impl World {
         self.0.log.borrow().clone()
     }
 
+    /// The URLs and headers of all requests that were sent.
+    pub(crate) fn sent(&self) -> Vec<(String, http::HeaderMap)> {
+        self.0.sent.borrow().clone()
+    }
+
     /// The origins of all requests that were sent.
     pub(crate) fn contacted(&self) -> Vec<String> {
-        self.0.contacted.borrow().clone()
+        let origin = |url: &str| url::Url::parse(url).unwrap().origin().ascii_serialization();
+        self.0.sent.borrow().iter().map(|(url, _)| origin(url)).collect()
+    }
+
+    /// The paths of all requests that were sent.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.0.sent.borrow().iter().map(|(url, _)| url::Url::parse(url).unwrap().path().to_owned()).collect()
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass(&self, time: Duration) {
+        let sleep = self.sleep(time);
+        self.run(sleep);
     }
 
     /// The next random number, from the seed (SplitMix64).
@@ -167,7 +184,7 @@ impl World {
 impl Platform for World {
     fn send(&self, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
         let origin = request.url.origin().ascii_serialization();
-        self.0.contacted.borrow_mut().push(origin.clone());
+        self.0.sent.borrow_mut().push((request.url.to_string(), request.headers.clone()));
         let server = self.0.servers.borrow().get(&origin).cloned();
         match server {
             Some(server) => server.answer(self, request),

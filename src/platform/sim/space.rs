@@ -110,6 +110,8 @@ struct Inner {
     jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
     work: Cell<(u64, u64)>,
     fetches: RefCell<Vec<String>>,
+    /// The number of the function that makes images.
+    fn_index: Cell<u64>,
 }
 
 /// What every image of the simulated world looks like: 1x1 pixel, and a tail that makes it a few pieces long.
@@ -127,12 +129,18 @@ impl SimSpace {
             jobs: RefCell::default(),
             work: Cell::new((10, 20_000)),
             fetches: RefCell::default(),
+            fn_index: Cell::new(2),
         }))
     }
 
     /// All jobs that have joined.
     pub(crate) fn jobs(&self) -> Vec<Rc<SimJob>> {
         self.0.jobs.borrow().values().cloned().collect()
+    }
+
+    /// Gives the function that makes images another number, as a new version of the app would.
+    pub(crate) fn renumber(&self, fn_index: u64) {
+        self.0.fn_index.set(fn_index);
     }
 
     /// The paths of all files that were asked for.
@@ -145,7 +153,9 @@ impl SimSpace {
         let call: Value = serde_json::from_slice(body).expect("join takes JSON");
         let data = call["data"].as_array().expect("join has data").clone();
         let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
-        assert_eq!(call["fn_index"], 2, "the number that /config gives");
+        if call["fn_index"] != self.0.fn_index.get() {
+            return (Fate::JoinBreaks, answer(500, "Internal Server Error".to_owned()));
+        }
         let fate = (self.0.fate)(world, &data);
         match fate {
             Fate::QueueFull => {
@@ -258,7 +268,8 @@ impl Server for SimSpace {
             let body = request.body.unwrap_or_default();
             let path = request.url.path();
             let answer = match path {
-                "/config" => answer(200, config()),
+                "/config" => answer(200, config(this.0.fn_index.get())),
+                "/gradio_api/info" => answer(200, info()),
                 "/gradio_api/queue/join" => {
                     // What the Space does is done, whether or not somebody waits for the answer.
                     let (fate, joined) = this.join(&world, &body);
@@ -355,10 +366,31 @@ fn answer(status: u16, body: String) -> Inbound {
     Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
 }
 
-fn config() -> String {
+fn config(fn_index: u64) -> String {
+    let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| json!({"id": id, "type": "slider", "props": {"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value}});
     json!({
         "version": "6.31.0", "protocol": "sse_v3", "api_prefix": "/gradio_api", "root": "http://127.0.0.1:7860",
-        "dependencies": [{"id": 0, "api_name": "toggle_seed"}, {"id": 2, "api_name": "generate_image", "backend_fn": true}],
+        "components": [
+            {"id": 1, "type": "textbox", "props": {"label": "Prompt"}},
+            slider(2, "Height", 64, 2048, 64, 1024),
+            slider(3, "Width", 64, 2048, 64, 1024),
+            slider(4, "Inference Steps", 1, 20, 1, 9),
+            {"id": 5, "type": "number", "props": {"label": "Seed", "value": 42, "precision": 0}},
+            {"id": 6, "type": "checkbox", "props": {"label": "Random Seed", "value": true}},
+            {"id": 7, "type": "image", "props": {"label": "Generated Image"}},
+            {"id": 8, "type": "number", "props": {"label": "Seed Used"}},
+        ],
+        "dependencies": [
+            {"id": 0, "api_name": "toggle_seed", "inputs": [6], "outputs": [5]},
+            {"id": fn_index, "api_name": "generate_image", "backend_fn": true, "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 8]},
+        ],
     })
     .to_string()
+}
+
+fn info() -> String {
+    let names = ["prompt", "height", "width", "num_inference_steps", "seed", "randomize_seed"];
+    let parameters: Vec<_> =
+        names.iter().map(|name| json!({"parameter_name": name, "parameter_has_default": false})).collect();
+    json!({"named_endpoints": {"/generate_image": {"parameters": parameters}}, "unnamed_endpoints": {}}).to_string()
 }

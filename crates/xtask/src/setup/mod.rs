@@ -16,7 +16,11 @@ pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// Everything that the commands need.
 pub(crate) fn all() -> Result<()> {
     target()?;
-    python::tests().map(drop)
+    python::tests()?;
+    for generation in [4, 5] {
+        python::gradio(generation)?;
+    }
+    Ok(())
 }
 
 /// The standard library for [`TARGET`].

@@ -1,0 +1,239 @@
+//! Which models there are, and what makes their images.
+//!
+//! The variable `spaces` names them shortly ([`spaces`]), the variable `catalog` in full ([`full`]). Where neither says otherwise, there is a
+//! built-in catalogue: `z-image-turbo`, and the model ids of the Worker that this project succeeds as presets of it. What
+//! can't be read is reported, and what can is used.
+
+pub mod full;
+pub mod spaces;
+
+use crate::generation::{Generation, Quality, Size};
+use crate::gradio::space::{Origin, Space};
+
+/// The catalogue that is built in.
+const BUILT_IN: &str = include_str!("built_in.toml");
+
+/// Names of OpenAI's that clients have built in: they mean the default model.
+const CLIENT_NAMES: [&str; 9] = [
+    "dall-e-2",
+    "dall-e-3",
+    "gpt-image-1",
+    "gpt-image-1-mini",
+    "gpt-image-1.5",
+    "gpt-image-2",
+    "gpt-image-2.5",
+    "gpt-image-2.6",
+    "chatgpt-image-latest",
+];
+
+/// The models. Never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalog {
+    /// In the order in which they were named: the first is the default.
+    models: Vec<Model>,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// Its id.
+    pub id: String,
+    /// Other ids that mean it.
+    pub aliases: Vec<String>,
+    /// What makes its images: any of them can. Never empty.
+    pub pool: Vec<Seat>,
+    /// What a request gets that says nothing else.
+    pub defaults: Defaults,
+    /// The model that this is a preset of.
+    pub preset_of: Option<String>,
+}
+
+/// A Space in a model's pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seat {
+    /// The Space.
+    pub space: Space,
+    /// How many jobs of one request it may have at once.
+    pub slots: usize,
+    /// How much it is preferred to the others: the greatest weight comes first.
+    pub weight: f64,
+}
+
+/// How many jobs of a request a Space may have at once where nobody says otherwise.
+const SLOTS: usize = 2;
+
+impl Seat {
+    /// A Space as it is.
+    pub fn new(space: Space) -> Self {
+        Self { space, slots: SLOTS, weight: 1.0 }
+    }
+}
+
+/// What a request gets that says nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Defaults {
+    /// The size.
+    pub size: Option<Size>,
+    /// The denoising steps.
+    pub steps: Option<u32>,
+    /// The quality.
+    pub quality: Option<Quality>,
+    /// The guidance scale.
+    pub guidance: Option<f64>,
+    /// The negative prompt.
+    pub negative_prompt: Option<String>,
+    /// The sampler.
+    pub sampler: Option<String>,
+}
+
+impl Defaults {
+    /// These, and for what they don't say, `base`.
+    fn over(self, base: &Self) -> Self {
+        Self {
+            size: self.size.or(base.size),
+            // Steps of one level and quality of the other would both be meant.
+            steps: if self.quality.is_some() { self.steps } else { self.steps.or(base.steps) },
+            quality: if self.steps.is_some() { self.quality } else { self.quality.or(base.quality) },
+            guidance: self.guidance.or(base.guidance),
+            negative_prompt: self.negative_prompt.or_else(|| base.negative_prompt.clone()),
+            sampler: self.sampler.or_else(|| base.sampler.clone()),
+        }
+    }
+
+    /// Fills in what `generation` doesn't say.
+    pub fn fill(&self, generation: &mut Generation) {
+        generation.size = generation.size.or(self.size);
+        if generation.steps.is_none() && generation.quality.is_none() {
+            (generation.steps, generation.quality) = (self.steps, self.quality);
+        }
+        generation.guidance = generation.guidance.or(self.guidance);
+        generation.negative_prompt = generation.negative_prompt.take().or_else(|| self.negative_prompt.clone());
+        generation.sampler = generation.sampler.take().or_else(|| self.sampler.clone());
+    }
+}
+
+impl Catalog {
+    /// The models that both variables name, or the built-in ones. What is wrong goes to `problems`.
+    pub fn parse(spaces: &str, catalog: &str, problems: &mut Vec<String>) -> Self {
+        let mut built_in_problems = Vec::new();
+        let built_in = full::parse(BUILT_IN, &mut built_in_problems);
+        let mut models = if catalog.trim().is_empty() { Vec::new() } else { full::parse(catalog, problems) };
+        let named = spaces::parse(spaces, problems);
+        // A short name takes the place of a pool, and keeps what the catalogue says of the model beside it.
+        let known = if models.is_empty() { built_in.as_slice() } else { &[] };
+        let mut first: Vec<Model> = Vec::new();
+        for (id, pool) in named {
+            let is_it = |model: &Model| model.id == id || model.preset_of.as_deref() == Some(id.as_str());
+            let mut about: Vec<Model> = known.iter().chain(&models).filter(|model| is_it(model)).cloned().collect();
+            for model in &mut about {
+                model.pool.clone_from(&pool);
+            }
+            models.retain(|model| !is_it(model));
+            if about.is_empty() {
+                about.push(Model { id, aliases: Vec::new(), pool, defaults: Defaults::default(), preset_of: None });
+            }
+            first.extend(about);
+        }
+        first.extend(models);
+        let models = if first.is_empty() { built_in } else { first };
+        // Presets come after all models, so that a list begins with what there is.
+        let (presets, mut models): (Vec<_>, Vec<_>) = models.into_iter().partition(|model| model.preset_of.is_some());
+        models.extend(presets);
+        Self { models }
+    }
+
+    /// All models, the default first, presets last.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The model of that id or alias, or the default where none is named.
+    pub fn find(&self, id: Option<&str>) -> Option<&Model> {
+        let Some(id) = id else { return self.models.first() };
+        let by_id = self.models.iter().find(|model| model.id == id);
+        let by_alias = || self.models.iter().find(|model| model.aliases.iter().any(|alias| alias == id));
+        let by_client = || self.models.first().filter(|_| CLIENT_NAMES.contains(&id));
+        by_id.or_else(by_alias).or_else(by_client)
+    }
+
+    /// The Space at that origin.
+    pub fn space_at(&self, origin: &Origin) -> Option<&Space> {
+        self.spaces().find(|space| space.origin() == origin)
+    }
+
+    /// All Spaces; one that is in several pools comes several times.
+    pub fn spaces(&self) -> impl Iterator<Item = &Space> {
+        self.models.iter().flat_map(|model| &model.pool).map(|seat| &seat.space)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(spaces: &str, catalog: &str) -> (Catalog, Vec<String>) {
+        let mut problems = Vec::new();
+        (Catalog::parse(spaces, catalog, &mut problems), problems)
+    }
+
+    fn ids(catalog: &Catalog) -> Vec<&str> {
+        catalog.models().iter().map(|model| model.id.as_str()).collect()
+    }
+
+    const BUILT_IN_IDS: [&str; 5] =
+        ["z-image-turbo", "z-image-turbo-2048", "z-image-turbo-1024", "z-image-pro-1024", "z-image-quality"];
+
+    #[test]
+    fn nothing_said_is_the_built_in_catalogue() {
+        let mut problems = Vec::new();
+        full::parse(BUILT_IN, &mut problems);
+        assert_eq!(problems, [""; 0]);
+        let (catalog, problems) = parse("", "");
+        assert_eq!((ids(&catalog), problems.len()), (BUILT_IN_IDS.to_vec(), 0));
+        let preset = catalog.find(Some("z-image-turbo-2048")).unwrap();
+        assert_eq!(preset.defaults.size, Size::new(2048, 2048));
+        assert_eq!(preset.pool, catalog.find(None).unwrap().pool);
+    }
+
+    #[test]
+    fn a_short_name_takes_the_place_of_a_pool_and_keeps_the_presets() {
+        let (catalog, problems) = parse("z-image-turbo=http://127.0.0.1:7860, other=a/b, z-image-turbo=c/d", "");
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(ids(&catalog)[..2], ["z-image-turbo", "other"]);
+        assert_eq!(ids(&catalog)[2..], BUILT_IN_IDS[1..]);
+        for id in ["z-image-turbo", "z-image-quality"] {
+            let pool: Vec<_> = catalog.find(Some(id)).unwrap().pool.iter().map(|seat| seat.space.name()).collect();
+            assert_eq!(pool, ["http://127.0.0.1:7860", "c/d"], "{id}");
+        }
+        assert_eq!(ids(&parse("flux=a/b", "").0), ["flux"], "presets of a model that isn't there aren't either");
+    }
+
+    #[test]
+    fn clients_names_mean_the_default_unless_somebody_else_has_them() {
+        let (catalog, _) = parse("flux=a/b,dall-e-2=c/d", "");
+        assert_eq!(catalog.find(Some("dall-e-3")).unwrap().id, "flux");
+        assert_eq!(catalog.find(Some("dall-e-2")).unwrap().id, "dall-e-2");
+        assert_eq!(catalog.find(Some("gpt-5")), None);
+    }
+
+    #[test]
+    fn a_catalogue_in_full_takes_the_place_of_the_built_in_one() {
+        let (catalog, problems) = parse(
+            "second=e/f",
+            "[models.first]\nspaces = [\"a/b\"]\naliases = [\"one\"]\n[models.second]\nspaces = [\"c/d\"]\nsteps = 4\n",
+        );
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(ids(&catalog), ["second", "first"]);
+        assert_eq!(catalog.find(Some("one")).unwrap().id, "first");
+        let second = catalog.find(Some("second")).unwrap();
+        assert_eq!((second.pool[0].space.name(), second.defaults.steps), ("e/f", Some(4)));
+    }
+
+    #[test]
+    fn defaults_fill_in_what_a_request_does_not_say() {
+        let base = Defaults { steps: Some(9), guidance: Some(3.5), ..Defaults::default() };
+        let preset =
+            Defaults { quality: Some(Quality::High), size: Size::new(512, 512), ..Defaults::default() }.over(&base);
+        assert_eq!((preset.steps, preset.quality, preset.guidance), (None, Some(Quality::High), Some(3.5)));
+    }
+}

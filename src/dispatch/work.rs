@@ -1,0 +1,144 @@
+//! Making some of a request's images on one Space, by one job after another until all are there.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::{Event, EventKind, Image, Maker, SharedMaker};
+use crate::generation::{Generation, Seed, Size};
+use crate::gradio::arguments::Arguments;
+use crate::gradio::client::Client;
+use crate::gradio::failure::Failure;
+use crate::gradio::job::{Job, Progress};
+use crate::gradio::result::{pictures, used_seed};
+
+/// The making of some images.
+pub(super) struct Work {
+    client: Client,
+    maker: Maker,
+    /// The maker as it is when it is asked anew; taken once that has been done.
+    again: Option<SharedMaker>,
+    generation: Rc<Generation>,
+    /// The images that are still to be made.
+    left: Range<u32>,
+    job: Option<Running>,
+}
+
+/// A job on its way.
+struct Running {
+    job: Box<Job>,
+    seed: Seed,
+    size: Option<Size>,
+}
+
+impl Work {
+    pub(super) fn new(
+        client: Client,
+        maker: Maker,
+        again: SharedMaker,
+        generation: Rc<Generation>,
+        left: Range<u32>,
+    ) -> Self {
+        Self { client, maker, again: Some(again), generation, left, job: None }
+    }
+
+    /// What happens next, or `None` when all images are made or failed.
+    pub(super) async fn next(&mut self) -> Option<VecDeque<Event>> {
+        if self.left.is_empty() {
+            return None;
+        }
+        match self.step().await {
+            Ok(events) => Some(events),
+            Err(failure) => match self.again.take().filter(|_| may_have_changed(&failure)) {
+                Some(again) => Some(self.try_again(again, failure).await),
+                None => Some(self.fail(&failure)),
+            },
+        }
+    }
+
+    async fn step(&mut self) -> Result<VecDeque<Event>, Failure> {
+        let mut running = match self.job.take() {
+            Some(running) => running,
+            None => self.start().await?,
+        };
+        match running.job.next().await? {
+            Progress::Finished(outputs) => self.finish(&running, &outputs),
+            progress => {
+                self.job = Some(running);
+                Ok(self
+                    .left
+                    .clone()
+                    .take(1)
+                    .map(|index| Event { index, kind: EventKind::Progress(progress.clone()) })
+                    .collect())
+            }
+        }
+    }
+
+    async fn start(&self) -> Result<Running, Failure> {
+        let seed = self.generation.seed.plus(self.left.start);
+        let count = self.left.end - self.left.start;
+        let signature = &self.maker.profile.signature;
+        let Arguments { data, size } = Arguments::new(signature, &self.generation, seed, count);
+        let endpoint = self.maker.profile.endpoint(&self.maker.seat.space);
+        let job = Box::new(Job::submit(&self.client, &endpoint, &data).await?);
+        Ok(Running { job, seed, size })
+    }
+
+    /// Hands out the images of a finished job: no more than are still wanted, at least one.
+    fn finish(&mut self, running: &Running, outputs: &[serde_json::Value]) -> Result<VecDeque<Event>, Failure> {
+        let signature = &self.maker.profile.signature;
+        let base = self.maker.profile.endpoint(&self.maker.seat.space).base;
+        let made = pictures(&base, signature, outputs)?;
+        let used = used_seed(signature, outputs).unwrap_or(running.seed);
+        let events: VecDeque<_> = (self.left.start..self.left.end)
+            .zip(made)
+            .zip(0..)
+            .map(|((index, picture), offset)| {
+                let seed = used.plus(offset);
+                let image = Image { space: self.maker.seat.space.clone(), picture, seed, size: running.size };
+                Event { index, kind: EventKind::Made(Box::new(image)) }
+            })
+            .collect();
+        self.left.start += u32::try_from(events.len()).unwrap_or(u32::MAX);
+        Ok(events)
+    }
+
+    /// After a failure that a changed Space may have caused: asks what it is now, and goes on if it is something else.
+    async fn try_again(&mut self, again: SharedMaker, failure: Failure) -> VecDeque<Event> {
+        match again.await {
+            Ok(maker) if !maker.is_as(&self.maker) => {
+                self.maker = maker;
+                VecDeque::new()
+            }
+            Ok(_) => self.fail(&failure),
+            // That it is asleep by now, say, tells more than that a call failed.
+            Err(now @ Failure::NotReady { .. }) => self.fail(&now),
+            Err(_) => self.fail(&failure),
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure) -> VecDeque<Event> {
+        let failed = self.left.clone().map(|index| Event { index, kind: EventKind::Failed(failure.clone()) }).collect();
+        self.left.start = self.left.end;
+        failed
+    }
+}
+
+impl Maker {
+    /// Whether it is called in the same way.
+    fn is_as(&self, other: &Self) -> bool {
+        let space = &self.seat.space;
+        self.profile.endpoint(space) == other.profile.endpoint(space)
+            && self.profile.signature == other.profile.signature
+    }
+}
+
+/// Whether a Space that has changed could fail like this: another function has the number, or another replica answers.
+fn may_have_changed(failure: &Failure) -> bool {
+    match failure {
+        Failure::Status { status, .. } => status.is_client_error() || status.as_u16() == 500,
+        Failure::Queue { .. } | Failure::Crashed | Failure::Unreadable(_) => true,
+        _ => false,
+    }
+}

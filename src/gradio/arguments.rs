@@ -1,0 +1,194 @@
+//! A function's arguments for one job: what is asked for, in the Space's own terms.
+//!
+//! Every parameter keeps the Space's default unless its role, or its name among the request's own fields, says otherwise. Values are
+//! brought into the parameter's range and onto its steps, and choices are matched, so that what is sent is something the
+//! Space takes: Gradio 5 and 6 refuse what lies outside with an error, and Gradio 4 runs it.
+
+use serde_json::{Map, Value, json};
+
+use super::discovery::role::{Kind, Role};
+use super::discovery::signature::{Input, Signature};
+use super::discovery::size::Shape;
+use crate::generation::{Generation, Quality, Seed, Size};
+
+/// Arguments, and what became of the request on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arguments {
+    /// In the function's order.
+    pub data: Vec<Value>,
+    /// The size that they ask for, where they ask for one.
+    pub size: Option<Size>,
+}
+
+impl Arguments {
+    /// What `signature` takes for `count` images of `generation` from `seed` on.
+    pub fn new(signature: &Signature, generation: &Generation, seed: Seed, count: u32) -> Self {
+        let size = Sizing::new(signature, generation.size);
+        let data = signature.inputs.iter().map(|input| argument(input, generation, seed, count, &size)).collect();
+        Self { data, size: size.asked() }
+    }
+}
+
+/// The request's own fields that name no parameter of `signature`: they change nothing.
+pub fn unused<'a>(signature: &Signature, extras: &'a Map<String, Value>) -> Vec<&'a str> {
+    let used = |name: &str, value: &Value| {
+        signature.inputs.iter().any(|input| is_named(input, name) && fitting(input, value).is_some())
+    };
+    extras.iter().filter(|(name, value)| !used(name, value)).map(|(name, _)| name.as_str()).collect()
+}
+
+fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size: &Sizing) -> Value {
+    let own = || {
+        generation.extras.iter().find(|(name, _)| is_named(input, name)).and_then(|(_, value)| fitting(input, value))
+    };
+    let by_role = match input.role {
+        Some(Role::Prompt) => Some(json!(generation.prompt)),
+        Some(Role::NegativePrompt) => generation.negative_prompt.as_ref().map(|text| json!(text)),
+        Some(Role::Width) => size.sides.map(|size| number(input, f64::from(size.width()))),
+        Some(Role::Height) => size.sides.map(|size| number(input, f64::from(size.height()))),
+        Some(Role::Size) => size.choice.clone(),
+        Some(Role::Seed) if input.kind == Kind::Text => Some(json!(seed.get().to_string())),
+        Some(Role::Seed) => Some(number(input, f64::from(seed.get()))),
+        Some(Role::RandomizeSeed) => Some(json!(false)),
+        Some(Role::Steps) => steps(input, generation),
+        Some(Role::Guidance) => generation.guidance.map(|guidance| number(input, guidance)),
+        Some(Role::Sampler) => generation.sampler.as_deref().and_then(|name| choice(input, name)),
+        Some(Role::Count) if input.kind == Kind::Number => Some(number(input, f64::from(count))),
+        Some(Role::Count) => nearest_number(input, f64::from(count)),
+        _ => None,
+    };
+    by_role.or_else(own).unwrap_or_else(|| input.default.clone())
+}
+
+/// How many denoising steps: as asked for, or by quality from the Space's default.
+fn steps(input: &Input, generation: &Generation) -> Option<Value> {
+    let default = input.default.as_f64();
+    let wanted = match (generation.steps, generation.quality) {
+        (Some(steps), _) => f64::from(steps),
+        (None, None | Some(Quality::Medium)) => return None,
+        (None, Some(Quality::Low)) => (default? / 2.0).ceil(),
+        (None, Some(Quality::High)) => (default? * 1.5).ceil(),
+        (None, Some(Quality::Max)) => input.maximum.or(default.map(|steps| steps * 2.0))?,
+    };
+    if input.kind == Kind::Choice { nearest_number(input, wanted) } else { Some(number(input, wanted)) }
+}
+
+/// `wanted`, within the parameter's range and on its steps; whole where those are.
+fn number(input: &Input, wanted: f64) -> Value {
+    let least = input.minimum.unwrap_or(f64::MIN);
+    let greatest = input.maximum.unwrap_or(f64::MAX).max(least);
+    let start = input.minimum.unwrap_or(0.0);
+    let mut value = wanted.clamp(least, greatest);
+    if let Some(step) = input.step {
+        value = start + ((value - start) / step).round() * step;
+        if value > greatest {
+            value -= step;
+        }
+    }
+    let whole = value.fract() == 0.0 && input.step.is_none_or(|step| step.fract() == 0.0) && start.fract() == 0.0;
+    if whole && let Ok(integer) = format!("{value:.0}").parse::<i64>() { json!(integer) } else { json!(value) }
+}
+
+/// The choice of that name: by value or label, in any case.
+fn choice(input: &Input, name: &str) -> Option<Value> {
+    let is = |text: &str| text.trim().eq_ignore_ascii_case(name.trim());
+    let found = input.choices.iter().find(|choice| is(&choice.label) || choice.value.as_str().is_some_and(is));
+    found.map(|choice| choice.value.clone())
+}
+
+/// The choice whose number is nearest: `4-Step` for 5.
+fn nearest_number(input: &Input, wanted: f64) -> Option<Value> {
+    let read = |choice: &super::discovery::signature::Choice| {
+        let digits = |text: &str| -> Option<f64> {
+            text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
+        };
+        choice.value.as_f64().or_else(|| digits(choice.value.as_str()?)).or_else(|| digits(&choice.label))
+    };
+    let numbers = input.choices.iter().filter_map(|choice| Some((choice, (read(choice)? - wanted).abs())));
+    numbers.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(choice, _)| choice.value.clone())
+}
+
+/// Whether a request's field of that name means the parameter.
+fn is_named(input: &Input, name: &str) -> bool {
+    let same = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(name);
+    same(&input.name) || same(&input.label)
+}
+
+/// `value` as the parameter can hold it, if it can.
+fn fitting(input: &Input, value: &Value) -> Option<Value> {
+    match (input.kind, value) {
+        (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Some(value.clone()),
+        (Kind::Number, Value::Number(wanted)) => Some(number(input, wanted.as_f64()?)),
+        (Kind::Choice, Value::String(name)) => choice(input, name),
+        (Kind::Choice, other) => {
+            input.choices.iter().map(|choice| &choice.value).find(|value| *value == other).cloned()
+        }
+        (Kind::Choices, Value::Array(names)) => {
+            names.iter().map(|name| choice(input, name.as_str()?)).collect::<Option<_>>().map(Value::Array)
+        }
+        _ => None,
+    }
+}
+
+/// How a size is told to a Space: as two sides, or as one choice, or both.
+struct Sizing {
+    sides: Option<Size>,
+    choice: Option<Value>,
+    chosen: Option<Size>,
+}
+
+impl Sizing {
+    fn new(signature: &Signature, wanted: Option<Size>) -> Self {
+        let (width, height) = (signature.input(Role::Width), signature.input(Role::Height));
+        let sides = match (wanted, width, height) {
+            (Some(wanted), Some(width), Some(height)) => Some(fit(wanted, width, height)),
+            _ => None,
+        };
+        let default = || {
+            let side = |input: Option<&Input>| format!("{:.0}", input?.default.as_f64()?).parse().ok();
+            Size::new(side(width)?, side(height)?)
+        };
+        let shape = signature.input(Role::Size);
+        let shaped = wanted.zip(shape).and_then(|(wanted, input)| nearest_shape(input, wanted));
+        let (choice, chosen) = match shaped {
+            Some((value, Shape::Size(size))) => (Some(value), Some(size)),
+            Some((value, Shape::Ratio(_))) => (Some(value), None),
+            None => (
+                None,
+                shape.and_then(|input| match Shape::read(input.default.as_str()?)? {
+                    Shape::Size(size) => Some(size),
+                    Shape::Ratio(_) => None,
+                }),
+            ),
+        };
+        Self { chosen: sides.or(chosen).or_else(default), sides, choice }
+    }
+
+    /// The size that comes of it, where that can be told.
+    fn asked(&self) -> Option<Size> {
+        self.chosen
+    }
+}
+
+/// The choice that is nearest to `wanted` in shape, then in area. A field for text takes the size as it is.
+fn nearest_shape(input: &Input, wanted: Size) -> Option<(Value, Shape)> {
+    if input.choices.is_empty() {
+        let takes = input.kind == Kind::Text && input.default.as_str().and_then(Shape::read).is_some();
+        return takes.then(|| (json!(wanted.to_string()), Shape::Size(wanted)));
+    }
+    let shapes = input.choices.iter().filter_map(|choice| Some((choice, Shape::of_choice(choice)?)));
+    let nearest = shapes.min_by(|one, other| one.1.distance(wanted).total_cmp(&other.1.distance(wanted)));
+    nearest.map(|(choice, shape)| (choice.value.clone(), shape))
+}
+
+/// `wanted` in the sliders' ranges and on their steps. Where a side is too long, both shrink, so that the shape stays.
+fn fit(wanted: Size, width: &Input, height: &Input) -> Size {
+    let (w, h) = (f64::from(wanted.width()), f64::from(wanted.height()));
+    let shrink = (width.maximum.unwrap_or(w) / w).min(height.maximum.unwrap_or(h) / h).min(1.0);
+    let grow = (width.minimum.unwrap_or(w) / w).max(height.minimum.unwrap_or(h) / h).max(1.0);
+    let scale = if shrink < 1.0 { shrink } else { grow };
+    let side = |input: &Input, side: f64| -> Option<u32> {
+        format!("{:.0}", number(input, side * scale).as_f64()?).parse().ok()
+    };
+    side(width, w).zip(side(height, h)).and_then(|(width, height)| Size::new(width, height)).unwrap_or(wanted)
+}

@@ -1,0 +1,123 @@
+//! What is found out of Spaces of nine shapes, recorded from Gradio 4.44.1, 5.50.0 and 6.31.0, and what is asked of them then.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use z_image_2api::generation::{Generation, Quality, Seed, Size};
+use z_image_2api::gradio::arguments::{Arguments, unused};
+use z_image_2api::gradio::config::Config;
+use z_image_2api::gradio::discovery::Profile;
+use z_image_2api::gradio::discovery::role::Role;
+use z_image_2api::gradio::space::Space;
+
+const VERSIONS: [&str; 3] = ["4.44.1", "5.50.0", "6.31.0"];
+
+fn profile(version: &str, shape: &str, endpoint: Option<&str>) -> Profile {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded").join(version).join(shape).with_extension("json");
+    let recorded: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let space = Space::parse("http://127.0.0.1:7860").unwrap();
+    let config = Config::parse(space.origin(), recorded["config"].to_string().as_bytes()).unwrap();
+    let info = serde_json::from_value(recorded["info"].clone()).unwrap();
+    Profile::of(&config, &info, endpoint, 0).unwrap()
+}
+
+fn generation(size: Option<(u32, u32)>) -> Generation {
+    Generation {
+        prompt: "fox".into(),
+        negative_prompt: None,
+        size: size.map(|(width, height)| Size::new(width, height).unwrap()),
+        seed: Seed::new(7).unwrap(),
+        count: 1,
+        steps: None,
+        quality: None,
+        guidance: None,
+        sampler: None,
+        extras: Map::new(),
+    }
+}
+
+/// Holds what is asked of a shape, on every version, against what is expected.
+fn asks(shape: &str, generation: &Generation, expected: &Value) {
+    for version in VERSIONS {
+        let profile = profile(version, shape, None);
+        let arguments = Arguments::new(&profile.signature, generation, generation.seed, generation.count);
+        assert_eq!(json!(arguments.data), *expected, "{shape} on {version}");
+    }
+}
+
+#[test]
+fn every_shape_gets_its_arguments_in_its_own_order() {
+    let plain = generation(Some((1152, 896)));
+    asks("flux-schnell", &plain, &json!(["fox", 7, false, 1152, 896, 4]));
+    asks("flux-dev", &plain, &json!(["fox", 7, false, 1152, 896, 3.5, 28]));
+    asks("qwen-image", &plain, &json!(["fox", 7, false, "4:3", 4.0, 50, true]));
+    asks("sdxl", &plain, &json!(["fox", "ugly", "Euler", 1, 1152, 896, 6, 25, 7, false]));
+    asks("chinese", &plain, &json!(["模糊", "fox", 896, 1152, 20, 7, false]));
+    asks("tongyi", &plain, &json!(["fox", "1248x832 ( 3:2 )", 7, 8, 3.0, false, []]));
+    asks("unnamed", &plain, &json!(["fox", "256x256", true]));
+    asks("lightning", &plain, &json!(["fox", "4-Step"]));
+}
+
+#[test]
+fn a_sessions_state_is_left_empty() {
+    for version in VERSIONS {
+        let profile = profile(version, "sd35", None);
+        let data = Arguments::new(&profile.signature, &generation(None), Seed::new(7).unwrap(), 1).data;
+        assert_eq!((data.len(), &data[0], &data[1]), (9, &Value::Null, &json!("fox")), "{version}");
+    }
+}
+
+#[test]
+fn values_are_brought_into_range_and_onto_steps() {
+    let asked = Generation { steps: Some(999), guidance: Some(0.0), ..generation(Some((4000, 1000))) };
+    asks("flux-dev", &asked, &json!(["fox", 7, false, 2048, 512, 1.0, 50]));
+    let tiny = generation(Some((64, 128)));
+    asks("flux-schnell", &tiny, &json!(["fox", 7, false, 256, 512, 4]));
+    asks("lightning", &Generation { steps: Some(6), ..tiny.clone() }, &json!(["fox", "4-Step"]));
+    asks("lightning", &Generation { steps: Some(100), ..tiny }, &json!(["fox", "8-Step"]));
+}
+
+#[test]
+fn quality_is_steps_of_the_spaces_own() {
+    for (quality, steps) in [(Quality::Low, 14), (Quality::Medium, 28), (Quality::High, 42), (Quality::Max, 50)] {
+        let asked = Generation { quality: Some(quality), ..generation(None) };
+        asks("flux-dev", &asked, &json!(["fox", 7, false, 1024, 1024, 3.5, steps]));
+    }
+}
+
+#[test]
+fn a_spaces_own_parameters_are_reached_by_name_and_what_names_none_is_told() {
+    let extras = json!({"prompt_enhance": false, "lora": "x", "Guidance scale": 3.0, "aspect_ratio": 5});
+    let asked = Generation { extras: extras.as_object().unwrap().clone(), ..generation(None) };
+    asks("qwen-image", &asked, &json!(["fox", 7, false, "16:9", 3.0, 50, false]));
+    for version in VERSIONS {
+        let signature = profile(version, "qwen-image", None).signature;
+        let mut unused = unused(&signature, &asked.extras);
+        unused.sort_unstable();
+        assert_eq!(unused, ["aspect_ratio", "lora"], "{version}");
+    }
+}
+
+#[test]
+fn the_right_function_is_found_and_another_can_be_named() {
+    for version in VERSIONS {
+        for (shape, name) in
+            [("tongyi", "generate"), ("qwen-image", "infer"), ("sdxl", "run"), ("unnamed", "paint"), ("chinese", "f")]
+        {
+            assert_eq!(profile(version, shape, None).api_name.as_deref(), Some(name), "{shape} on {version}");
+        }
+        let edit = profile(version, "unnamed", Some("edit_image"));
+        assert!(edit.signature.input(Role::Image).is_some(), "{version}");
+    }
+}
+
+#[test]
+fn what_is_known_can_be_kept() {
+    let profile = profile("6.31.0", "sdxl", None);
+    let kept = serde_json::to_vec(&profile).unwrap();
+    assert_eq!(serde_json::from_slice::<Profile>(&kept).unwrap(), profile);
+    assert!(kept.len() < 5000, "{} bytes", kept.len());
+}

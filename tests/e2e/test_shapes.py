@@ -1,0 +1,137 @@
+"""Spaces of many shapes, on three generations of Gradio, each only named: images are told by their pixels."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from host import KEY, ROOT, Host
+from PIL import Image
+from shapes import arguments_of
+
+PYTHONS = {"4": os.environ.get("GRADIO4_PYTHON"), "5": os.environ.get("GRADIO5_PYTHON"), "6": sys.executable}
+
+
+class Shapes:
+    """The test Spaces of all shapes on one generation of Gradio, and the application in front of them."""
+
+    def __init__(self, python: str) -> None:
+        command = [python, ROOT / "tests/space/shapes.py"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(python).parent)
+        line = next(line for line in self.process.stdout if line.startswith("Spaces at "))
+        self.urls: dict[str, str] = json.loads(line.removeprefix("Spaces at "))
+        spaces = ",".join(f"{name}={url}" for name, url in self.urls.items())
+        self.host = Host(spaces=spaces, extra_host="http://127.0.0.1:*")
+        self.client = openai.OpenAI(base_url=f"{self.host.url}/v1", api_key=KEY, max_retries=0)
+
+    def stop(self) -> None:
+        status = self.host.stop()
+        self.process.kill()
+        self.process.wait(20)
+        assert status == 0
+        assert "panicked" not in "".join(self.host.log)
+
+    def make(self, model: str, **fields) -> tuple[list[Image.Image], object]:
+        """Images made by the SDK: OpenAI's parameters as they are, the others in ``extra_body``."""
+        own = {name: fields.pop(name) for name in ("n", "size", "quality") if name in fields}
+        answer = self.client.images.generate(model=model, prompt="a red fox", **own, extra_body=fields)
+        return [Image.open(io.BytesIO(base64.b64decode(item.b64_json))) for item in answer.data], answer
+
+
+@pytest.fixture(scope="module", params=["4", "5", "6"])
+def shapes(request: pytest.FixtureRequest) -> Iterator[Shapes]:
+    python = PYTHONS[request.param]
+    assert python, f"GRADIO{request.param}_PYTHON must name a Python with Gradio {request.param}"
+    shapes = Shapes(python)
+    yield shapes
+    shapes.stop()
+
+
+def test_flux(shapes: Shapes) -> None:
+    (image,), answer = shapes.make("flux-schnell", size="768x512", seed=7)
+    assert image.size == (768, 512)
+    assert arguments_of(image) == {"prompt": "a red fox", "seed": 7, "steps": 4}
+    assert (answer.data[0].seed, answer.size, answer.output_format) == (7, "768x512", "png")
+
+    (image,), _ = shapes.make("flux-dev", size="1000x600", seed=8, steps=70, guidance_scale=2.04)
+    assert image.size == (992, 608), "onto the sliders' steps of 32"
+    assert arguments_of(image) == {"prompt": "a red fox", "seed": 8, "guidance": 2.0, "steps": 50}
+    images, _ = shapes.make("flux-dev", size="256x256", n=3, seed=100, quality="low")
+    assert [arguments_of(image)["seed"] for image in images] == [100, 101, 102]
+    assert arguments_of(images[0])["steps"] == 14, "half of the Space's 28"
+
+
+def test_qwen_image(shapes: Shapes) -> None:
+    (image,), answer = shapes.make("qwen-image", size="1024x1536", seed=5, prompt_enhance=False, steps=3)
+    assert image.size == (768, 1344), "the nearest of its aspect ratios"
+    assert answer.size == "768x1344", "the size as made"
+    assert arguments_of(image) == {"prompt": "a red fox", "seed": 5, "guidance": 4, "steps": 3, "enhance": False}
+    (image,), _ = shapes.make("qwen-image", seed=5)
+    assert image.size == (1344, 768), "the Space's own default"
+
+
+def test_sd35_with_a_sessions_state(shapes: Shapes) -> None:
+    (image,), _ = shapes.make("sd35", size="2048x1024", seed=1, negative_prompt="blur", guidance_scale=9)
+    assert image.size == (1024, 512), "both sides shrink where one is too long"
+    assert arguments_of(image) == {"prompt": "a red fox", "negative": "blur", "seed": 1, "guidance": 7.5, "steps": 40}
+
+
+def test_sdxl_makes_several_at_once(shapes: Shapes) -> None:
+    images, answer = shapes.make("sdxl", n=6, size="512x512", seed=50, sampler="ddim")
+    made = [arguments_of(image) for image in images]
+    assert [item["seed"] for item in made] == [50, 51, 52, 53, 54, 55] == [item.seed for item in answer.data]
+    assert all(item["scheduler"] == "DDIM" and item["negative"] == "ugly" and item["steps"] == 25 for item in made)
+
+
+def test_chinese_labels_and_names_that_say_nothing(shapes: Shapes) -> None:
+    (image,), _ = shapes.make("chinese", size="640x480", seed=3, negative_prompt="低质量", steps=10)
+    assert image.size == (640, 480)
+    assert arguments_of(image) == {"prompt": "a red fox", "negative": "低质量", "steps": 10, "seed": 3}
+
+
+def test_tongyi_with_a_size_as_a_choice(shapes: Shapes) -> None:
+    (image,), answer = shapes.make("tongyi", size="1536x1024", seed=11, shift=4.5)
+    assert image.size == (1248, 832)
+    assert arguments_of(image)["shift"] == 4.5 and answer.data[0].seed == 11
+    images, _ = shapes.make("tongyi", size="512x512", n=2, seed=20)
+    assert [(image.size, arguments_of(image)["seed"]) for image in images] == [((512, 512), 20), ((512, 512), 21)]
+
+
+def test_a_function_without_a_usual_name(shapes: Shapes) -> None:
+    (image,), _ = shapes.make("unnamed", size="512x256")
+    assert image.size == (512, 256)
+    assert arguments_of(image) == {"prompt": "a red fox", "again": True}
+
+
+def test_steps_as_a_choice_and_an_image_in_a_text(shapes: Shapes) -> None:
+    (image,), _ = shapes.make("lightning", steps=7)
+    assert arguments_of(image) == {"prompt": "a red fox", "ckpt": "8-Step"}
+
+
+def test_what_names_nothing_is_told(shapes: Shapes) -> None:
+    url, headers = f"{shapes.host.url}/v1/images/generations", {"authorization": f"Bearer {KEY}"}
+    fields = {"model": "flux-dev", "prompt": "x", "size": "256x256", "steps": 1, "lora": "x", "guidance_scale": 1}
+    answer = httpx.post(url, json=fields, headers=headers, timeout=60)
+    assert (answer.status_code, answer.headers["x-ignored-parameters"]) == (200, "lora")
+
+
+def test_capabilities(shapes: Shapes) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    details = httpx.get(f"{shapes.host.url}/v1/models/sdxl", headers=headers).json()
+    assert (details["id"], details["object"]) == ("sdxl", "model")
+    parameters = {item["name"]: item for item in details["capabilities"]["parameters"]}
+    assert parameters["steps"]["role"] == "steps" and parameters["steps"]["maximum"] == 60
+    assert parameters["sampler"]["choices"] == ["Euler", "DPM++ 2M Karras", "DDIM"]
+    assert details["capabilities"]["batch"] and not details["capabilities"]["edits"]
+    assert details["spaces"][0]["state"] == "ready" and details["spaces"][0]["endpoint"] == "run"
+    tongyi = httpx.get(f"{shapes.host.url}/v1/models/tongyi", headers=headers).json()
+    assert tongyi["capabilities"]["sizes"][1] == "1248x832 ( 3:2 )"
