@@ -12,13 +12,15 @@ use url::Url;
 
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Retry};
+use crate::format::Format;
 use crate::gradio::client::Client;
 use crate::gradio::file::RemoteFile;
-use crate::media::image::Format;
+use crate::media::image::fetch;
 use crate::media::link::Signer;
 use crate::media::route;
 use crate::openai::auth::authenticate;
 use crate::openai::body::JsonBody;
+use crate::openai::edits::{self, EditRequest, Source};
 use crate::openai::params::{ImageRequest, ResponseFormat};
 use crate::openai::{images, models};
 use crate::platform::{Body, Content, Outside, ReadError, random_hex, read_to_end, timeout};
@@ -28,6 +30,8 @@ use crate::settings::Settings;
 const MAX_BODY: usize = 1 << 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body with images may take to arrive.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -139,6 +143,11 @@ impl App {
                 authenticate(&self.settings.auth, &head.headers)?;
                 self.generate(&head, body).await
             }
+            "/v1/images/edits" => {
+                allowed(is_post, "POST")?;
+                authenticate(&self.settings.auth, &head.headers)?;
+                self.edit(&head, body).await
+            }
             "/v1/models" => {
                 allowed(is_get, "GET, HEAD")?;
                 authenticate(&self.settings.auth, &head.headers)?;
@@ -157,9 +166,50 @@ impl App {
     }
 
     async fn generate(&self, head: &http::request::Parts, body: Body) -> Result<Response<Content>, Error> {
-        let body = self.json_body(&head.headers, body).await?;
+        expect_json(&head.headers, "application/json")?;
+        let body = self.read(&head.headers, body, MAX_BODY, BODY_TIMEOUT).await?;
         let request = ImageRequest::parse(&body, &self.outside)?;
         drop(body);
+        self.make(head, request).await
+    }
+
+    async fn edit(&self, head: &http::request::Parts, body: Body) -> Result<Response<Content>, Error> {
+        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let mut request = match multer::parse_boundary(content_type) {
+            Ok(boundary) => {
+                refuse_large(&head.headers, edits::MAX_BODY)?;
+                let form = EditRequest::read_form(body, boundary, self.settings.max_image_bytes);
+                timeout(&self.outside, UPLOAD_TIMEOUT, form).await.map_err(|_| Error::body_stalled())??
+            }
+            Err(_) => {
+                expect_json(&head.headers, "multipart/form-data or application/json")?;
+                let body = self.read(&head.headers, body, edits::MAX_BODY, UPLOAD_TIMEOUT).await?;
+                EditRequest::read_json(&body)?
+            }
+        };
+        for source in request.sources() {
+            if let Source::Url(url) = source
+                && let Some(bytes) = self.own_image(url).await?
+            {
+                *source = Source::Bytes(bytes);
+            }
+        }
+        let request = request.finish(&self.outside)?;
+        self.make(head, request).await
+    }
+
+    /// The image behind a URL, where that is one of this server's own links.
+    async fn own_image(&self, url: &str) -> Result<Option<Bytes>, Error> {
+        let Some((_, name)) = url.split_once(route::PATH) else { return Ok(None) };
+        let signer = self.signer().await?;
+        let link = route::resolve(&self.client, &signer, &self.settings.catalog, name)?;
+        let client = route::client_for(&self.client, &self.settings.catalog, &link);
+        let (_, bytes) = fetch(&client, &link.file, self.settings.max_image_bytes).await?;
+        Ok(Some(bytes))
+    }
+
+    /// Makes the images that a request asks for, and answers them.
+    async fn make(&self, head: &http::request::Parts, request: ImageRequest) -> Result<Response<Content>, Error> {
         let model = models::find(&self.settings, request.model.as_deref())?;
         // Before any work is done: without a secret there would be images and no way to them.
         let signer = match request.format {
@@ -186,21 +236,12 @@ impl App {
         Ok(response)
     }
 
-    /// The body of a request that must be JSON.
-    async fn json_body(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Error> {
-        // A request that says no type is taken for JSON: nothing else is taken anyway.
-        let media_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-        let media_type = media_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        if media_type.is_some_and(|name| name != "application/json" && !name.ends_with("+json")) {
-            return Err(Error::wrong_content_type("application/json"));
-        }
-        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > MAX_BODY) {
-            return Err(Error::body_too_large(MAX_BODY));
-        }
-        match timeout(&self.outside, BODY_TIMEOUT, read_to_end(body, MAX_BODY)).await {
+    /// The body of a request, of `limit` bytes at most.
+    async fn read(&self, headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, Error> {
+        refuse_large(headers, limit)?;
+        match timeout(&self.outside, time, read_to_end(body, limit)).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(ReadError::TooLarge)) => Err(Error::body_too_large(MAX_BODY)),
+            Ok(Err(ReadError::TooLarge)) => Err(Error::body_too_large(limit)),
             Ok(Err(ReadError::Transport(_))) | Err(_) => Err(Error::body_stalled()),
         }
     }
@@ -278,6 +319,24 @@ impl App {
             self.outside.log(&line);
         }
     }
+}
+
+/// Refuses a body that says that it is something else. One that says nothing is taken for JSON.
+fn expect_json(headers: &HeaderMap, expected: &'static str) -> Result<(), Error> {
+    let media_type = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let media_type = media_type.map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    match media_type {
+        Some(name) if name != "application/json" && !name.ends_with("+json") => {
+            Err(Error::wrong_content_type(expected))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a body that is announced as larger than `limit`, before it has come.
+fn refuse_large(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) { Err(Error::body_too_large(limit)) } else { Ok(()) }
 }
 
 fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {

@@ -250,6 +250,10 @@ impl From<Failure> for Error {
             Failure::Rejected { message } => {
                 Self::new(StatusCode::BAD_REQUEST, "image_generation_user_error", Some("rejected_by_space"), message)
             }
+            Failure::Unsupported(what) => Self {
+                param: Some("model"),
+                ..Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("unsupported_by_model"), what)
+            },
             Failure::Quota { message, retry_after } => Self {
                 retry: retry_after.map_or(Retry::Never, Retry::NotBefore),
                 ..Self::new(

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
+
+use crate::format::Format;
 
 /// What is to be made, in the gateway's own terms.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +28,29 @@ pub struct Generation {
     pub guidance: Option<f64>,
     /// The name of the sampler or scheduler.
     pub sampler: Option<String>,
+    /// The images to start from; none for an image made from text alone.
+    pub images: Vec<SourceImage>,
+    /// Which part of the first image is to change.
+    pub mask: Option<SourceImage>,
+    /// How much of it is to change, from 0 to 1.
+    pub strength: Option<f64>,
     /// Arguments of the Space's own, by the names of its parameters.
     pub extras: Map<String, Value>,
+}
+
+/// An image that a client has sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceImage {
+    /// The image.
+    pub bytes: Bytes,
+    /// What its bytes say it is.
+    pub format: Format,
+}
+
+impl fmt::Debug for SourceImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceImage({:?}, {} bytes)", self.format, self.bytes.len())
+    }
 }
 
 /// How much care: what a model makes of it is its own affair.

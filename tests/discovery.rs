@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use z_image_2api::generation::{Generation, Quality, Seed, Size};
 use z_image_2api::gradio::arguments::{Arguments, unused};
 use z_image_2api::gradio::config::Config;
-use z_image_2api::gradio::discovery::Profile;
-use z_image_2api::gradio::discovery::role::Role;
+use z_image_2api::gradio::discovery::{Profile, Skill};
 use z_image_2api::gradio::space::Space;
+use z_image_2api::gradio::upload::Uploaded;
 
 const VERSIONS: [&str; 3] = ["4.44.1", "5.50.0", "6.31.0"];
 
@@ -24,6 +24,11 @@ fn profile(version: &str, shape: &str, endpoint: Option<&str>) -> Profile {
     Profile::of(&config, &info, endpoint, 0).unwrap()
 }
 
+/// How a shape makes images from text.
+fn made(version: &str, shape: &str) -> Skill {
+    profile(version, shape, None).generate.unwrap()
+}
+
 fn generation(size: Option<(u32, u32)>) -> Generation {
     Generation {
         prompt: "fox".into(),
@@ -35,6 +40,9 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
         quality: None,
         guidance: None,
         sampler: None,
+        images: vec![],
+        mask: None,
+        strength: None,
         extras: Map::new(),
     }
 }
@@ -42,8 +50,8 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
 /// Holds what is asked of a shape, on every version, against what is expected.
 fn asks(shape: &str, generation: &Generation, expected: &Value) {
     for version in VERSIONS {
-        let profile = profile(version, shape, None);
-        let arguments = Arguments::new(&profile.signature, generation, generation.seed, generation.count);
+        let signature = made(version, shape).signature;
+        let arguments = Arguments::new(&signature, generation, generation.seed, generation.count, &Uploaded::default());
         assert_eq!(json!(arguments.data), *expected, "{shape} on {version}");
     }
 }
@@ -64,8 +72,8 @@ fn every_shape_gets_its_arguments_in_its_own_order() {
 #[test]
 fn a_sessions_state_is_left_empty() {
     for version in VERSIONS {
-        let profile = profile(version, "sd35", None);
-        let data = Arguments::new(&profile.signature, &generation(None), Seed::new(7).unwrap(), 1).data;
+        let signature = made(version, "sd35").signature;
+        let data = Arguments::new(&signature, &generation(None), Seed::new(7).unwrap(), 1, &Uploaded::default()).data;
         assert_eq!((data.len(), &data[0], &data[1]), (9, &Value::Null, &json!("fox")), "{version}");
     }
 }
@@ -94,7 +102,7 @@ fn a_spaces_own_parameters_are_reached_by_name_and_what_names_none_is_told() {
     let asked = Generation { extras: extras.as_object().unwrap().clone(), ..generation(None) };
     asks("qwen-image", &asked, &json!(["fox", 7, false, "16:9", 3.0, 50, false]));
     for version in VERSIONS {
-        let signature = profile(version, "qwen-image", None).signature;
+        let signature = made(version, "qwen-image").signature;
         let mut unused = unused(&signature, &asked.extras);
         unused.sort_unstable();
         assert_eq!(unused, ["aspect_ratio", "lora"], "{version}");
@@ -107,10 +115,13 @@ fn the_right_function_is_found_and_another_can_be_named() {
         for (shape, name) in
             [("tongyi", "generate"), ("qwen-image", "infer"), ("sdxl", "run"), ("unnamed", "paint"), ("chinese", "f")]
         {
-            assert_eq!(profile(version, shape, None).api_name.as_deref(), Some(name), "{shape} on {version}");
+            assert_eq!(made(version, shape).api_name.as_deref(), Some(name), "{shape} on {version}");
         }
-        let edit = profile(version, "unnamed", Some("edit_image"));
-        assert!(edit.signature.input(Role::Image).is_some(), "{version}");
+        let named = profile(version, "unnamed", Some("edit_image"));
+        assert!(named.generate.is_none() && named.edit.is_some(), "{version}");
+        let both = profile(version, "unnamed", None);
+        assert_eq!(both.edit.unwrap().api_name.as_deref(), Some("edit_image"), "{version}");
+        assert!(profile(version, "flux-dev", None).edit.is_none(), "{version}");
     }
 }
 
@@ -120,4 +131,26 @@ fn what_is_known_can_be_kept() {
     let kept = serde_json::to_vec(&profile).unwrap();
     assert_eq!(serde_json::from_slice::<Profile>(&kept).unwrap(), profile);
     assert!(kept.len() < 5000, "{} bytes", kept.len());
+}
+
+#[test]
+fn an_editor_gets_its_images_where_it_wants_them() {
+    let uploaded = Uploaded { images: vec![json!("first"), json!("second")], mask: Some(json!("mask")) };
+    for version in VERSIONS {
+        let editor = profile(version, "editor", None);
+        assert!(editor.generate.is_none(), "{version}: it needs an image");
+        let asked = Generation { strength: Some(0.33), ..generation(None) };
+        let edit = editor.edit.unwrap();
+        let data = Arguments::new(&edit.signature, &asked, asked.seed, 1, &uploaded).data;
+        assert_eq!(json!(data), json!(["first", "mask", "fox", 0.35, 7, false]), "{version}");
+
+        let several = profile(version, "several", None);
+        assert!(several.generate.is_some() && several.edit.is_some(), "{version}: it can do without");
+        let data = Arguments::new(&several.edit.unwrap().signature, &asked, asked.seed, 1, &uploaded).data;
+        assert_eq!(
+            data[1],
+            json!([{"image": "first", "caption": null}, {"image": "second", "caption": null}]),
+            "{version}"
+        );
+    }
 }

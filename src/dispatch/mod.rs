@@ -22,13 +22,16 @@ use self::work::Work;
 use crate::catalog::{Model, Seat};
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::client::Client;
+use crate::gradio::config::{Base, Endpoint};
 use crate::gradio::discovery::Profile;
+use crate::gradio::discovery::choose::Purpose;
 use crate::gradio::discovery::role::{Kind, Role};
 use crate::gradio::discovery::signature::{Output, Signature};
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
 use crate::gradio::space::Space;
+use crate::gradio::upload::Uploaded;
 
 /// Runs generations on Spaces.
 pub struct Dispatcher {
@@ -73,9 +76,28 @@ pub struct Image {
 #[derive(Clone)]
 pub struct Maker {
     seat: Seat,
-    /// What is known of it.
-    pub profile: Rc<Profile>,
+    purpose: Purpose,
+    base: Base,
+    endpoint: Endpoint,
+    /// What its function takes and gives.
+    pub signature: Rc<Signature>,
 }
+
+impl Maker {
+    fn new(seat: Seat, profile: Rc<Profile>, purpose: Purpose) -> Result<Self, Failure> {
+        let skill = profile.skill(purpose)?;
+        let (base, endpoint) = (profile.base(&seat.space), profile.endpoint(&seat.space, skill));
+        Ok(Self { purpose, base, endpoint, signature: Rc::new(skill.signature.clone()), seat })
+    }
+
+    /// Whether it is called in the same way.
+    fn is_as(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && self.signature == other.signature
+    }
+}
+
+/// The request's images, uploaded once for all images of a request.
+type SharedUpload = Shared<LocalBoxFuture<'static, Result<Rc<Uploaded>, Failure>>>;
 
 /// It, found once for all images of a request.
 type SharedMaker = Shared<LocalBoxFuture<'static, Result<Maker, Failure>>>;
@@ -96,17 +118,18 @@ impl Dispatcher {
         &self.knowledge
     }
 
-    /// The first of the model's Spaces that works.
+    /// The first of the model's Spaces that works, and can do what is wanted.
     ///
     /// # Errors
     /// Where none does: the failure of the first.
-    pub async fn maker(&self, model: &Model) -> Result<Maker, Failure> {
+    pub async fn maker(&self, model: &Model, purpose: Purpose) -> Result<Maker, Failure> {
         let mut seats: Vec<&Seat> = model.pool.iter().collect();
         seats.sort_by(|one, other| other.weight.total_cmp(&one.weight));
         let mut first = None;
         for seat in seats {
-            match self.knowledge.of(&self.client, &seat.space).await {
-                Ok(profile) => return Ok(Maker { seat: seat.clone(), profile }),
+            let known = self.knowledge.of(&self.client, &seat.space).await;
+            match known.and_then(|profile| Maker::new(seat.clone(), profile, purpose)) {
+                Ok(maker) => return Ok(maker),
                 Err(failure) => first = first.or(Some(failure)),
             }
         }
@@ -116,25 +139,33 @@ impl Dispatcher {
     /// Makes the images of `generation` with `maker`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
     /// dropping the stream cancels the jobs that have not.
     pub fn run(self: Rc<Self>, maker: Maker, generation: Generation) -> impl Stream<Item = Event> {
-        let ranges = ranges(&maker.profile.signature, generation.count);
+        let ranges = ranges(&maker.signature, generation.count);
         let slots = maker.seat.slots;
         let generation = Rc::new(generation);
+        let uploaded = upload(self.client.for_space(&maker.seat.space), maker.base.clone(), Rc::clone(&generation));
         // A Space that has changed is asked once for all images.
         let again = {
             let (this, maker) = (Rc::clone(&self), maker.clone());
             async move {
                 let profile = this.knowledge.learn(&this.client, &maker.seat.space).await?;
-                Ok(Maker { profile, ..maker })
+                Maker::new(maker.seat, profile, maker.purpose)
             }
         }
         .boxed_local()
         .shared();
         let works = ranges.into_iter().map(move |range| {
             let client = self.client.for_space(&maker.seat.space);
-            events(Work::new(client, maker.clone(), again.clone(), Rc::clone(&generation), range))
+            events(Work::new(client, maker.clone(), uploaded.clone(), again.clone(), Rc::clone(&generation), range))
         });
         stream::iter(works).flatten_unordered(slots)
     }
+}
+
+/// Uploads the images of `generation` when first they are wanted.
+fn upload(client: Client, base: Base, generation: Rc<Generation>) -> SharedUpload {
+    async move { Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await.map(Rc::new) }
+        .boxed_local()
+        .shared()
 }
 
 /// Which images are made by one run of jobs: each by a job of its own where a job makes one; all in a row where a job makes several

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{Event, EventKind, Image, Maker, SharedMaker};
+use super::{Event, EventKind, Image, Maker, SharedMaker, SharedUpload, upload};
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::arguments::Arguments;
 use crate::gradio::client::Client;
@@ -16,6 +16,7 @@ use crate::gradio::result::{pictures, used_seed};
 pub(super) struct Work {
     client: Client,
     maker: Maker,
+    uploaded: SharedUpload,
     /// The maker as it is when it is asked anew; taken once that has been done.
     again: Option<SharedMaker>,
     generation: Rc<Generation>,
@@ -35,11 +36,12 @@ impl Work {
     pub(super) fn new(
         client: Client,
         maker: Maker,
+        uploaded: SharedUpload,
         again: SharedMaker,
         generation: Rc<Generation>,
         left: Range<u32>,
     ) -> Self {
-        Self { client, maker, again: Some(again), generation, left, job: None }
+        Self { client, maker, uploaded, again: Some(again), generation, left, job: None }
     }
 
     /// What happens next, or `None` when all images are made or failed.
@@ -78,18 +80,16 @@ impl Work {
     async fn start(&self) -> Result<Running, Failure> {
         let seed = self.generation.seed.plus(self.left.start);
         let count = self.left.end - self.left.start;
-        let signature = &self.maker.profile.signature;
-        let Arguments { data, size } = Arguments::new(signature, &self.generation, seed, count);
-        let endpoint = self.maker.profile.endpoint(&self.maker.seat.space);
-        let job = Box::new(Job::submit(&self.client, &endpoint, &data).await?);
+        let uploaded = self.uploaded.clone().await?;
+        let Arguments { data, size } = Arguments::new(&self.maker.signature, &self.generation, seed, count, &uploaded);
+        let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data).await?);
         Ok(Running { job, seed, size })
     }
 
     /// Hands out the images of a finished job: no more than are still wanted, at least one.
     fn finish(&mut self, running: &Running, outputs: &[serde_json::Value]) -> Result<VecDeque<Event>, Failure> {
-        let signature = &self.maker.profile.signature;
-        let base = self.maker.profile.endpoint(&self.maker.seat.space).base;
-        let made = pictures(&base, signature, outputs)?;
+        let signature = &self.maker.signature;
+        let made = pictures(&self.maker.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let events: VecDeque<_> = (self.left.start..self.left.end)
             .zip(made)
@@ -108,6 +108,10 @@ impl Work {
     async fn try_again(&mut self, again: SharedMaker, failure: Failure) -> VecDeque<Event> {
         match again.await {
             Ok(maker) if !maker.is_as(&self.maker) => {
+                // Another replica doesn't have what was uploaded to the first.
+                if maker.base != self.maker.base {
+                    self.uploaded = upload(self.client.clone(), maker.base.clone(), Rc::clone(&self.generation));
+                }
                 self.maker = maker;
                 VecDeque::new()
             }
@@ -122,15 +126,6 @@ impl Work {
         let failed = self.left.clone().map(|index| Event { index, kind: EventKind::Failed(failure.clone()) }).collect();
         self.left.start = self.left.end;
         failed
-    }
-}
-
-impl Maker {
-    /// Whether it is called in the same way.
-    fn is_as(&self, other: &Self) -> bool {
-        let space = &self.seat.space;
-        self.profile.endpoint(space) == other.profile.endpoint(space)
-            && self.profile.signature == other.profile.signature
     }
 }
 

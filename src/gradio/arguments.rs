@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::discovery::role::{Kind, Role};
 use super::discovery::signature::{Input, Signature};
 use super::discovery::size::Shape;
+use super::upload::Uploaded;
 use crate::generation::{Generation, Quality, Seed, Size};
 
 /// Arguments, and what became of the request on the way.
@@ -22,10 +23,21 @@ pub struct Arguments {
 
 impl Arguments {
     /// What `signature` takes for `count` images of `generation` from `seed` on.
-    pub fn new(signature: &Signature, generation: &Generation, seed: Seed, count: u32) -> Self {
+    ///
+    /// `uploaded` are the request's images, as files at the Space.
+    pub fn new(signature: &Signature, generation: &Generation, seed: Seed, count: u32, uploaded: &Uploaded) -> Self {
         let size = Sizing::new(signature, generation.size);
-        let data = signature.inputs.iter().map(|input| argument(input, generation, seed, count, &size)).collect();
-        Self { data, size: size.asked() }
+        let mut images = uploaded.images.iter();
+        let argument = |input: &Input| match (input.role, input.kind) {
+            (Some(Role::Image), Kind::Image) => images.next().cloned().unwrap_or_else(|| input.default.clone()),
+            (Some(Role::Image), Kind::Gallery) => {
+                let rest: Vec<_> = images.by_ref().map(|image| json!({"image": image, "caption": null})).collect();
+                if rest.is_empty() { input.default.clone() } else { json!(rest) }
+            }
+            (Some(Role::Mask), _) => uploaded.mask.clone().unwrap_or_else(|| input.default.clone()),
+            _ => argument(input, generation, seed, count, &size),
+        };
+        Self { data: signature.inputs.iter().map(argument).collect(), size: size.asked() }
     }
 }
 
@@ -52,6 +64,7 @@ fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size
         Some(Role::RandomizeSeed) => Some(json!(false)),
         Some(Role::Steps) => steps(input, generation),
         Some(Role::Guidance) => generation.guidance.map(|guidance| number(input, guidance)),
+        Some(Role::Strength) => generation.strength.map(|strength| number(input, strength)),
         Some(Role::Sampler) => generation.sampler.as_deref().and_then(|name| choice(input, name)),
         Some(Role::Count) if input.kind == Kind::Number => Some(number(input, f64::from(count))),
         Some(Role::Count) => nearest_number(input, f64::from(count)),
@@ -84,6 +97,8 @@ fn number(input: &Input, wanted: f64) -> Value {
         if value > greatest {
             value -= step;
         }
+        // 0.35, not 0.35000000000000003.
+        value = format!("{value:.6}").parse().unwrap_or(value);
     }
     let whole = value.fract() == 0.0 && input.step.is_none_or(|step| step.fract() == 0.0) && start.fract() == 0.0;
     if whole && let Ok(integer) = format!("{value:.0}").parse::<i64>() { json!(integer) } else { json!(value) }
@@ -118,6 +133,11 @@ fn is_named(input: &Input, name: &str) -> bool {
 fn fitting(input: &Input, value: &Value) -> Option<Value> {
     match (input.kind, value) {
         (Kind::Text, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Some(value.clone()),
+        // A form has nothing but texts.
+        (Kind::Flag, Value::String(text)) => text.parse::<bool>().ok().map(Value::from),
+        (Kind::Number, Value::String(text)) => {
+            Some(number(input, text.trim().parse().ok().filter(|value: &f64| value.is_finite())?))
+        }
         (Kind::Number, Value::Number(wanted)) => Some(number(input, wanted.as_f64()?)),
         (Kind::Choice, Value::String(name)) => choice(input, name),
         (Kind::Choice, other) => {

@@ -72,11 +72,16 @@ impl Client {
 
     /// POSTs `json` to `url`; else as [`Client::get`].
     pub async fn post(&self, url: Url, json: Vec<u8>) -> Result<Inbound, Failure> {
-        let mut headers = HeaderMap::with_capacity(3);
+        self.post_as(url, HeaderValue::from_static("application/json"), Bytes::from(json)).await
+    }
+
+    /// POSTs a body of that type to `url`; else as [`Client::get`].
+    pub async fn post_as(&self, url: Url, content_type: HeaderValue, body: Bytes) -> Result<Inbound, Failure> {
+        let mut headers = HeaderMap::with_capacity(5);
         headers.insert(USER_AGENT, AGENT);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.send(Method::POST, url, headers, Some(Bytes::from(json))).await
+        headers.insert(CONTENT_TYPE, content_type);
+        self.send(Method::POST, url, headers, Some(body)).await
     }
 
     async fn send(

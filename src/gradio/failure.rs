@@ -41,6 +41,9 @@ pub enum Failure {
         /// The text of the error.
         message: String,
     },
+    /// The Space can't do this at all.
+    #[error("the Space cannot do this: {0}")]
+    Unsupported(&'static str),
     /// The Space's GPU quota is used up, or no GPU was free in time.
     #[error("no GPU for this request: {message}")]
     Quota {

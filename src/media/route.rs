@@ -41,15 +41,11 @@ pub async fn serve(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Content>, Error> {
-    let token = name.split_once('.').map_or(name, |(token, _)| token);
+    let link = resolve(client, signer, catalog, name)?;
     let now = client.outside().unix_time().as_secs();
-    let link = signer.verify(token, now, catalog.spaces().map(Space::origin)).map_err(|invalid| match invalid {
-        InvalidLink::Expired => Error::expired_link(),
-        InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
-    })?;
     let tag = entity_tag(&link);
     let mut response = Response::new(Content::Empty);
-    fixed_headers(response.headers_mut(), &tag, link.expires - now);
+    fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));
     if headers.get_all(IF_NONE_MATCH).iter().any(|known| matches(known, &tag)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
@@ -75,6 +71,24 @@ pub async fn serve(
         *response.body_mut() = Content::Stream(body);
     }
     Ok(response)
+}
+
+/// What the link of that name leads to.
+///
+/// # Errors
+/// 403 or 410, where it leads nowhere.
+pub fn resolve(client: &Client, signer: &Signer, catalog: &Catalog, name: &str) -> Result<Link, Error> {
+    let token = name.split_once('.').map_or(name, |(token, _)| token);
+    let now = client.outside().unix_time().as_secs();
+    signer.verify(token, now, catalog.spaces().map(Space::origin)).map_err(|invalid| match invalid {
+        InvalidLink::Expired => Error::expired_link(),
+        InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
+    })
+}
+
+/// A client that brings the token of the link's Space, where it has one.
+pub fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
+    catalog.space_at(&link.file.origin).map_or_else(|| client.clone(), |space| client.for_space(space))
 }
 
 fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {

@@ -1,4 +1,4 @@
-//! `POST /v1/images/generations`.
+//! `POST /v1/images/generations` and `POST /v1/images/edits`: making images, and answering them.
 
 use std::rc::Rc;
 
@@ -12,12 +12,13 @@ use super::params::{ImageRequest, ResponseFormat};
 use crate::catalog::Model;
 use crate::dispatch::{Dispatcher, Event, EventKind, Image};
 use crate::error::Error;
+use crate::format::Format;
 use crate::generation::Size;
 use crate::gradio::arguments::unused;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::gradio::result::Picture;
-use crate::media::image::{self, Format};
+use crate::media::image;
 
 /// How many images are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -66,8 +67,8 @@ pub async fn generate(context: Context<'_>, model: &Model, request: ImageRequest
     let created = context.dispatcher.client().outside().unix_time().as_secs();
     let mut generation = request.generation;
     model.defaults.fill(&mut generation);
-    let maker = context.dispatcher.maker(model).await?;
-    let ignored = unused(&maker.profile.signature, &generation.extras).into_iter().map(str::to_owned).collect();
+    let maker = context.dispatcher.maker(model, request.purpose).await?;
+    let ignored = unused(&maker.signature, &generation.extras).into_iter().map(str::to_owned).collect();
 
     let events = Rc::clone(&context.dispatcher).run(maker, generation);
     let outcomes = events.filter_map(|Event { index, kind }| {

@@ -117,7 +117,8 @@ pub async fn details<'a>(dispatcher: &Dispatcher, model: &'a Model, created: u64
         .iter()
         .map(|seat| async { (&seat.space, dispatcher.knowledge().of(dispatcher.client(), &seat.space).await) });
     let asked = join_all(asked).await;
-    let capabilities = asked.iter().find_map(|(_, known)| known.as_ref().ok()).map(|profile| capabilities(profile));
+    let capabilities =
+        asked.iter().find_map(|(_, known)| known.as_ref().ok()).and_then(|profile| capabilities(profile));
     let spaces = asked.into_iter().map(|(space, known)| state(space, known)).collect();
     ModelDetails { object: object(model, created), preset_of: model.preset_of.as_deref(), capabilities, spaces }
 }
@@ -129,7 +130,7 @@ fn state(space: &Space, known: Result<Rc<Profile>, Failure>) -> SpaceState<'_> {
             name,
             state: "ready",
             gradio: Some(profile.version.clone()),
-            endpoint: profile.api_name.clone(),
+            endpoint: profile.generate.as_ref().or(profile.edit.as_ref()).and_then(|skill| skill.api_name.clone()),
             learnt_at: Some(profile.learnt),
         },
         Err(failure) => {
@@ -139,20 +140,21 @@ fn state(space: &Space, known: Result<Rc<Profile>, Failure>) -> SpaceState<'_> {
     }
 }
 
-fn capabilities(profile: &Profile) -> Capabilities {
-    let signature = &profile.signature;
+fn capabilities(profile: &Profile) -> Option<Capabilities> {
+    let skill = profile.generate.as_ref().or(profile.edit.as_ref())?;
+    let signature = &skill.signature;
     let sizes =
         signature.input(Role::Size).map(|input| input.choices.iter().map(|choice| choice.label.clone()).collect());
     let hidden =
         |input: &&Input| matches!(input.kind, Kind::State | Kind::Other) || input.role == Some(Role::RandomizeSeed);
-    Capabilities {
+    Some(Capabilities {
         parameters: signature.inputs.iter().filter(|input| !hidden(input)).map(parameter).collect(),
         sizes: sizes.unwrap_or_default(),
-        edits: signature.input(Role::Image).is_some(),
+        edits: profile.edit.is_some(),
         partial_images: signature.generator,
         batch: signature.outputs.contains(&Output::Gallery),
         learnt_at: profile.learnt,
-    }
+    })
 }
 
 fn parameter(input: &Input) -> Parameter {

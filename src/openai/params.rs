@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::generation::{Generation, Quality, Seed, Size};
+use crate::gradio::discovery::choose::Purpose;
 use crate::platform::{Outside, random_bytes};
 
 /// The longest prompt, in characters, as for OpenAI's own image models.
@@ -20,7 +21,7 @@ const MAX_STEPS: u32 = 1000;
 const MAX_GUIDANCE: f64 = 100.0;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
-const OWN: [&str; 29] = [
+const OWN: [&str; 35] = [
     "prompt",
     "model",
     "n",
@@ -50,6 +51,12 @@ const OWN: [&str; 29] = [
     "input_fidelity",
     "extra_body",
     "metadata",
+    "strength",
+    "image_strength",
+    "image",
+    "images",
+    "mask",
+    "",
 ];
 
 /// A request for images.
@@ -59,6 +66,8 @@ pub struct ImageRequest {
     pub model: Option<String>,
     /// What is to be made.
     pub generation: Generation,
+    /// Whether it is to be made from text or from images.
+    pub purpose: Purpose,
     /// How the images are to come.
     pub format: ResponseFormat,
 }
@@ -78,7 +87,14 @@ impl ImageRequest {
     /// # Errors
     /// 400 that names the parameter, what it was and what it may be.
     pub fn parse(body: &[u8], outside: &Outside) -> Result<Self, Error> {
-        let fields = Fields::parse(body)?;
+        Self::read(&Fields::parse(body)?, outside)
+    }
+
+    /// Reads the fields of a request for images from text.
+    ///
+    /// # Errors
+    /// As [`ImageRequest::parse`].
+    pub(super) fn read(fields: &Fields, outside: &Outside) -> Result<Self, Error> {
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
         let seed = match fields.seed()? {
             Some(seed) => seed,
@@ -94,6 +110,9 @@ impl ImageRequest {
             quality: fields.text("quality")?.and_then(Quality::parse),
             guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale"], 0.0, MAX_GUIDANCE)?,
             sampler: fields.first_text(["sampler", "scheduler"])?.map(str::to_owned),
+            images: Vec::new(),
+            mask: None,
+            strength: fields.first_number(["strength", "image_strength"], 0.0, 1.0)?,
             extras: fields.extras(),
         };
         if fields.flag("stream")? {
@@ -108,17 +127,28 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation, format })
+        Ok(Self { model, generation, purpose: Purpose::Generate, format })
     }
 }
 
 /// A JSON object's fields; those of a literal `extra_body` count where they aren't beside it.
-struct Fields {
+pub(super) struct Fields {
     fields: Map<String, Value>,
 }
 
 impl Fields {
-    fn parse(body: &[u8]) -> Result<Self, Error> {
+    /// Fields that somebody else has read.
+    pub(super) fn new(fields: Map<String, Value>) -> Self {
+        Self { fields }
+    }
+
+    /// The fields, as they are.
+    pub(super) fn into_map(self) -> Map<String, Value> {
+        self.fields
+    }
+
+    /// Reads a JSON object.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             Error::bad_body(format!(
                 "We could not parse the JSON body of your request (line {}, column {}). Send a JSON object such as {{\"prompt\": \"a red fox\"}}.",
@@ -159,6 +189,8 @@ impl Fields {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
+            // As a form has it.
+            Some(Value::String(text)) if text == "true" || text == "false" => Ok(text == "true"),
             Some(other) => Err(Error::invalid_value(
                 name,
                 format!("Invalid type for '{name}': expected true or false, got {}.", kind(other)),

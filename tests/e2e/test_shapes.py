@@ -135,3 +135,75 @@ def test_capabilities(shapes: Shapes) -> None:
     assert details["spaces"][0]["state"] == "ready" and details["spaces"][0]["endpoint"] == "run"
     tongyi = httpx.get(f"{shapes.host.url}/v1/models/tongyi", headers=headers).json()
     assert tongyi["capabilities"]["sizes"][1] == "1248x832 ( 3:2 )"
+
+
+def png(colour: tuple[int, int, int], size: tuple[int, int] = (320, 256)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def opened(answer) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(base64.b64decode(item.b64_json))) for item in answer.data]
+
+
+def test_an_edit_with_a_mask(shapes: Shapes) -> None:
+    answer = shapes.client.images.edit(
+        model="editor", image=("in.png", png((10, 20, 30))), mask=("mask.png", png((1, 1, 1))), prompt="make it blue", n=2,
+        extra_body={"seed": 5, "strength": 0.4},
+    )  # fmt: skip
+    images = opened(answer)
+    made = {"prompt": "make it blue", "image": [10, 20, 30], "mask": [1, 1, 1], "strength": 0.4}
+    assert [arguments_of(image) for image in images] == [made | {"seed": 5}, made | {"seed": 6}]
+    assert images[0].size == (320, 256)
+
+
+def test_an_edit_of_several_images(shapes: Shapes) -> None:
+    files = [("a.png", png((1, 2, 3))), ("b.png", png((4, 5, 6)))]
+    answer = shapes.client.images.edit(model="several", image=files, prompt="join them", size="512x256", extra_body={"seed": 5})
+    (image,) = opened(answer)
+    assert arguments_of(image) == {"prompt": "join them", "images": [[1, 2, 3], [4, 5, 6]], "seed": 5}
+    assert image.size == (512, 256)
+    (image,), _ = shapes.make("several", seed=9)
+    assert arguments_of(image) == {"prompt": "a red fox", "images": [], "seed": 9}
+
+
+def test_an_edit_in_json_of_a_data_url_and_of_a_link(shapes: Shapes) -> None:
+    url, headers = f"{shapes.host.url}/v1/images", {"authorization": f"Bearer {KEY}"}
+    data_url = "data:image/png;base64," + base64.b64encode(png((7, 8, 9))).decode()
+    fields = {"model": "editor", "prompt": "x", "images": [{"image_url": data_url}], "seed": 1}
+    answer = httpx.post(f"{url}/edits", json=fields, headers=headers, timeout=60).json()
+    image = Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"])))
+    assert arguments_of(image)["image"] == [7, 8, 9] and arguments_of(image)["mask"] is None
+
+    made = httpx.post(
+        f"{url}/generations", json={"model": "flux-dev", "prompt": "x", "size": "256x256", "response_format": "url"}, headers=headers, timeout=60
+    ).json()
+    link = made["data"][0]["url"]
+    edited = httpx.post(f"{url}/edits", json=fields | {"images": [{"image_url": link}]}, headers=headers, timeout=60)
+    assert edited.status_code == 200 and edited.json()["size"] == "256x256"
+
+
+def test_what_can_not_be_edited_is_told(shapes: Shapes) -> None:
+    url, headers = f"{shapes.host.url}/v1/images/edits", {"authorization": f"Bearer {KEY}"}
+
+    def refused(**call) -> tuple[int, str | None, str | None]:
+        answer = httpx.post(url, headers=headers, timeout=60, **call)
+        return answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]
+
+    image = {"image": ("a.png", png((1, 2, 3)), "image/png")}
+    assert refused(data={"model": "flux-dev", "prompt": "x"}, files=image) == (400, "unsupported_by_model", "model")
+    assert refused(data={"model": "editor", "prompt": "x"}, files={"other": ("a", b"x")}) == (400, "missing_required_parameter", "image")
+    assert refused(data={"model": "editor"}, files=image) == (400, "missing_required_parameter", "prompt")
+    assert refused(data={"model": "editor", "prompt": "x"}, files={"image": ("a.png", b"<svg>")}) == (400, "invalid_value", "image")
+    foreign = {"model": "editor", "prompt": "x", "images": [{"image_url": "http://127.0.0.1:1/x.png"}]}
+    assert refused(json=foreign) == (400, "invalid_value", "image")
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    assert httpx.post(url, headers=headers | form, content=b"--x\r\nnonsense").status_code == 400
+    many = [("image[]", ("a.png", png((1, 2, 3)), "image/png"))] * 17
+    assert refused(data={"model": "several", "prompt": "x"}, files=many) == (400, "invalid_value", "image")
+    huge = {"image": ("a.png", bytes(40_000_000), "image/png")}
+    assert refused(data={"model": "editor", "prompt": "x"}, files=huge)[0] == 413
+    with pytest.raises(openai.BadRequestError) as error:
+        shapes.make("editor")
+    assert error.value.code == "unsupported_by_model"

@@ -225,6 +225,51 @@ def lightning() -> gr.Blocks:
     return app
 
 
+def colour(image: Image.Image) -> list[int]:
+    """A picture's colour, of which the test's pictures have one each."""
+    return list(image.convert("RGB").getpixel((0, 0)))
+
+
+def editor() -> gr.Blocks:
+    """An editor of one image, with a mask and a strength."""
+
+    def edit_image(image, mask_image, prompt, strength, seed, randomize_seed):
+        seed = seed_or_random(seed, randomize_seed)
+        made = dict(prompt=prompt, image=colour(image), mask=mask_image and colour(mask_image), strength=strength, seed=seed)
+        return draw(*image.size, **made), seed
+
+    with gr.Blocks() as app:
+        image = gr.Image(label="Input Image", type="pil", format="png")
+        mask = gr.Image(label="Mask", type="pil", format="png")
+        prompt = gr.Textbox(label="Edit instruction")
+        strength = gr.Slider(label="Strength", minimum=0, maximum=1, step=0.05, value=0.75)
+        seed = gr.Slider(label="Seed", minimum=0, maximum=MAX_SEED, step=1, value=0)
+        randomize = gr.Checkbox(label="Randomize seed", value=True)
+        result = gr.Image(label="Result", format="png")
+        gr.Button("Edit").click(edit_image, [image, mask, prompt, strength, seed, randomize], [result, seed])
+    return app
+
+
+def several() -> gr.Blocks:
+    """black-forest-labs/FLUX.2-dev: images to start from, as many as there are, or none."""
+
+    def infer(prompt, input_images=None, seed=42, randomize_seed=False, width=1024, height=1024):
+        images = [colour(item[0]) for item in input_images or []]
+        seed = seed_or_random(seed, randomize_seed)
+        return draw(width, height, prompt=prompt, images=images, seed=seed), seed
+
+    with gr.Blocks() as app:
+        prompt = gr.Textbox(label="Prompt")
+        images = gr.Gallery(label="Input Images", type="pil", format="png")
+        seed = gr.Slider(label="Seed", minimum=0, maximum=MAX_SEED, step=1, value=0)
+        randomize = gr.Checkbox(label="Randomize seed", value=True)
+        width = gr.Slider(label="Width", minimum=256, maximum=1024, step=32, value=512)
+        height = gr.Slider(label="Height", minimum=256, maximum=1024, step=32, value=512)
+        result = gr.Image(label="Result", format="png")
+        gr.Button("Run").click(infer, [prompt, images, seed, randomize, width, height], [result, seed])
+    return app
+
+
 SHAPES = {
     "flux-schnell": functools.partial(flux, False),
     "flux-dev": functools.partial(flux, True),
@@ -235,6 +280,8 @@ SHAPES = {
     "tongyi": tongyi,
     "unnamed": unnamed,
     "lightning": lightning,
+    "editor": editor,
+    "several": several,
 }
 
 

@@ -1,4 +1,4 @@
-//! Which function of a Space makes images from text.
+//! Which function of a Space makes images from text, and which from images.
 //!
 //! By what it takes and gives, then by its name, never by its position: a Space has functions for its buttons' looks,
 //! its examples and its editors too.
@@ -21,24 +21,63 @@ const USUAL: [&str; 10] = [
     "process_and_generate",
 ];
 /// Words of functions that do something else with the same components.
-const UNUSUAL: [&str; 8] = ["example", "edit", "upscale", "enhance", "inpaint", "img2img", "lambda", "load"];
+const UNUSUAL: [&str; 5] = ["example", "upscale", "enhance", "lambda", "load"];
+/// Words of functions that change an image.
+const EDITING: [&str; 4] = ["edit", "inpaint", "img2img", "image_to_image"];
 
-/// The function of that name, or the one that most probably makes images from text, with its signature.
-pub fn choose<'a>(config: &'a Config, info: &Info, api_name: Option<&str>) -> Option<(&'a Function, Signature)> {
-    let candidates = config.functions.iter().map(|function| (function, Signature::read(config, info, function)));
-    if let Some(name) = api_name {
-        return candidates.into_iter().find(|(function, _)| function.api_name.as_deref() == Some(name));
-    }
-    let rated = candidates.filter_map(|(function, signature)| Some((rate(function, &signature)?, function, signature)));
+/// What a function is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Images from text.
+    Generate,
+    /// Images from images.
+    Edit,
+}
+
+/// The function that most probably serves `purpose`, with its signature; of that name alone, where one is given.
+pub fn choose<'a>(
+    config: &'a Config,
+    info: &Info,
+    api_name: Option<&str>,
+    purpose: Purpose,
+) -> Option<(&'a Function, Signature)> {
+    let named = |function: &&Function| api_name.is_none_or(|name| function.api_name.as_deref() == Some(name));
+    let candidates =
+        config.functions.iter().filter(named).map(|function| (function, Signature::read(config, info, function)));
+    let rated = candidates.filter_map(|(function, signature)| {
+        Some((rate(function, &signature, purpose, api_name.is_some())?, function, signature))
+    });
     // Of two that are alike, the first: a second button's is often a copy.
     let (_, function, signature) = rated.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
     Some((function, signature))
 }
 
-/// How probable it is, if it can be at all: it must take a prompt and give an image.
-fn rate(function: &Function, signature: &Signature) -> Option<i32> {
-    signature.input(Role::Prompt)?;
+/// How probable it is, if it can be at all: it must give an image, and take what the purpose needs.
+fn rate(function: &Function, signature: &Signature, purpose: Purpose, is_named: bool) -> Option<i32> {
+    let mut points = 0;
+    if !signature.gives_images() {
+        if !signature.outputs.contains(&Output::Markup) && !is_named {
+            return None;
+        }
+        points -= 20;
+    }
+    let takes_image = signature.input(Role::Image).is_some();
+    // A function that wants one image can't do without; one that takes several, as a gallery, may.
+    let needs_image = signature.inputs.iter().any(|input| input.kind == Kind::Image && input.default.is_null());
+    match purpose {
+        Purpose::Generate if !is_named => {
+            signature.input(Role::Prompt)?;
+            if needs_image {
+                return None;
+            }
+        }
+        Purpose::Generate if needs_image => return None,
+        Purpose::Generate => {}
+        Purpose::Edit if takes_image => points += if needs_image { 10 } else { 0 },
+        Purpose::Edit => return None,
+    }
     let known = [
+        Role::Prompt,
         Role::Width,
         Role::Height,
         Role::Size,
@@ -48,24 +87,16 @@ fn rate(function: &Function, signature: &Signature) -> Option<i32> {
         Role::NegativePrompt,
         Role::Count,
     ];
-    let mut points: i32 = known.into_iter().map(|role| if signature.input(role).is_some() { 4 } else { 0 }).sum();
-    if !signature.gives_images() {
-        if !signature.outputs.contains(&Output::Markup) {
-            return None;
-        }
-        points -= 20;
-    }
-    // What needs an image is an editor; where it may be left out, it's both.
-    let needs_image = signature.inputs.iter().any(|input| input.kind == Kind::Image && input.default.is_null());
-    if needs_image {
-        points -= 30;
-    }
+    points += known.into_iter().map(|role| if signature.input(role).is_some() { 4 } else { 0 }).sum::<i32>();
     let name = function.api_name.as_deref().unwrap_or_default().to_lowercase();
     if let Some(place) = USUAL.iter().position(|usual| *usual == name) {
         points += 12 - i32::try_from(place).unwrap_or(0);
     }
     if UNUSUAL.iter().any(|word| name.contains(word)) {
         points -= 10;
+    }
+    if EDITING.iter().any(|word| name.contains(word)) {
+        points += if purpose == Purpose::Edit { 10 } else { -10 };
     }
     if !function.documented {
         points -= 8;

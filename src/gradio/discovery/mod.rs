@@ -11,26 +11,36 @@ pub mod size;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
+use self::choose::{Purpose, choose};
 use self::signature::{Info, Signature};
 use super::client::Client;
 use super::config::{Base, Config, Endpoint};
 use super::failure::Failure;
 use super::space::Space;
 
-/// What is known of a Space.
+/// What is known of a Space: at least one thing that it can do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The path of its root and API prefix.
     path: String,
-    fn_index: u64,
-    /// The name of the function that makes images, where it has one.
-    pub api_name: Option<String>,
-    /// What that takes and gives.
-    pub signature: Signature,
+    /// How it makes images from text.
+    pub generate: Option<Skill>,
+    /// How it makes images from images.
+    pub edit: Option<Skill>,
     /// The version of its Gradio.
     pub version: String,
     /// When this was learnt, in seconds since the Unix epoch.
     pub learnt: u64,
+}
+
+/// Something that a Space can do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skill {
+    fn_index: u64,
+    /// The name of the function, where it has one.
+    pub api_name: Option<String>,
+    /// What it takes and gives.
+    pub signature: Signature,
 }
 
 impl Profile {
@@ -58,26 +68,44 @@ impl Profile {
     /// Reads it from both descriptions.
     ///
     /// # Errors
-    /// [`Failure::Unreadable`] where there is no function of that name, or none that makes images from text.
+    /// [`Failure::Unreadable`] where there is no function of that name, or none that makes images.
     pub fn of(config: &Config, info: &Info, api_name: Option<&str>, learnt: u64) -> Result<Self, Failure> {
-        let (function, signature) = choose::choose(config, info, api_name).ok_or_else(|| {
-            Failure::Unreadable(match api_name {
-                Some(name) => format!("it has no endpoint /{name}"),
-                None => "it has no endpoint that makes images from text".to_owned(),
-            })
-        })?;
-        Ok(Self {
-            path: config.base.path().to_owned(),
-            fn_index: function.index,
-            api_name: function.api_name.clone(),
-            signature,
-            version: config.version.clone(),
-            learnt,
-        })
+        let skill = |purpose| {
+            let (function, signature) = choose(config, info, api_name, purpose)?;
+            Some(Skill { fn_index: function.index, api_name: function.api_name.clone(), signature })
+        };
+        let (generate, edit) = (skill(Purpose::Generate), skill(Purpose::Edit));
+        if generate.is_none() && edit.is_none() {
+            return Err(Failure::Unreadable(match api_name {
+                Some(name) => format!("it has no endpoint /{name} that makes images"),
+                None => "it has no endpoint that makes images".to_owned(),
+            }));
+        }
+        Ok(Self { path: config.base.path().to_owned(), generate, edit, version: config.version.clone(), learnt })
     }
 
-    /// How to call it at `space`, whose origin isn't kept: what is kept can't lead elsewhere.
-    pub fn endpoint(&self, space: &Space) -> Endpoint {
-        Endpoint { base: Base::new(space.origin().clone(), self.path.clone()), fn_index: self.fn_index }
+    /// How it serves `purpose`.
+    ///
+    /// # Errors
+    /// [`Failure::Unsupported`] where it doesn't.
+    pub fn skill(&self, purpose: Purpose) -> Result<&Skill, Failure> {
+        match purpose {
+            Purpose::Generate => self.generate.as_ref().ok_or(Failure::Unsupported(
+                "This model only edits images. Send one to /v1/images/edits, or choose another model.",
+            )),
+            Purpose::Edit => self.edit.as_ref().ok_or(Failure::Unsupported(
+                "This model cannot edit images: its Space takes none. Choose another model.",
+            )),
+        }
+    }
+
+    /// Where its calls go at `space`, whose origin isn't kept: what is kept can't lead elsewhere.
+    pub fn base(&self, space: &Space) -> Base {
+        Base::new(space.origin().clone(), self.path.clone())
+    }
+
+    /// How to call `skill` of it at `space`.
+    pub fn endpoint(&self, space: &Space, skill: &Skill) -> Endpoint {
+        Endpoint { base: self.base(space), fn_index: skill.fn_index }
     }
 }
