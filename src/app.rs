@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Retry};
-use crate::format::Format;
+use crate::format::{Format, Wanted};
 use crate::gradio::client::Client;
 use crate::gradio::file::RemoteFile;
 use crate::media::image::fetch;
@@ -217,10 +217,11 @@ impl App {
             ResponseFormat::Base64 => None,
         };
         let base = self.public_url(head);
-        let link = |file: &RemoteFile| {
+        let link = |file: &RemoteFile, wanted: Option<Wanted>| {
             let expires = self.outside.unix_time().saturating_add(self.settings.link_ttl).as_secs();
-            let token = signer.as_ref().map(|signer| signer.sign(file, expires)).unwrap_or_default();
-            let extension = Format::of_name(&file.path).map_or("png", Format::name);
+            let token = signer.as_ref().map(|signer| signer.sign(file, wanted, expires)).unwrap_or_default();
+            let format = wanted.map(|wanted| wanted.format).or_else(|| Format::of_name(&file.path));
+            let extension = format.map_or("png", Format::name);
             format!("{base}{}{token}.{extension}", route::PATH)
         };
         let context = images::Context {

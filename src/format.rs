@@ -20,7 +20,26 @@ pub enum Format {
 /// How many bytes it takes to tell a format: AVIF's brand ends at the twelfth.
 pub const MAGIC: usize = 12;
 
+/// A format that a client has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// One of PNG, JPEG and WebP.
+    pub format: Format,
+    /// How good a JPEG is, from 0 to 100. PNG and WebP are written without loss.
+    pub quality: u8,
+}
+
 impl Format {
+    /// Reads OpenAI's `output_format`.
+    pub fn of_output_format(name: &str) -> Option<Self> {
+        match name {
+            "png" => Some(Self::Png),
+            "jpeg" | "jpg" => Some(Self::Jpeg),
+            "webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+
     /// Tells the format by the first bytes of a file; 12 are enough.
     pub fn of_magic(bytes: &[u8]) -> Option<Self> {
         match bytes {

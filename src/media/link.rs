@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::format::{Format, Wanted};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
 use crate::platform::{Outside, StoreError};
@@ -21,13 +22,13 @@ use crate::platform::{Outside, StoreError};
 /// Where the secret lies in the key-value store.
 const STORE_KEY: &str = "link-secret";
 /// The form of the token. Another form needs another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// How much of the signature is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
 const TAG: usize = 16;
 /// How much of an origin's digest tells it from the others, in bytes.
 const ORIGIN: usize = 8;
-/// Version, expiry, origin.
-const HEAD: usize = 1 + 8 + ORIGIN;
+/// Version, expiry, wanted format and its quality, origin.
+const HEAD: usize = 1 + 8 + 2 + ORIGIN;
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 4096;
 
@@ -42,6 +43,8 @@ pub struct Signer {
 pub struct Link {
     /// The file.
     pub file: RemoteFile,
+    /// The format that it is to come in; `None` for its own.
+    pub wanted: Option<Wanted>,
     /// Until when it works, in seconds since the Unix epoch.
     pub expires: u64,
 }
@@ -83,11 +86,12 @@ impl Signer {
         Ok(outside.get(STORE_KEY.to_owned()).await?.unwrap_or(secret))
     }
 
-    /// The token for `file`, good until `expires`, in seconds since the Unix epoch.
-    pub fn sign(&self, file: &RemoteFile, expires: u64) -> String {
+    /// The token for `file` in the wanted format, good until `expires`, in seconds since the Unix epoch.
+    pub fn sign(&self, file: &RemoteFile, wanted: Option<Wanted>, expires: u64) -> String {
         let mut token = Vec::with_capacity(HEAD + file.path.len() + TAG);
         token.push(VERSION);
         token.extend_from_slice(&expires.to_be_bytes());
+        token.extend_from_slice(&wanted_bytes(wanted));
         token.extend_from_slice(&fingerprint(&file.origin));
         token.extend_from_slice(file.path.as_bytes());
         let tag = self.mac.clone().chain_update(&token).finalize().into_bytes();
@@ -114,7 +118,7 @@ impl Signer {
         self.mac.clone().chain_update(payload).verify_truncated_left(tag).map_err(|_| InvalidLink::Forged)?;
 
         let (head, path) = payload.split_first_chunk::<HEAD>().ok_or(InvalidLink::Forged)?;
-        let [version, e0, e1, e2, e3, e4, e5, e6, e7, origin @ ..] = head;
+        let [version, e0, e1, e2, e3, e4, e5, e6, e7, format, quality, origin @ ..] = head;
         if *version != VERSION {
             return Err(InvalidLink::Forged);
         }
@@ -124,8 +128,30 @@ impl Signer {
         }
         let path = std::str::from_utf8(path).map_err(|_| InvalidLink::Forged)?.to_owned();
         let found = origins.find(|known| fingerprint(known) == *origin).ok_or(InvalidLink::UnknownSpace)?;
-        Ok(Link { file: RemoteFile { origin: found.clone(), path }, expires })
+        let wanted = wanted_of([*format, *quality]);
+        Ok(Link { file: RemoteFile { origin: found.clone(), path }, wanted, expires })
     }
+}
+
+/// A wanted format as a token has it.
+fn wanted_bytes(wanted: Option<Wanted>) -> [u8; 2] {
+    match wanted {
+        None => [0, 0],
+        Some(Wanted { format: Format::Jpeg, quality }) => [2, quality],
+        Some(Wanted { format: Format::Webp, quality }) => [3, quality],
+        Some(Wanted { quality, .. }) => [1, quality],
+    }
+}
+
+fn wanted_of(bytes: [u8; 2]) -> Option<Wanted> {
+    let [format, quality] = bytes;
+    let format = match format {
+        1 => Format::Png,
+        2 => Format::Jpeg,
+        3 => Format::Webp,
+        _ => return None,
+    };
+    Some(Wanted { format, quality })
 }
 
 /// What tells one origin from the others in a token.
@@ -157,15 +183,27 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_its_file_until_it_expires() {
-        let token = signer().sign(&file(), 1000);
+        let token = signer().sign(&file(), None, 1000);
         let origins = [origin("c/d"), origin("a/b")];
-        assert_eq!(signer().verify(&token, 999, origins.iter()), Ok(Link { file: file(), expires: 1000 }));
+        assert_eq!(
+            signer().verify(&token, 999, origins.iter()),
+            Ok(Link { file: file(), wanted: None, expires: 1000 })
+        );
         assert_eq!(signer().verify(&token, 1000, origins.iter()), Err(InvalidLink::Expired));
     }
 
     #[test]
+    fn a_link_keeps_the_wanted_format() {
+        for format in [Format::Png, Format::Jpeg, Format::Webp] {
+            let wanted = Some(Wanted { format, quality: 77 });
+            let token = signer().sign(&file(), wanted, 1000);
+            assert_eq!(signer().verify(&token, 1, [origin("a/b")].iter()).unwrap().wanted, wanted);
+        }
+    }
+
+    #[test]
     fn a_link_with_any_bit_changed_or_cut_leads_nowhere() {
-        let token = signer().sign(&file(), 1000);
+        let token = signer().sign(&file(), None, 1000);
         let origins = [origin("a/b")];
         let bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
         for bit in 0..bytes.len() * 8 {
@@ -186,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_link_of_another_secret_or_space_leads_nowhere() {
-        let token = signer().sign(&file(), 1000);
+        let token = signer().sign(&file(), None, 1000);
         let other = Signer::new(b"fedcba9876543210").unwrap();
         assert_eq!(other.verify(&token, 1, [origin("a/b")].iter()), Err(InvalidLink::Forged));
         assert_eq!(signer().verify(&token, 1, [origin("c/d")].iter()), Err(InvalidLink::UnknownSpace));
@@ -195,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_token_tells_no_host() {
-        let token = URL_SAFE_NO_PAD.decode(signer().sign(&file(), 1000)).unwrap();
+        let token = URL_SAFE_NO_PAD.decode(signer().sign(&file(), None, 1000)).unwrap();
         assert!(!String::from_utf8_lossy(&token).contains("hf.space"));
     }
 }

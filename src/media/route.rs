@@ -12,10 +12,12 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
-use super::image::{OpenImage, open, open_part};
+use super::image::{OpenImage, fetch, open, open_part};
 use super::link::{InvalidLink, Link, Signer};
+use super::transcode::transcode;
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::format::Wanted;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Space;
@@ -50,6 +52,10 @@ pub async fn serve(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
+    let client = &client_for(client, catalog, &link);
+    if let Some(wanted) = link.wanted {
+        return converted(response, client, &link, wanted, limit, method).await;
+    }
     let range =
         headers.get(RANGE).filter(|_| headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes()));
     let image = match range {
@@ -69,6 +75,27 @@ pub async fn serve(
     }
     if method == Method::GET {
         *response.body_mut() = Content::Stream(body);
+    }
+    Ok(response)
+}
+
+/// Answers with the whole image, in another format than the Space made if need be.
+async fn converted(
+    mut response: Response<Content>,
+    client: &Client,
+    link: &Link,
+    wanted: Wanted,
+    limit: usize,
+    method: &Method,
+) -> Result<Response<Content>, Error> {
+    let (format, bytes) = fetch(client, &link.file, limit).await.map_err(failed)?;
+    let (format, bytes) = transcode(bytes, format, wanted).map_err(failed)?;
+    let headers = response.headers_mut();
+    headers.remove(ACCEPT_RANGES);
+    headers.insert(CONTENT_TYPE, format.media_type());
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    if method == Method::GET {
+        *response.body_mut() = Content::Full(bytes);
     }
     Ok(response)
 }
@@ -108,7 +135,12 @@ fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {
 
 /// A strong entity tag (RFC 9110 section 8.8.3) for the file.
 fn entity_tag(link: &Link) -> String {
-    let digest = Sha256::new().chain_update(link.file.origin.to_string()).chain_update(&link.file.path).finalize();
+    let wanted = link.wanted.map_or_else(String::new, |wanted| format!(" {}{}", wanted.format.name(), wanted.quality));
+    let digest = Sha256::new()
+        .chain_update(link.file.origin.to_string())
+        .chain_update(&link.file.path)
+        .chain_update(wanted)
+        .finalize();
     let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("\"{hex}\"")
 }

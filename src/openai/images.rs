@@ -12,13 +12,14 @@ use super::params::{ImageRequest, ResponseFormat};
 use crate::catalog::Model;
 use crate::dispatch::{Dispatcher, Event, EventKind, Image};
 use crate::error::Error;
-use crate::format::Format;
+use crate::format::{Format, Wanted};
 use crate::generation::Size;
 use crate::gradio::arguments::unused;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::gradio::result::Picture;
 use crate::media::image;
+use crate::media::transcode::transcode;
 
 /// How many images are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -38,7 +39,7 @@ pub struct Context<'a> {
     /// The largest that is passed on, in bytes.
     pub max_image_bytes: usize,
     /// Makes a link to a file.
-    pub link: &'a dyn Fn(&RemoteFile) -> String,
+    pub link: &'a dyn Fn(&RemoteFile, Option<Wanted>) -> String,
 }
 
 /// An image as the answer has it.
@@ -78,10 +79,10 @@ pub async fn generate(context: Context<'_>, model: &Model, request: ImageRequest
             EventKind::Failed(failure) => Some((index, Err(failure))),
         })
     });
-    let (context, format) = (&context, request.format);
+    let (context, format, wanted) = (&context, request.format, request.wanted);
     let items = outcomes.map(|(index, outcome)| async move {
         let item = match outcome {
-            Ok(image) => item(context, format, index, *image).await,
+            Ok(image) => item(context, format, wanted, index, *image).await,
             Err(failure) => Err(failure),
         };
         item.map_err(|failure| (index, failure))
@@ -104,24 +105,38 @@ pub async fn generate(context: Context<'_>, model: &Model, request: ImageRequest
 }
 
 /// Fetches an image, or makes a link of it, as the request asks.
-async fn item(context: &Context<'_>, format: ResponseFormat, index: u32, image: Image) -> Result<Item, Failure> {
+async fn item(
+    context: &Context<'_>,
+    format: ResponseFormat,
+    wanted: Option<Wanted>,
+    index: u32,
+    image: Image,
+) -> Result<Item, Failure> {
     let seed = image.seed.get();
     let limit = context.max_image_bytes;
+    let as_wanted = |(format, bytes)| match wanted {
+        Some(wanted) => transcode(bytes, format, wanted),
+        None => Ok((format, bytes)),
+    };
     let (format, payload) = match (format, image.picture) {
         (ResponseFormat::Url, Picture::File(file)) => {
-            (Format::of_name(&file.path), Payload::Url((context.link)(&file)))
+            let own = Format::of_name(&file.path);
+            // What has the format by its name, or one that isn't read, needs no conversion on the way.
+            let is_read = matches!(own, None | Some(Format::Png | Format::Webp));
+            let wanted = wanted.filter(|wanted| is_read && own != Some(wanted.format));
+            (wanted.map(|wanted| wanted.format).or(own), Payload::Url((context.link)(&file, wanted)))
         }
         (ResponseFormat::Url, Picture::Inline(bytes)) => {
-            let (format, bytes) = image::inline(bytes, limit)?;
+            let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
             (Some(format), Payload::DataUrl(format, bytes))
         }
         (ResponseFormat::Base64, Picture::Inline(bytes)) => {
-            let (format, bytes) = image::inline(bytes, limit)?;
+            let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
             (Some(format), Payload::Base64(bytes))
         }
         (ResponseFormat::Base64, Picture::File(file)) => {
             let client = context.dispatcher.client().for_space(&image.space);
-            let (format, bytes) = image::fetch(&client, &file, limit).await?;
+            let (format, bytes) = as_wanted(image::fetch(&client, &file, limit).await?)?;
             (Some(format), Payload::Base64(bytes))
         }
     };

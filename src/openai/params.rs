@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+use crate::format::{Format, Wanted};
 use crate::generation::{Generation, Quality, Seed, Size};
 use crate::gradio::discovery::choose::Purpose;
 use crate::platform::{Outside, random_bytes};
@@ -19,6 +20,8 @@ const MAX_IMAGES: u32 = 10;
 const MAX_STEPS: u32 = 1000;
 /// The greatest guidance scale that may be asked for; Spaces have limits of their own.
 const MAX_GUIDANCE: f64 = 100.0;
+/// How good a JPEG is where nobody says, from 0 to 100.
+const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
 const OWN: [&str; 35] = [
@@ -70,6 +73,8 @@ pub struct ImageRequest {
     pub purpose: Purpose,
     /// How the images are to come.
     pub format: ResponseFormat,
+    /// The file format that they are to have; `None` for the Space's own.
+    pub wanted: Option<Wanted>,
 }
 
 /// How images come to the client.
@@ -127,7 +132,8 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation, purpose: Purpose::Generate, format })
+        let wanted = fields.wanted()?;
+        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted })
     }
 }
 
@@ -307,6 +313,24 @@ impl Fields {
             .filter(|(name, value)| !own(name) && !value.is_null())
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// `output_format` and `output_compression`.
+    fn wanted(&self) -> Result<Option<Wanted>, Error> {
+        let quality = self.integer("output_compression", 0, 100)?.and_then(|quality| u8::try_from(quality).ok());
+        let Some(name) = self.text("output_format")?.filter(|name| !matches!(*name, "" | "auto")) else {
+            return Ok(None);
+        };
+        match Format::of_output_format(name) {
+            Some(format) => Ok(Some(Wanted { format, quality: quality.unwrap_or(DEFAULT_QUALITY) })),
+            None => Err(Error::invalid_value(
+                "output_format",
+                format!(
+                    "Invalid value for 'output_format': {}. Expected 'png', 'jpeg' or 'webp'.",
+                    shown(&Value::from(name))
+                ),
+            )),
+        }
     }
 
     /// `seed`; −1 stands for a random one.

@@ -131,3 +131,27 @@ def test_open_is_open(space) -> None:
         assert answer.json()["data"][0]["url"].startswith("https://img.example/sub/v1/images/files/")
     finally:
         assert host.stop() == 0
+
+
+def test_another_format_than_the_space_made(client: openai.OpenAI, host: Host) -> None:
+    fields = {"prompt": "a red fox", "size": "512x256", "extra_body": {"seed": 77, "steps": 1}}
+    own = opened(client.images.generate(**fields).data[0].b64_json)
+    assert own.format == "WEBP"
+    for name in ["png", "jpeg", "webp"]:
+        answer = client.images.generate(**fields, output_format=name, output_compression=95)
+        image = opened(answer.data[0].b64_json)
+        assert image.format.lower() == answer.output_format == name
+        assert image.size == (512, 256) and seed_of(image) == 77
+        assert difference(image, own) < (0.01 if name != "jpeg" else 3)
+        linked = client.images.generate(**fields, output_format=name, response_format="url")
+        assert linked.output_format == name and linked.data[0].url.endswith(f".{name}")
+        fetched = httpx.get(linked.data[0].url)
+        assert fetched.headers["content-type"] == f"image/{name}"
+        assert seed_of(Image.open(io.BytesIO(fetched.content))) == 77
+        assert httpx.get(linked.data[0].url, headers={"if-none-match": fetched.headers["etag"]}).status_code == 304
+    with pytest.raises(openai.BadRequestError) as error:
+        client.images.generate(**fields, output_format="bmp")
+    assert error.value.param == "output_format"
+    small = client.images.generate(**fields, output_format="jpeg", output_compression=5).data[0].b64_json
+    large = client.images.generate(**fields, output_format="jpeg", output_compression=100).data[0].b64_json
+    assert len(small) * 2 < len(large)

@@ -103,3 +103,20 @@ fn a_models_details_tell_what_its_space_can_do() {
     let gone = answer(&world, request(Method::GET, "/v1/models/z", "")).json();
     assert_eq!((&gone["capabilities"], &gone["spaces"][0]["state"]), (&Value::Null, &json!("space_unreachable")));
 }
+
+#[test]
+fn a_private_spaces_token_goes_with_every_call_of_its_own_links_too() {
+    let (world, space) = world(25, Fate::Succeeds);
+    world.set_variable("spaces", "");
+    world.set_variable("catalog", "[models.z]\nspaces = [{ space = \"a/b\", token = \"hf_token\" }]\n");
+    world.put_server("https://a-b.hf.space", Rc::new(space));
+    let made = generate(&world, json!({"prompt": "x", "response_format": "url"})).json();
+    let path = made["data"][0]["url"].as_str().unwrap().strip_prefix("http://img.example").unwrap().to_owned();
+    assert_eq!(answer(&world, Request::get(&path).body(body("")).unwrap()).status, 200);
+    let sent = world.sent();
+    assert!(sent.len() >= 5 && sent.iter().any(|(url, _)| url.contains("/file=")));
+    for (url, headers) in sent {
+        assert!(headers.contains_key("authorization") && headers.contains_key("x-hf-authorization"), "{url}");
+    }
+    assert!(!path.contains("hf_token") && !world.log_lines().join("").contains("hf_token"));
+}
