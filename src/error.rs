@@ -321,6 +321,11 @@ fn of_stage(stage: Option<Stage>) -> Error {
             Retry::Never,
             "The Space is private, or there is no such Space. The server's operator must correct its name or give its token.",
         ),
+        Some(Stage::Renamed) => Error::bad_gateway(
+            "space_renamed",
+            Retry::Never,
+            "The Space has been renamed or moved. The server's operator must correct its name.",
+        ),
         None => Error::bad_gateway(
             "space_unreadable",
             Retry::Never,

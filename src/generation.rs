@@ -34,6 +34,8 @@ pub struct Generation {
     pub mask: Option<SourceImage>,
     /// How much of it is to change, from 0 to 1.
     pub strength: Option<f64>,
+    /// The file format, where the Space can be asked for one.
+    pub format: Option<Format>,
     /// Arguments of the Space's own, by the names of its parameters.
     pub extras: Map<String, Value>,
 }

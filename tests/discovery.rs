@@ -1,4 +1,4 @@
-//! What is found out of Spaces of nine shapes, recorded from Gradio 4.44.1, 5.50.0 and 6.31.0, and what is asked of them then.
+//! What is found out of Spaces of twelve shapes, recorded from Gradio 4.44.1, 5.50.0 and 6.31.0, and what is asked of them then.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -43,6 +43,7 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
         images: vec![],
         mask: None,
         strength: None,
+        format: None,
         extras: Map::new(),
     }
 }
@@ -112,9 +113,13 @@ fn a_spaces_own_parameters_are_reached_by_name_and_what_names_none_is_told() {
 #[test]
 fn the_right_function_is_found_and_another_can_be_named() {
     for version in VERSIONS {
-        for (shape, name) in
-            [("tongyi", "generate"), ("qwen-image", "infer"), ("sdxl", "run"), ("unnamed", "paint"), ("chinese", "f")]
-        {
+        for (shape, name) in [
+            ("tongyi", "generate"),
+            ("qwen-image", "infer"),
+            ("sdxl", "run"),
+            ("unnamed", "lambda_1"),
+            ("chinese", "f"),
+        ] {
             assert_eq!(made(version, shape).api_name.as_deref(), Some(name), "{shape} on {version}");
         }
         let named = profile(version, "unnamed", Some("edit_image"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use z_image_2api::gradio::config::Base;
+use z_image_2api::gradio::diff::Yielded;
 use z_image_2api::gradio::discovery::signature::{Output, Signature};
 use z_image_2api::gradio::failure::Failure;
 use z_image_2api::gradio::file::RemoteFile;
@@ -163,5 +164,26 @@ fn a_failing_queue_is_told() {
                 .any(|message| matches!(message, Message::UnexpectedError { message } if !message.is_empty()));
             assert!(told, "{version} {name}: {messages:?}");
         }
+    }
+}
+
+#[test]
+fn what_a_generator_yields_comes_to_its_result() {
+    for (version, end) in VERSIONS.into_iter().zip(ends("generator")) {
+        let Completion::Outputs(result) = end else { panic!("{version}: {end:?}") };
+        let mut yielded = Yielded::default();
+        let mut images = Vec::new();
+        for message in decode([recorded(version, "generator").as_slice()]) {
+            if let Message::ProcessGenerating(data) = message {
+                let outputs = yielded.take(data).unwrap();
+                images.push(remote("", outputs).unwrap().path);
+                if images.len() == 4 {
+                    assert_eq!(outputs, result, "{version}: the last yield is the result");
+                }
+            }
+        }
+        let mut different = images.clone();
+        different.dedup();
+        assert_eq!((images.len(), different.len()), (4, 4), "{version}: {images:?}");
     }
 }

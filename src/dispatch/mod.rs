@@ -53,6 +53,8 @@ pub struct Event {
 pub enum EventKind {
     /// It is on its way.
     Progress(Progress),
+    /// It is being made, and looks like this by now.
+    Partial(Box<Image>),
     /// It is made. Nothing more follows for it.
     Made(Box<Image>),
     /// It won't be made. Nothing more follows for it.

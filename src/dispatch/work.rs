@@ -64,7 +64,17 @@ impl Work {
             None => self.start().await?,
         };
         match running.job.next().await? {
-            Progress::Finished(outputs) => self.finish(&running, &outputs),
+            Progress::Finished(outputs) => {
+                let made = self.images(&running, &outputs)?;
+                self.left.start += u32::try_from(made.len()).unwrap_or(u32::MAX);
+                Ok(made.into_iter().map(|(index, image)| Event { index, kind: EventKind::Made(image) }).collect())
+            }
+            Progress::Generating(outputs) => {
+                // A yield may well have no image yet.
+                let partial = self.images(&running, &outputs).unwrap_or_default();
+                self.job = Some(running);
+                Ok(partial.into_iter().map(|(index, image)| Event { index, kind: EventKind::Partial(image) }).collect())
+            }
             progress => {
                 self.job = Some(running);
                 Ok(self
@@ -86,22 +96,16 @@ impl Work {
         Ok(Running { job, seed, size })
     }
 
-    /// Hands out the images of a finished job: no more than are still wanted, at least one.
-    fn finish(&mut self, running: &Running, outputs: &[serde_json::Value]) -> Result<VecDeque<Event>, Failure> {
+    /// The images in a job's outputs, each with its place among those that are wanted: no more than are, at least one.
+    fn images(&self, running: &Running, outputs: &[serde_json::Value]) -> Result<Vec<(u32, Box<Image>)>, Failure> {
         let signature = &self.maker.signature;
-        let made = pictures(&self.maker.base, signature, outputs)?;
+        let found = pictures(&self.maker.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
-        let events: VecDeque<_> = (self.left.start..self.left.end)
-            .zip(made)
-            .zip(0..)
-            .map(|((index, picture), offset)| {
-                let seed = used.plus(offset);
-                let image = Image { space: self.maker.seat.space.clone(), picture, seed, size: running.size };
-                Event { index, kind: EventKind::Made(Box::new(image)) }
-            })
-            .collect();
-        self.left.start += u32::try_from(events.len()).unwrap_or(u32::MAX);
-        Ok(events)
+        let image = |(picture, offset)| {
+            let (space, seed) = (self.maker.seat.space.clone(), used.plus(offset));
+            Box::new(Image { space, picture, seed, size: running.size })
+        };
+        Ok((self.left.start..self.left.end).zip(found.into_iter().zip(0..).map(image)).collect())
     }
 
     /// After a failure that a changed Space may have caused: asks what it is now, and goes on if it is something else.

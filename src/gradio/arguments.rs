@@ -10,6 +10,7 @@ use super::discovery::role::{Kind, Role};
 use super::discovery::signature::{Input, Signature};
 use super::discovery::size::Shape;
 use super::upload::Uploaded;
+use crate::format::Format;
 use crate::generation::{Generation, Quality, Seed, Size};
 
 /// Arguments, and what became of the request on the way.
@@ -65,6 +66,7 @@ fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size
         Some(Role::Steps) => steps(input, generation),
         Some(Role::Guidance) => generation.guidance.map(|guidance| number(input, guidance)),
         Some(Role::Strength) => generation.strength.map(|strength| number(input, strength)),
+        Some(Role::Format) => generation.format.and_then(|format| file_format(input, format)),
         Some(Role::Sampler) => generation.sampler.as_deref().and_then(|name| choice(input, name)),
         Some(Role::Count) if input.kind == Kind::Number => Some(number(input, f64::from(count))),
         Some(Role::Count) => nearest_number(input, f64::from(count)),
@@ -108,6 +110,16 @@ fn number(input: &Input, wanted: f64) -> Value {
 fn choice(input: &Input, name: &str) -> Option<Value> {
     let is = |text: &str| text.trim().eq_ignore_ascii_case(name.trim());
     let found = input.choices.iter().find(|choice| is(&choice.label) || choice.value.as_str().is_some_and(is));
+    found.map(|choice| choice.value.clone())
+}
+
+/// The choice that names a file format: `PNG`, `jpg`, `image/webp`.
+fn file_format(input: &Input, format: Format) -> Option<Value> {
+    let names = |text: &str| {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        words.any(|word| Format::of_output_format(&word.to_ascii_lowercase()) == Some(format))
+    };
+    let found = input.choices.iter().find(|choice| choice.value.as_str().is_some_and(names) || names(&choice.label));
     found.map(|choice| choice.value.clone())
 }
 

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::config::Endpoint;
+use super::diff::Yielded;
 use super::failure::{Failure, plain};
 use super::message::{Completion, Message, QueuePosition, StepProgress};
 use super::sse::Decoder;
@@ -43,6 +44,8 @@ pub enum Progress {
     Started(Option<f64>),
     /// The function tells how far it is.
     Step(StepProgress),
+    /// The function has outputs, and goes on: images that are still being made.
+    Generating(Vec<Value>),
     /// It is done: the function's outputs. Nothing follows.
     Finished(Vec<Value>),
 }
@@ -55,6 +58,7 @@ pub struct Job {
     /// The stream; taken once it is of no more use.
     events: Option<Body>,
     decoder: Decoder,
+    yielded: Yielded,
     /// When it must be done, in the platform's monotonic time.
     deadline: Duration,
 }
@@ -73,6 +77,7 @@ impl Job {
             ticket: Some(ticket),
             events: Some(events),
             decoder: Decoder::new(MAX_EVENT),
+            yielded: Yielded::default(),
             deadline,
         })
     }
@@ -104,6 +109,7 @@ impl Job {
             Message::Estimation(position) => Ok(Some(Progress::Queued(position))),
             Message::ProcessStarts { eta } => Ok(Some(Progress::Started(eta))),
             Message::Progress(step) => Ok(Some(Progress::Step(step))),
+            Message::ProcessGenerating(data) => Ok(Some(Progress::Generating(self.yielded.take(data)?.to_vec()))),
             Message::ProcessCompleted(completion) => {
                 self.end();
                 match completion {

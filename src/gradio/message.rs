@@ -18,6 +18,8 @@ pub enum Message {
     },
     /// How far the function says it is: the innermost progress bar.
     Progress(StepProgress),
+    /// The function has yielded: its outputs, whole the first time, as edits after that.
+    ProcessGenerating(Vec<Value>),
     /// The function has returned, or failed, or was cancelled.
     ProcessCompleted(Completion),
     /// The queue itself failed: the session is unknown, or the server is closing.
@@ -27,7 +29,7 @@ pub enum Message {
     },
     /// Nothing more will come.
     CloseStream,
-    /// A heartbeat, an intermediate output, a log line, or something newer.
+    /// A heartbeat, a log line, or something newer.
     Other,
 }
 
@@ -88,6 +90,10 @@ impl Message {
                     Self::Progress(StepProgress { index: unit.index, length: unit.length, fraction: unit.progress })
                 }
                 None => Self::Other,
+            },
+            "process_generating" => match wire.output.and_then(|output| output.data) {
+                Some(data) if wire.success != Some(false) => Self::ProcessGenerating(data),
+                _ => Self::Other,
             },
             "process_completed" => Self::ProcessCompleted(completion(wire)),
             "unexpected_error" => Self::UnexpectedError { message: wire.message.unwrap_or_default() },

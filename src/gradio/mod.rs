@@ -1,12 +1,13 @@
 //! The Space's face: Gradio's wire, from a Space's name to the file of an image.
 //!
 //! [`space`] says where a Space is, [`discovery`] finds out from its [`config`] what it can do, [`arguments`] says what is
-//! asked for in the Space's own terms, [`upload`] sends images there, [`job`] has it done over the queue's event stream ([`sse`], [`message`]), [`result`] and [`file`]
+//! asked for in the Space's own terms, [`upload`] sends images there, [`job`] has it done over the queue's event stream ([`sse`], [`message`], [`diff`]), [`result`] and [`file`]
 //! find the images in what comes out, and [`failure`] and [`stage`] tell what went wrong and whose fault that is. Nothing here knows of OpenAI.
 
 pub mod arguments;
 pub mod client;
 pub mod config;
+pub mod diff;
 pub mod discovery;
 pub mod failure;
 pub mod file;

@@ -24,6 +24,8 @@ pub enum Stage {
     Broken,
     /// It is private, or there is no such Space.
     Hidden,
+    /// It has another name now.
+    Renamed,
 }
 
 impl Stage {
@@ -46,6 +48,7 @@ impl Stage {
             Self::Paused => "its owner has paused it",
             Self::Broken => "it cannot be built or run",
             Self::Hidden => "it is private, or there is no such Space",
+            Self::Renamed => "it has been renamed or moved",
         }
     }
 }
@@ -72,6 +75,10 @@ pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failur
     let Ok(answer) = client.get(url, HeaderMap::new()).await else { return failure };
     if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) {
         return Failure::NotReady { stage: Some(Stage::Hidden) };
+    }
+    // Hugging Face sends old names on to new ones. Whether to follow is for the operator to say.
+    if answer.status.is_redirection() {
+        return Failure::NotReady { stage: Some(Stage::Renamed) };
     }
     let Ok(body) = client.body("huggingface.co", answer).await else { return failure };
     let stage = serde_json::from_slice::<WireSpace>(&body).ok().and_then(|space| space.runtime?.stage);

@@ -74,7 +74,7 @@ pub async fn generate(context: Context<'_>, model: &Model, request: ImageRequest
     let events = Rc::clone(&context.dispatcher).run(maker, generation);
     let outcomes = events.filter_map(|Event { index, kind }| {
         std::future::ready(match kind {
-            EventKind::Progress(_) => None,
+            EventKind::Progress(_) | EventKind::Partial(_) => None,
             EventKind::Made(image) => Some((index, Ok(image))),
             EventKind::Failed(failure) => Some((index, Err(failure))),
         })

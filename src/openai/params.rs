@@ -105,6 +105,7 @@ impl ImageRequest {
             Some(seed) => seed,
             None => Seed::of_bits(random_bytes(outside)),
         };
+        let wanted = fields.wanted()?;
         let generation = Generation {
             prompt: fields.prompt()?,
             negative_prompt: fields.text("negative_prompt")?.map(str::to_owned),
@@ -118,6 +119,7 @@ impl ImageRequest {
             images: Vec::new(),
             mask: None,
             strength: fields.first_number(["strength", "image_strength"], 0.0, 1.0)?,
+            format: wanted.map(|wanted| wanted.format),
             extras: fields.extras(),
         };
         if fields.flag("stream")? {
@@ -132,7 +134,6 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        let wanted = fields.wanted()?;
         Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted })
     }
 }

@@ -117,6 +117,15 @@ def test_steps_as_a_choice_and_an_image_in_a_text(shapes: Shapes) -> None:
     assert arguments_of(image) == {"prompt": "a red fox", "ckpt": "8-Step"}
 
 
+def test_a_generator_and_a_format_of_the_spaces_own(shapes: Shapes) -> None:
+    (image,), answer = shapes.make("generator", seed=6, steps=5, output_format="png")
+    assert arguments_of(image) == {"prompt": "a red fox", "format": "PNG", "seed": 6, "step": 4}, "the last that it yields"
+    assert answer.output_format == "png"
+    headers = {"authorization": f"Bearer {KEY}"}
+    details = httpx.get(f"{shapes.host.url}/v1/models/generator", headers=headers).json()
+    assert details["capabilities"]["partial_images"]
+
+
 def test_what_names_nothing_is_told(shapes: Shapes) -> None:
     url, headers = f"{shapes.host.url}/v1/images/generations", {"authorization": f"Bearer {KEY}"}
     fields = {"model": "flux-dev", "prompt": "x", "size": "256x256", "steps": 1, "lora": "x", "guidance_scale": 1}

@@ -188,7 +188,7 @@ def tongyi() -> gr.Blocks:
 
 
 def unnamed() -> gr.Blocks:
-    """A function without a name of its own, beside others that must not be taken for it."""
+    """A function without a name of its own, beside others without: Gradio calls them lambda, lambda_1, …"""
 
     def paint(prompt, size, again):
         width, height = map(int, size.split("x"))
@@ -203,7 +203,7 @@ def unnamed() -> gr.Blocks:
         source = gr.Image(label="Image", type="pil")
         gr.Button("Shout").click(lambda text: text.upper(), prompt, note)
         gr.Button("Change").click(lambda picture, text: picture, [source, prompt], image, api_name="edit_image")
-        gr.Button("Paint").click(paint, [prompt, size, again], [image, note])
+        gr.Button("Paint").click(lambda *arguments: paint(*arguments), [prompt, size, again], [image, note])
     return app
 
 
@@ -222,6 +222,23 @@ def lightning() -> gr.Blocks:
         prompt = gr.Textbox(label="Enter your prompt (English)")
         ckpt = gr.Dropdown(label="Select inference steps", choices=["1-Step", "2-Step", "4-Step", "8-Step"], value="4-Step")
         gr.Button("Go").click(generate_image, [prompt, ckpt], gr.HTML(label="Result"), api_name="generate_image")
+    return app
+
+
+def generator() -> gr.Blocks:
+    """An app that shows the image while it is made, and can be asked for a file format."""
+
+    def generate_image(prompt, output_format="webp", seed=0, steps=4):
+        for step in range(int(steps)):
+            yield draw(256, 256, prompt=prompt, format=output_format, seed=seed, step=step), f"step {step}"
+
+    with gr.Blocks() as app:
+        prompt = gr.Textbox(label="Prompt")
+        form = gr.Radio(label="Output format", choices=["webp", "PNG", "jpg"], value="webp")
+        seed = gr.Number(label="Seed", value=0, precision=0)
+        steps = gr.Slider(label="Steps", minimum=1, maximum=8, step=1, value=4)
+        image, status = gr.Image(label="Result", format="png"), gr.Textbox(label="Status")
+        gr.Button("Run").click(generate_image, [prompt, form, seed, steps], [image, status])
     return app
 
 
@@ -280,6 +297,7 @@ SHAPES = {
     "tongyi": tongyi,
     "unnamed": unnamed,
     "lightning": lightning,
+    "generator": generator,
     "editor": editor,
     "several": several,
 }

@@ -53,15 +53,16 @@ fn spaces_that_do_not_run_are_told_apart() {
         ("RUNTIME_ERROR", 502, "space_broken"),
         ("RUNNING", 502, "space_unreadable"),
         ("", 502, "space_private"),
+        ("renamed", 502, "space_renamed"),
     ] {
         let world = World::new(23);
         world.set_variable("api_keys", KEY);
         world.set_variable("catalog", "[models.z]\nspaces = [{ space = \"a/b\", token = \"hf_token\" }]\n");
         world.put_server("https://a-b.hf.space", Rc::new(Page("<!DOCTYPE html>".to_owned(), 200)));
-        let (body, found) = if stage.is_empty() {
-            (String::new(), 404)
-        } else {
-            (json!({"runtime": {"stage": stage}}).to_string(), 200)
+        let (body, found) = match stage {
+            "" => (String::new(), 404),
+            "renamed" => (String::new(), 307),
+            stage => (json!({"runtime": {"stage": stage}}).to_string(), 200),
         };
         world.put_server("https://huggingface.co", Rc::new(Page(body, found)));
         let answer = generate(&world, json!({"prompt": "x"}));
