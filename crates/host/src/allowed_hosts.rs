@@ -1,7 +1,7 @@
 //! `allowed_outbound_hosts`: where a component may connect to.
 //!
 //! As in Spin 4: an entry is `scheme://host[:port]`; the scheme may be `*`, the host may begin with `*.` or be `*`, the port
-//! may be `*` or a range `a..b`, and is the scheme's own where it isn't given (`*` has none). The host is compared by name, before any look-up: `localhost`
+//! may be `*` or a range `a..b`, and is the scheme's own where it isn't given. The host is compared by name, before any look-up: `localhost`
 //! isn't `127.0.0.1`. An empty entry, as a template may become, is passed over. In Spin, an entry that can't be read lets every request be
 //! refused; here it is an error at the start.
 
@@ -57,7 +57,7 @@ impl Rule {
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         if authority.contains(['/', '?', '#', '@']) || authority.is_empty() {
-            bail!("allowed_outbound_hosts: `{entry}` must name a host and no more: no user, path, query or network");
+            bail!("allowed_outbound_hosts: `{entry}` must name a host and no more: no user, path or query");
         }
         let scheme = (scheme != "*").then(|| scheme.to_ascii_lowercase());
         // The colons in an IPv6 address are inside its brackets.
@@ -67,9 +67,6 @@ impl Rule {
         };
         let host = match host.to_ascii_lowercase() {
             host if host == "*" => Host::Any,
-            host if host == "self" || host == "self.alt" || host.ends_with(".spin.internal") => {
-                bail!("allowed_outbound_hosts: `{entry}`: this host sends no request of a component back to itself")
-            }
             host => match host.strip_prefix('*') {
                 Some(rest) if rest.starts_with('.') && !rest.contains('*') => Host::Below(rest.to_owned()),
                 None if !host.contains('*') && !host.is_empty() => Host::Exactly(host),
@@ -77,9 +74,10 @@ impl Rule {
             },
         };
         let ports = match port {
-            None => match scheme.as_deref().and_then(default_port) {
-                Some(port) => Ports::Only(port),
-                None => bail!("allowed_outbound_hosts: `{entry}` needs a port"),
+            None => match scheme.as_deref().map(default_port) {
+                None => Ports::Any,
+                Some(Some(port)) => Ports::Only(port),
+                Some(None) => bail!("allowed_outbound_hosts: `{entry}` needs a port"),
             },
             Some("*") => Ports::Any,
             Some(port) => match port.split_once("..").map(|(first, end)| (first.parse(), end.parse())) {
@@ -167,10 +165,6 @@ mod tests {
             "https://*a",
             "https://a:x",
             "ftp://a",
-            "*://a",
-            "http://self",
-            "http://10.0.0.0/8",
-            "http://other.spin.internal",
         ] {
             assert!(AllowedHosts::parse([entry]).is_err(), "{entry}");
         }

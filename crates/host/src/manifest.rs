@@ -61,15 +61,8 @@ struct WireManifest {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct WireApplication {
     name: String,
-    #[serde(rename = "version")]
-    _version: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
-    #[serde(default, rename = "authors")]
-    _authors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -173,7 +166,6 @@ mod tests {
             (format!("{component}sqlite_databases = [\"default\"]\n{trigger}"), "sqlite_databases"),
             (format!("{component}[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"c\"\n"), "redis"),
             (format!("{component}[[trigger.http]]\nroute = \"/\"\ncomponent = \"d\"\n"), "`d`"),
-            (format!("[application.trigger.http]\nbase = \"/x\"\n{component}{trigger}"), "trigger"),
         ] {
             let error = format!("{:#}", parse(&rest).unwrap_err());
             assert!(error.contains(says), "{error}");

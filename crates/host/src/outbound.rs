@@ -1,8 +1,7 @@
 //! Outbound HTTP: to allowed hosts only, over connections that the whole application shares.
 //!
-//! As in Spin: redirects are not followed, no user agent is added, each of a request's three time limits (to connect, to the
-//! answer's head, between two pieces of its body) is 600 s unless the guest sets it, and a host that isn't allowed gives the
-//! guest `HTTP-request-denied`.
+//! As in Spin: redirects are not followed, no user agent is added, each of a request's three time limits is 600 s unless the
+//! guest sets it, and a host that isn't allowed gives the guest `HTTP-request-denied`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,14 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -108,8 +107,8 @@ async fn send(
     // The `http` crate's form of HTTP/1.1: the client writes `Host` from the URI.
     request.headers_mut().remove(header::HOST);
     let sending = CONNECT_TIMEOUT.scope(connect, client.request(request));
-    match timeout(first_byte, sending).await {
-        Err(_) => Err(Error::ConnectionReadTimeout),
+    match timeout(connect.saturating_add(first_byte), sending).await {
+        Err(_) => Err(Error::HttpResponseTimeout),
         Ok(Err(error)) => Err(told(&error)),
         Ok(Ok(answer)) => Ok(answer.map(|body| TimedBody::new(body, between_bytes).boxed_unsync())),
     }
@@ -120,7 +119,7 @@ fn told(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            match kind(error) {
+            match error.kind() {
                 io::ErrorKind::ConnectionRefused => return Error::ConnectionRefused,
                 io::ErrorKind::TimedOut => return Error::ConnectionTimeout,
                 io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
@@ -129,8 +128,6 @@ fn told(error: &hyper_util::client::legacy::Error) -> Error {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
                     return Error::ConnectionTerminated;
                 }
-                // What rustls says of a handshake that fails.
-                io::ErrorKind::InvalidData => return Error::TlsProtocolError,
                 _ => {}
             }
         }
@@ -145,12 +142,6 @@ fn told(error: &hyper_util::client::legacy::Error) -> Error {
         cause = error.source();
     }
     if error.is_connect() { Error::DestinationUnavailable } else { Error::HttpProtocolError }
-}
-
-/// The kind of the innermost error: hyper-rustls wraps a handshake's in another, where [`StdError::source`] passes it by.
-fn kind(error: &io::Error) -> io::ErrorKind {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.map_or(error.kind(), kind)
 }
 
 /// Connects, within the time limit of the request that wants it.
@@ -182,13 +173,12 @@ impl Service<http::Uri> for TimedConnector {
 struct TimedBody {
     body: hyper::body::Incoming,
     limit: Duration,
-    /// Runs only while a piece is waited for: how long the guest takes over one doesn't count.
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Pin<Box<Sleep>>,
 }
 
 impl TimedBody {
     fn new(body: hyper::body::Incoming, limit: Duration) -> Self {
-        Self { body, limit, pause: None }
+        Self { body, limit, pause: Box::pin(sleep(limit)) }
     }
 }
 
@@ -198,15 +188,14 @@ impl Body for TimedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.pause = None;
-                Poll::Ready(frame.map(|frame| frame.map_err(|_| Error::HttpResponseIncomplete)))
+            Poll::Ready(Some(Ok(frame))) => {
+                let next = Instant::now() + self.limit;
+                self.pause.as_mut().reset(next);
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Pending => {
-                let limit = self.limit;
-                let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(limit)));
-                pause.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout)))
-            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(Error::HttpResponseIncomplete))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending => self.pause.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout))),
         }
     }
 
@@ -217,4 +206,9 @@ impl Body for TimedBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Headers that only the host sets, on the way in.
+pub(crate) fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
 }

@@ -36,6 +36,8 @@ use crate::variables::Variables;
 const CONCURRENT_REQUESTS: usize = 16;
 const REQUESTS: usize = 128;
 const IDLE: Duration = Duration::from_secs(1);
+/// How long an instance may still work after its last answer.
+const POST_RETURN: Duration = Duration::from_secs(600);
 /// How long a component may compute before others have their turn.
 const TICK: Duration = Duration::from_millis(10);
 /// The most instances at a time, over all components.
@@ -236,14 +238,14 @@ struct Expiration {
 
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
-        // A component keeps its own time limits: a stream may go on for long after its head has left.
-        if status != WorkerStatus::Idle {
-            return Poll::Pending;
-        }
-        if self.stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let deadline = tokio::time::Instant::from_std(start + IDLE);
+        let limit = match status {
+            WorkerStatus::Idle if self.stopping.as_mut().poll(cx).is_ready() => return Poll::Ready(()),
+            WorkerStatus::Idle => IDLE,
+            WorkerStatus::PostReturn => POST_RETURN,
+            // A component keeps its own time limits.
+            WorkerStatus::Requests => return Poll::Pending,
+        };
+        let deadline = tokio::time::Instant::from_std(start + limit);
         if self.sleep.deadline() != deadline {
             self.sleep.as_mut().reset(deadline);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::outbound::header_value;
 use crate::route::{Route, Router};
 use crate::runtime::Runtime;
 
@@ -120,7 +121,7 @@ fn for_guest(route: &Route, client: SocketAddr, request: Request<Incoming>) -> O
         ("spin-base-path", "/"),
         ("spin-client-addr", &client.to_string()),
     ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
+        if let Some(value) = header_value(value) {
             head.headers.insert(HeaderName::from_static(name), value);
         }
     }

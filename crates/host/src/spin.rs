@@ -9,7 +9,6 @@ use self::bindings::spin::key_value::key_value::{self, Error as StoreError};
 use self::bindings::spin::variables::variables::{self, Error as VariableError};
 use crate::runtime::Guest;
 use crate::store::Stores;
-use crate::variables::is_name;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -46,7 +45,9 @@ impl variables::Host for Guest {}
 
 impl<T: Send> variables::HostWithStore<T> for HasSelf<Guest> {
     async fn get(accessor: &Accessor<T, Self>, name: String) -> wasmtime::Result<Result<String, VariableError>> {
-        if !is_name(&name) {
+        let is_name = !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_name {
             return Ok(Err(VariableError::InvalidName(name)));
         }
         let value = accessor.with(|mut access| access.get().spin.variables.get(&name).cloned());

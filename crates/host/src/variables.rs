@@ -12,14 +12,6 @@ use crate::manifest::Manifest;
 #[derive(Debug)]
 pub(crate) struct Variables(BTreeMap<String, Option<String>>);
 
-/// Whether that may be a variable's name, as in Spin: words of lowercase letters and digits, joined by single underscores, the
-/// first of them with a letter at its beginning.
-pub(crate) fn is_name(text: &str) -> bool {
-    let is_word =
-        |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    text.starts_with(|first: char| first.is_ascii_lowercase()) && text.split('_').all(is_word)
-}
-
 impl Variables {
     /// Gives the manifest's variables their values; `set` are `KEY=VALUE` texts.
     pub(crate) fn resolve(manifest: &Manifest, set: &[String]) -> Result<Self> {
@@ -40,7 +32,6 @@ impl Variables {
         }
         let mut values = BTreeMap::new();
         for (name, variable) in &manifest.variables {
-            ensure!(is_name(name), "the variable {name:?} must be named like_this_1");
             let value = given.remove(name.as_str()).or_else(|| environment(name)).or_else(|| variable.default.clone());
             ensure!(
                 value.is_some() || !variable.required,
@@ -103,24 +94,6 @@ mod tests {
         for (set, says) in [(&[][..], "--variable b="), (&["c=1"], "It has: a, b"), (&["b"], "KEY=VALUE")] {
             let error = resolve(set, &[]).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_what_spin_takes_for_one() {
-        for (name, expected) in [
-            ("a", true),
-            ("extra_host", true),
-            ("a1_2b", true),
-            ("", false),
-            ("A", false),
-            ("1a", false),
-            ("_a", false),
-            ("a_", false),
-            ("a__b", false),
-            ("a-b", false),
-        ] {
-            assert_eq!(is_name(name), expected, "{name}");
         }
     }
 
