@@ -16,6 +16,8 @@ pub struct Generation {
     pub negative_prompt: Option<String>,
     /// How large; `None` for the Space's own default.
     pub size: Option<Size>,
+    /// Its shape, where the request says that in place of a size.
+    pub aspect: Option<Aspect>,
     /// The randomness it starts from; image i of several starts from `seed.plus(i)`.
     pub seed: Seed,
     /// How many images.
@@ -93,6 +95,8 @@ impl Size {
     pub const MIN: u32 = 64;
     /// The greatest width and height, in pixels.
     pub const MAX: u32 = 4096;
+    /// What most models are made for.
+    pub const USUAL: Self = Self { width: 1024, height: 1024 };
 
     /// A size, unless a side is out of range.
     pub fn new(width: u32, height: u32) -> Option<Self> {
@@ -121,6 +125,33 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.width, self.height)
+    }
+}
+
+/// The ratio of width to height, from 1:8 to 8:1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aspect(f64);
+
+impl Aspect {
+    /// Sides that come out of a ratio are multiples of this, in pixels: image models ask for that.
+    const STEP: f64 = 64.0;
+
+    /// Reads `WIDTH:HEIGHT`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (width, height) = text.trim().split_once([':', '：', '/'])?;
+        let side = |text: &str| text.trim().parse::<f64>().ok().filter(|side| side.is_finite() && *side > 0.0);
+        let ratio = side(width)? / side(height)?;
+        (0.125..=8.0).contains(&ratio).then_some(Self(ratio))
+    }
+
+    /// The size of this shape with about as many pixels as `like`.
+    pub fn size(self, like: Size) -> Size {
+        let area = f64::from(like.width) * f64::from(like.height);
+        let side = |length: f64| {
+            let length = ((length / Self::STEP).round() * Self::STEP).clamp(f64::from(Size::MIN), f64::from(Size::MAX));
+            format!("{length:.0}").parse().unwrap_or(Size::MIN)
+        };
+        Size { width: side((area * self.0).sqrt()), height: side((area / self.0).sqrt()) }
     }
 }
 
@@ -163,6 +194,18 @@ mod tests {
         assert_eq!(Size::parse(" 512 × 768 "), Size::new(512, 768));
         for text in ["", "x", "1024", "63x64", "64x4097", "-1x5", "1e3x1e3", "64x64x64", "auto"] {
             assert_eq!(Size::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shape_keeps_the_number_of_pixels() {
+        let size = |text, like| Aspect::parse(text).map(|aspect| aspect.size(like).to_string());
+        assert_eq!(size("16:9", Size::USUAL).as_deref(), Some("1344x768"));
+        assert_eq!(size("9 : 16", Size::USUAL).as_deref(), Some("768x1344"));
+        assert_eq!(size("1:1", Size::new(2048, 2048).unwrap()).as_deref(), Some("2048x2048"));
+        assert_eq!(size("8:1", Size::new(4096, 4096).unwrap()).as_deref(), Some("4096x1472"));
+        for text in ["", "16", "16:", "0:1", "-1:1", "9:1", "1:9", "a:b", "inf:1", "NaN:1"] {
+            assert_eq!(size(text, Size::USUAL), None, "{text}");
         }
     }
 

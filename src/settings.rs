@@ -16,12 +16,15 @@ use crate::gradio::client::Limits;
 use crate::platform::Outside;
 
 /// Every variable's name.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 13] = [
     "api_keys",
     "auth",
     "spaces",
     "catalog",
     "public_url",
+    "cors_origins",
+    "chat_progress",
+    "response_ttl",
     "link_secret",
     "link_ttl",
     "job_timeout",
@@ -38,6 +41,12 @@ pub struct Settings {
     pub catalog: Catalog,
     /// Where clients reach the component, without a slash at the end; `None` to go by each request.
     pub public_url: Option<String>,
+    /// Which pages of other origins may call the API.
+    pub cors_origins: CorsOrigins,
+    /// How a chat is told how far its images are.
+    pub chat_progress: ChatProgress,
+    /// How long a response can be referred to.
+    pub response_ttl: Duration,
     /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
     pub link_secret: Option<LinkSecret>,
     /// How long an image link works.
@@ -59,6 +68,38 @@ pub enum Auth {
     Keys(ApiKeys),
 }
 
+/// Which pages of other origins may call the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// All.
+    Any,
+    /// Those of these origins, as browsers write them; none where there are none.
+    Only(Vec<String>),
+}
+
+/// How a chat is told how far its images are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChatProgress {
+    /// As the model's thoughts, `reasoning_content`, which most clients fold away.
+    Reasoning,
+    /// As text of the answer.
+    Text,
+    /// Not at all.
+    None,
+}
+
+impl ChatProgress {
+    /// Reads `reasoning`, `text` or `none`.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "reasoning" => Some(Self::Reasoning),
+            "text" => Some(Self::Text),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
 /// API keys, of which only the SHA-256 digests are kept.
 #[derive(Clone, Default)]
 pub struct ApiKeys(Vec<[u8; 32]>);
@@ -75,11 +116,23 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// Whether `presented` is one of them. The time this takes depends on the number of keys and the length of
-    /// `presented`, and on no key: digests are compared, each with all others, in constant time.
-    pub fn contains(&self, presented: &[u8]) -> bool {
+    /// Which of them `presented` is. The time this takes depends on the number of keys and the length of `presented`,
+    /// and on no key: digests are compared, each with all others, in constant time.
+    pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
         let presented: [u8; 32] = Sha256::digest(presented).into();
-        self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented)).into()
+        let found = self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented));
+        bool::from(found).then(|| KeyId(presented.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
+    }
+}
+
+/// Which key it is, for what belongs to a key: a digest of it, from which it can't be had back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// As lower-case hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -123,17 +176,23 @@ impl Settings {
             Duration::from_secs(number(name, get(name), default, greatest, &mut problems))
         };
         let link_ttl = seconds("link_ttl", 86_400, 31_536_000);
+        let response_ttl = seconds("response_ttl", 86_400, 2_592_000);
         let job = seconds("job_timeout", 300, 86_400);
         let idle = seconds("idle_timeout", 45, 3_600);
         let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 128 << 20, &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
         let catalog = Catalog::parse(get("spaces"), get("catalog"), &mut problems);
         let public_url = public_url(get("public_url"), &mut problems);
+        let cors_origins = cors_origins(get("cors_origins"), &mut problems);
+        let chat_progress = chat_progress(get("chat_progress"), &mut problems);
         let link_secret = link_secret(get("link_secret"), &mut problems);
         Self {
             auth,
             catalog,
             public_url,
+            cors_origins,
+            chat_progress,
+            response_ttl,
             link_secret,
             link_ttl,
             limits: Limits { job, idle },
@@ -183,6 +242,35 @@ fn public_url(text: &str, problems: &mut Vec<String>) -> Option<String> {
     }
 }
 
+fn cors_origins(text: &str, problems: &mut Vec<String>) -> CorsOrigins {
+    match text.trim() {
+        "" | "*" => CorsOrigins::Any,
+        "none" => CorsOrigins::Only(Vec::new()),
+        listed => {
+            let listed = listed.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+            let read = listed.filter_map(|listed| match Url::parse(listed).map(|url| url.origin()) {
+                Ok(origin) if origin.is_tuple() => Some(origin.ascii_serialization()),
+                _ => {
+                    problems.push("cors_origins must be *, none or a list of origins such as https://chat.example; what is no origin is left out".to_owned());
+                    None
+                }
+            });
+            CorsOrigins::Only(read.collect())
+        }
+    }
+}
+
+fn chat_progress(text: &str, problems: &mut Vec<String>) -> ChatProgress {
+    match text.trim() {
+        "" => ChatProgress::Reasoning,
+        text => ChatProgress::parse(text).unwrap_or_else(|| {
+            problems
+                .push("chat_progress must be \"reasoning\", \"text\" or \"none\"; \"reasoning\" is used".to_owned());
+            ChatProgress::Reasoning
+        }),
+    }
+}
+
 fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<LinkSecret> {
     match text.trim().as_bytes() {
         [] => None,
@@ -217,12 +305,13 @@ mod tests {
     #[test]
     fn keys_are_told_apart() {
         let keys = ApiKeys::parse(" sk-a, sk-b,,");
-        assert!(keys.contains(b"sk-a") && keys.contains(b"sk-b"));
+        assert!(keys.find(b"sk-a").is_some() && keys.find(b"sk-b").is_some());
+        assert_ne!(keys.find(b"sk-a"), keys.find(b"sk-b"));
         for wrong in ["", "sk-", "sk-A", "sk-a,sk-b", " sk-a", "sk-c"] {
-            assert!(!keys.contains(wrong.as_bytes()), "{wrong}");
+            assert_eq!(keys.find(wrong.as_bytes()), None, "{wrong}");
         }
         assert!(ApiKeys::parse(" , ").is_empty());
-        assert!(!ApiKeys::default().contains(b""));
+        assert_eq!(ApiKeys::default().find(b""), None);
         assert!(!format!("{keys:?}").contains("sk"), "keys can't be printed");
     }
 
@@ -232,6 +321,17 @@ mod tests {
         assert!(matches!(settings.auth, Auth::Keys(_)));
         assert_eq!(settings.problems.len(), 1);
         assert!(matches!(parse(&[("auth", "open")]).auth, Auth::Open));
+    }
+
+    #[test]
+    fn origins_are_read_as_browsers_write_them() {
+        let origins = |text| parse(&[("cors_origins", text)]).cors_origins;
+        assert_eq!((origins(""), origins("*")), (CorsOrigins::Any, CorsOrigins::Any));
+        assert_eq!(origins("none"), CorsOrigins::Only(vec![]));
+        let listed = vec!["https://a.example".to_owned(), "http://localhost:3210".to_owned()];
+        assert_eq!(origins("https://A.example/, http://localhost:3210,"), CorsOrigins::Only(listed));
+        let wrong = parse(&[("cors_origins", "chat.example")]);
+        assert_eq!((wrong.cors_origins, wrong.problems.len()), (CorsOrigins::Only(vec![]), 1), "and lets nobody in");
     }
 
     #[test]

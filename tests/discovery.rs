@@ -34,6 +34,7 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
         prompt: "fox".into(),
         negative_prompt: None,
         size: size.map(|(width, height)| Size::new(width, height).unwrap()),
+        aspect: None,
         seed: Seed::new(7).unwrap(),
         count: 1,
         steps: None,

@@ -1,6 +1,9 @@
 //! The whole component but for its edges, in the simulated world.
 
+mod chats;
+mod faces;
 mod spaces;
+mod streams;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,7 +78,7 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
 }
 
 async fn ask(world: World, request: Request<Body>) -> Answer {
-    let app = App::load(world.outside()).await;
+    let app = Rc::new(App::load(world.outside()).await);
     let (head, content) = app.handle(request).await.into_parts();
     let body = match content {
         Content::Empty => Ok(Vec::new()),
@@ -248,7 +251,9 @@ fn every_bad_field_is_named() {
         (json!({"prompt": "x", "seed": 2_147_483_648_u64}), "seed"),
         (json!({"prompt": "x", "steps": 0}), "steps"),
         (json!({"prompt": "x", "model": 3}), "model"),
-        (json!({"prompt": "x", "stream": true}), "stream"),
+        (json!({"prompt": "x", "partial_images": 4}), "partial_images"),
+        (json!({"prompt": "x", "aspect_ratio": "wide"}), "aspect_ratio"),
+        (json!({"prompt": "x", "progress": "yes"}), "progress"),
         (json!({"prompt": "x", "stream": "no"}), "stream"),
     ] {
         let refused = generate(&world, fields.clone());
@@ -397,7 +402,10 @@ fn whatever_happens_the_invariants_hold() {
         });
         let n = 1 + world.random_below(4);
         let url = world.random_below(2) == 0;
-        let fields = json!({"prompt": "x", "n": n, "response_format": if url { "url" } else { "b64_json" }});
+        let (streams, progress) = (world.random_below(2) == 0, world.random_below(2) == 0);
+        let fields = json!({
+            "prompt": "x", "n": n, "response_format": if url { "url" } else { "b64_json" }, "stream": streams, "progress": progress,
+        });
         let asked = request(Method::POST, "/v1/images/generations", fields.to_string());
         let leaves = (world.random_below(3) == 0).then(|| world.random_ms(1, 60_000));
         let answer = match leaves {
@@ -414,7 +422,15 @@ fn whatever_happens_the_invariants_hold() {
                 _ => false,
             };
             let made = space.jobs().iter().filter(|job| good(job.fate)).count();
-            if answer.status == 200 {
+            if answer.status == 200 && streams {
+                let events = streams::events(answer.body.as_ref().unwrap());
+                let count =
+                    |what: &str| events.iter().filter(|(name, _)| name.as_deref().unwrap().ends_with(what)).count();
+                assert_eq!(count(".completed"), made, "seed {seed}: no finished image is lost");
+                assert_eq!(count("error"), usize::from(made == 0), "seed {seed}: an error only where nothing was made");
+                let failed = if progress && n > 1 { usize::try_from(n).unwrap() - made } else { 0 };
+                assert_eq!(count(".failed"), failed, "seed {seed}: each image has an outcome");
+            } else if answer.status == 200 {
                 let json = answer.json();
                 let errors = json["errors"].as_array().map_or(0, Vec::len);
                 assert_eq!(json["data"].as_array().unwrap().len(), made, "seed {seed}: no finished image is lost");

@@ -102,7 +102,8 @@ impl Defaults {
 
     /// Fills in what `generation` doesn't say.
     pub fn fill(&self, generation: &mut Generation) {
-        generation.size = generation.size.or(self.size);
+        let of_shape = generation.aspect.map(|aspect| aspect.size(self.size.unwrap_or(Size::USUAL)));
+        generation.size = generation.size.or(of_shape).or(self.size);
         if generation.steps.is_none() && generation.quality.is_none() {
             (generation.steps, generation.quality) = (self.steps, self.quality);
         }

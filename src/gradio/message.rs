@@ -55,6 +55,16 @@ pub struct StepProgress {
     pub fraction: Option<f64>,
 }
 
+impl StepProgress {
+    /// How much of the work is done, from 0 to 1, where that is told in either way.
+    pub fn done(&self) -> Option<f64> {
+        // More steps than can be told apart as numbers are none that anybody counts.
+        let number = |steps: u64| u32::try_from(steps).ok().map(f64::from);
+        let steps = || Some(number(self.index?)? / self.length.and_then(number).filter(|length| *length > 0.0)?);
+        self.fraction.or_else(steps).map(|done| done.clamp(0.0, 1.0))
+    }
+}
+
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion {

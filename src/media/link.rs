@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::route::PATH;
 use crate::format::{Format, Wanted};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
@@ -36,6 +37,26 @@ const MAX_TOKEN: usize = 4096;
 #[derive(Clone)]
 pub struct Signer {
     mac: Hmac<Sha256>,
+}
+
+/// Makes links, as clients get them.
+#[derive(Clone)]
+pub struct Links {
+    /// Signs them; `None` where no answer is going to have any.
+    pub signer: Option<Signer>,
+    /// What they begin with: where the client reaches the component, without a slash at the end.
+    pub base: String,
+    /// Until when they work, in seconds since the Unix epoch.
+    pub expires: u64,
+}
+
+impl Links {
+    /// A link to `file` in the wanted format.
+    pub fn to(&self, file: &RemoteFile, wanted: Option<Wanted>) -> String {
+        let token = self.signer.as_ref().map(|signer| signer.sign(file, wanted, self.expires)).unwrap_or_default();
+        let format = wanted.map(|wanted| wanted.format).or_else(|| Format::of_name(&file.path));
+        format!("{}{PATH}{token}.{}", self.base, format.map_or("png", Format::name))
+    }
 }
 
 /// What a link leads to.

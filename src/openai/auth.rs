@@ -4,23 +4,33 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use crate::error::Error;
-use crate::settings::Auth;
+use crate::settings::{Auth, KeyId};
+
+/// Who a request comes from: one of the keys, or anybody where no key is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(Option<KeyId>);
+
+impl Caller {
+    /// What is kept with things that belong to the caller; all callers without a key are one.
+    pub fn id(&self) -> &str {
+        self.0.as_ref().map_or("", KeyId::as_str)
+    }
+}
 
 /// Lets a request pass that brings a configured key: as `Authorization: Bearer KEY` (RFC 6750; the scheme in any case), or in
 /// `api-key` (Azure's way) or `x-api-key`.
 ///
 /// # Errors
 /// 401, with a message that says what is missing.
-pub fn authenticate(auth: &Auth, headers: &HeaderMap) -> Result<(), Error> {
+pub fn authenticate(auth: &Auth, headers: &HeaderMap) -> Result<Caller, Error> {
     let keys = match auth {
-        Auth::Open => return Ok(()),
+        Auth::Open => return Ok(Caller(None)),
         Auth::Keys(keys) if keys.is_empty() => return Err(Error::no_key_configured()),
         Auth::Keys(keys) => keys,
     };
     match presented(headers) {
         None => Err(Error::no_key()),
-        Some(key) if keys.contains(key) => Ok(()),
-        Some(_) => Err(Error::wrong_key()),
+        Some(key) => keys.find(key).map(|id| Caller(Some(id))).ok_or_else(Error::wrong_key),
     }
 }
 
@@ -42,7 +52,7 @@ mod tests {
 
     fn outcome(auth: &Auth, name: &'static str, value: &'static str) -> Result<(), (u16, Option<&'static str>)> {
         let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static(value))]);
-        authenticate(auth, &headers).map_err(|error| (error.status.as_u16(), error.code))
+        authenticate(auth, &headers).map(|_| ()).map_err(|error| (error.status.as_u16(), error.code))
     }
 
     #[test]
@@ -72,6 +82,6 @@ mod tests {
         let error = authenticate(&none, &HeaderMap::new()).unwrap_err();
         assert!(error.message.contains("api_keys"), "{}", error.message);
         assert!(outcome(&none, "authorization", "Bearer ").is_err());
-        assert_eq!(authenticate(&Auth::Open, &HeaderMap::new()), Ok(()));
+        assert_eq!(authenticate(&Auth::Open, &HeaderMap::new()), Ok(Caller(None)));
     }
 }

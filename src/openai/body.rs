@@ -60,7 +60,8 @@ impl JsonBody {
         Content::Stream(self.into_stream())
     }
 
-    fn into_stream(self) -> Body {
+    /// As a stream of its pieces.
+    pub fn into_stream(self) -> Body {
         stream::iter(self.parts)
             .flat_map(|part| {
                 let pieces: Body = match part {

@@ -40,6 +40,16 @@ pub enum Source {
 }
 
 impl EditRequest {
+    /// A request of fields and images that somebody else has read.
+    pub fn new(fields: Map<String, Value>, images: Vec<Source>) -> Self {
+        Self { fields, images, mask: None }
+    }
+
+    /// What is asked for beside images.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
     /// Reads a form with that boundary, of images of `max_image` bytes at most.
     ///
     /// # Errors
@@ -116,6 +126,20 @@ impl EditRequest {
         self.images.iter_mut().chain(self.mask.as_mut())
     }
 
+    /// One more image.
+    pub fn add(&mut self, image: Source) {
+        self.images.push(image);
+    }
+
+    /// What is asked for by one who wants variations, and need not say more than of which image.
+    ///
+    /// # Errors
+    /// As [`EditRequest::finish`].
+    pub fn finish_variation(mut self, outside: &Outside) -> Result<ImageRequest, Error> {
+        self.fields.entry("prompt").or_insert_with(|| Value::from("a variation of this image"));
+        self.finish(outside)
+    }
+
     /// What is asked for. All sources must have become bytes.
     ///
     /// # Errors
@@ -145,7 +169,7 @@ fn refused(error: &multer::Error) -> Error {
     }
 }
 
-fn source(param: &'static str, value: &Value) -> Result<Source, Error> {
+pub(super) fn source(param: &'static str, value: &Value) -> Result<Source, Error> {
     let url = match value {
         Value::String(url) => Some(url.as_str()),
         Value::Object(fields) => match fields.get("image_url").or_else(|| fields.get("url")) {

@@ -1,28 +1,25 @@
-//! `POST /v1/images/generations` and `POST /v1/images/edits`: making images, and answering them.
+//! `POST /v1/images/generations`, `/v1/images/edits` and `/v1/images/variations`: the two forms of their answers.
+//!
+//! Streamed events are OpenAI's (`image_generation.partial_image`, `image_generation.completed`, and `image_edit.…` for edits). With several images, an event
+//! says which it is about in `image_index`. Where the request says `"progress": true`, there are two more kinds: `….progress` tells the place in the queue and
+//! the steps, `….failed` that one of several images won't be made.
 
-use std::rc::Rc;
-
-use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::stream::unfold;
 use serde::Serialize;
 use serde_json::json;
 
 use super::body::JsonBody;
-use super::params::{ImageRequest, ResponseFormat};
+use super::making::{Item, Payload, Update, Updates, Workshop, begun};
+use super::params::{Echo, ImageRequest, Streaming};
+use super::sse::{self, Events};
+use super::usage::Usage;
 use crate::catalog::Model;
-use crate::dispatch::{Dispatcher, Event, EventKind, Image};
-use crate::error::Error;
-use crate::format::{Format, Wanted};
-use crate::generation::Size;
-use crate::gradio::arguments::unused;
+use crate::error::{Body as ErrorBody, Error};
+use crate::format::Format;
+use crate::gradio::discovery::choose::Purpose;
 use crate::gradio::failure::Failure;
-use crate::gradio::file::RemoteFile;
-use crate::gradio::result::Picture;
-use crate::media::image;
-use crate::media::transcode::transcode;
-
-/// How many images are fetched at the same time.
-const FETCHES_AT_ONCE: usize = 4;
+use crate::gradio::job::Progress;
 
 /// An answer, and what it says beside its body.
 pub struct Answer {
@@ -32,143 +29,90 @@ pub struct Answer {
     pub ignored: Vec<String>,
 }
 
-/// What making and handing out images takes, from the app.
-pub struct Context<'a> {
-    /// Makes them.
-    pub dispatcher: Rc<Dispatcher>,
-    /// The largest that is passed on, in bytes.
-    pub max_image_bytes: usize,
-    /// Makes a link to a file.
-    pub link: &'a dyn Fn(&RemoteFile, Option<Wanted>) -> String,
+/// What an answer repeats of its request.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    created: u64,
+    count: u32,
+    usage: Usage,
+    purpose: Purpose,
+    echo: Echo,
+    streaming: Streaming,
 }
 
-/// An image as the answer has it.
-struct Item {
-    index: u32,
-    seed: u32,
-    size: Option<Size>,
-    format: Option<Format>,
-    payload: Payload,
+impl Asked {
+    /// Reads it, at `created`, in seconds since the Unix epoch.
+    fn of(request: &ImageRequest, created: u64) -> Self {
+        let generation = &request.generation;
+        let sent = generation.images.len() + generation.mask.iter().len();
+        Self {
+            created,
+            count: generation.count,
+            usage: Usage::new(&generation.prompt, sent, 0, ""),
+            purpose: request.purpose,
+            echo: request.echo,
+            streaming: request.stream.unwrap_or(Streaming { partial_images: 0, progress: false }),
+        }
+    }
 }
 
-enum Payload {
-    Base64(Bytes),
-    Url(String),
-    /// A data URL: there is no file that a link could lead to.
-    DataUrl(Format, Bytes),
+/// The answer in one of its two forms.
+pub enum Reply {
+    /// All at once.
+    Whole(Answer),
+    /// As it happens.
+    Streamed(Events),
 }
 
-/// Makes the images that `request` asks for with `model`, and writes the answer.
+/// Makes what is asked for with `model`, and answers in the form that is asked for.
+///
+/// # Errors
+/// Where no image is made: the reason for the first. A streaming answer that has begun tells it in the stream.
+pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) -> Result<Reply, Error> {
+    let asked = Asked::of(&request, workshop.outside().unix_time().as_secs());
+    let is_streamed = request.stream.is_some();
+    let updates = workshop.make(model, request);
+    if is_streamed {
+        let updates = begun(workshop.outside(), updates).await?;
+        return Ok(Reply::Streamed(streamed(workshop, asked, updates)));
+    }
+    waited(&workshop, asked, updates).await.map(Reply::Whole)
+}
+
+/// Waits until all images are made or failed, and writes the answer.
 ///
 /// Where some are made and others fail, those made are answered, with the failures in `errors` beside `data`.
 ///
 /// # Errors
 /// Where none is made: the reason for the first.
-pub async fn generate(context: Context<'_>, model: &Model, request: ImageRequest) -> Result<Answer, Error> {
-    let created = context.dispatcher.client().outside().unix_time().as_secs();
-    let mut generation = request.generation;
-    model.defaults.fill(&mut generation);
-    let maker = context.dispatcher.maker(model, request.purpose).await?;
-    let ignored = unused(&maker.signature, &generation.extras).into_iter().map(str::to_owned).collect();
-
-    let events = Rc::clone(&context.dispatcher).run(maker, generation);
-    let outcomes = events.filter_map(|Event { index, kind }| {
-        std::future::ready(match kind {
-            EventKind::Progress(_) | EventKind::Partial(_) => None,
-            EventKind::Made(image) => Some((index, Ok(image))),
-            EventKind::Failed(failure) => Some((index, Err(failure))),
-        })
-    });
-    let (context, format, wanted) = (&context, request.format, request.wanted);
-    let items = outcomes.map(|(index, outcome)| async move {
-        let item = match outcome {
-            Ok(image) => item(context, format, wanted, index, *image).await,
-            Err(failure) => Err(failure),
-        };
-        item.map_err(|failure| (index, failure))
-    });
-    let done: Vec<_> = items.buffer_unordered(FETCHES_AT_ONCE).collect().await;
-    let (mut made, mut failures) = (Vec::new(), Vec::new());
-    for item in done {
-        match item {
-            Ok(item) => made.push(item),
-            Err(failure) => failures.push(failure),
+async fn waited(workshop: &Workshop, asked: Asked, mut updates: Updates) -> Result<Answer, Error> {
+    let (mut made, mut errors, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+    while let Some(update) = updates.next().await {
+        match update {
+            Update::Begun(fields) => ignored = fields,
+            Update::Progress(..) | Update::Partial(..) => {}
+            Update::Made(item) => made.push(item),
+            Update::Failed(index, error) => errors.push((index, error)),
         }
     }
     made.sort_unstable_by_key(|item| item.index);
-    failures.sort_unstable_by_key(|(index, _)| *index);
+    errors.sort_unstable_by_key(|(index, _)| *index);
     if made.is_empty() {
-        let first = failures.into_iter().next().map_or(Failure::NoImage, |(_, failure)| failure);
-        return Err(first.into());
+        return Err(errors.into_iter().next().map_or_else(|| Failure::NoImage.into(), |(_, error)| error));
     }
-    Ok(Answer { body: body(created, made, failures), ignored })
+    errors.iter().for_each(|(_, error)| (workshop.log)(error));
+    Ok(Answer { body: whole(asked, made, &errors), ignored })
 }
 
-/// Fetches an image, or makes a link of it, as the request asks.
-async fn item(
-    context: &Context<'_>,
-    format: ResponseFormat,
-    wanted: Option<Wanted>,
-    index: u32,
-    image: Image,
-) -> Result<Item, Failure> {
-    let seed = image.seed.get();
-    let limit = context.max_image_bytes;
-    let as_wanted = |(format, bytes)| match wanted {
-        Some(wanted) => transcode(bytes, format, wanted),
-        None => Ok((format, bytes)),
-    };
-    let (format, payload) = match (format, image.picture) {
-        (ResponseFormat::Url, Picture::File(file)) => {
-            let own = Format::of_name(&file.path);
-            // What has the format by its name, or one that isn't read, needs no conversion on the way.
-            let is_read = matches!(own, None | Some(Format::Png | Format::Webp));
-            let wanted = wanted.filter(|wanted| is_read && own != Some(wanted.format));
-            (wanted.map(|wanted| wanted.format).or(own), Payload::Url((context.link)(&file, wanted)))
-        }
-        (ResponseFormat::Url, Picture::Inline(bytes)) => {
-            let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
-            (Some(format), Payload::DataUrl(format, bytes))
-        }
-        (ResponseFormat::Base64, Picture::Inline(bytes)) => {
-            let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
-            (Some(format), Payload::Base64(bytes))
-        }
-        (ResponseFormat::Base64, Picture::File(file)) => {
-            let client = context.dispatcher.client().for_space(&image.space);
-            let (format, bytes) = as_wanted(image::fetch(&client, &file, limit).await?)?;
-            (Some(format), Payload::Base64(bytes))
-        }
-    };
-    let size = match &payload {
-        Payload::Base64(bytes) | Payload::DataUrl(_, bytes) => image::size(bytes).or(image.size),
-        Payload::Url(_) => image.size,
-    };
-    Ok(Item { index, seed, size, format, payload })
-}
-
-fn body(created: u64, items: Vec<Item>, failures: Vec<(u32, Failure)>) -> JsonBody {
+fn whole(asked: Asked, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
     let mut body = JsonBody::default();
-    body.push_text(&format!("{{\"created\":{created},\"data\":["));
+    body.push_text(&format!("{{\"created\":{},\"data\":[", asked.created));
     let first = items.first();
     let (format, size) = (first.and_then(|item| item.format), first.and_then(|item| item.size));
+    let usage = asked.usage.with_images_made(items.len());
     for (position, item) in items.into_iter().enumerate() {
-        if position > 0 {
-            body.push_text(",");
-        }
-        match item.payload {
-            Payload::Base64(bytes) => {
-                body.push_text("{\"b64_json\":\"");
-                body.push_base64(bytes);
-                body.push_text("\"");
-            }
-            Payload::DataUrl(format, bytes) => {
-                body.push_text(&format!("{{\"url\":\"data:image/{};base64,", format.name()));
-                body.push_base64(bytes);
-                body.push_text("\"");
-            }
-            Payload::Url(url) => body.push_text(&format!("{{\"url\":{}", json!(url))),
-        }
+        body.push_text(if position > 0 { ",{" } else { "{" });
+        push_payload(&mut body, item.payload);
         body.push_text(&format!(",\"seed\":{}}}", item.seed));
     }
     body.push_text("]");
@@ -178,27 +122,240 @@ fn body(created: u64, items: Vec<Item>, failures: Vec<(u32, Failure)>) -> JsonBo
     if let Some(format) = format {
         body.push_text(&format!(",\"output_format\":{}", json!(format.name())));
     }
-    if !failures.is_empty() {
-        let errors: Vec<_> = failures.into_iter().map(|(index, failure)| ImageError::new(index, failure)).collect();
-        body.push_text(&format!(",\"errors\":{}", json!(errors)));
+    body.push_text(&format!(",\"usage\":{}", json!(usage)));
+    if !errors.is_empty() {
+        body.push_text(&format!(",\"errors\":{}", json!(listed(errors))));
     }
     body.push_text("}");
     body
 }
 
+/// Writes `"b64_json":"…"` or `"url":"…"`.
+fn push_payload(body: &mut JsonBody, payload: Payload) {
+    match payload {
+        Payload::Bytes(bytes) => {
+            body.push_text("\"b64_json\":\"");
+            body.push_base64(bytes);
+            body.push_text("\"");
+        }
+        Payload::DataUrl(format, bytes) => {
+            body.push_text(&format!("\"url\":\"data:image/{};base64,", format.name()));
+            body.push_base64(bytes);
+            body.push_text("\"");
+        }
+        Payload::Url(url) => body.push_text(&format!("\"url\":{}", json!(url))),
+    }
+}
+
 /// Why an image of several is missing.
 #[derive(Serialize)]
-struct ImageError {
+struct ImageError<'a> {
     /// Which, counted from 0.
     index: u32,
-    message: String,
+    message: &'a str,
     r#type: &'static str,
     code: Option<&'static str>,
 }
 
-impl ImageError {
-    fn new(index: u32, failure: Failure) -> Self {
-        let error = Error::from(failure);
-        Self { index, message: error.message, r#type: error.kind, code: error.code }
+fn listed(errors: &[(u32, Error)]) -> Vec<ImageError<'_>> {
+    let listed = errors.iter().map(|(index, error)| ImageError {
+        index: *index,
+        message: &error.message,
+        r#type: error.kind,
+        code: error.code,
+    });
+    listed.collect()
+}
+
+/// What has been told so far.
+struct Telling {
+    workshop: Workshop,
+    asked: Asked,
+    updates: Updates,
+    made: usize,
+    errors: Vec<(u32, Error)>,
+    ended: bool,
+}
+
+/// Tells what happens as it happens.
+///
+/// An error that no image was made for is told in the one form that both official SDKs raise. The failure of one of several images is told by `….failed` where
+/// progress is asked for, and in `errors` of the images that come after it.
+fn streamed(workshop: Workshop, asked: Asked, updates: Updates) -> Events {
+    let telling = Telling { workshop, asked, updates, made: 0, errors: Vec::new(), ended: false };
+    unfold(telling, |mut telling| async move {
+        let event = telling.next().await?;
+        Some((event, telling))
+    })
+    .boxed_local()
+}
+
+impl Telling {
+    async fn next(&mut self) -> Option<JsonBody> {
+        while !self.ended {
+            let event = match self.updates.next().await {
+                None => {
+                    self.ended = true;
+                    self.nothing_made()
+                }
+                Some(Update::Begun(_)) => None,
+                Some(Update::Progress(index, progress)) => self.progress(index, &progress),
+                Some(Update::Partial(index, number, item)) => Some(self.partial(index, number, item)),
+                Some(Update::Made(item)) => Some(self.completed(item)),
+                Some(Update::Failed(index, error)) => self.failed(index, error),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
     }
+
+    fn name(&self, what: &str) -> String {
+        let family = match self.asked.purpose {
+            Purpose::Generate => "image_generation",
+            Purpose::Edit => "image_edit",
+        };
+        format!("{family}.{what}")
+    }
+
+    /// The beginning that partial and whole images share.
+    fn image(&self, name: &str, item: Item) -> JsonBody {
+        let mut event = JsonBody::default();
+        sse::begin(&mut event, Some(name));
+        event.push_text(&format!("{{\"type\":\"{name}\","));
+        let size = item.size.map_or_else(|| "auto".to_owned(), |size| size.to_string());
+        let format = item.format.map_or("png", Format::name);
+        push_payload(&mut event, item.payload);
+        let Echo { quality, background } = self.asked.echo;
+        let created = self.workshop.outside().unix_time().as_secs();
+        event.push_text(&format!(
+            ",\"created_at\":{created},\"size\":\"{size}\",\"quality\":\"{quality}\",\"background\":\"{background}\",\"output_format\":\"{format}\",\"seed\":{}",
+            item.seed
+        ));
+        if self.asked.count > 1 {
+            event.push_text(&format!(",\"image_index\":{}", item.index));
+        }
+        event
+    }
+
+    fn partial(&self, index: u32, number: u32, item: Item) -> JsonBody {
+        let mut event = self.image(&self.name("partial_image"), Item { index, ..item });
+        event.push_text(&format!(",\"partial_image_index\":{number}}}"));
+        sse::end(&mut event);
+        event
+    }
+
+    fn completed(&mut self, item: Item) -> JsonBody {
+        let mut event = self.image(&self.name("completed"), item);
+        // What was sent counts once, with the first image.
+        let usage = if self.made == 0 { self.asked.usage } else { Usage::default() };
+        self.made += 1;
+        event.push_text(&format!(",\"usage\":{}", json!(usage.with_images_made(1))));
+        if !self.errors.is_empty() {
+            event.push_text(&format!(",\"errors\":{}", json!(listed(&self.errors))));
+        }
+        event.push_text("}");
+        sse::end(&mut event);
+        event
+    }
+
+    fn progress(&self, index: u32, progress: &Progress) -> Option<JsonBody> {
+        if !self.asked.streaming.progress {
+            return None;
+        }
+        let name = self.name("progress");
+        let mut event = ProgressEvent {
+            r#type: &name,
+            created_at: self.workshop.outside().unix_time().as_secs(),
+            image_index: index,
+            ..ProgressEvent::default()
+        };
+        match progress {
+            Progress::Queued(position) => {
+                event.state = "queued";
+                event.queue_position = Some(position.rank);
+                event.queue_size = Some(position.size);
+                event.eta_seconds = position.eta;
+            }
+            Progress::Started(eta) => {
+                event.state = "running";
+                event.eta_seconds = *eta;
+            }
+            Progress::Step(step) => {
+                event.state = "running";
+                (event.step, event.steps, event.fraction) = (step.index, step.length, step.done());
+            }
+            Progress::Generating(_) | Progress::Finished(_) => return None,
+        }
+        Some(sse::event(Some(&name), &event))
+    }
+
+    fn failed(&mut self, index: u32, error: Error) -> Option<JsonBody> {
+        (self.workshop.log)(&error);
+        let name = self.name("failed");
+        // The last one of all is told as the stream's own error.
+        let is_told = self.asked.streaming.progress && self.asked.count > 1;
+        let event = is_told.then(|| {
+            let created_at = self.workshop.outside().unix_time().as_secs();
+            let event = FailedEvent { r#type: &name, created_at, image_index: index, error: error.body() };
+            sse::event(Some(&name), &event)
+        });
+        self.errors.push((index, error));
+        event
+    }
+
+    fn nothing_made(&self) -> Option<JsonBody> {
+        let (_, error) = self.errors.first().filter(|_| self.made == 0)?;
+        Some(error_event(error))
+    }
+}
+
+/// An error in mid-stream.
+fn error_event(error: &Error) -> JsonBody {
+    #[derive(Serialize)]
+    struct Event<'a> {
+        r#type: &'static str,
+        #[serde(flatten)]
+        error: ErrorBody<'a>,
+    }
+    sse::event(Some("error"), &Event { r#type: "error", error: error.body() })
+}
+
+/// `….progress`: what a Space tells of an image on its way.
+#[derive(Default, Serialize)]
+struct ProgressEvent<'a> {
+    r#type: &'a str,
+    created_at: u64,
+    image_index: u32,
+    /// `queued` or `running`.
+    state: &'static str,
+    /// How many jobs are before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_position: Option<u64>,
+    /// How many jobs wait in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_size: Option<u64>,
+    /// The Space's guess of the seconds until it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_seconds: Option<f64>,
+    /// Steps done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<u64>,
+    /// Steps in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    /// The part of the work that is done, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fraction: Option<f64>,
+}
+
+/// `….failed`: one of several images won't be made.
+#[derive(Serialize)]
+struct FailedEvent<'a> {
+    r#type: &'a str,
+    created_at: u64,
+    image_index: u32,
+    #[serde(flatten)]
+    error: ErrorBody<'a>,
 }

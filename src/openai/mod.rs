@@ -5,7 +5,11 @@
 
 pub mod auth;
 pub mod body;
+pub mod chat;
 pub mod edits;
 pub mod images;
+pub mod making;
 pub mod models;
 pub mod params;
+pub mod sse;
+pub mod usage;

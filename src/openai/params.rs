@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::format::{Format, Wanted};
-use crate::generation::{Generation, Quality, Seed, Size};
+use crate::generation::{Aspect, Generation, Quality, Seed, Size};
 use crate::gradio::discovery::choose::Purpose;
 use crate::platform::{Outside, random_bytes};
 
@@ -16,6 +16,8 @@ use crate::platform::{Outside, random_bytes};
 const MAX_PROMPT: usize = 32_000;
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: u32 = 10;
+/// The most images in the making that are shown of one image, as at OpenAI.
+const MAX_PARTIAL_IMAGES: u32 = 3;
 /// The most denoising steps that may be asked for; Spaces have limits of their own.
 const MAX_STEPS: u32 = 1000;
 /// The greatest guidance scale that may be asked for; Spaces have limits of their own.
@@ -24,7 +26,7 @@ const MAX_GUIDANCE: f64 = 100.0;
 const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
-const OWN: [&str; 35] = [
+const OWN: [&str; 37] = [
     "prompt",
     "model",
     "n",
@@ -59,6 +61,8 @@ const OWN: [&str; 35] = [
     "image",
     "images",
     "mask",
+    "aspect_ratio",
+    "progress",
     "",
 ];
 
@@ -75,6 +79,28 @@ pub struct ImageRequest {
     pub format: ResponseFormat,
     /// The file format that they are to have; `None` for the Space's own.
     pub wanted: Option<Wanted>,
+    /// What is told while they are made; `None` to answer when all are.
+    pub stream: Option<Streaming>,
+    /// What the request says of things that change nothing here, as events must repeat it.
+    pub echo: Echo,
+}
+
+/// What a streaming answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streaming {
+    /// How many images in the making, at most, for each image.
+    pub partial_images: u32,
+    /// Whether queue position and progress are told, which no SDK has types for.
+    pub progress: bool,
+}
+
+/// What a request says of quality and background, in words that OpenAI's events know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// One of `low`, `medium`, `high`, `xhigh`, `max` and `auto`.
+    pub quality: &'static str,
+    /// `opaque` or `auto`: whether a Space makes transparent images, nobody knows.
+    pub background: &'static str,
 }
 
 /// How images come to the client.
@@ -99,7 +125,7 @@ impl ImageRequest {
     ///
     /// # Errors
     /// As [`ImageRequest::parse`].
-    pub(super) fn read(fields: &Fields, outside: &Outside) -> Result<Self, Error> {
+    pub fn read(fields: &Fields, outside: &Outside) -> Result<Self, Error> {
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
         let seed = match fields.seed()? {
             Some(seed) => seed,
@@ -110,6 +136,7 @@ impl ImageRequest {
             prompt: fields.prompt()?,
             negative_prompt: fields.text("negative_prompt")?.map(str::to_owned),
             size: fields.size()?,
+            aspect: fields.aspect()?,
             seed,
             count,
             steps: fields.first_integer(["steps", "num_inference_steps"], 1, MAX_STEPS)?,
@@ -122,30 +149,38 @@ impl ImageRequest {
             format: wanted.map(|wanted| wanted.format),
             extras: fields.extras(),
         };
-        if fields.flag("stream")? {
-            return Err(Error::invalid_value(
-                "stream",
-                "Streaming is not supported here. Leave `stream` out, or set it to false.",
-            ));
-        }
+        let partial_images = fields.integer("partial_images", 0, MAX_PARTIAL_IMAGES)?.unwrap_or(0);
+        let progress = fields.flag("progress")?;
+        let stream = fields.flag("stream")?.then_some(Streaming { partial_images, progress });
+        let echo = Echo {
+            quality: match fields.text("quality")? {
+                Some("low") => "low",
+                Some("medium" | "standard") => "medium",
+                Some("high" | "hd") => "high",
+                Some("xhigh") => "xhigh",
+                Some("max") => "max",
+                _ => "auto",
+            },
+            background: if fields.text("background")? == Some("opaque") { "opaque" } else { "auto" },
+        };
         // Any other value than "url" is taken for the default: some clients send names of their own.
         let format = match fields.get("response_format").and_then(Value::as_str) {
             Some("url") => ResponseFormat::Url,
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted })
+        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted, stream, echo })
     }
 }
 
 /// A JSON object's fields; those of a literal `extra_body` count where they aren't beside it.
-pub(super) struct Fields {
+pub struct Fields {
     fields: Map<String, Value>,
 }
 
 impl Fields {
     /// Fields that somebody else has read.
-    pub(super) fn new(fields: Map<String, Value>) -> Self {
+    pub fn new(fields: Map<String, Value>) -> Self {
         Self { fields }
     }
 
@@ -181,7 +216,8 @@ impl Fields {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    fn text(&self, name: &'static str) -> Result<Option<&str>, Error> {
+    /// A text; `null` is as good as none.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<&str>, Error> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -192,7 +228,8 @@ impl Fields {
         }
     }
 
-    fn flag(&self, name: &'static str) -> Result<bool, Error> {
+    /// Whether it is set; a form's `"true"` counts.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Error> {
         match self.get(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
@@ -266,6 +303,20 @@ impl Fields {
                 Ok(width.zip(height).and_then(|(width, height)| Size::new(width, height)))
             }
         }
+    }
+
+    /// `aspect_ratio`, as `16:9`.
+    fn aspect(&self) -> Result<Option<Aspect>, Error> {
+        let Some(text) = self.text("aspect_ratio")?.filter(|text| !matches!(*text, "" | "auto")) else {
+            return Ok(None);
+        };
+        Aspect::parse(text).map(Some).ok_or_else(|| {
+            let message = format!(
+                "Invalid value for 'aspect_ratio': {}. Expected WIDTH:HEIGHT from 1:8 to 8:1, such as '16:9'.",
+                shown(&Value::from(text))
+            );
+            Error::invalid_value("aspect_ratio", message)
+        })
     }
 
     /// The first of several names for one whole number.

@@ -29,7 +29,7 @@ def error_of(answer: httpx.Response) -> dict:
         ({"prompt": "x", "n": 0}, "n"), ({"prompt": "x", "n": 11}, "n"), ({"prompt": "x", "n": "two"}, "n"),
         ({"prompt": "x", "size": "large"}, "size"), ({"prompt": "x", "size": "8x8"}, "size"),
         ({"prompt": "x", "seed": -5}, "seed"), ({"prompt": "x", "steps": 1.5}, "steps"), ({"prompt": "x", "model": 1}, "model"),
-        ({"prompt": "x", "stream": True}, "stream"),
+        ({"prompt": "x", "partial_images": 4}, "partial_images"), ({"prompt": "x", "stream": "yes"}, "stream"),
     ],
 )
 def test_a_bad_field_is_named(http: httpx.Client, fields: dict, param: str) -> None:

@@ -1,0 +1,76 @@
+//! The chat's handler.
+
+use std::rc::Rc;
+
+use http::Response;
+
+use super::{App, Call, reply};
+use crate::catalog::Model;
+use crate::error::Error;
+use crate::gradio::discovery::choose::Purpose;
+use crate::openai::chat::answer::{self, Asked};
+use crate::openai::chat::request::{ChatRequest, Picture, Wanted};
+use crate::openai::params::{Fields, ImageRequest, ResponseFormat, Streaming};
+use crate::openai::{models, sse};
+use crate::platform::{Body, Content, random_hex};
+
+impl App {
+    pub(super) async fn chat(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
+        let body = self.read_json_with_images(&call.head.headers, body).await?;
+        let chat = ChatRequest::parse(&body)?;
+        drop(body);
+        let model = models::find(&self.settings, call.deployment.as_deref().or(chat.model.as_deref()))?;
+        let mut asked = Asked {
+            id: format!("chatcmpl-{}", random_hex::<12>(&self.outside)),
+            created: self.outside.unix_time().as_secs(),
+            model: model.id.clone(),
+            prompt: String::new(),
+            images_sent: 0,
+            count: 1,
+            language: chat.language,
+            wants_images: chat.wants_images,
+            progress: chat.progress.unwrap_or(self.settings.chat_progress),
+            include_usage: chat.include_usage,
+            begun: self.outside.now(),
+        };
+        let picture = match chat.wanted {
+            Wanted::Images(picture) => *picture,
+            Wanted::Text(text) if chat.stream => {
+                return Ok(reply::events(sse::body(&self.outside, answer::streamed_text(&asked, &text))));
+            }
+            Wanted::Text(text) => return Ok(reply::json_body(answer::text(&asked, &text))),
+        };
+        let request = self.picture(model, picture, &asked).await?;
+        asked.prompt.clone_from(&request.generation.prompt);
+        asked.images_sent = request.generation.images.len();
+        asked.count = request.generation.count;
+        let workshop = self.workshop(&call, !asked.wants_images).await?;
+        let updates = workshop.make(model, request);
+        if chat.stream {
+            let events = answer::streamed(workshop, asked, updates);
+            return Ok(reply::events(sse::body(&self.outside, events)));
+        }
+        Ok(reply::json_body(answer::waited(&workshop, &asked, updates).await?))
+    }
+
+    /// The request for images that a chat comes to.
+    async fn picture(&self, model: &Model, picture: Picture, asked: &Asked) -> Result<ImageRequest, Error> {
+        let Picture { mut request, earlier, is_sure } = picture;
+        if let Some(earlier) = earlier
+            && (is_sure || self.dispatcher.maker(model, Purpose::Edit).await.is_ok())
+        {
+            request.add(earlier);
+        }
+        for source in request.sources() {
+            self.resolve(source).await?;
+        }
+        let mut request = if request.sources().next().is_none() {
+            ImageRequest::read(&Fields::new(request.fields().clone()), &self.outside)?
+        } else {
+            request.finish(&self.outside)?
+        };
+        request.format = if asked.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url };
+        request.stream = Some(Streaming { partial_images: 0, progress: true });
+        Ok(request)
+    }
+}

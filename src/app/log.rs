@@ -1,0 +1,59 @@
+//! Log lines: each is JSON, so that nothing in it can break out of its place.
+
+use serde::Serialize;
+
+use super::App;
+use super::path::{Route, Target};
+use crate::error::Error;
+use crate::media::route;
+
+#[derive(Default, Serialize)]
+struct LogLine<'a> {
+    level: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+impl App {
+    /// Tells, once, what could not be read of the settings.
+    pub(super) fn log_problems(&self) {
+        if self.told.set(()).is_ok() {
+            for problem in &self.settings.problems {
+                self.log(&LogLine { level: "warn", message: problem, ..LogLine::default() });
+            }
+        }
+    }
+
+    /// Tells of a request that is answered with an error.
+    pub(super) fn log_error(&self, request_id: &str, method: &str, path: &str, error: &Error) {
+        let path: String = match Target::of(path).route {
+            // A token is a permission, and none of the log's business.
+            Route::File(_) => route::PATH.to_owned(),
+            _ => path.chars().take(200).collect(),
+        };
+        self.log(&LogLine {
+            level: if error.status.is_server_error() { "error" } else { "info" },
+            request_id: Some(request_id),
+            method: Some(method),
+            path: Some(&path),
+            status: Some(error.status.as_u16()),
+            message: &error.message,
+            detail: error.detail.as_deref(),
+        });
+    }
+
+    fn log(&self, line: &LogLine<'_>) {
+        if let Ok(line) = serde_json::to_string(line) {
+            self.outside.log(&line);
+        }
+    }
+}

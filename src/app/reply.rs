@@ -1,0 +1,92 @@
+//! Answers and their headers.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::error::{Error, Retry};
+use crate::openai::body::JsonBody;
+use crate::platform::{Body, Content};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
+const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
+/// Proxies of the nginx kind hold streams back otherwise.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A value as JSON.
+pub(super) fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?;
+    Ok(full_json(StatusCode::OK, text))
+}
+
+/// A JSON text with images in it.
+pub(super) fn json_body(body: JsonBody) -> Response<Content> {
+    let mut response = Response::new(Content::Empty);
+    json_headers(response.headers_mut(), body.len());
+    *response.body_mut() = body.into_content();
+    response
+}
+
+/// Events as they come.
+pub(super) fn events(body: Body) -> Response<Content> {
+    let mut response = Response::new(Content::Stream(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// An error, in OpenAI's shape.
+pub(super) fn error(error: &Error) -> Response<Content> {
+    let text = serde_json::to_vec(&error.body()).unwrap_or_default();
+    let mut response = full_json(error.status, text);
+    let headers = response.headers_mut();
+    let again = matches!(error.retry, Retry::Soon | Retry::After(_));
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static(if again { "true" } else { "false" }));
+    if let Retry::After(wait) | Retry::NotBefore(wait) = error.retry {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    if let Some(allow) = error.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if error.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Names the fields of the request that changed nothing.
+pub(super) fn tell_ignored(response: &mut Response<Content>, ignored: &[String]) {
+    if !ignored.is_empty() {
+        insert(response.headers_mut(), IGNORED, &ignored.join(", "));
+    }
+}
+
+/// Inserts a value that is known to fit; one that doesn't is left out rather than fatal.
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn full_json(status: StatusCode, text: Vec<u8>) -> Response<Content> {
+    let mut response = Response::new(Content::Empty);
+    *response.status_mut() = status;
+    json_headers(response.headers_mut(), text.len());
+    *response.body_mut() = Content::Full(Bytes::from(text));
+    response
+}
+
+fn json_headers(headers: &mut HeaderMap, length: usize) {
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+}

@@ -1,0 +1,89 @@
+//! Answers as server-sent events (the HTML standard, section 9.2).
+//!
+//! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `id:` and no `retry:`
+//! lines, no event without data, and a blank line behind the last one.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::{LocalBoxStream, iter, once, unfold};
+use serde::Serialize;
+
+use super::body::JsonBody;
+use crate::platform::{Body, Outside, timeout};
+
+/// After so much silence a comment is sent, so that no proxy takes the line for dead.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Events in the making: each is a text that ends with a blank line.
+pub type Events = LocalBoxStream<'static, JsonBody>;
+
+/// An event with that name, or with none, and `data` as JSON.
+pub fn event(name: Option<&str>, data: &impl Serialize) -> JsonBody {
+    let mut event = JsonBody::default();
+    begin(&mut event, name);
+    event.push_text(&serde_json::to_string(data).unwrap_or_default());
+    end(&mut event);
+    event
+}
+
+/// Writes what comes before an event's data.
+pub fn begin(event: &mut JsonBody, name: Option<&str>) {
+    if let Some(name) = name {
+        event.push_text("event: ");
+        event.push_text(name);
+        event.push_text("\n");
+    }
+    event.push_text("data: ");
+}
+
+/// Writes what comes behind an event's data.
+pub fn end(event: &mut JsonBody) {
+    event.push_text("\n\n");
+}
+
+/// The events as a body, with heartbeats where there are none for long.
+pub fn body(outside: &Outside, events: Events) -> Body {
+    let outside = outside.clone();
+    unfold((outside, events), async |(outside, mut events)| {
+        let piece: Body = match timeout(&outside, HEARTBEAT, events.next()).await {
+            Ok(Some(event)) => event.into_stream(),
+            Ok(None) => return None,
+            Err(_) => once(async { Ok(Bytes::from_static(b": heartbeat\n\n")) }).boxed_local(),
+        };
+        Some((piece, (outside, events)))
+    })
+    .flatten()
+    .boxed_local()
+}
+
+/// `first`, and then what the rest brings.
+pub fn chain(first: Vec<JsonBody>, rest: Events) -> Events {
+    iter(first).chain(rest).boxed_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{Platform as _, read_to_end, sim::World};
+    use futures::stream;
+
+    #[test]
+    fn silence_is_filled_with_comments() {
+        let world = World::new(1);
+        let clock = world.clone();
+        let events = stream::iter([5_u64, 25, 1]).then(move |wait| {
+            let clock = clock.clone();
+            async move {
+                clock.sleep(Duration::from_secs(wait)).await;
+                event(Some("x"), &wait)
+            }
+        });
+        let body = body(&world.outside(), events.boxed_local());
+        let text = world.run(read_to_end(body, usize::MAX)).unwrap();
+        let event = |wait| format!("event: x\ndata: {wait}\n\n");
+        let beat = ": heartbeat\n\n";
+        assert_eq!(text, [event(5), beat.into(), beat.into(), event(25), event(1)].concat());
+    }
+}
