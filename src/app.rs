@@ -7,6 +7,7 @@ mod log;
 mod path;
 mod read;
 mod reply;
+mod responses;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -138,6 +139,7 @@ impl App {
             (Route::Edits, _) => self.edit(call, body).await,
             (Route::Variations, _) => self.vary(call, body).await,
             (Route::Chat, _) => self.chat(call, body).await,
+            (Route::Responses, Some(caller)) => self.respond(call, &caller, body).await,
             (Route::Responses | Route::Unknown, _) => Err(Error::unknown_path(&call.head.method, &path)),
         }
     }

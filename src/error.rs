@@ -117,6 +117,16 @@ impl Error {
         Self { param: Some("model"), ..error }
     }
 
+    /// 400: there is no response of that id, or it belongs to another key.
+    pub fn response_not_found(id: &str) -> Self {
+        let id: String = id.chars().take(100).collect();
+        let message = format!(
+            "Previous response with id '{id}' not found. It may have expired (variable response_ttl), or have been made with `store` set to false."
+        );
+        let error = Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("previous_response_not_found"), message);
+        Self { param: Some("previous_response_id"), ..error }
+    }
+
     /// 404: no such path.
     pub fn unknown_path(method: &http::Method, path: &str) -> Self {
         let path: String = path.chars().take(200).collect();

@@ -9,8 +9,9 @@ use crate::catalog::Model;
 use crate::error::Error;
 use crate::gradio::discovery::choose::Purpose;
 use crate::openai::chat::answer::{self, Asked};
-use crate::openai::chat::request::{ChatRequest, Picture, Wanted};
-use crate::openai::params::{Fields, ImageRequest, ResponseFormat, Streaming};
+use crate::openai::chat::request::ChatRequest;
+use crate::openai::conversation::{Picture, Wanted, wording::Language};
+use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::openai::{models, sse};
 use crate::platform::{Body, Content, random_hex};
 
@@ -27,7 +28,7 @@ impl App {
             prompt: String::new(),
             images_sent: 0,
             count: 1,
-            language: chat.language,
+            language: Language::English,
             wants_images: chat.wants_images,
             progress: chat.progress.unwrap_or(self.settings.chat_progress),
             include_usage: chat.include_usage,
@@ -40,7 +41,9 @@ impl App {
             }
             Wanted::Text(text) => return Ok(reply::json_body(answer::text(&asked, &text))),
         };
-        let request = self.picture(model, picture, &asked).await?;
+        asked.language = picture.language;
+        let mut request = self.picture(model, picture).await?;
+        request.format = if asked.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url };
         asked.prompt.clone_from(&request.generation.prompt);
         asked.images_sent = request.generation.images.len();
         asked.count = request.generation.count;
@@ -53,9 +56,9 @@ impl App {
         Ok(reply::json_body(answer::waited(&workshop, &asked, updates).await?))
     }
 
-    /// The request for images that a chat comes to.
-    async fn picture(&self, model: &Model, picture: Picture, asked: &Asked) -> Result<ImageRequest, Error> {
-        let Picture { mut request, earlier, is_sure } = picture;
+    /// The request for images that a conversation comes to.
+    pub(super) async fn picture(&self, model: &Model, picture: Picture) -> Result<ImageRequest, Error> {
+        let Picture { mut request, earlier, is_sure, language: _ } = picture;
         if let Some(earlier) = earlier
             && (is_sure || self.dispatcher.maker(model, Purpose::Edit).await.is_ok())
         {
@@ -64,13 +67,10 @@ impl App {
         for source in request.sources() {
             self.resolve(source).await?;
         }
-        let mut request = if request.sources().next().is_none() {
-            ImageRequest::read(&Fields::new(request.fields().clone()), &self.outside)?
+        if request.sources().next().is_none() {
+            ImageRequest::read(&Fields::new(request.fields().clone()), &self.outside)
         } else {
-            request.finish(&self.outside)?
-        };
-        request.format = if asked.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url };
-        request.stream = Some(Streaming { partial_images: 0, progress: true });
-        Ok(request)
+            request.finish(&self.outside)
+        }
     }
 }

@@ -51,6 +51,12 @@ impl App {
         });
     }
 
+    /// Tells of something that went wrong beside a request, which is answered all the same.
+    pub(super) fn log_trouble(&self, request_id: &str, message: &str, detail: &str) {
+        let (request_id, detail) = (Some(request_id), Some(detail));
+        self.log(&LogLine { level: "warn", request_id, message, detail, ..LogLine::default() });
+    }
+
     fn log(&self, line: &LogLine<'_>) {
         if let Ok(line) = serde_json::to_string(line) {
             self.outside.log(&line);

@@ -2,6 +2,7 @@
 
 mod chats;
 mod faces;
+mod responses;
 mod spaces;
 mod streams;
 

@@ -32,6 +32,7 @@ pub struct EditRequest {
 }
 
 /// An image as it was sent.
+#[derive(Debug)]
 pub enum Source {
     /// Itself.
     Bytes(Bytes),
@@ -124,6 +125,18 @@ impl EditRequest {
     /// The images as they were sent, the mask last, for whoever looks up URLs.
     pub fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
         self.images.iter_mut().chain(self.mask.as_mut())
+    }
+
+    /// The part of the first image that is to change.
+    pub fn set_mask(&mut self, mask: Source) {
+        self.mask = Some(mask);
+    }
+
+    /// Puts an earlier prompt before this one, for models that know images by their words alone.
+    pub fn continue_prompt(&mut self, before: &str) {
+        if let Some(Value::String(prompt)) = self.fields.get_mut("prompt") {
+            *prompt = format!("{before}\n{prompt}");
+        }
     }
 
     /// One more image.

@@ -51,7 +51,7 @@ impl Asked {
             usage: Usage::new(&generation.prompt, sent, 0, ""),
             purpose: request.purpose,
             echo: request.echo,
-            streaming: request.stream.unwrap_or(Streaming { partial_images: 0, progress: false }),
+            streaming: request.streaming,
         }
     }
 }
@@ -70,7 +70,7 @@ pub enum Reply {
 /// Where no image is made: the reason for the first. A streaming answer that has begun tells it in the stream.
 pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) -> Result<Reply, Error> {
     let asked = Asked::of(&request, workshop.outside().unix_time().as_secs());
-    let is_streamed = request.stream.is_some();
+    let is_streamed = request.stream;
     let updates = workshop.make(model, request);
     if is_streamed {
         let updates = begun(workshop.outside(), updates).await?;

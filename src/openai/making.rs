@@ -8,6 +8,8 @@ use std::future::ready;
 use std::rc::Rc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{LocalBoxStream, iter, once};
@@ -92,6 +94,18 @@ pub enum Payload {
     DataUrl(Format, Bytes),
 }
 
+impl Payload {
+    /// As a URL: a link, or where there is none, a data URL.
+    pub fn into_url(self, format: Option<Format>) -> String {
+        let (format, bytes) = match self {
+            Self::Url(url) => return url,
+            Self::DataUrl(format, bytes) => (format, bytes),
+            Self::Bytes(bytes) => (format.unwrap_or(Format::Png), bytes),
+        };
+        format!("data:image/{};base64,{}", format.name(), STANDARD.encode(bytes))
+    }
+}
+
 impl Workshop {
     /// What everything outside is reached by.
     pub fn outside(&self) -> &Outside {
@@ -120,7 +134,7 @@ impl Workshop {
     fn follow(self, maker: crate::dispatch::Maker, request: ImageRequest) -> Updates {
         let ignored = unused(&maker.signature, &request.generation.extras).into_iter().map(str::to_owned).collect();
         let (format, wanted) = (request.format, request.wanted);
-        let mut partials = Partials::new(request.stream.map_or(0, |stream| stream.partial_images));
+        let mut partials = Partials::new(if request.stream { request.streaming.partial_images } else { 0 });
         let events = Rc::clone(&self.dispatcher).run(maker, request.generation);
         let ready_to_go = events.map(move |Event { index, kind }| {
             let chosen = partials.choose(index, &kind);

@@ -6,10 +6,12 @@
 pub mod auth;
 pub mod body;
 pub mod chat;
+pub mod conversation;
 pub mod edits;
 pub mod images;
 pub mod making;
 pub mod models;
 pub mod params;
+pub mod responses;
 pub mod sse;
 pub mod usage;

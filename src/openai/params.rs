@@ -79,8 +79,10 @@ pub struct ImageRequest {
     pub format: ResponseFormat,
     /// The file format that they are to have; `None` for the Space's own.
     pub wanted: Option<Wanted>,
-    /// What is told while they are made; `None` to answer when all are.
-    pub stream: Option<Streaming>,
+    /// Whether it is told how they are made; if not, the answer comes when all are.
+    pub stream: bool,
+    /// What is told then.
+    pub streaming: Streaming,
     /// What the request says of things that change nothing here, as events must repeat it.
     pub echo: Echo,
 }
@@ -151,7 +153,7 @@ impl ImageRequest {
         };
         let partial_images = fields.integer("partial_images", 0, MAX_PARTIAL_IMAGES)?.unwrap_or(0);
         let progress = fields.flag("progress")?;
-        let stream = fields.flag("stream")?.then_some(Streaming { partial_images, progress });
+        let (stream, streaming) = (fields.flag("stream")?, Streaming { partial_images, progress });
         let echo = Echo {
             quality: match fields.text("quality")? {
                 Some("low") => "low",
@@ -169,7 +171,7 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted, stream, echo })
+        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted, stream, streaming, echo })
     }
 }
 

@@ -61,6 +61,12 @@ pub trait Platform {
     /// Puts `value` under `key` in the default key-value store, in place of what was there.
     fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>>;
 
+    /// Removes what is under `key` in the default key-value store, if anything is.
+    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>>;
+
+    /// All keys of the default key-value store, in no order.
+    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>>;
+
     /// Writes one line to the log. The caller has made sure that it is one line.
     fn log(&self, line: &str);
 }

@@ -8,11 +8,11 @@ use futures::stream::unfold;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::wording::{self, Language};
 use crate::error::Error;
 use crate::format::Format;
 use crate::gradio::failure::Failure;
 use crate::openai::body::JsonBody;
+use crate::openai::conversation::wording::{self, Language};
 use crate::openai::making::{Item, Payload, Update, Updates, Workshop};
 use crate::openai::sse::{self, Events};
 use crate::openai::usage::Usage;
@@ -338,16 +338,7 @@ fn push_image(body: &mut JsonBody, position: usize, item: Item) {
 
 /// The image in Markdown, by a link, or where there can be none, as a data URL.
 fn markdown(asked: &Asked, item: Item) -> String {
-    let data_url = |format: Format, bytes: bytes::Bytes| {
-        use base64::Engine as _;
-        format!("data:image/{};base64,{}", format.name(), base64::engine::general_purpose::STANDARD.encode(bytes))
-    };
-    let url = match item.payload {
-        Payload::Url(url) => url,
-        Payload::DataUrl(format, bytes) => data_url(format, bytes),
-        Payload::Bytes(bytes) => data_url(item.format.unwrap_or(Format::Png), bytes),
-    };
-    wording::image(&asked.prompt, &url)
+    wording::image(&asked.prompt, &item.payload.into_url(item.format))
 }
 
 fn seconds(workshop: &Workshop, asked: &Asked) -> f64 {

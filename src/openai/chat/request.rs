@@ -1,17 +1,11 @@
 //! `POST /v1/chat/completions`: what is asked for.
 //!
-//! The last message of the user is the prompt: a string, or parts of text and images. A message that is a JSON object sets parameters, as its
-//! predecessor's users know; flags do too (see [`flags`]). An image in the message is to be edited; so is one of an earlier
-//! message, if the user says so.
+//! What its messages come to, [`conversation`] tells.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::background;
-use super::flags::{self, Flagged};
-use super::wording::Language;
 use crate::error::Error;
-use crate::media::route;
-use crate::openai::edits::{EditRequest, Source, source};
+use crate::openai::conversation::{self, Message, Wanted};
 use crate::openai::params::Fields;
 use crate::settings::ChatProgress;
 
@@ -71,24 +65,6 @@ const OWN: [&str; 52] = [
     "top_p",
 ];
 
-/// Phrases by which an earlier image is meant.
-const EARLIER: [&str; 14] = [
-    "previous image",
-    "last image",
-    "image above",
-    "above image",
-    "previous picture",
-    "last picture",
-    "picture above",
-    "上图",
-    "上一张",
-    "上一幅",
-    "上面的图",
-    "上面那张",
-    "刚才的图",
-    "刚才那张",
-];
-
 /// A chat, as far as it matters here.
 pub struct ChatRequest {
     /// The model's id; `None` for the default.
@@ -101,35 +77,8 @@ pub struct ChatRequest {
     pub wants_images: bool,
     /// How progress is told; `None` for the operator's choice.
     pub progress: Option<ChatProgress>,
-    /// What language the user writes.
-    pub language: Language,
     /// What is wanted.
     pub wanted: Wanted,
-}
-
-/// What a chat wants.
-pub enum Wanted {
-    /// A text that the client wants for itself, such as the chat's title; here it is.
-    Text(String),
-    /// Images.
-    Images(Box<Picture>),
-}
-
-/// Images that a chat wants.
-pub struct Picture {
-    /// The request for them: with images, if the message has some.
-    pub request: EditRequest,
-    /// An earlier image of the chat.
-    pub earlier: Option<Source>,
-    /// Whether the earlier image is surely meant, or only if the model can edit.
-    pub is_sure: bool,
-}
-
-/// A message of a chat.
-struct Message {
-    role: String,
-    text: String,
-    images: Vec<Source>,
 }
 
 impl ChatRequest {
@@ -156,142 +105,26 @@ impl ChatRequest {
             map.entry("aspect_ratio").or_insert(aspect);
         }
         map.retain(|name, _| !OWN.contains(&name.as_str()));
-        let (language, wanted) = match background::answer(&conversation(&messages)) {
-            Some(text) => (Language::of(&text), Wanted::Text(text)),
-            None => picture(map, messages)?,
-        };
-        Ok(Self { model, stream, include_usage, wants_images, progress, language, wanted })
+        let wanted = conversation::wanted("messages", map, messages)?;
+        Ok(Self { model, stream, include_usage, wants_images, progress, wanted })
     }
-}
-
-/// Roles and texts, for whoever asks what a chat is about.
-fn conversation(messages: &[Message]) -> Vec<(&str, &str)> {
-    messages.iter().map(|message| (message.role.as_str(), message.text.as_str())).collect()
-}
-
-fn picture(mut fields: Map<String, Value>, mut messages: Vec<Message>) -> Result<(Language, Wanted), Error> {
-    let last = messages.iter().rposition(|message| message.role == "user").ok_or_else(|| {
-        Error::invalid_value("messages", "There is no message of the user. Say in one what the image should show.")
-    })?;
-    let Message { text, mut images, .. } = messages.swap_remove(last);
-    messages.truncate(last);
-
-    let (said, edit) = match object(&text) {
-        Some(mut said) => {
-            for name in ["images", "image"] {
-                match said.remove(name) {
-                    None | Some(Value::Null) => {}
-                    Some(Value::Array(items)) => {
-                        for item in &items {
-                            images.push(source("messages", item)?);
-                        }
-                    }
-                    Some(item) => images.push(source("messages", &item)?),
-                }
-            }
-            let edit = match said.remove("edit") {
-                Some(Value::Bool(true)) => Some(1),
-                Some(Value::Number(number)) => number.as_u64().and_then(|number| usize::try_from(number).ok()),
-                _ => None,
-            };
-            (said, edit)
-        }
-        None => {
-            let Flagged { prompt, fields: mut said, edit } = flags::read(&text);
-            said.insert("prompt".to_owned(), Value::from(prompt));
-            (said, edit)
-        }
-    };
-    let prompt = said.get("prompt").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    let language = Language::of(&prompt);
-    let is_meant = edit.is_some() || EARLIER.iter().any(|phrase| prompt.contains(phrase));
-    fields.extend(said);
-    let mut earlier = None;
-    if images.is_empty() && is_meant {
-        let mut all: Vec<Source> = messages.into_iter().flat_map(|message| message.images).collect();
-        earlier = all
-            .len()
-            .checked_sub(edit.unwrap_or(1))
-            .filter(|place| *place < all.len())
-            .map(|place| all.swap_remove(place));
-        if earlier.is_none() && edit.is_some() {
-            return Err(Error::invalid_value(
-                "messages",
-                "There is no such earlier image in this chat. Attach the one that is to be edited.",
-            ));
-        }
-    }
-    let request = EditRequest::new(fields, images);
-    Ok((language, Wanted::Images(Box::new(Picture { request, earlier, is_sure: edit.is_some() }))))
-}
-
-/// A message that is a JSON object with a prompt.
-fn object(text: &str) -> Option<Map<String, Value>> {
-    let text = text.trim();
-    if !text.starts_with('{') {
-        return None;
-    }
-    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    fields.contains_key("prompt").then_some(fields)
 }
 
 fn messages(value: Option<&Value>) -> Result<Vec<Message>, Error> {
     let invalid = |message: &str| Error::invalid_value("messages", message);
     match value {
         None | Some(Value::Null) => Err(Error::missing("messages")),
-        Some(Value::Array(items)) if !items.is_empty() => items.iter().map(message).collect(),
+        Some(Value::Array(items)) if !items.is_empty() => {
+            items.iter().map(|item| conversation::message("messages", item)).collect()
+        }
         Some(_) => Err(invalid("Invalid 'messages': expected a list of at least one message.")),
     }
-}
-
-fn message(value: &Value) -> Result<Message, Error> {
-    let invalid = |message: &str| Error::invalid_value("messages", message);
-    let Value::Object(fields) = value else {
-        return Err(invalid("Invalid 'messages': each message must be an object with `role` and `content`."));
-    };
-    let role = fields.get("role").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (mut text, mut images) = (String::new(), Vec::new());
-    match fields.get("content") {
-        None | Some(Value::Null) => {}
-        Some(Value::String(content)) => text.clone_from(content),
-        Some(Value::Array(parts)) => {
-            for part in parts {
-                let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
-                match (kind, part.get("text").and_then(Value::as_str)) {
-                    ("text" | "input_text" | "output_text", Some(part)) => {
-                        if !text.is_empty() {
-                            text.push('\n');
-                        }
-                        text.push_str(part);
-                    }
-                    ("image_url" | "input_image" | "image", _) => images.push(source("messages", part)?),
-                    _ => {}
-                }
-            }
-        }
-        Some(_) => return Err(invalid("Invalid 'messages': `content` must be a string or a list of parts.")),
-    }
-    if role != "user" {
-        images.extend(shown(&text));
-    }
-    if let Some(Value::Array(listed)) = fields.get("images") {
-        images.extend(listed.iter().filter_map(|image| source("messages", image).ok()));
-    }
-    Ok(Message { role, text, images })
-}
-
-/// The images that a text shows in Markdown, as far as they can be had: links of this server, and data URLs.
-fn shown(text: &str) -> Vec<Source> {
-    let urls = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(url, _)| url.trim());
-    urls.filter(|url| url.contains(route::PATH) || url.starts_with("data:image/"))
-        .filter_map(|url| source("messages", &Value::from(url)).ok())
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     const DATA: &str = "data:image/png;base64,iVBORw0KGgo=";
 

@@ -236,6 +236,18 @@ impl Platform for World {
         Box::pin(async { done })
     }
 
+    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
+        let done = self.store().map(|()| {
+            self.0.store.borrow_mut().remove(&key);
+        });
+        Box::pin(async { done })
+    }
+
+    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
+        let keys = self.store().map(|()| self.0.store.borrow().keys().cloned().collect());
+        Box::pin(async { keys })
+    }
+
     fn log(&self, line: &str) {
         self.0.log.borrow_mut().push(line.to_owned());
     }

@@ -91,6 +91,14 @@ impl Platform for Spin {
         Box::pin(async move { store().await?.set(key, value).await.map_err(store_error) })
     }
 
+    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
+        Box::pin(async move { store().await?.delete(key).await.map_err(store_error) })
+    }
+
+    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
+        Box::pin(async move { store().await?.get_keys().await.collect().await.map_err(store_error) })
+    }
+
     fn log(&self, line: &str) {
         eprintln!("{line}");
     }
