@@ -12,7 +12,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
 
-from host import KEY, Host, Space  # noqa: E402
+from host import KEY, Host, Shapes, Space  # noqa: E402
 from liar import Liar  # noqa: E402
 
 
@@ -52,6 +52,14 @@ def lied_to(liar: Liar) -> Iterator[Host]:
     log = "".join(host.log)
     assert KEY not in log
     assert "panicked" not in log and "an instance failed" not in log, log
+
+
+@pytest.fixture(scope="session")
+def many() -> Iterator[Shapes]:
+    """The application in front of Spaces of many shapes: `editor`, `generator`, `several` and others."""
+    shapes = Shapes(sys.executable)
+    yield shapes
+    shapes.stop()
 
 
 @pytest.fixture

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import os
 import signal
 import subprocess
 import tempfile
 import threading
 from pathlib import Path
+
+import openai
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -67,3 +73,29 @@ class Space:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.kill()
+
+
+class Shapes:
+    """The test Spaces of all shapes on one generation of Gradio, and the application in front of them."""
+
+    def __init__(self, python: str) -> None:
+        command = [python, ROOT / "tests/space/shapes.py"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(python).parent)
+        line = next(line for line in self.process.stdout if line.startswith("Spaces at "))
+        self.urls: dict[str, str] = json.loads(line.removeprefix("Spaces at "))
+        spaces = ",".join(f"{name}={url}" for name, url in self.urls.items())
+        self.host = Host(spaces=spaces, extra_host="http://127.0.0.1:*")
+        self.client = openai.OpenAI(base_url=f"{self.host.url}/v1", api_key=KEY, max_retries=0)
+
+    def stop(self) -> None:
+        status = self.host.stop()
+        self.process.kill()
+        self.process.wait(20)
+        assert status == 0
+        assert "panicked" not in "".join(self.host.log)
+
+    def make(self, model: str, **fields) -> tuple[list[Image.Image], object]:
+        """Images made by the SDK: OpenAI's parameters as they are, the others in ``extra_body``."""
+        own = {name: fields.pop(name) for name in ("n", "size", "quality") if name in fields}
+        answer = self.client.images.generate(model=model, prompt="a red fox", **own, extra_body=fields)
+        return [Image.open(io.BytesIO(base64.b64decode(item.b64_json))) for item in answer.data], answer

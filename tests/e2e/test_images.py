@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import io
 
 import httpx
@@ -12,12 +11,7 @@ import pytest
 from app import draw, seed_of
 from host import KEY, Host
 from PIL import Image, ImageChops, ImageStat
-
-
-def opened(b64: str) -> Image.Image:
-    image = Image.open(io.BytesIO(base64.b64decode(b64)))
-    image.load()
-    return image
+from pictures import opened
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

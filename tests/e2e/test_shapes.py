@@ -4,47 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import openai
 import pytest
-from host import KEY, ROOT, Host
+from host import KEY, Shapes
 from PIL import Image
 from shapes import arguments_of
 
 PYTHONS = {"4": os.environ.get("GRADIO4_PYTHON"), "5": os.environ.get("GRADIO5_PYTHON"), "6": sys.executable}
-
-
-class Shapes:
-    """The test Spaces of all shapes on one generation of Gradio, and the application in front of them."""
-
-    def __init__(self, python: str) -> None:
-        command = [python, ROOT / "tests/space/shapes.py"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(python).parent)
-        line = next(line for line in self.process.stdout if line.startswith("Spaces at "))
-        self.urls: dict[str, str] = json.loads(line.removeprefix("Spaces at "))
-        spaces = ",".join(f"{name}={url}" for name, url in self.urls.items())
-        self.host = Host(spaces=spaces, extra_host="http://127.0.0.1:*")
-        self.client = openai.OpenAI(base_url=f"{self.host.url}/v1", api_key=KEY, max_retries=0)
-
-    def stop(self) -> None:
-        status = self.host.stop()
-        self.process.kill()
-        self.process.wait(20)
-        assert status == 0
-        assert "panicked" not in "".join(self.host.log)
-
-    def make(self, model: str, **fields) -> tuple[list[Image.Image], object]:
-        """Images made by the SDK: OpenAI's parameters as they are, the others in ``extra_body``."""
-        own = {name: fields.pop(name) for name in ("n", "size", "quality") if name in fields}
-        answer = self.client.images.generate(model=model, prompt="a red fox", **own, extra_body=fields)
-        return [Image.open(io.BytesIO(base64.b64decode(item.b64_json))) for item in answer.data], answer
 
 
 @pytest.fixture(scope="module", params=["4", "5", "6"])

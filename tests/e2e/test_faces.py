@@ -1,0 +1,65 @@
+"""The many ways in: paths, keys, origins, Azure's client, variations."""
+
+from __future__ import annotations
+
+import httpx
+import openai
+import pytest
+from app import seed_of
+from host import KEY, Host, Shapes
+from pictures import opened, plain
+from shapes import arguments_of
+
+FIELDS = {"prompt": "x", "size": "256x256", "steps": 1, "seed": 3}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/images/generations", "/images/generations", "/v1/v1/images/generations", "/v1/images/generations/", "/openai/v1/images/generations",
+     "/openai/deployments/z-image-turbo/images/generations?api-version=2025-04-01-preview"],
+)  # fmt: skip
+def test_paths(http: httpx.Client, path: str) -> None:
+    answer = http.post(path, json=FIELDS)
+    assert answer.status_code == 200, answer.text
+    assert seed_of(opened(answer.json()["data"][0]["b64_json"])) == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/images/nothing", "/openai/x", "/chat/x", "/v1"])
+def test_an_unknown_path_is_json(http: httpx.Client, path: str) -> None:
+    answer = http.post(path, json=FIELDS)
+    assert (answer.status_code, answer.json()["error"]["message"]) == (404, f"Invalid URL (POST {path})")
+
+
+def test_azures_client(host: Host) -> None:
+    client = openai.AzureOpenAI(azure_endpoint=host.url, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
+    made = client.images.generate(model="z-image-turbo", prompt="x", size="256x256", extra_body={"seed": 4, "steps": 1})
+    assert seed_of(opened(made.data[0].b64_json)) == 4
+    chat = client.chat.completions.create(model="z-image-turbo", messages=[{"role": "user", "content": "x --steps 1"}])
+    assert chat.choices[0].message.content.startswith("![x](")
+    with pytest.raises(openai.NotFoundError):
+        client.images.generate(model="nothing", prompt="x")
+
+
+def test_origins(host: Host) -> None:
+    url = f"{host.url}/v1/images/generations"
+    asked = {
+        "origin": "https://chat.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-stainless-lang",
+    }
+    preflight = httpx.options(url, headers=asked)
+    assert preflight.status_code == 204 and preflight.headers["access-control-allow-origin"] == "*"
+    assert preflight.headers["access-control-allow-headers"] == asked["access-control-request-headers"]
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    refused = httpx.post(url, json=FIELDS, headers={"origin": "https://chat.example"})
+    assert refused.status_code == 401 and refused.headers["access-control-allow-origin"] == "*"
+    exposed = refused.headers["access-control-expose-headers"]
+    assert all(name in exposed for name in ["x-request-id", "retry-after", "x-should-retry"])
+
+
+def test_variations(many: Shapes, client: openai.OpenAI) -> None:
+    made = many.client.images.create_variation(model="editor", image=plain("red"), response_format="b64_json", n=2)
+    assert [arguments_of(opened(item.b64_json))["image"] for item in made.data] == [[255, 0, 0]] * 2
+    with pytest.raises(openai.BadRequestError) as error:
+        client.images.create_variation(image=plain("red"))
+    assert error.value.code == "unsupported_by_model"
