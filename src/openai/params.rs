@@ -26,7 +26,7 @@ const MAX_GUIDANCE: f64 = 100.0;
 const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
-const OWN: [&str; 37] = [
+const OWN: [&str; 39] = [
     "prompt",
     "model",
     "n",
@@ -49,6 +49,7 @@ const OWN: [&str; 37] = [
     "guidance_scale",
     "guidance",
     "cfg_scale",
+    "cfg",
     "sampler",
     "scheduler",
     "width",
@@ -62,6 +63,7 @@ const OWN: [&str; 37] = [
     "images",
     "mask",
     "aspect_ratio",
+    "aspectRatio",
     "progress",
     "",
 ];
@@ -143,7 +145,7 @@ impl ImageRequest {
             count,
             steps: fields.first_integer(["steps", "num_inference_steps"], 1, MAX_STEPS)?,
             quality: fields.text("quality")?.and_then(Quality::parse),
-            guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale"], 0.0, MAX_GUIDANCE)?,
+            guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale", "cfg"], 0.0, MAX_GUIDANCE)?,
             sampler: fields.first_text(["sampler", "scheduler"])?.map(str::to_owned),
             images: Vec::new(),
             mask: None,
@@ -309,7 +311,7 @@ impl Fields {
 
     /// `aspect_ratio`, as `16:9`.
     fn aspect(&self) -> Result<Option<Aspect>, Error> {
-        let Some(text) = self.text("aspect_ratio")?.filter(|text| !matches!(*text, "" | "auto")) else {
+        let Some(text) = self.first_text(["aspect_ratio", "aspectRatio"])?.filter(|text| !matches!(*text, "" | "auto")) else {
             return Ok(None);
         };
         Aspect::parse(text).map(Some).ok_or_else(|| {

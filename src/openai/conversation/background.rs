@@ -87,7 +87,7 @@ fn task(scaffold: &str) -> Option<Task> {
     templated()
 }
 
-/// The user's first message in a chat that is written out inside a prompt: behind `USER:` on a line, or in JSON.
+/// The user's first message in a chat that is written out inside a prompt: behind `USER:` on a line, in a tag, or in JSON.
 fn embedded(text: &str) -> Option<String> {
     let listed = text.find('[').and_then(|start| text.get(start..)).and_then(|json| {
         let messages = serde_json::Deserializer::from_str(json).into_iter::<Vec<Value>>().next()?.ok()?;
@@ -101,7 +101,8 @@ fn embedded(text: &str) -> Option<String> {
             let is_user = matches!(name.trim().to_lowercase().as_str(), "user" | "human" | "用户");
             (is_user && !said.trim().is_empty()).then(|| said.trim().to_owned())
         };
-        text.lines().find_map(said)
+        let tagged = || text.split_once("<user>")?.1.split_once("</user>").map(|(said, _)| said.trim().to_owned());
+        tagged().or_else(|| text.lines().find_map(said))
     })
 }
 
