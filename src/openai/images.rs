@@ -251,7 +251,7 @@ impl Telling {
         // What was sent counts once, with the first image.
         let usage = if self.made == 0 { self.asked.usage } else { Usage::default() };
         self.made += 1;
-        event.push_text(&format!(",\"usage\":{}", json!(usage.with_images_made(1))));
+        event.push_text(&format!(",\"usage\":{}", json!(usage.with_images_made(1).of_event())));
         if !self.errors.is_empty() {
             event.push_text(&format!(",\"errors\":{}", json!(listed(&self.errors))));
         }

@@ -311,7 +311,8 @@ impl Fields {
 
     /// `aspect_ratio`, as `16:9`.
     fn aspect(&self) -> Result<Option<Aspect>, Error> {
-        let Some(text) = self.first_text(["aspect_ratio", "aspectRatio"])?.filter(|text| !matches!(*text, "" | "auto")) else {
+        let Some(text) = self.first_text(["aspect_ratio", "aspectRatio"])?.filter(|text| !matches!(*text, "" | "auto"))
+        else {
             return Ok(None);
         };
         Aspect::parse(text).map(Some).ok_or_else(|| {

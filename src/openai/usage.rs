@@ -22,6 +22,15 @@ struct Details {
     text_tokens: usize,
 }
 
+/// OpenAI's usage object of the images API's events.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EventUsage {
+    input_tokens: usize,
+    input_tokens_details: Details,
+    output_tokens: usize,
+    total_tokens: usize,
+}
+
 /// OpenAI's usage object of chats.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ChatUsage {
@@ -76,6 +85,16 @@ impl Usage {
         let output = Details { image_tokens: images, text_tokens: self.output_tokens_details.text_tokens };
         let made = output.image_tokens + output.text_tokens;
         Self { output_tokens: made, output_tokens_details: output, total_tokens: self.input_tokens + made, ..self }
+    }
+
+    /// The same as an event has it.
+    pub fn of_event(self) -> EventUsage {
+        EventUsage {
+            input_tokens: self.input_tokens,
+            input_tokens_details: self.input_tokens_details,
+            output_tokens: self.output_tokens,
+            total_tokens: self.total_tokens,
+        }
     }
 
     /// The same as a chat has it.

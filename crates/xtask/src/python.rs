@@ -35,6 +35,11 @@ pub(crate) fn gradio(generation: u8) -> Result<Environment> {
     environment(&format!("gradio{generation}"), &[&format!("tests/space/requirements-gradio{generation}.txt")])
 }
 
+/// What the Python clients run in that can't live beside Gradio.
+pub(crate) fn clients() -> Result<Environment> {
+    environment("clients", &["tests/clients/requirements.txt"])
+}
+
 /// The environment of that name, with those packages, made where it isn't there as it should be.
 fn environment(name: &str, requirements: &[&str]) -> Result<Environment> {
     let folder = target().join("python").join(name);

@@ -73,5 +73,6 @@ fn end_to_end() -> Result<()> {
     for generation in [4, 5] {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
+    pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
 }

@@ -25,14 +25,15 @@ impl Language {
     pub fn progress(self, which: u32, count: u32, progress: &Progress) -> Option<String> {
         let what = match (self, progress) {
             (Self::English, Progress::Queued(position)) => {
-                let eta = position.eta.map(|eta| format!(", about {eta:.0} s")).unwrap_or_default();
+                let eta =
+                    position.eta.filter(worth_telling).map(|eta| format!(", about {eta:.0} s")).unwrap_or_default();
                 match position.rank {
                     0 => format!("Queued: next in line{eta}"),
                     rank => format!("Queued: {rank} ahead{eta}"),
                 }
             }
             (Self::Chinese, Progress::Queued(position)) => {
-                let eta = position.eta.map(|eta| format!("，约 {eta:.0} 秒")).unwrap_or_default();
+                let eta = position.eta.filter(worth_telling).map(|eta| format!("，约 {eta:.0} 秒")).unwrap_or_default();
                 match position.rank {
                     0 => format!("排队中：下一个就是{eta}"),
                     rank => format!("排队中：前面还有 {rank} 个{eta}"),
@@ -74,6 +75,11 @@ impl Language {
             (Self::Chinese, _) => format!("**第 {}/{count} 张图片生成失败。** {why}", which + 1),
         }
     }
+}
+
+/// Whether a wait is one that people notice.
+fn worth_telling(seconds: &f64) -> bool {
+    *seconds >= 1.0
 }
 
 /// An image in Markdown. What stands for it where it can't be shown is the beginning of its prompt.
