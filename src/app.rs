@@ -8,6 +8,7 @@ mod path;
 mod read;
 mod reply;
 mod responses;
+mod spaces;
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -61,10 +62,14 @@ impl App {
     /// Reads the settings and makes the component of them.
     pub async fn load(outside: Outside) -> Self {
         let settings = Settings::load(&outside).await;
+        Self::new(outside, settings)
+    }
+
+    fn new(outside: Outside, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&outside), settings.limits);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         Self {
-            dispatcher: Rc::new(Dispatcher::new(client.clone())),
+            dispatcher: Rc::new(Dispatcher::new(client.clone(), settings.policy.clone())),
             started: outside.unix_time().as_secs(),
             outside,
             settings,
@@ -98,6 +103,7 @@ impl App {
         cors.apply(headers);
         insert(headers, REQUEST_ID, &id);
         insert(headers, PROCESSING_MS, &took.to_string());
+        reply::add_total_timing(headers, took);
         response
     }
 
@@ -111,7 +117,9 @@ impl App {
         let Target { route, deployment } = Target::of(&path);
         let takes = match route {
             Route::Generations | Route::Edits | Route::Variations | Route::Chat | Route::Responses => "POST",
-            Route::Health | Route::Models | Route::Model(_) | Route::File(_) => "GET, HEAD",
+            Route::Health | Route::Ready | Route::Spaces | Route::Models | Route::Model(_) | Route::File(_) => {
+                "GET, HEAD"
+            }
             Route::Unknown => return Err(Error::unknown_path(&head.method, &path)),
         };
         if !takes.split(", ").any(|method| method == head.method.as_str()) {
@@ -119,7 +127,7 @@ impl App {
         }
         // An image link is a permission by itself.
         let caller = match route {
-            Route::Health | Route::File(_) => None,
+            Route::Health | Route::Ready | Route::File(_) => None,
             _ => Some(authenticate(&self.settings.auth, &head.headers)?),
         };
         let call = Call { head, id: id.to_owned(), deployment };
@@ -130,10 +138,12 @@ impl App {
                 let http::request::Parts { method, headers, .. } = &call.head;
                 route::serve(&self.client, &signer, &self.settings.catalog, limit, name, method, headers).await
             }
+            (Route::Ready, _) => self.ready().await,
+            (Route::Spaces, _) => self.spaces().await,
             (Route::Models, _) => json(&models::list(&self.settings, self.started)),
             (Route::Model(id), _) => {
                 let model = models::named(&self.settings, id)?;
-                json(&models::details(&self.dispatcher, model, self.started).await)
+                json(&models::details(&self.dispatcher, model, self.started, self.settings.reveal_spaces).await)
             }
             (Route::Generations, _) => self.generate(call, body).await,
             (Route::Edits, _) => self.edit(call, body).await,
@@ -154,6 +164,7 @@ impl App {
         Ok(Workshop {
             dispatcher: Rc::clone(&self.dispatcher),
             max_image_bytes: self.settings.max_image_bytes,
+            reveal_spaces: self.settings.reveal_spaces,
             links: Links { signer, base: self.public_url(&call.head), expires },
             log: Rc::new(move |error| this.log_error(&id, method.as_str(), &path, error)),
         })

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
+use crate::dispatch::Refusal;
 use crate::gradio::failure::Failure;
 use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
@@ -200,6 +201,17 @@ impl Error {
         Self { detail: Some(detail.into()), ..error }
     }
 
+    /// 503: more is asked for than the Spaces can make.
+    fn overloaded(message: String) -> Self {
+        let error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable_error",
+            Some("server_is_overloaded"),
+            message,
+        );
+        Self { retry: Retry::After(Duration::from_secs(10)), ..error }
+    }
+
     fn bad_gateway(code: &'static str, retry: Retry, message: impl Into<String>) -> Self {
         Self { retry, ..Self::new(StatusCode::BAD_GATEWAY, SERVER, Some(code), message) }
     }
@@ -207,6 +219,32 @@ impl Error {
     /// The error object that OpenAI's clients read.
     pub fn body(&self) -> Body<'_> {
         Body { error: BodyError { message: &self.message, r#type: self.kind, param: self.param, code: self.code } }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let detail = Some(refusal.to_string());
+        let error = match refusal {
+            Refusal::Failed(failure) => return failure.into(),
+            Refusal::Resting { last, wait } => {
+                let error = Self::from(*last);
+                let retry = match error.retry {
+                    Retry::Never => Retry::Never,
+                    Retry::NotBefore(_) => Retry::NotBefore(wait),
+                    Retry::Soon | Retry::After(_) => Retry::After(wait),
+                };
+                Self { retry, ..error }
+            }
+            Refusal::Crowded { waiting } => Self::overloaded(format!(
+                "{waiting} images wait for a Space already (variable max_waiting). Try again in a moment."
+            )),
+            Refusal::NoTurn { after } => Self::overloaded(format!(
+                "No Space had room within {} s (variable job_timeout). Try again later.",
+                after.as_secs()
+            )),
+        };
+        Self { detail, ..error }
     }
 }
 
@@ -431,7 +469,12 @@ mod tests {
         assert_eq!(status(Failure::Quota { message: String::new(), retry_after: None }), 429);
         for (upstream, ours) in [(302, 502), (401, 502), (404, 502), (422, 502), (429, 503), (500, 502), (503, 503)] {
             let upstream_status = StatusCode::from_u16(upstream).unwrap();
-            let failure = Failure::Status { call: "queue/join", status: upstream_status, detail: String::new() };
+            let failure = Failure::Status {
+                call: "queue/join",
+                status: upstream_status,
+                detail: String::new(),
+                retry_after: None,
+            };
             assert_eq!(status(failure), ours, "{upstream}");
         }
     }

@@ -38,8 +38,43 @@ pub struct Generation {
     pub strength: Option<f64>,
     /// The file format, where the Space can be asked for one.
     pub format: Option<Format>,
+    /// Who goes first where jobs wait for a Space.
+    pub priority: Priority,
     /// Arguments of the Space's own, by the names of its parameters.
     pub extras: Map<String, Value>,
+}
+
+/// Who goes first where jobs wait for a Space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// After the others.
+    Low,
+    /// As they come.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+impl Priority {
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "low" => Some(Self::Low),
+            "normal" => Some(Self::Normal),
+            "high" => Some(Self::High),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
 }
 
 /// An image that a client has sent.

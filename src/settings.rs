@@ -11,12 +11,12 @@ use subtle::{Choice, ConstantTimeEq as _};
 use url::Url;
 
 use crate::catalog::Catalog;
+use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
-
 use crate::platform::Outside;
 
 /// Every variable's name.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 16] = [
     "api_keys",
     "auth",
     "spaces",
@@ -30,6 +30,9 @@ pub const NAMES: [&str; 13] = [
     "job_timeout",
     "idle_timeout",
     "max_image_bytes",
+    "stagger_ms",
+    "max_waiting",
+    "reveal_spaces",
 ];
 
 /// What the operator has set.
@@ -55,6 +58,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The largest image that is passed on, in bytes.
     pub max_image_bytes: usize,
+    /// How jobs are given to Spaces.
+    pub policy: Policy,
+    /// Whether clients are told which Space makes their images.
+    pub reveal_spaces: bool,
     /// What could not be read as meant, for the log.
     pub problems: Vec<String>,
 }
@@ -180,6 +187,9 @@ impl Settings {
         let job = seconds("job_timeout", 300, 86_400);
         let idle = seconds("idle_timeout", 45, 3_600);
         let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 128 << 20, &mut problems);
+        let max_waiting = number("max_waiting", get("max_waiting"), 100, 10_000, &mut problems);
+        let stagger = stagger(get("stagger_ms"), &mut problems);
+        let reveal_spaces = flag("reveal_spaces", get("reveal_spaces"), true, &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
         let catalog = Catalog::parse(get("spaces"), get("catalog"), &mut problems);
         let public_url = public_url(get("public_url"), &mut problems);
@@ -197,8 +207,32 @@ impl Settings {
             link_ttl,
             limits: Limits { job, idle },
             max_image_bytes: usize::try_from(max_image_bytes).unwrap_or(usize::MAX),
+            policy: Policy::new(stagger, usize::try_from(max_waiting).unwrap_or(usize::MAX)),
+            reveal_spaces,
             problems,
         }
+    }
+}
+
+fn flag(name: &str, text: &str, default: bool, problems: &mut Vec<String>) -> bool {
+    match text.trim() {
+        "" => default,
+        "true" => true,
+        "false" => false,
+        _ => {
+            problems.push(format!("{name} must be true or false; {default} is used"));
+            default
+        }
+    }
+}
+
+fn stagger(text: &str, problems: &mut Vec<String>) -> Pause {
+    match text.trim() {
+        "" => Pause::USUAL,
+        text => Pause::parse(text).unwrap_or_else(|| {
+            problems.push("stagger_ms must be milliseconds such as 1500-3500, or 0; 1500-3500 is used".to_owned());
+            Pause::USUAL
+        }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use z_image_2api::generation::{Generation, Quality, Seed, Size};
+use z_image_2api::generation::{Generation, Priority, Quality, Seed, Size};
 use z_image_2api::gradio::arguments::{Arguments, unused};
 use z_image_2api::gradio::config::Config;
 use z_image_2api::gradio::discovery::{Profile, Skill};
@@ -45,6 +45,7 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
         mask: None,
         strength: None,
         format: None,
+        priority: Priority::default(),
         extras: Map::new(),
     }
 }

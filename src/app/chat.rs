@@ -53,14 +53,14 @@ impl App {
             let events = answer::streamed(workshop, asked, updates);
             return Ok(reply::events(sse::body(&self.outside, events)));
         }
-        Ok(reply::json_body(answer::waited(&workshop, &asked, updates).await?))
+        Ok(reply::answer(answer::waited(&workshop, &asked, updates).await?))
     }
 
     /// The request for images that a conversation comes to.
     pub(super) async fn picture(&self, model: &Model, picture: Picture) -> Result<ImageRequest, Error> {
         let Picture { mut request, earlier, is_sure, language: _ } = picture;
         if let Some(earlier) = earlier
-            && (is_sure || self.dispatcher.maker(model, Purpose::Edit).await.is_ok())
+            && (is_sure || self.dispatcher.can(&model.pool, Purpose::Edit).await)
         {
             request.add(earlier);
         }

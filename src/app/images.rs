@@ -6,7 +6,7 @@ use http::Response;
 
 use super::{App, Call, reply};
 use crate::error::Error;
-use crate::openai::images::{self, Answer, Reply};
+use crate::openai::images::{self, Reply};
 use crate::openai::models;
 use crate::openai::params::{ImageRequest, ResponseFormat};
 use crate::openai::sse;
@@ -35,11 +35,7 @@ impl App {
         let model = models::find(&self.settings, call.deployment.as_deref().or(request.model.as_deref()))?;
         let workshop = self.workshop(call, request.format == ResponseFormat::Url).await?;
         match images::answer(workshop, model, request).await? {
-            Reply::Whole(Answer { body, ignored }) => {
-                let mut response = reply::json_body(body);
-                reply::tell_ignored(&mut response, &ignored);
-                Ok(response)
-            }
+            Reply::Whole(answer) => Ok(reply::answer(answer)),
             Reply::Streamed(events) => Ok(reply::events(sse::body(&self.outside, events))),
         }
     }

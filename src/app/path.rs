@@ -9,6 +9,8 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
     Health,
+    Ready,
+    Spaces,
     Models,
     /// A model by its id, still percent-encoded.
     Model(&'a str),
@@ -35,8 +37,10 @@ impl<'a> Target<'a> {
     pub(super) fn of(path: &'a str) -> Self {
         let mut deployment = None;
         let mut rest = path.trim_start_matches('/');
-        if rest.trim_end_matches('/') == "healthz" {
-            return Self { route: Route::Health, deployment };
+        match rest.trim_end_matches('/') {
+            "healthz" => return Self { route: Route::Health, deployment },
+            "readyz" => return Self { route: Route::Ready, deployment },
+            _ => {}
         }
         loop {
             let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
@@ -59,6 +63,7 @@ fn route(rest: &str) -> Route<'_> {
     let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
     let after = after.trim_start_matches('/');
     match (first, after) {
+        ("spaces", "") => Route::Spaces,
         ("models", "") => Route::Models,
         ("models", id) => Route::Model(id),
         ("images", "generations") => Route::Generations,
@@ -83,6 +88,8 @@ mod tests {
     fn every_way_to_write_it_means_the_same() {
         for (path, route) in [
             ("/healthz", Route::Health),
+            ("/readyz/", Route::Ready),
+            ("/v1/spaces", Route::Spaces),
             ("/v1/images/generations", Route::Generations),
             ("/images/generations", Route::Generations),
             ("/v1/v1/images/generations", Route::Generations),

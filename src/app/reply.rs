@@ -7,11 +7,14 @@ use serde::Serialize;
 
 use crate::error::{Error, Retry};
 use crate::openai::body::JsonBody;
+use crate::openai::making::Answer;
 use crate::platform::{Body, Content};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
+/// W3C Server Timing.
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Proxies of the nginx kind hold streams back otherwise.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -21,9 +24,14 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A value as JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {
+    json_with_status(StatusCode::OK, value)
+}
+
+/// A value as JSON, with a status of its own.
+pub(super) fn json_with_status(status: StatusCode, value: &impl Serialize) -> Result<Response<Content>, Error> {
     let text = serde_json::to_vec(value)
         .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?;
-    Ok(full_json(StatusCode::OK, text))
+    Ok(full_json(status, text))
 }
 
 /// A JSON text with images in it.
@@ -32,6 +40,25 @@ pub(super) fn json_body(body: JsonBody) -> Response<Content> {
     json_headers(response.headers_mut(), body.len());
     *response.body_mut() = body.into_content();
     response
+}
+
+/// An answer with images in it.
+pub(super) fn answer(answer: Answer) -> Response<Content> {
+    let Answer { body, ignored, course } = answer;
+    let mut response = json_body(body);
+    if !ignored.is_empty() {
+        insert(response.headers_mut(), IGNORED, &ignored.join(", "));
+    }
+    if let Some(course) = course {
+        insert(response.headers_mut(), SERVER_TIMING, &course.server_timing());
+    }
+    response
+}
+
+/// Says how long the answer took in all, in milliseconds.
+pub(super) fn add_total_timing(headers: &mut HeaderMap, milliseconds: u128) {
+    let parts = headers.get(SERVER_TIMING).and_then(|value| value.to_str().ok()).map(|parts| format!("{parts}, "));
+    insert(headers, SERVER_TIMING, &format!("{}total;dur={milliseconds}", parts.unwrap_or_default()));
 }
 
 /// Events as they come.
@@ -61,13 +88,6 @@ pub(super) fn error(error: &Error) -> Response<Content> {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
-}
-
-/// Names the fields of the request that changed nothing.
-pub(super) fn tell_ignored(response: &mut Response<Content>, ignored: &[String]) {
-    if !ignored.is_empty() {
-        insert(response.headers_mut(), IGNORED, &ignored.join(", "));
-    }
 }
 
 /// Inserts a value that is known to fit; one that doesn't is left out rather than fatal.

@@ -61,7 +61,7 @@ impl App {
                 picture.is_sure |= request.action == Action::Edit;
                 let attached = picture.request.sources().next().is_some();
                 if let Some((record, image)) = before.filter(|_| !attached && picture.earlier.is_none()) {
-                    if picture.is_sure || self.dispatcher.maker(model, Purpose::Edit).await.is_ok() {
+                    if picture.is_sure || self.dispatcher.can(&model.pool, Purpose::Edit).await {
                         let path = format!("{}{image}.png", route::PATH);
                         picture.request.add(Source::Url(path));
                     } else {
@@ -90,7 +90,7 @@ impl App {
             let events = answer::streamed(workshop, asked, updates, remember);
             return Ok(reply::events(sse::body(&self.outside, events)));
         }
-        Ok(reply::json_body(answer::waited(&workshop, &asked, updates, remember).await?))
+        Ok(reply::answer(answer::waited(&workshop, &asked, updates, remember).await?))
     }
 
     /// What is remembered of the response that a request goes on from, with the token of the image that is meant.

@@ -2,6 +2,7 @@
 
 mod chats;
 mod faces;
+mod pools;
 mod responses;
 mod spaces;
 mod streams;
@@ -24,11 +25,18 @@ const SECRET: &str = "a-link-secret-of-some-length";
 const SPACE: &str = "http://127.0.0.1:7860";
 
 /// An answer, read to its end.
-#[derive(Debug)]
 struct Answer {
     status: StatusCode,
     headers: http::HeaderMap,
     body: Result<Vec<u8>, TransportError>,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
+        let text = text.map(|text| if text.len() > 2000 { format!("… {}", &text[text.len() - 700..]) } else { text });
+        write!(f, "{} {:?} {text:?}", self.status, self.headers)
+    }
 }
 
 impl Answer {
@@ -80,6 +88,10 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
 
 async fn ask(world: World, request: Request<Body>) -> Answer {
     let app = Rc::new(App::load(world.outside()).await);
+    ask_of(app, request).await
+}
+
+async fn ask_of(app: Rc<App>, request: Request<Body>) -> Answer {
     let (head, content) = app.handle(request).await.into_parts();
     let body = match content {
         Content::Empty => Ok(Vec::new()),

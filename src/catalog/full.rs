@@ -124,7 +124,7 @@ impl Reader<'_> {
             DeValue::String(text) => self.space(at, text).map(Seat::new),
             DeValue::Table(fields) => {
                 let mut space = None;
-                let (mut endpoint, mut token) = (None, None);
+                let (mut endpoint, mut tokens) = (None, Vec::new());
                 let (mut slots, mut weight) = (super::SLOTS, 1.0);
                 for (key, entry) in fields {
                     match key.get_ref().as_ref() {
@@ -134,12 +134,13 @@ impl Reader<'_> {
                         "endpoint" => {
                             endpoint = self.string(key, entry).map(|name| name.trim_start_matches('/').to_owned())
                         }
-                        "token" => {
-                            token = self.string(key, entry).and_then(|text| Token::new(&text));
-                            if token.is_none() {
-                                self.tell(key.span().start, "token", "is no token");
+                        "token" => tokens.extend(self.token(key, entry)),
+                        "tokens" => match entry.get_ref() {
+                            DeValue::Array(entries) => {
+                                tokens.extend(entries.iter().filter_map(|entry| self.token(key, entry)));
                             }
-                        }
+                            _ => self.tell(key.span().start, "tokens", "must be a list: [\"…\", \"…\"]"),
+                        },
                         "slots" => {
                             slots = self
                                 .whole(key, entry, 1, 100)
@@ -150,20 +151,28 @@ impl Reader<'_> {
                         other => self.tell(
                             key.span().start,
                             other,
-                            "is not known; there are space, endpoint, token, slots, weight",
+                            "is not known; there are space, endpoint, token, tokens, slots, weight",
                         ),
                     }
                 }
                 if space.is_none() {
                     self.tell(at, "space", "is missing");
                 }
-                Some(Seat { space: space?.with_endpoint(endpoint).with_token(token), slots, weight })
+                Some(Seat { space: space?.with_endpoint(endpoint).with_tokens(tokens), slots, weight })
             }
             _ => {
                 self.tell(at, "spaces", "has an entry that is neither a text nor a table");
                 None
             }
         }
+    }
+
+    fn token(&mut self, key: &Key<'_>, entry: &Entry<'_>) -> Option<Token> {
+        let token = self.string(key, entry).and_then(|text| Token::new(&text));
+        if token.is_none() {
+            self.tell(entry.span().start, key.get_ref(), "is no token");
+        }
+        token
     }
 
     fn space(&mut self, at: usize, text: &str) -> Option<Space> {
@@ -247,7 +256,7 @@ mod tests {
     #[test]
     fn everything_is_read() {
         let (models, problems) = read(
-            "[models.flux]\nspaces = [\"a/b\", { space = \"c/d\", endpoint = \"/infer\", token = \"hf_x\", slots = 1, weight = 0.5 }]\n\
+            "[models.flux]\nspaces = [\"a/b\", { space = \"c/d\", endpoint = \"/infer\", tokens = [\"hf_x\", \"hf_y\"], slots = 1, weight = 0.5 }]\n\
              aliases = [\"f\"]\nsteps = 4\nguidance = 3.5\nnegative_prompt = \"blur\"\nsampler = \"Euler\"\nsize = \"512x768\"\n\
              [models.flux.presets.flux-hq]\nquality = \"high\"\n",
         );
@@ -255,7 +264,7 @@ mod tests {
         let flux = models.iter().find(|model| model.id == "flux").unwrap();
         let seat = &flux.pool[1];
         assert_eq!((seat.space.endpoint(), seat.slots, seat.weight), (Some("infer"), 1, 0.5));
-        assert!(seat.space.token().is_some() && flux.pool[0].space.token().is_none());
+        assert_eq!((seat.space.tokens().len(), flux.pool[0].space.tokens().len()), (2, 0));
         assert_eq!(
             (flux.defaults.steps, flux.defaults.guidance, flux.aliases.as_slice()),
             (Some(4), Some(3.5), ["f".to_owned()].as_slice())

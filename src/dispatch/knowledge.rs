@@ -87,7 +87,8 @@ impl Knowledge {
         Ok(profile)
     }
 
-    fn remembered(&self, space: &Space) -> Option<Rc<Profile>> {
+    /// What this instance remembers.
+    pub(super) fn remembered(&self, space: &Space) -> Option<Rc<Profile>> {
         self.profiles.borrow().get(space).map(Rc::clone)
     }
 

@@ -1,67 +1,132 @@
 //! Which Space makes which image, and when.
 //!
-//! A [`Generation`] of n images becomes jobs, as many as the Space needs: one for each image, or fewer where one makes several. [`Dispatcher::run`]
-//! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write. A
-//! Space has at most as many jobs of a request at once as it has slots: it has few GPUs, and a queue that is not only ours.
+//! A [`Generation`] of n images becomes jobs, as many as the Spaces need: one for each image, or fewer where one makes several. [`Dispatcher::run`]
+//! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write.
 //!
-//! Of a model's Spaces the one with the greatest weight is taken, and the next where that can't be reached or doesn't run.
+//! - [`worker`] sees some of a request's images through, on one Space after another ([`verdict`] says which failure leads to which);
+//! - [`board`] knows who waits, and gives turns: by priority and arrival, to the Space with the earliest forecast ([`site`], [`latency`]),
+//!   no more at once than it has slots, a request's jobs there one after the other ([`policy`]);
+//! - [`breaker`] keeps jobs from Spaces that fail, [`budget`] failures from doubling the load;
+//! - [`condition`] is what outlives the instance of all this, [`knowledge`] what Spaces can do.
+//!
+//! Everything but [`knowledge`] and the calls themselves is plain arithmetic on what has been seen, and is simulated with
+//! Spaces that fail, stall, cut, lie, sleep, fill up and come back.
 
+mod board;
+mod breaker;
+mod budget;
+mod condition;
 mod knowledge;
+mod latency;
+mod order;
+mod policy;
+mod refusal;
+mod site;
+mod status;
+mod turns;
+mod verdict;
 mod work;
+mod worker;
 
-use std::collections::VecDeque;
-use std::ops::Range;
+use std::future::ready;
 use std::rc::Rc;
+use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::{LocalBoxFuture, Shared};
-use futures::stream::{self, LocalBoxStream, Stream, StreamExt as _, unfold};
+use futures::channel::mpsc;
+use futures::future::LocalBoxFuture;
+use futures::stream::{FuturesUnordered, Stream, StreamExt as _, select};
 
+#[cfg(test)]
+pub(crate) use self::board::Rule;
+use self::board::Stagger;
 pub use self::knowledge::Knowledge;
-use self::work::Work;
-use crate::catalog::{Model, Seat};
+use self::order::Order;
+pub use self::policy::{Pause, Policy};
+pub use self::refusal::Refusal;
+pub use self::site::SeenQueue;
+pub use self::status::{SpaceStatus, Usable};
+use self::turns::Turns;
+use self::worker::{Shared, Worker};
+use crate::catalog::Seat;
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::client::Client;
-use crate::gradio::config::{Base, Endpoint};
-use crate::gradio::discovery::Profile;
 use crate::gradio::discovery::choose::Purpose;
-use crate::gradio::discovery::role::{Kind, Role};
-use crate::gradio::discovery::signature::{Output, Signature};
+use crate::gradio::discovery::signature::Signature;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
 use crate::gradio::space::Space;
-use crate::gradio::upload::Uploaded;
 
 /// Runs generations on Spaces.
 pub struct Dispatcher {
     client: Client,
     knowledge: Rc<Knowledge>,
+    turns: Rc<Turns>,
 }
 
 /// What happens to one of a generation's images.
 #[derive(Debug)]
-pub struct Event {
+pub struct Event<T> {
     /// Which image, counted from 0.
     pub index: u32,
     /// What.
-    pub kind: EventKind,
+    pub kind: EventKind<T>,
 }
 
 /// What happens to an image.
 #[derive(Debug)]
-pub enum EventKind {
-    /// It is on its way.
+pub enum EventKind<T> {
+    /// It waits here for a Space with room.
+    Waiting {
+        /// How many others are before it.
+        before: usize,
+    },
+    /// It has been given to a Space. Another may follow, where this one fails.
+    Placed(Placement),
+    /// It is on its way there.
     Progress(Progress),
     /// It is being made, and looks like this by now.
     Partial(Box<Image>),
     /// It is made. Nothing more follows for it.
-    Made(Box<Image>),
+    Made(Made<T>),
     /// It won't be made. Nothing more follows for it.
-    Failed(Failure),
+    Failed(Refusal),
 }
 
-/// An image that a Space has made.
+/// The Space that an image is given to.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// It.
+    pub space: Space,
+    /// What its function takes and gives.
+    pub signature: Rc<Signature>,
+}
+
+/// An image that is made.
+#[derive(Debug)]
+pub struct Made<T> {
+    /// What delivery has made of it.
+    pub item: T,
+    /// Which Space made it.
+    pub space: Space,
+    /// What took how long.
+    pub timing: Timing,
+}
+
+/// What took how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// Until the Space that made it got it.
+    pub wait: Duration,
+    /// In that Space's queue.
+    pub queue: Duration,
+    /// In its function.
+    pub generate: Duration,
+    /// Until it was here.
+    pub fetch: Duration,
+}
+
+/// An image at a Space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// Which Space made it.
@@ -74,40 +139,14 @@ pub struct Image {
     pub size: Option<Size>,
 }
 
-/// The Space that makes the images of a request, and what is known of it.
-#[derive(Clone)]
-pub struct Maker {
-    seat: Seat,
-    purpose: Purpose,
-    base: Base,
-    endpoint: Endpoint,
-    /// What its function takes and gives.
-    pub signature: Rc<Signature>,
-}
-
-impl Maker {
-    fn new(seat: Seat, profile: Rc<Profile>, purpose: Purpose) -> Result<Self, Failure> {
-        let skill = profile.skill(purpose)?;
-        let (base, endpoint) = (profile.base(&seat.space), profile.endpoint(&seat.space, skill));
-        Ok(Self { purpose, base, endpoint, signature: Rc::new(skill.signature.clone()), seat })
-    }
-
-    /// Whether it is called in the same way.
-    fn is_as(&self, other: &Self) -> bool {
-        self.endpoint == other.endpoint && self.signature == other.signature
-    }
-}
-
-/// The request's images, uploaded once for all images of a request.
-type SharedUpload = Shared<LocalBoxFuture<'static, Result<Rc<Uploaded>, Failure>>>;
-
-/// It, found once for all images of a request.
-type SharedMaker = Shared<LocalBoxFuture<'static, Result<Maker, Failure>>>;
+/// Makes of an image at a Space what the request wants. What fails in it is held against the Space, and the image made anew elsewhere.
+pub type Deliver<T> = Rc<dyn Fn(u32, Image) -> LocalBoxFuture<'static, Result<T, Failure>>>;
 
 impl Dispatcher {
     /// A dispatcher that calls Spaces through `client`.
-    pub fn new(client: Client) -> Self {
-        Self { client, knowledge: Rc::default() }
+    pub fn new(client: Client, policy: Policy) -> Self {
+        let turns = Rc::new(Turns::new(Rc::clone(client.outside()), policy));
+        Self { client, knowledge: Rc::default(), turns }
     }
 
     /// What it calls Spaces through.
@@ -120,117 +159,42 @@ impl Dispatcher {
         &self.knowledge
     }
 
-    /// The first of the model's Spaces that works, and can do what is wanted.
-    ///
-    /// # Errors
-    /// Where none does: the failure of the first.
-    pub async fn maker(&self, model: &Model, purpose: Purpose) -> Result<Maker, Failure> {
-        let mut seats: Vec<&Seat> = model.pool.iter().collect();
-        seats.sort_by(|one, other| other.weight.total_cmp(&one.weight));
-        let mut first = None;
-        for seat in seats {
+    /// Whether one of the Spaces of `pool` serves `purpose`, as far as they can be asked.
+    pub async fn can(&self, pool: &[Seat], purpose: Purpose) -> bool {
+        for seat in pool {
             let known = self.knowledge.of(&self.client, &seat.space).await;
-            match known.and_then(|profile| Maker::new(seat.clone(), profile, purpose)) {
-                Ok(maker) => return Ok(maker),
-                Err(failure) => first = first.or(Some(failure)),
+            if known.is_ok_and(|profile| profile.skill(purpose).is_ok()) {
+                return true;
             }
         }
-        Err(first.unwrap_or(Failure::NoImage))
+        false
     }
 
-    /// Makes the images of `generation` with `maker`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
+    /// Makes the images of `generation` on the Spaces of `pool`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
     /// dropping the stream cancels the jobs that have not.
-    pub fn run(self: Rc<Self>, maker: Maker, generation: Generation) -> impl Stream<Item = Event> {
-        let ranges = ranges(&maker.signature, generation.count);
-        let slots = maker.seat.slots;
-        let generation = Rc::new(generation);
-        let uploaded = upload(self.client.for_space(&maker.seat.space), maker.base.clone(), Rc::clone(&generation));
-        // A Space that has changed is asked once for all images.
-        let again = {
-            let (this, maker) = (Rc::clone(&self), maker.clone());
-            async move {
-                let profile = this.knowledge.learn(&this.client, &maker.seat.space).await?;
-                Maker::new(maker.seat, profile, maker.purpose)
-            }
-        }
-        .boxed_local()
-        .shared();
-        let works = ranges.into_iter().map(move |range| {
-            let client = self.client.for_space(&maker.seat.space);
-            events(Work::new(client, maker.clone(), uploaded.clone(), again.clone(), Rc::clone(&generation), range))
+    pub fn run<T: 'static>(
+        &self,
+        pool: &[Seat],
+        purpose: Purpose,
+        generation: Generation,
+        deliver: Deliver<T>,
+    ) -> impl Stream<Item = Event<T>> + 'static {
+        let count = generation.count;
+        let (tell, told) = mpsc::unbounded();
+        let shared = Rc::new(Shared {
+            id: self.turns.new_request(),
+            since: (self.turns.now(), self.turns.unix_time()),
+            turns: Rc::clone(&self.turns),
+            order: Order::new(pool, purpose, generation, &self.client, &self.knowledge),
+            stagger: Rc::new(Stagger::default()),
+            deliver,
+            tell,
+            limit: self.client.limits().job,
         });
-        stream::iter(works).flatten_unordered(slots)
-    }
-}
-
-/// Uploads the images of `generation` when first they are wanted.
-fn upload(client: Client, base: Base, generation: Rc<Generation>) -> SharedUpload {
-    async move { Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await.map(Rc::new) }
-        .boxed_local()
-        .shared()
-}
-
-/// Which images are made by one run of jobs: each by a job of its own where a job makes one; all in a row where a job makes several
-/// and nobody knows how many.
-fn ranges(signature: &Signature, count: u32) -> Vec<Range<u32>> {
-    let images_at_once = signature.input(Role::Count).map(|input| {
-        let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
-        let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
-        if input.kind == Kind::Choice { count } else { greatest }
-    });
-    let gallery = signature.outputs.contains(&Output::Gallery);
-    let at_once = match images_at_once {
-        Some(at_once) if gallery => at_once,
-        None if gallery => count,
-        _ => 1,
-    };
-    let step = usize::try_from(at_once).unwrap_or(1).max(1);
-    (0..count).step_by(step).map(|start| start..count.min(start.saturating_add(at_once))).collect()
-}
-
-/// What happens in `work`, as it happens.
-fn events(work: Work) -> LocalBoxStream<'static, Event> {
-    unfold((work, VecDeque::new()), async |(mut work, mut waiting): (Work, VecDeque<Event>)| {
-        while waiting.is_empty() {
-            waiting = work.next().await?;
-        }
-        let event = waiting.pop_front()?;
-        Some((event, (work, waiting)))
-    })
-    .boxed_local()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gradio::discovery::signature::Input;
-
-    fn ranges_of(outputs: &[Output], count_to: Option<f64>, count: u32) -> Vec<(u32, u32)> {
-        let input = |greatest| Input {
-            name: "num_images".into(),
-            label: String::new(),
-            kind: Kind::Number,
-            role: Some(Role::Count),
-            default: 1.into(),
-            minimum: Some(1.0),
-            maximum: Some(greatest),
-            step: Some(1.0),
-            choices: vec![],
-        };
-        let signature = Signature {
-            inputs: count_to.map(input).into_iter().collect(),
-            outputs: outputs.to_vec(),
-            generator: false,
-        };
-        ranges(&signature, count).into_iter().map(|range| (range.start, range.end)).collect()
-    }
-
-    #[test]
-    fn a_job_makes_as_many_images_as_the_space_can() {
-        assert_eq!(ranges_of(&[Output::Image], None, 3), [(0, 1), (1, 2), (2, 3)]);
-        assert_eq!(ranges_of(&[Output::Gallery], Some(4.0), 10), [(0, 4), (4, 8), (8, 10)]);
-        assert_eq!(ranges_of(&[Output::Gallery], None, 4), [(0, 4)]);
-        assert_eq!(ranges_of(&[Output::Image], Some(4.0), 2), [(0, 1), (1, 2)], "one output holds one image");
-        assert_eq!(ranges_of(&[Output::Gallery], Some(1e9), 5), [(0, 5)]);
+        let workers = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run());
+        let workers: FuturesUnordered<_> = workers.collect();
+        // The last worker takes what tells along, and so ends the stream.
+        drop(shared);
+        select(told.map(Some), workers.map(|()| None)).filter_map(ready)
     }
 }

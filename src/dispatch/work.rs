@@ -1,24 +1,28 @@
 //! Making some of a request's images on one Space, by one job after another until all are there.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::{Event, EventKind, Image, Maker, SharedMaker, SharedUpload, upload};
+use super::Image;
+use super::order::{Maker, Station};
+use super::turns::Held;
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::arguments::Arguments;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
-use crate::gradio::job::{Job, Progress};
+use crate::gradio::job::{Hold, Job, Progress};
 use crate::gradio::result::{pictures, used_seed};
 
 /// The making of some images.
 pub(super) struct Work {
     client: Client,
+    /// Its turn at the Space.
+    held: Rc<Held>,
+    station: Rc<Station>,
     maker: Maker,
-    uploaded: SharedUpload,
-    /// The maker as it is when it is asked anew; taken once that has been done.
-    again: Option<SharedMaker>,
+    /// Whether the Space has been asked anew already.
+    is_sure: bool,
     generation: Rc<Generation>,
     /// The images that are still to be made.
     left: Range<u32>,
@@ -30,59 +34,93 @@ struct Running {
     job: Box<Job>,
     seed: Seed,
     size: Option<Size>,
+    /// When it was sent to the Space, in monotonic time.
+    sent: Duration,
+    /// When the Space began with it.
+    began: Option<Duration>,
+}
+
+/// What happens next in the making of some images.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The image of that index is so far.
+    Progress(u32, Progress),
+    /// Images that are being made, by their indexes.
+    Partial(Vec<(u32, Box<Image>)>),
+    /// Images, by their indexes: one at least.
+    Made(Vec<(u32, Box<Image>)>, Spent),
+}
+
+/// What time a job has taken at the Space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spent {
+    /// Until the Space began with it, the calls included.
+    pub(super) queue: Duration,
+    /// From then on.
+    pub(super) generate: Duration,
 }
 
 impl Work {
     pub(super) fn new(
-        client: Client,
+        held: Rc<Held>,
+        station: Rc<Station>,
         maker: Maker,
-        uploaded: SharedUpload,
-        again: SharedMaker,
         generation: Rc<Generation>,
         left: Range<u32>,
     ) -> Self {
-        Self { client, maker, uploaded, again: Some(again), generation, left, job: None }
+        let client = station.client().with_token(held.token());
+        Self { client, held, station, maker, is_sure: false, generation, left, job: None }
     }
 
-    /// What happens next, or `None` when all images are made or failed.
-    pub(super) async fn next(&mut self) -> Option<VecDeque<Event>> {
-        if self.left.is_empty() {
-            return None;
-        }
-        match self.step().await {
-            Ok(events) => Some(events),
-            Err(failure) => match self.again.take().filter(|_| may_have_changed(&failure)) {
-                Some(again) => Some(self.try_again(again, failure).await),
-                None => Some(self.fail(&failure)),
-            },
-        }
+    /// The images that are still to be made.
+    pub(super) fn left(&self) -> Range<u32> {
+        self.left.clone()
     }
 
-    async fn step(&mut self) -> Result<VecDeque<Event>, Failure> {
+    /// What happens next, or `None` when all images are made.
+    ///
+    /// # Errors
+    /// Why a job failed. No more can be had from this Space.
+    pub(super) async fn next(&mut self) -> Result<Option<Step>, Failure> {
+        while !self.left.is_empty() {
+            match self.step().await {
+                Ok(step) => return Ok(Some(step)),
+                Err(failure) if !self.is_sure && may_have_changed(&failure) => self.ask_anew(failure).await?,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn step(&mut self) -> Result<Step, Failure> {
         let mut running = match self.job.take() {
             Some(running) => running,
             None => self.start().await?,
         };
-        match running.job.next().await? {
-            Progress::Finished(outputs) => {
-                let made = self.images(&running, &outputs)?;
-                self.left.start += u32::try_from(made.len()).unwrap_or(u32::MAX);
-                Ok(made.into_iter().map(|(index, image)| Event { index, kind: EventKind::Made(image) }).collect())
+        loop {
+            let progress = running.job.next().await?;
+            if running.began.is_none() && !matches!(progress, Progress::Queued(_)) {
+                running.began = Some(self.client.outside().now());
             }
-            Progress::Generating(outputs) => {
-                // A yield may well have no image yet.
-                let partial = self.images(&running, &outputs).unwrap_or_default();
-                self.job = Some(running);
-                Ok(partial.into_iter().map(|(index, image)| Event { index, kind: EventKind::Partial(image) }).collect())
-            }
-            progress => {
-                self.job = Some(running);
-                Ok(self
-                    .left
-                    .clone()
-                    .take(1)
-                    .map(|index| Event { index, kind: EventKind::Progress(progress.clone()) })
-                    .collect())
+            match progress {
+                Progress::Finished(outputs) => {
+                    let made = self.images(&running, &outputs)?;
+                    self.left.start += u32::try_from(made.len()).unwrap_or(u32::MAX);
+                    let began = running.began.unwrap_or(running.sent);
+                    let generate = self.client.outside().now().saturating_sub(began);
+                    return Ok(Step::Made(made, Spent { queue: began.saturating_sub(running.sent), generate }));
+                }
+                Progress::Generating(outputs) => {
+                    // A yield may well have no image yet.
+                    if let Ok(partial) = self.images(&running, &outputs) {
+                        self.job = Some(running);
+                        return Ok(Step::Partial(partial));
+                    }
+                }
+                progress => {
+                    self.job = Some(running);
+                    return Ok(Step::Progress(self.left.start, progress));
+                }
             }
         }
     }
@@ -90,10 +128,13 @@ impl Work {
     async fn start(&self) -> Result<Running, Failure> {
         let seed = self.generation.seed.plus(self.left.start);
         let count = self.left.end - self.left.start;
-        let uploaded = self.uploaded.clone().await?;
+        let uploaded = self.station.uploaded(&self.client, &self.maker, &self.generation).await?;
         let Arguments { data, size } = Arguments::new(&self.maker.signature, &self.generation, seed, count, &uploaded);
-        let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data).await?);
-        Ok(Running { job, seed, size })
+        self.held.comes_due().await;
+        let sent = self.client.outside().now();
+        let hold: Hold = Rc::<Held>::clone(&self.held);
+        let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data, hold).await?);
+        Ok(Running { job, seed, size, sent, began: None })
     }
 
     /// The images in a job's outputs, each with its place among those that are wanted: no more than are, at least one.
@@ -102,34 +143,24 @@ impl Work {
         let found = pictures(&self.maker.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
-            let (space, seed) = (self.maker.seat.space.clone(), used.plus(offset));
+            let (space, seed) = (self.station.seat.space.clone(), used.plus(offset));
             Box::new(Image { space, picture, seed, size: running.size })
         };
         Ok((self.left.start..self.left.end).zip(found.into_iter().zip(0..).map(image)).collect())
     }
 
     /// After a failure that a changed Space may have caused: asks what it is now, and goes on if it is something else.
-    async fn try_again(&mut self, again: SharedMaker, failure: Failure) -> VecDeque<Event> {
-        match again.await {
+    async fn ask_anew(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.is_sure = true;
+        match self.station.anew().await {
             Ok(maker) if !maker.is_as(&self.maker) => {
-                // Another replica doesn't have what was uploaded to the first.
-                if maker.base != self.maker.base {
-                    self.uploaded = upload(self.client.clone(), maker.base.clone(), Rc::clone(&self.generation));
-                }
                 self.maker = maker;
-                VecDeque::new()
+                Ok(())
             }
-            Ok(_) => self.fail(&failure),
             // That it is asleep by now, say, tells more than that a call failed.
-            Err(now @ Failure::NotReady { .. }) => self.fail(&now),
-            Err(_) => self.fail(&failure),
+            Err(now @ Failure::NotReady { .. }) => Err(now),
+            Ok(_) | Err(_) => Err(failure),
         }
-    }
-
-    fn fail(&mut self, failure: &Failure) -> VecDeque<Event> {
-        let failed = self.left.clone().map(|index| Event { index, kind: EventKind::Failed(failure.clone()) }).collect();
-        self.left.start = self.left.end;
-        failed
     }
 }
 

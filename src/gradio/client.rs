@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
@@ -46,9 +46,14 @@ impl Client {
         Self { outside, limits, token: None }
     }
 
-    /// A client that brings `space`'s token, where it has one, and where a token may go.
+    /// A client that brings `space`'s first token, where it has one, and where a token may go.
     pub fn for_space(&self, space: &Space) -> Self {
-        Self { token: space.token().cloned(), ..self.clone() }
+        self.with_token(space.tokens().first())
+    }
+
+    /// A client that brings `token`, where a token may go.
+    pub fn with_token(&self, token: Option<&Token>) -> Self {
+        Self { token: token.cloned(), ..self.clone() }
     }
 
     /// What it calls through.
@@ -125,6 +130,9 @@ impl Client {
     /// What an answer that is no success says: FastAPI's `{"detail": …}`, or plain text.
     pub async fn refusal(&self, call: &'static str, answer: Inbound) -> Failure {
         let status = answer.status;
+        // Its other form, a date, isn't used by anything that Spaces run behind.
+        let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
         let body = timeout(&self.outside, self.limits.idle, read_to_end(answer.body, MAX_ERROR)).await;
         let detail = match body {
             Ok(Ok(body)) => detail(&body),
@@ -133,7 +141,7 @@ impl Client {
         if status == StatusCode::SERVICE_UNAVAILABLE && detail.to_lowercase().contains("queue is full") {
             return Failure::QueueFull { detail };
         }
-        Failure::Status { call, status, detail }
+        Failure::Status { call, status, detail, retry_after }
     }
 }
 

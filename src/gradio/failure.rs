@@ -28,6 +28,8 @@ pub enum Failure {
         status: StatusCode,
         /// What the Space says about it; empty where it says nothing readable.
         detail: String,
+        /// When to come again, where the Space tells (`Retry-After`, in seconds).
+        retry_after: Option<Duration>,
     },
     /// The Space's queue takes no more jobs: 503 "Queue is full".
     #[error("the queue is full: {detail}")]

@@ -10,6 +10,8 @@
 //! Gradio 4.44, 5.50 and 6.31). The join itself runs to its end even when nobody waits for it any longer, so that there
 //! is always an event to cancel.
 
+use std::any::Any;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,9 +52,13 @@ pub enum Progress {
     Finished(Vec<Value>),
 }
 
+/// Something that a job holds for as long as it is at the Space, its cancelling included: a slot, say.
+pub type Hold = Rc<dyn Any>;
+
 /// A job that has joined a Space's queue.
 pub struct Job {
     client: Client,
+    hold: Hold,
     /// What cancels it; taken once it has ended.
     ticket: Option<Ticket>,
     /// The stream; taken once it is of no more use.
@@ -64,16 +70,17 @@ pub struct Job {
 }
 
 impl Job {
-    /// Joins the queue of `endpoint` with the function's arguments, `data`, and opens the event stream.
+    /// Joins the queue of `endpoint` with the function's arguments, `data`, and opens the event stream. `hold` is kept until the job has left the Space.
     ///
     /// # Errors
     /// Every [`Failure`] of a call; [`Failure::QueueFull`]. When it fails after the join, or its future is dropped, the
     /// job is cancelled.
-    pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Self, Failure> {
+    pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Self, Failure> {
         let deadline = client.outside().now() + client.limits().job;
-        let Entered { ticket, events } = enter(client, endpoint, data).await?;
+        let Entered { ticket, events } = enter(client, endpoint, data, Rc::clone(&hold)).await?;
         Ok(Self {
             client: client.clone(),
+            hold,
             ticket: Some(ticket),
             events: Some(events),
             decoder: Decoder::new(MAX_EVENT),
@@ -160,10 +167,11 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let (client, events) = (self.client.clone(), self.events.take());
+            let (client, events, hold) = (self.client.clone(), self.events.take(), Rc::clone(&self.hold));
             self.client.outside().spawn(Box::pin(async move {
                 ticket.cancel(&client).await;
                 drop(events);
+                drop(hold);
             }));
         }
     }
@@ -218,7 +226,7 @@ struct Entered {
 
 /// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there always an
 /// event to cancel, and a stream to close after that.
-async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<Entered, Failure> {
+async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Entered, Failure> {
     let session_hash = random_hex::<8>(client.outside());
     let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
         .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
@@ -240,6 +248,7 @@ async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value]) -> Result<E
             ticket.cancel(&client).await;
             drop(events);
         }
+        drop(hold);
     }));
     told.await.unwrap_or(Err(Failure::Cut))
 }

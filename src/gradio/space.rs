@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::HeaderValue;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use url::Url;
 
@@ -15,8 +16,8 @@ pub struct Space {
     origin: Origin,
     /// Which of its functions makes images, where somebody has said so: its `api_name`, without a slash.
     endpoint: Option<String>,
-    /// What lets us in, where it is private.
-    token: Option<Token>,
+    /// What lets us in where it is private, and whose GPU quota is used. Any of them will do.
+    tokens: Vec<Token>,
 }
 
 /// A Hugging Face access token. It can't be printed.
@@ -28,6 +29,12 @@ impl Token {
     pub fn new(text: &str) -> Option<Self> {
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self(text.to_owned()))
+    }
+
+    /// What tells it from others, and tells nothing of it.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::new().chain_update(b"token\0").chain_update(&self.0).finalize();
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// As an `Authorization` header has it.
@@ -87,7 +94,7 @@ impl Space {
             let endpoint = endpoint(url.path().trim_start_matches('/'))?;
             url.set_path("/");
             let origin = Origin(url);
-            return Ok(Self { name: origin.to_string(), origin, endpoint, token: None });
+            return Ok(Self { name: origin.to_string(), origin, endpoint, tokens: Vec::new() });
         }
         let mut parts = text.splitn(3, '/');
         let (Some(owner), Some(name)) = (parts.next(), parts.next()) else { return Err(invalid()) };
@@ -104,12 +111,12 @@ impl Space {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let url = Url::parse(&format!("https://{host}.hf.space/")).map_err(|_| invalid())?;
-        Ok(Self { name: format!("{owner}/{name}"), origin: Origin(url), endpoint, token: None })
+        Ok(Self { name: format!("{owner}/{name}"), origin: Origin(url), endpoint, tokens: Vec::new() })
     }
 
-    /// The Space with that token.
-    pub fn with_token(self, token: Option<Token>) -> Self {
-        Self { token, ..self }
+    /// The Space with those tokens.
+    pub fn with_tokens(self, tokens: Vec<Token>) -> Self {
+        Self { tokens, ..self }
     }
 
     /// The Space with that endpoint, where there is one.
@@ -122,9 +129,9 @@ impl Space {
         self.endpoint.as_deref()
     }
 
-    /// What lets us in, where it is private.
-    pub fn token(&self) -> Option<&Token> {
-        self.token.as_ref()
+    /// What lets us in where it is private, and whose GPU quota is used.
+    pub fn tokens(&self) -> &[Token] {
+        &self.tokens
     }
 
     /// Its `owner/name` at Hugging Face, unless it is elsewhere.
@@ -246,9 +253,10 @@ mod tests {
         ] {
             assert!(!takes(url), "{url}");
         }
-        let space = Space::parse("a/b").unwrap().with_token(Token::new("hf_secret"));
+        let space = Space::parse("a/b").unwrap().with_tokens(vec![Token::new("hf_secret").unwrap()]);
         assert!(!format!("{space:?}").contains("secret"));
-        assert!(!format!("{:?}", space.token().unwrap().bearer()).contains("secret"));
+        assert!(!format!("{:?}", space.tokens()[0].bearer()).contains("secret"));
+        assert!(!space.tokens()[0].fingerprint().contains("secret"));
         assert_eq!(Token::new("hf_\r\nx: y"), None);
     }
 

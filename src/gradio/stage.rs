@@ -4,7 +4,7 @@
 //! package `huggingface_hub`.
 
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::client::Client;
@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::space::Space;
 
 /// What a Space is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// It sleeps, and has been woken by the call.
     Sleeping,

@@ -4,13 +4,16 @@
 //! says which it is about in `image_index`. Where the request says `"progress": true`, there are two more kinds: `….progress` tells the place in the queue and
 //! the steps, `….failed` that one of several images won't be made.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use futures::StreamExt as _;
 use futures::stream::unfold;
 use serde::Serialize;
 use serde_json::json;
 
 use super::body::JsonBody;
-use super::making::{Item, Payload, Update, Updates, Workshop, begun};
+use super::making::{Answer, Item, Payload, Update, Updates, Workshop, begun};
 use super::params::{Echo, ImageRequest, Streaming};
 use super::sse::{self, Events};
 use super::usage::Usage;
@@ -20,14 +23,6 @@ use crate::format::Format;
 use crate::gradio::discovery::choose::Purpose;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
-
-/// An answer, and what it says beside its body.
-pub struct Answer {
-    /// The body.
-    pub body: JsonBody,
-    /// The request's fields that changed nothing, as they name no parameter of the Space.
-    pub ignored: Vec<String>,
-}
 
 /// What an answer repeats of its request.
 #[derive(Clone, Copy, Debug)]
@@ -86,12 +81,15 @@ pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) ->
 /// # Errors
 /// Where none is made: the reason for the first.
 async fn waited(workshop: &Workshop, asked: Asked, mut updates: Updates) -> Result<Answer, Error> {
-    let (mut made, mut errors, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
             Update::Begun(fields) => ignored = fields,
-            Update::Progress(..) | Update::Partial(..) => {}
-            Update::Made(item) => made.push(item),
+            Update::Waiting(..) | Update::Placed(..) | Update::Progress(..) | Update::Partial(..) => {}
+            Update::Made(item) => {
+                course = Some(item.course());
+                made.push(item);
+            }
             Update::Failed(index, error) => errors.push((index, error)),
         }
     }
@@ -101,7 +99,7 @@ async fn waited(workshop: &Workshop, asked: Asked, mut updates: Updates) -> Resu
         return Err(errors.into_iter().next().map_or_else(|| Failure::NoImage.into(), |(_, error)| error));
     }
     errors.iter().for_each(|(_, error)| (workshop.log)(error));
-    Ok(Answer { body: whole(asked, made, &errors), ignored })
+    Ok(Answer { body: whole(asked, made, &errors), ignored, course })
 }
 
 fn whole(asked: Asked, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
@@ -113,7 +111,7 @@ fn whole(asked: Asked, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
     for (position, item) in items.into_iter().enumerate() {
         body.push_text(if position > 0 { ",{" } else { "{" });
         push_payload(&mut body, item.payload);
-        body.push_text(&format!(",\"seed\":{}}}", item.seed));
+        body.push_text(&format!(",\"seed\":{}{}}}", item.seed, space(item.space.as_deref())));
     }
     body.push_text("]");
     if let Some(size) = size {
@@ -128,6 +126,11 @@ fn whole(asked: Asked, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
     }
     body.push_text("}");
     body
+}
+
+/// Writes `,"space":"…"`, where clients may know it.
+fn space(name: Option<&str>) -> String {
+    name.map(|name| format!(",\"space\":{}", json!(name))).unwrap_or_default()
 }
 
 /// Writes `"b64_json":"…"` or `"url":"…"`.
@@ -174,6 +177,8 @@ struct Telling {
     updates: Updates,
     made: usize,
     errors: Vec<(u32, Error)>,
+    /// Which Space makes which image.
+    places: HashMap<u32, Rc<str>>,
     ended: bool,
 }
 
@@ -182,7 +187,8 @@ struct Telling {
 /// An error that no image was made for is told in the one form that both official SDKs raise. The failure of one of several images is told by `….failed` where
 /// progress is asked for, and in `errors` of the images that come after it.
 fn streamed(workshop: Workshop, asked: Asked, updates: Updates) -> Events {
-    let telling = Telling { workshop, asked, updates, made: 0, errors: Vec::new(), ended: false };
+    let telling =
+        Telling { workshop, asked, updates, made: 0, errors: Vec::new(), places: HashMap::new(), ended: false };
     unfold(telling, |mut telling| async move {
         let event = telling.next().await?;
         Some((event, telling))
@@ -199,6 +205,11 @@ impl Telling {
                     self.nothing_made()
                 }
                 Some(Update::Begun(_)) => None,
+                Some(Update::Placed(index, name)) => {
+                    self.places.extend(name.map(|name| (index, name)));
+                    None
+                }
+                Some(Update::Waiting(index, before)) => self.waiting(index, before),
                 Some(Update::Progress(index, progress)) => self.progress(index, &progress),
                 Some(Update::Partial(index, number, item)) => Some(self.partial(index, number, item)),
                 Some(Update::Made(item)) => Some(self.completed(item)),
@@ -230,8 +241,9 @@ impl Telling {
         let Echo { quality, background } = self.asked.echo;
         let created = self.workshop.outside().unix_time().as_secs();
         event.push_text(&format!(
-            ",\"created_at\":{created},\"size\":\"{size}\",\"quality\":\"{quality}\",\"background\":\"{background}\",\"output_format\":\"{format}\",\"seed\":{}",
-            item.seed
+            ",\"created_at\":{created},\"size\":\"{size}\",\"quality\":\"{quality}\",\"background\":\"{background}\",\"output_format\":\"{format}\",\"seed\":{}{}",
+            item.seed,
+            space(item.space.as_deref().or(self.places.get(&item.index).map(Rc::as_ref)))
         ));
         if self.asked.count > 1 {
             event.push_text(&format!(",\"image_index\":{}", item.index));
@@ -260,7 +272,21 @@ impl Telling {
         event
     }
 
+    fn waiting(&self, index: u32, before: usize) -> Option<JsonBody> {
+        self.progress_event(index, |event| {
+            event.state = "waiting";
+            event.queue_position = u64::try_from(before).ok();
+            event.space = None;
+            Some(())
+        })
+    }
+
     fn progress(&self, index: u32, progress: &Progress) -> Option<JsonBody> {
+        self.progress_event(index, |event| event.take(progress))
+    }
+
+    /// An event that `fill` fills in, if it has something to say, and if somebody wants to know.
+    fn progress_event(&self, index: u32, fill: impl FnOnce(&mut ProgressEvent<'_>) -> Option<()>) -> Option<JsonBody> {
         if !self.asked.streaming.progress {
             return None;
         }
@@ -269,25 +295,10 @@ impl Telling {
             r#type: &name,
             created_at: self.workshop.outside().unix_time().as_secs(),
             image_index: index,
+            space: self.places.get(&index).map(Rc::as_ref),
             ..ProgressEvent::default()
         };
-        match progress {
-            Progress::Queued(position) => {
-                event.state = "queued";
-                event.queue_position = Some(position.rank);
-                event.queue_size = Some(position.size);
-                event.eta_seconds = position.eta;
-            }
-            Progress::Started(eta) => {
-                event.state = "running";
-                event.eta_seconds = *eta;
-            }
-            Progress::Step(step) => {
-                event.state = "running";
-                (event.step, event.steps, event.fraction) = (step.index, step.length, step.done());
-            }
-            Progress::Generating(_) | Progress::Finished(_) => return None,
-        }
+        fill(&mut event)?;
         Some(sse::event(Some(&name), &event))
     }
 
@@ -328,7 +339,7 @@ struct ProgressEvent<'a> {
     r#type: &'a str,
     created_at: u64,
     image_index: u32,
-    /// `queued` or `running`.
+    /// `waiting` for a Space with room, `queued` there, or `running`.
     state: &'static str,
     /// How many jobs are before it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -348,6 +359,32 @@ struct ProgressEvent<'a> {
     /// The part of the work that is done, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     fraction: Option<f64>,
+    /// The Space that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<&'a str>,
+}
+
+impl ProgressEvent<'_> {
+    fn take(&mut self, progress: &Progress) -> Option<()> {
+        match progress {
+            Progress::Queued(position) => {
+                self.state = "queued";
+                self.queue_position = Some(position.rank);
+                self.queue_size = Some(position.size);
+                self.eta_seconds = position.eta;
+            }
+            Progress::Started(eta) => {
+                self.state = "running";
+                self.eta_seconds = *eta;
+            }
+            Progress::Step(step) => {
+                self.state = "running";
+                (self.step, self.steps, self.fraction) = (step.index, step.length, step.done());
+            }
+            Progress::Generating(_) | Progress::Finished(_) => return None,
+        }
+        Some(())
+    }
 }
 
 /// `….failed`: one of several images won't be made.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::{LocalBoxStream, iter, once};
+use futures::stream::{LocalBoxStream, iter};
+use futures::{FutureExt as _, StreamExt as _};
 
+use super::body::JsonBody;
 use super::params::{ImageRequest, ResponseFormat};
 use crate::catalog::Model;
-use crate::dispatch::{Dispatcher, Event, EventKind, Image};
+use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Image, Made, Timing};
 use crate::error::Error;
 use crate::format::{Format, Wanted};
 use crate::generation::Size;
@@ -44,8 +45,50 @@ pub struct Workshop {
     pub max_image_bytes: usize,
     /// Makes links to them.
     pub links: Links,
+    /// Whether clients are told which Space made them.
+    pub reveal_spaces: bool,
     /// Is told of each image that could not be made, for the log.
     pub log: Rc<dyn Fn(&Error)>,
+}
+
+/// An answer that is written all at once, and what it says beside its body.
+pub struct Answer {
+    /// The body.
+    pub body: JsonBody,
+    /// The request's fields that changed nothing, as they name no parameter of the Space.
+    pub ignored: Vec<String>,
+    /// How the image that was done last came to be.
+    pub course: Option<Course>,
+}
+
+/// How an image came to be.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// What took how long.
+    pub timing: Timing,
+    /// The name of the Space that made it, if clients may know it.
+    pub space: Option<Rc<str>>,
+}
+
+impl Course {
+    /// As the header `Server-Timing` has it (W3C Server Timing), in milliseconds.
+    pub fn server_timing(&self) -> String {
+        let Timing { wait, queue, generate, fetch } = self.timing;
+        // A name that a quoted text can't hold is left out.
+        let space = self
+            .space
+            .as_deref()
+            .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)));
+        let space = space.map(|name| format!(";desc=\"{name}\"")).unwrap_or_default();
+        let milliseconds = |time: Duration| time.as_micros() / 1000;
+        format!(
+            "wait;dur={}, queue;dur={}, generate;dur={}{space}, fetch;dur={}",
+            milliseconds(wait),
+            milliseconds(queue),
+            milliseconds(generate),
+            milliseconds(fetch)
+        )
+    }
 }
 
 /// What becomes of a request's images. Each ends with `Made` or `Failed`.
@@ -53,6 +96,10 @@ pub struct Workshop {
 pub enum Update {
     /// They are being made. These fields of the request change nothing, as they name no parameter of the Space.
     Begun(Vec<String>),
+    /// The image of that index waits here for a Space with room; so many others are before it.
+    Waiting(u32, usize),
+    /// The image of that index has been given to a Space, whose name clients may know.
+    Placed(u32, Option<Rc<str>>),
     /// How far the image of that index is.
     Progress(u32, Progress),
     /// An image in the making: its index, and how many came before this one.
@@ -81,6 +128,10 @@ pub struct Item {
     pub payload: Payload,
     /// Where it lies, for whoever refers to it later.
     pub file: Option<RemoteFile>,
+    /// The name of the Space that made it, if clients may know it.
+    pub space: Option<Rc<str>>,
+    /// What took how long.
+    pub timing: Timing,
 }
 
 /// An image, or the way to it.
@@ -92,6 +143,13 @@ pub enum Payload {
     Url(String),
     /// Itself, where a link was asked for and there is no file that one could lead to.
     DataUrl(Format, Bytes),
+}
+
+impl Item {
+    /// How it came to be.
+    pub fn course(&self) -> Course {
+        Course { timing: self.timing, space: self.space.clone() }
+    }
 }
 
 impl Payload {
@@ -114,51 +172,57 @@ impl Workshop {
 
     /// Makes the images that `request` asks for with `model`.
     pub fn make(&self, model: &Model, request: ImageRequest) -> Updates {
-        let (workshop, model) = (self.clone(), model.clone());
-        let begin = async move {
-            let mut request = request;
-            model.defaults.fill(&mut request.generation);
-            match workshop.dispatcher.maker(&model, request.purpose).await {
-                Ok(maker) => workshop.follow(maker, request),
-                Err(failure) => {
-                    let error = Error::from(failure);
-                    iter(0..request.generation.count)
-                        .map(move |index| Update::Failed(index, error.clone()))
-                        .boxed_local()
-                }
-            }
-        };
-        once(begin).flatten().boxed_local()
-    }
-
-    fn follow(self, maker: crate::dispatch::Maker, request: ImageRequest) -> Updates {
-        let ignored = unused(&maker.signature, &request.generation.extras).into_iter().map(str::to_owned).collect();
+        let mut request = request;
+        model.defaults.fill(&mut request.generation);
         let (format, wanted) = (request.format, request.wanted);
         let mut partials = Partials::new(if request.stream { request.streaming.partial_images } else { 0 });
-        let events = Rc::clone(&self.dispatcher).run(maker, request.generation);
-        let ready_to_go = events.map(move |Event { index, kind }| {
-            let chosen = partials.choose(index, &kind);
+        let mut extras = Some(request.generation.extras.clone());
+        let deliver: Deliver<Item> = {
             let workshop = self.clone();
-            async move {
-                match kind {
-                    EventKind::Progress(progress) => Some(Update::Progress(index, progress)),
-                    EventKind::Failed(failure) => Some(Update::Failed(index, failure.into())),
-                    EventKind::Made(image) => Some(match workshop.item(format, wanted, index, *image).await {
-                        Ok(item) => Update::Made(item),
-                        Err(failure) => Update::Failed(index, failure.into()),
-                    }),
+            Rc::new(move |index, image| {
+                let workshop = workshop.clone();
+                Box::pin(async move { workshop.item(format, wanted, index, image).await })
+            })
+        };
+        let events = self.dispatcher.run(&model.pool, request.purpose, request.generation, deliver);
+        let workshop = self.clone();
+        let ready_to_go = events.flat_map(move |Event { index, kind }| {
+            let chosen = partials.choose(index, &kind);
+            // What changes nothing at the first Space is told; at another it may.
+            let begun = match &kind {
+                EventKind::Placed(placement) => extras.take().map(|extras| {
+                    Update::Begun(unused(&placement.signature, &extras).into_iter().map(str::to_owned).collect())
+                }),
+                _ => None,
+            };
+            let workshop = workshop.clone();
+            let update = async move {
+                Some(match kind {
+                    EventKind::Waiting { before } => Update::Waiting(index, before),
+                    EventKind::Placed(placement) => Update::Placed(index, workshop.revealed(placement.space.name())),
+                    EventKind::Progress(progress) => Update::Progress(index, progress),
+                    EventKind::Failed(refusal) => Update::Failed(index, refusal.into()),
+                    EventKind::Made(Made { item, space, timing }) => {
+                        Update::Made(Item { space: workshop.revealed(space.name()), timing, ..item })
+                    }
                     // A preview that is gone before it was fetched is no loss.
                     EventKind::Partial(image) => {
-                        Some(Update::Partial(index, chosen?, workshop.item(format, None, index, *image).await.ok()?))
+                        Update::Partial(index, chosen?, workshop.item(format, None, index, *image).await.ok()?)
                     }
-                }
-            }
+                })
+            };
+            iter([begun.map(|begun| ready(Some(begun)).left_future()), Some(update.right_future())]).filter_map(ready)
         });
         let mut order = Order::default();
-        let in_order = ready_to_go
+        ready_to_go
             .buffer_unordered(FETCHES_AT_ONCE)
-            .filter_map(move |update| ready(update.filter(|update| order.allows(update))));
-        once(ready(Update::Begun(ignored))).chain(in_order).boxed_local()
+            .filter_map(move |update| ready(update.filter(|update| order.allows(update))))
+            .boxed_local()
+    }
+
+    /// A Space's name, if clients may know it.
+    fn revealed(&self, name: &str) -> Option<Rc<str>> {
+        self.reveal_spaces.then(|| Rc::from(name))
     }
 
     /// Fetches an image, or makes a link of it, as the request asks.
@@ -205,7 +269,7 @@ impl Workshop {
             Payload::Bytes(bytes) | Payload::DataUrl(_, bytes) => image::size(bytes).or(image.size),
             Payload::Url(_) => image.size,
         };
-        Ok(Item { index, seed, size, format, payload, file })
+        Ok(Item { index, seed, size, format, payload, file, space: None, timing: Timing::default() })
     }
 }
 
@@ -220,7 +284,7 @@ pub async fn begun(outside: &Outside, mut updates: Updates) -> Result<Updates, E
         while let Some(update) = updates.next().await {
             match &update {
                 Update::Failed(_, error) => first_error = first_error.take().or_else(|| Some(error.clone())),
-                Update::Begun(_) => {}
+                Update::Begun(_) | Update::Waiting(..) | Update::Placed(..) => {}
                 Update::Progress(..) | Update::Partial(..) | Update::Made(_) => {
                     seen.push(update);
                     return true;
@@ -259,7 +323,7 @@ impl Partials {
     }
 
     /// If it is an image in the making that is to be shown: how many of its image came before.
-    fn choose(&mut self, index: u32, kind: &EventKind) -> Option<u32> {
+    fn choose<T>(&mut self, index: u32, kind: &EventKind<T>) -> Option<u32> {
         if self.most == 0 {
             return None;
         }
@@ -294,7 +358,9 @@ impl Order {
     fn allows(&mut self, update: &Update) -> bool {
         match update {
             Update::Begun(_) => true,
-            Update::Progress(index, _) => !self.ended.contains(index),
+            Update::Waiting(index, _) | Update::Placed(index, _) | Update::Progress(index, _) => {
+                !self.ended.contains(index)
+            }
             Update::Partial(index, number, _) => {
                 let newest = self.partials.insert(*index, *number).is_none_or(|last| last < *number);
                 newest && !self.ended.contains(index)
@@ -311,13 +377,13 @@ mod tests {
     use crate::gradio::message::StepProgress;
     use crate::gradio::space::Space;
 
-    fn partial(number: u8) -> EventKind {
+    fn partial(number: u8) -> EventKind<()> {
         let space = Space::parse("http://127.0.0.1:7860").unwrap();
         let picture = Picture::Inline(Bytes::copy_from_slice(&[number]));
         EventKind::Partial(Box::new(Image { space, picture, seed: Seed::of_bits([0; 4]), size: None }))
     }
 
-    fn step(index: u64) -> EventKind {
+    fn step(index: u64) -> EventKind<()> {
         EventKind::Progress(Progress::Step(StepProgress { index: Some(index), length: Some(8), fraction: None }))
     }
 
@@ -340,8 +406,16 @@ mod tests {
 
     #[test]
     fn nothing_follows_an_images_end() {
-        let item =
-            |index| Item { index, seed: 1, size: None, format: None, payload: Payload::Url(String::new()), file: None };
+        let item = |index| Item {
+            index,
+            seed: 1,
+            size: None,
+            format: None,
+            payload: Payload::Url(String::new()),
+            file: None,
+            space: None,
+            timing: Timing::default(),
+        };
         let mut order = Order::default();
         assert!(order.allows(&Update::Partial(0, 1, item(0))));
         assert!(!order.allows(&Update::Partial(0, 0, item(0))), "an older one");

@@ -57,7 +57,7 @@ pub struct ModelDetails<'a> {
     preset_of: Option<&'a str>,
     /// `null` where no Space tells.
     capabilities: Option<Capabilities>,
-    spaces: Vec<SpaceState<'a>>,
+    spaces: Vec<SpaceState>,
 }
 
 /// What a Space can do.
@@ -98,8 +98,8 @@ struct Parameter {
 
 /// A Space of a model.
 #[derive(Debug, Serialize)]
-struct SpaceState<'a> {
-    name: &'a str,
+struct SpaceState {
+    name: String,
     /// `ready`, or why not.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,12 @@ struct SpaceState<'a> {
 }
 
 /// The details of `model`: its Spaces are asked where nothing is known of them.
-pub async fn details<'a>(dispatcher: &Dispatcher, model: &'a Model, created: u64) -> ModelDetails<'a> {
+pub async fn details<'a>(
+    dispatcher: &Dispatcher,
+    model: &'a Model,
+    created: u64,
+    reveal_spaces: bool,
+) -> ModelDetails<'a> {
     let asked = model
         .pool
         .iter()
@@ -119,12 +124,13 @@ pub async fn details<'a>(dispatcher: &Dispatcher, model: &'a Model, created: u64
     let asked = join_all(asked).await;
     let capabilities =
         asked.iter().find_map(|(_, known)| known.as_ref().ok()).and_then(|profile| capabilities(profile));
-    let spaces = asked.into_iter().map(|(space, known)| state(space, known)).collect();
+    let name =
+        |space: &Space, number: usize| if reveal_spaces { space.name().to_owned() } else { format!("space-{number}") };
+    let spaces = (1..).zip(asked).map(|(number, (space, known))| state(name(space, number), known)).collect();
     ModelDetails { object: object(model, created), preset_of: model.preset_of.as_deref(), capabilities, spaces }
 }
 
-fn state(space: &Space, known: Result<Rc<Profile>, Failure>) -> SpaceState<'_> {
-    let name = space.name();
+fn state(name: String, known: Result<Rc<Profile>, Failure>) -> SpaceState {
     match known {
         Ok(profile) => SpaceState {
             name,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::format::{Format, Wanted};
-use crate::generation::{Aspect, Generation, Quality, Seed, Size};
+use crate::generation::{Aspect, Generation, Priority, Quality, Seed, Size};
 use crate::gradio::discovery::choose::Purpose;
 use crate::platform::{Outside, random_bytes};
 
@@ -26,7 +26,7 @@ const MAX_GUIDANCE: f64 = 100.0;
 const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
-const OWN: [&str; 39] = [
+const OWN: [&str; 40] = [
     "prompt",
     "model",
     "n",
@@ -65,6 +65,7 @@ const OWN: [&str; 39] = [
     "aspect_ratio",
     "aspectRatio",
     "progress",
+    "priority",
     "",
 ];
 
@@ -151,6 +152,7 @@ impl ImageRequest {
             mask: None,
             strength: fields.first_number(["strength", "image_strength"], 0.0, 1.0)?,
             format: wanted.map(|wanted| wanted.format),
+            priority: fields.priority()?,
             extras: fields.extras(),
         };
         let partial_images = fields.integer("partial_images", 0, MAX_PARTIAL_IMAGES)?.unwrap_or(0);
@@ -370,6 +372,18 @@ impl Fields {
             .filter(|(name, value)| !own(name) && !value.is_null())
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
+    }
+
+    /// `priority`. The names of OpenAI's service tiers are none of it.
+    fn priority(&self) -> Result<Priority, Error> {
+        match self.text("priority")? {
+            None | Some("") => Ok(Priority::Normal),
+            Some(name) => Priority::parse(name).ok_or_else(|| {
+                let shown = shown(&Value::from(name));
+                let message = format!("Invalid value for 'priority': {shown}. Expected 'low', 'normal' or 'high'.");
+                Error::invalid_value("priority", message)
+            }),
+        }
     }
 
     /// `output_format` and `output_compression`.

@@ -13,7 +13,7 @@ use crate::format::Format;
 use crate::gradio::failure::Failure;
 use crate::openai::body::JsonBody;
 use crate::openai::conversation::wording::{self, Language};
-use crate::openai::making::{Item, Payload, Update, Updates, Workshop};
+use crate::openai::making::{Answer, Item, Payload, Update, Updates, Workshop};
 use crate::openai::sse::{self, Events};
 use crate::openai::usage::Usage;
 use crate::settings::ChatProgress;
@@ -64,12 +64,16 @@ pub fn streamed_text(asked: &Asked, text: &str) -> Events {
 ///
 /// # Errors
 /// Where none is made: the reason for the first.
-pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) -> Result<JsonBody, Error> {
-    let (mut made, mut errors) = (Vec::new(), Vec::new());
+pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) -> Result<Answer, Error> {
+    let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
-            Update::Begun(_) | Update::Progress(..) | Update::Partial(..) => {}
-            Update::Made(item) => made.push((item, seconds(workshop, asked))),
+            Update::Begun(fields) => ignored = fields,
+            Update::Waiting(..) | Update::Placed(..) | Update::Progress(..) | Update::Partial(..) => {}
+            Update::Made(item) => {
+                course = Some(item.course());
+                made.push((item, seconds(workshop, asked)));
+            }
             Update::Failed(index, error) => errors.push((index, error)),
         }
     }
@@ -93,7 +97,7 @@ pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) ->
         (workshop.log)(error);
         content += &format!("{}\n\n", asked.language.failure(*index, asked.count, &error.message));
     }
-    Ok(whole(asked, content.trim_end(), images, usage))
+    Ok(Answer { body: whole(asked, content.trim_end(), images, usage), ignored, course })
 }
 
 fn whole(asked: &Asked, content: &str, images: Vec<Item>, usage: Usage) -> JsonBody {
@@ -161,7 +165,11 @@ impl Telling {
                 return Some(chunk);
             }
             let mut chunks = match self.updates.as_mut()?.next().await {
-                Some(Update::Begun(_) | Update::Partial(..)) => Vec::new(),
+                Some(Update::Begun(_) | Update::Placed(..) | Update::Partial(..)) => Vec::new(),
+                Some(Update::Waiting(index, before)) => {
+                    let line = self.asked.language.waiting(index, self.asked.count, before);
+                    self.line(index, line).into_iter().collect()
+                }
                 Some(Update::Progress(index, progress)) => {
                     let line = self.asked.language.progress(index, self.asked.count, &progress);
                     line.and_then(|line| self.line(index, line)).into_iter().collect()

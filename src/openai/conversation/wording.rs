@@ -21,6 +21,17 @@ impl Language {
         if text.chars().any(is_han) && !text.chars().any(is_kana) { Self::Chinese } else { Self::English }
     }
 
+    /// That an image waits for a Space with room, `which` of `count`, with so many `before` it.
+    pub fn waiting(self, which: u32, count: u32, before: usize) -> String {
+        let what = match (self, before) {
+            (Self::English, 0) => "Waiting for a free Space".to_owned(),
+            (Self::English, _) => format!("Waiting for a free Space: {before} ahead"),
+            (Self::Chinese, 0) => "等待空闲的 Space".to_owned(),
+            (Self::Chinese, _) => format!("等待空闲的 Space：前面还有 {before} 个"),
+        };
+        self.of_several(which, count, what)
+    }
+
     /// How far an image is; `which` of `count`, counted from 0. `None` where there is nothing to say.
     pub fn progress(self, which: u32, count: u32, progress: &Progress) -> Option<String> {
         let what = match (self, progress) {
@@ -49,11 +60,16 @@ impl Language {
             },
             (_, Progress::Generating(_) | Progress::Finished(_)) => return None,
         };
-        Some(match (self, count) {
+        Some(self.of_several(which, count, what))
+    }
+
+    /// What is told of an image, with its number where there are several.
+    fn of_several(self, which: u32, count: u32, what: String) -> String {
+        match (self, count) {
             (_, 1) => what,
             (Self::English, _) => format!("Image {} of {count}: {what}", which + 1),
             (Self::Chinese, _) => format!("第 {}/{count} 张：{what}", which + 1),
-        })
+        }
     }
 
     /// What stands below an image.

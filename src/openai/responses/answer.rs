@@ -19,7 +19,7 @@ use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::openai::body::JsonBody;
 use crate::openai::conversation::wording::{self, Language};
-use crate::openai::making::{Item, Payload, Update, Updates, Workshop};
+use crate::openai::making::{Answer, Item, Payload, Update, Updates, Workshop};
 use crate::openai::params::Echo;
 use crate::openai::sse::{self, Events};
 use crate::openai::usage::Usage;
@@ -106,12 +106,16 @@ pub async fn waited(
     asked: &Asked,
     mut updates: Updates,
     remember: Remember,
-) -> Result<JsonBody, Error> {
-    let (mut made, mut errors) = (Vec::new(), Vec::new());
+) -> Result<Answer, Error> {
+    let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
-            Update::Begun(_) | Update::Progress(..) | Update::Partial(..) => {}
-            Update::Made(item) => made.push((item, seconds(workshop, asked))),
+            Update::Begun(fields) => ignored = fields,
+            Update::Waiting(..) | Update::Placed(..) | Update::Progress(..) | Update::Partial(..) => {}
+            Update::Made(item) => {
+                course = Some(item.course());
+                made.push((item, seconds(workshop, asked)));
+            }
             Update::Failed(index, error) => errors.push((index, error)),
         }
     }
@@ -134,7 +138,7 @@ pub async fn waited(
     };
     let mut body = JsonBody::default();
     push_response(&mut body, asked, Status::Completed, &outputs, Some(usage));
-    Ok(body)
+    Ok(Answer { body, ignored, course })
 }
 
 /// Tells what happens as it happens, in OpenAI's sequence of events.
@@ -186,7 +190,7 @@ impl Telling {
                 return Some(event);
             }
             match self.updates.as_mut()?.0.next().await {
-                Some(Update::Begun(_)) => {}
+                Some(Update::Begun(_) | Update::Waiting(..) | Update::Placed(..)) => {}
                 Some(Update::Progress(index, progress)) => self.progress(index, &progress),
                 Some(Update::Partial(index, number, item)) => {
                     self.generates(index);

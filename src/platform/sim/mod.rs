@@ -4,6 +4,7 @@
 //! milliseconds. Its randomness comes from a seed, its network consists of the [`Server`]s that a test puts there. The same
 //! seed gives the same run: a failure is printed with it and can be looked at again.
 
+pub(crate) mod queue;
 pub(crate) mod space;
 
 use std::cell::{Cell, RefCell};

@@ -357,16 +357,16 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
     steps
 }
 
-fn event(value: &Value) -> String {
+pub(super) fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-fn answer(status: u16, body: String) -> Inbound {
+pub(super) fn answer(status: u16, body: String) -> Inbound {
     let body: Body = Box::pin(futures::stream::iter([Ok(Bytes::from(body))]));
     Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
 }
 
-fn config(fn_index: u64) -> String {
+pub(super) fn config(fn_index: u64) -> String {
     let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| json!({"id": id, "type": "slider", "props": {"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value}});
     json!({
         "version": "6.31.0", "protocol": "sse_v3", "api_prefix": "/gradio_api", "root": "http://127.0.0.1:7860",
@@ -388,7 +388,7 @@ fn config(fn_index: u64) -> String {
     .to_string()
 }
 
-fn info() -> String {
+pub(super) fn info() -> String {
     let names = ["prompt", "height", "width", "num_inference_steps", "seed", "randomize_seed"];
     let parameters: Vec<_> =
         names.iter().map(|name| json!({"parameter_name": name, "parameter_has_default": false})).collect();

@@ -1,0 +1,254 @@
+//! A request's images, as what is still to be made, and what making them takes at each Space.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use futures::FutureExt as _;
+use futures::future::{LocalBoxFuture, Shared};
+
+use super::Knowledge;
+use crate::catalog::Seat;
+use crate::generation::{Generation, Quality, Size};
+use crate::gradio::client::Client;
+use crate::gradio::config::{Base, Endpoint};
+use crate::gradio::discovery::Profile;
+use crate::gradio::discovery::choose::Purpose;
+use crate::gradio::discovery::role::{Kind, Role};
+use crate::gradio::discovery::signature::{Output, Signature};
+use crate::gradio::failure::Failure;
+use crate::gradio::space::Space;
+use crate::gradio::upload::Uploaded;
+
+/// How a Space makes the images of a request.
+#[derive(Clone)]
+pub(super) struct Maker {
+    pub(super) base: Base,
+    pub(super) endpoint: Endpoint,
+    /// What its function takes and gives.
+    pub(super) signature: Rc<Signature>,
+}
+
+impl Maker {
+    fn new(space: &Space, profile: &Profile, purpose: Purpose) -> Result<Self, Failure> {
+        let skill = profile.skill(purpose)?;
+        let (base, endpoint) = (profile.base(space), profile.endpoint(space, skill));
+        Ok(Self { base, endpoint, signature: Rc::new(skill.signature.clone()) })
+    }
+
+    /// Whether it is called in the same way.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        self.endpoint == other.endpoint && self.signature == other.signature
+    }
+
+    /// How many images one job of it makes, of `wanted`: all where it makes several and nobody knows how many.
+    pub(super) fn at_once(&self, wanted: u32) -> u32 {
+        at_once(&self.signature, wanted)
+    }
+}
+
+/// What is done once for all of a request's jobs at a Space.
+pub(super) struct Station {
+    pub(super) seat: Seat,
+    purpose: Purpose,
+    client: Client,
+    knowledge: Rc<Knowledge>,
+    known: RefCell<Once<Maker>>,
+    anew: Once<Maker>,
+    uploads: RefCell<HashMap<Base, Once<Rc<Uploaded>>>>,
+}
+
+/// Something that is found out once, for all that want to know it.
+type Once<T> = Shared<LocalBoxFuture<'static, Result<T, Failure>>>;
+
+impl Station {
+    fn new(seat: &Seat, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
+        let known = RefCell::new(ask(seat, purpose, client, knowledge, false));
+        let anew = ask(seat, purpose, client, knowledge, true);
+        let (client, knowledge) = (client.clone(), Rc::clone(knowledge));
+        Self { seat: seat.clone(), purpose, client, knowledge, known, anew, uploads: RefCell::default() }
+    }
+
+    /// How the Space makes the images, as far as is known; it is asked where too little is.
+    ///
+    /// # Errors
+    /// Those of [`Knowledge::of`]; [`Failure::Unsupported`] where it can't.
+    pub(super) async fn maker(&self) -> Result<Maker, Failure> {
+        let known = self.known.borrow().clone();
+        let outcome = known.await;
+        if outcome.is_err() {
+            // A job that comes back here asks again.
+            *self.known.borrow_mut() = ask(&self.seat, self.purpose, &self.client, &self.knowledge, false);
+        }
+        outcome
+    }
+
+    /// How it does now, whatever is known.
+    ///
+    /// # Errors
+    /// As [`Station::maker`].
+    pub(super) async fn anew(&self) -> Result<Maker, Failure> {
+        self.anew.clone().await
+    }
+
+    /// The request's images, as files at the Space. Another replica doesn't have what was uploaded to the first.
+    ///
+    /// # Errors
+    /// Those of [`Uploaded::send`].
+    pub(super) async fn uploaded(
+        &self,
+        client: &Client,
+        maker: &Maker,
+        generation: &Rc<Generation>,
+    ) -> Result<Rc<Uploaded>, Failure> {
+        let upload = || {
+            let (client, base, generation) = (client.clone(), maker.base.clone(), Rc::clone(generation));
+            async move {
+                let sent = Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await;
+                sent.map(Rc::new)
+            }
+            .boxed_local()
+            .shared()
+        };
+        let uploaded = self.uploads.borrow_mut().entry(maker.base.clone()).or_insert_with(upload).clone();
+        let outcome = uploaded.await;
+        if outcome.is_err() {
+            // Another job may have better luck.
+            self.uploads.borrow_mut().remove(&maker.base);
+        }
+        outcome
+    }
+
+    /// How much work an image of `generation` is there, in megapixels times steps.
+    pub(super) fn work(&self, generation: &Generation) -> f64 {
+        let known = self.knowledge.remembered(&self.seat.space);
+        let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
+        work(skill.map(|skill| &skill.signature), generation)
+    }
+
+    /// What calls the Space.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Finds out how the Space of `seat` makes the images, from what is known or anew.
+fn ask(seat: &Seat, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>, anew: bool) -> Once<Maker> {
+    let (client, knowledge, space) = (client.clone(), Rc::clone(knowledge), seat.space.clone());
+    let asked = async move {
+        let profile = if anew { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
+        Maker::new(&space, &*profile?, purpose)
+    };
+    asked.boxed_local().shared()
+}
+
+/// A request's images.
+pub(super) struct Order {
+    pub(super) generation: Rc<Generation>,
+    /// The images that nobody makes yet.
+    pending: RefCell<Range<u32>>,
+    stations: Vec<Rc<Station>>,
+}
+
+impl Order {
+    pub(super) fn new(
+        pool: &[Seat],
+        purpose: Purpose,
+        generation: Generation,
+        client: &Client,
+        knowledge: &Rc<Knowledge>,
+    ) -> Self {
+        let stations = pool.iter().map(|seat| Rc::new(Station::new(seat, purpose, client, knowledge))).collect();
+        let pending = RefCell::new(0..generation.count);
+        Self { generation: Rc::new(generation), pending, stations }
+    }
+
+    /// All Spaces that there are for it.
+    pub(super) fn stations(&self) -> &[Rc<Station>] {
+        &self.stations
+    }
+
+    /// How many images nobody makes yet.
+    pub(super) fn pending(&self) -> u32 {
+        let pending = self.pending.borrow();
+        pending.end - pending.start
+    }
+
+    /// Takes up to `most` of the images that nobody makes yet; none where there are none.
+    pub(super) fn take(&self, most: u32) -> Range<u32> {
+        let mut pending = self.pending.borrow_mut();
+        let start = pending.start;
+        pending.start = start.saturating_add(most).min(pending.end);
+        start..pending.start
+    }
+}
+
+/// How many images a job makes, of `wanted`: one, or as many as it can where it makes several.
+fn at_once(signature: &Signature, wanted: u32) -> u32 {
+    let told = signature.input(Role::Count).map(|input| {
+        let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
+        let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
+        if input.kind == Kind::Choice { wanted } else { greatest }
+    });
+    match told {
+        _ if !signature.outputs.contains(&Output::Gallery) => 1,
+        Some(at_once) => at_once.clamp(1, wanted.max(1)),
+        None => wanted.max(1),
+    }
+}
+
+/// How much work an image is, in megapixels times steps: as asked for, or as the Space does by itself.
+fn work(signature: Option<&Signature>, generation: &Generation) -> f64 {
+    let own = |role| signature.and_then(|signature| signature.input(role)).and_then(|input| input.default.as_f64());
+    let sides = match generation.size {
+        Some(size) => (f64::from(size.width()), f64::from(size.height())),
+        None => {
+            let usual = f64::from(Size::USUAL.width());
+            (own(Role::Width).unwrap_or(usual), own(Role::Height).unwrap_or(usual))
+        }
+    };
+    let steps = generation.steps.map(f64::from).or_else(|| {
+        let factor = match generation.quality {
+            Some(Quality::Low) => 0.5,
+            None | Some(Quality::Medium) => 1.0,
+            Some(Quality::High) => 1.5,
+            Some(Quality::Max) => 2.0,
+        };
+        Some(own(Role::Steps)? * factor)
+    });
+    let megapixels = sides.0 * sides.1 / 1e6;
+    let work = megapixels * steps.unwrap_or(8.0);
+    if work.is_finite() { work.clamp(0.001, 1e6) } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradio::discovery::signature::Input;
+
+    fn signature(outputs: &[Output], count_to: Option<f64>) -> Signature {
+        let input = |greatest| Input {
+            name: "num_images".into(),
+            label: String::new(),
+            kind: Kind::Number,
+            role: Some(Role::Count),
+            default: 1.into(),
+            minimum: Some(1.0),
+            maximum: Some(greatest),
+            step: Some(1.0),
+            choices: vec![],
+        };
+        Signature { inputs: count_to.map(input).into_iter().collect(), outputs: outputs.to_vec(), generator: false }
+    }
+
+    #[test]
+    fn a_job_makes_as_many_images_as_the_space_can() {
+        assert_eq!(at_once(&signature(&[Output::Image], None), 3), 1);
+        assert_eq!(at_once(&signature(&[Output::Gallery], Some(4.0)), 10), 4);
+        assert_eq!(at_once(&signature(&[Output::Gallery], Some(4.0)), 2), 2);
+        assert_eq!(at_once(&signature(&[Output::Gallery], None), 4), 4);
+        assert_eq!(at_once(&signature(&[Output::Image], Some(4.0)), 2), 1, "one output holds one image");
+        assert_eq!(at_once(&signature(&[Output::Gallery], Some(1e9)), 5), 5);
+    }
+}

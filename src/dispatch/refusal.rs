@@ -1,0 +1,35 @@
+//! Why an image won't be made, when all has been tried that can be.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::gradio::failure::Failure;
+
+/// Why an image won't be made.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// A Space failed, and no other can do better.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// All Spaces of the model rest after failures; this is the last one of the Space that comes back first.
+    #[error("every Space of the model rests, for {} s: {last}", .wait.as_secs())]
+    Resting {
+        /// The failure.
+        last: Box<Failure>,
+        /// Until then.
+        wait: Duration,
+    },
+    /// Too many jobs wait for a Space.
+    #[error("{waiting} jobs wait for a Space already")]
+    Crowded {
+        /// How many.
+        waiting: usize,
+    },
+    /// No Space had room in time.
+    #[error("no Space had room within {} s", .after.as_secs())]
+    NoTurn {
+        /// How long it was waited for.
+        after: Duration,
+    },
+}

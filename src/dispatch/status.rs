@@ -1,0 +1,225 @@
+//! How Spaces are, for people and for machines.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::Dispatcher;
+use super::breaker::Admission;
+use super::site::{Entry, Site};
+use crate::catalog::{Catalog, Seat};
+use crate::gradio::discovery::Profile;
+use crate::gradio::failure::plain;
+use crate::gradio::space::Space;
+
+/// A Space, as `GET /v1/spaces` has it. What isn't known is absent.
+#[derive(Debug, Serialize)]
+pub struct SpaceStatus {
+    object: &'static str,
+    /// `owner/name`, or the origin of a Space elsewhere; `space-1` and so on where clients may not know.
+    id: String,
+    /// The models that it makes images for.
+    models: Vec<String>,
+    /// `ready`, `busy` (all slots are taken), `cooling_down` (its breaker is open), `probing` (a job is trying it), or `unknown` (it was never used).
+    state: &'static str,
+    /// Our jobs there, by this instance.
+    in_flight: usize,
+    /// The jobs of this instance that wait for it or another.
+    waiting: usize,
+    slots: usize,
+    weight: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency: Option<LatencyStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<QueueStatus>,
+    breaker: BreakerStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ErrorStatus>,
+    successes: u64,
+    failures: u64,
+    /// The version of its Gradio.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradio: Option<String>,
+    /// The function that is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<String>,
+    /// How long ago it was asked what it can do, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities_age: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct LatencyStatus {
+    /// The peak EWMA, for an image of a megapixel in eight steps.
+    ewma_seconds: f64,
+    samples: u32,
+    /// How long the last images took, the latest last.
+    recent: Vec<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct QueueStatus {
+    rank: u64,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eta_seconds: Option<f64>,
+    seen_at: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct BreakerStatus {
+    /// `closed`, `open` or `half_open`.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// When a job may try it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    /// Failures since the last success.
+    failures: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorStatus {
+    code: String,
+    message: String,
+    at: u64,
+}
+
+/// How many Spaces there are, and how many of them can have a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usable {
+    usable: usize,
+    total: usize,
+}
+
+impl Usable {
+    /// Whether there is one that can.
+    pub fn any(self) -> bool {
+        self.usable > 0
+    }
+}
+
+/// A work of a megapixel in eight steps.
+const TYPICAL_WORK: f64 = 8.0;
+
+impl Dispatcher {
+    /// How all Spaces of `catalog` are, by what this instance and the store know; none is asked.
+    pub async fn status(&self, catalog: &Catalog, reveal: bool) -> Vec<SpaceStatus> {
+        let seats = seats(catalog);
+        self.turns.read(seats.iter().map(|(seat, _)| seat.space.origin())).await;
+        let mut statuses = Vec::with_capacity(seats.len());
+        for (number, (seat, models)) in (1..).zip(seats) {
+            let profile = self.knowledge.known(&self.client, &seat.space).await;
+            let id = if reveal { seat.space.name().to_owned() } else { format!("space-{number}") };
+            statuses.push(self.one(id, seat, models, profile));
+        }
+        statuses
+    }
+
+    /// How many of the Spaces of `catalog` can have a job, by what is known.
+    pub async fn usable(&self, catalog: &Catalog) -> Usable {
+        let seats = seats(catalog);
+        self.turns.read(seats.iter().map(|(seat, _)| seat.space.origin())).await;
+        let now = self.turns.unix_time();
+        let board = self.turns.board();
+        let is_usable = |(seat, _): &&(&Seat, _)| {
+            let entry = board.known(seat.space.origin()).map(|site| site.entry(seat, now));
+            !matches!(entry, Some(Entry::Tripped(_) | Entry::Resting(_)))
+        };
+        Usable { usable: seats.iter().filter(is_usable).count(), total: seats.len() }
+    }
+
+    fn one(&self, id: String, seat: &Seat, models: Vec<String>, profile: Option<Rc<Profile>>) -> SpaceStatus {
+        let now = self.turns.unix_time();
+        let board = self.turns.board();
+        let new = Site::default();
+        let site = board.known(seat.space.origin()).unwrap_or(&new);
+        let condition = &site.condition;
+        let entry = site.entry(seat, now);
+        let is_untouched = condition.successes == 0 && condition.failures == 0 && profile.is_none();
+        let state = match entry {
+            Entry::Tripped(_) | Entry::Resting(_) => "cooling_down",
+            Entry::Probed | Entry::Open { probe: true } => "probing",
+            Entry::Open { .. } if site.in_flight() >= seat.slots => "busy",
+            Entry::Open { .. } if is_untouched => "unknown",
+            Entry::Open { .. } => "ready",
+        };
+        let last_error = condition.last_error.as_ref().map(|error| ErrorStatus {
+            code: error.code.clone(),
+            message: error.message.clone(),
+            at: error.at,
+        });
+        let until = match entry {
+            Entry::Tripped(until) | Entry::Resting(until) => Some(until.as_secs()),
+            _ => None,
+        };
+        let breaker_state = match condition.breaker.admits(now) {
+            _ if until.is_some() => "open",
+            Admission::Closed => "closed",
+            _ => "half_open",
+        };
+        let told = last_error.as_ref().filter(|_| breaker_state != "closed");
+        let breaker = BreakerStatus {
+            state: breaker_state,
+            reason: told.map(|error| error.code.clone()),
+            message: told.map(|error| error.message.clone()),
+            until,
+            failures: condition.breaker.in_a_row,
+        };
+        let skill = profile.as_ref().and_then(|profile| profile.generate.as_ref().or(profile.edit.as_ref()));
+        SpaceStatus {
+            object: "space",
+            id,
+            models,
+            state,
+            in_flight: site.in_flight(),
+            waiting: board.waiting_for(seat.space.origin()),
+            slots: seat.slots,
+            weight: seat.weight,
+            latency: condition.latency.known().map(|per_unit| LatencyStatus {
+                ewma_seconds: rounded(per_unit * TYPICAL_WORK),
+                samples: condition.latency.samples,
+                recent: condition.recent.iter().map(|seconds| rounded(*seconds)).collect(),
+            }),
+            queue: site.seen_queue(now).map(|seen| QueueStatus {
+                rank: seen.position.rank,
+                size: seen.position.size,
+                eta_seconds: seen.position.eta.filter(|eta| eta.is_finite()).map(rounded),
+                seen_at: seen.at,
+            }),
+            breaker,
+            last_error,
+            successes: condition.successes,
+            failures: condition.failures,
+            gradio: profile.as_ref().map(|profile| plain(&profile.version)),
+            endpoint: skill.and_then(|skill| skill.api_name.as_deref()).map(plain),
+            capabilities_age: profile.as_ref().map(|profile| now.as_secs().saturating_sub(profile.learnt)),
+        }
+    }
+}
+
+/// Each Space once, with all its models.
+fn seats(catalog: &Catalog) -> Vec<(&Seat, Vec<String>)> {
+    let mut seats: Vec<(&Seat, Vec<String>)> = Vec::new();
+    for model in catalog.models() {
+        for seat in &model.pool {
+            match seats.iter_mut().find(|(known, _)| is_same(&known.space, &seat.space)) {
+                Some((_, models)) => models.push(model.id.clone()),
+                None => seats.push((seat, vec![model.id.clone()])),
+            }
+        }
+    }
+    seats
+}
+
+fn is_same(one: &Space, other: &Space) -> bool {
+    (one.origin(), one.endpoint()) == (other.origin(), other.endpoint())
+}
+
+/// To milliseconds.
+fn rounded(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,154 @@
+//! What a failure says: of the Space, and of whether another one may do better.
+
+use std::time::Duration;
+
+use crate::gradio::failure::Failure;
+use crate::gradio::stage::Stage;
+use crate::platform::TransportError;
+
+/// How long a Space rests that is being woken.
+const WAKING: Duration = Duration::from_secs(20);
+/// How long a Space rests that somebody must mend first.
+const OUT_OF_ORDER: Duration = Duration::from_secs(600);
+/// How long a Space rests whose GPU quota is used up, where it doesn't say.
+const QUOTA: Duration = Duration::from_secs(600);
+/// How long a Space rests that found no GPU.
+const NO_GPU: Duration = Duration::from_secs(30);
+/// The longest that a Space's word is taken for.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+
+/// What is done about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Whether another Space may do better.
+    pub(super) moves: bool,
+    /// Whether the Space has worked on the job, so that making it again costs as much as the first time.
+    pub(super) has_worked: bool,
+    /// What is held against the Space.
+    pub(super) blame: Blame,
+}
+
+/// What is held against a Space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// Nothing: it did its part, or what happened says nothing of it.
+    Nothing,
+    /// It was asked for something that can't be made, and says so: what holds for one image of a request holds for all.
+    Asker,
+    /// A failure, which its breaker counts.
+    Fault,
+    /// Its queue is full.
+    Full,
+    /// It is of no use for that long.
+    Rest(Duration),
+    /// The token that it was called with is of no use there for that long.
+    Exhausted(Duration),
+}
+
+impl Verdict {
+    /// Judges `failure`.
+    pub(super) fn of(failure: &Failure) -> Self {
+        let moves = |has_worked, blame| Self { moves: true, has_worked, blame };
+        match failure {
+            Failure::Rejected { .. } => Self { moves: false, has_worked: true, blame: Blame::Asker },
+            Failure::Unsupported(_) => moves(false, Blame::Nothing),
+            Failure::QueueFull { .. } => moves(false, Blame::Full),
+            Failure::Transport(TransportError::Denied | TransportError::Unreachable(_)) => moves(false, Blame::Fault),
+            Failure::NotReady { stage } => moves(false, of_stage(*stage)),
+            Failure::Status { retry_after: Some(wait), .. } => moves(false, Blame::Rest((*wait).min(LONGEST))),
+            Failure::Status { status, .. } => match status.as_u16() {
+                // The arguments are at fault; those that refuse all calls are not.
+                400 | 405..=407 | 409..=428 | 430..=499 => {
+                    Self { moves: false, has_worked: false, blame: Blame::Asker }
+                }
+                _ => moves(false, Blame::Fault),
+            },
+            Failure::Quota { message, retry_after } => moves(false, of_quota(message, *retry_after)),
+            Failure::Cancelled => moves(true, Blame::Nothing),
+            Failure::Transport(TransportError::TimedOut(_) | TransportError::Broken(_))
+            | Failure::Crashed
+            | Failure::NoImage
+            | Failure::Queue { .. }
+            | Failure::Cut
+            | Failure::Stalled { .. }
+            | Failure::Overdue { .. }
+            | Failure::Unreadable(_) => moves(true, Blame::Fault),
+        }
+    }
+}
+
+fn of_stage(stage: Option<Stage>) -> Blame {
+    match stage {
+        Some(Stage::Sleeping | Stage::Starting) => Blame::Rest(WAKING),
+        Some(Stage::Paused | Stage::Broken | Stage::Hidden | Stage::Renamed) => Blame::Rest(OUT_OF_ORDER),
+        None => Blame::Fault,
+    }
+}
+
+/// ZeroGPU's quota belongs to who calls; that no GPU is free is the same for all; that a task was aborted, a failure.
+fn of_quota(message: &str, retry_after: Option<Duration>) -> Blame {
+    let message = message.to_lowercase();
+    if let Some(wait) = retry_after {
+        return Blame::Exhausted(wait.min(LONGEST));
+    }
+    if message.contains("no gpu") {
+        return Blame::Rest(NO_GPU);
+    }
+    if ["quota", "limit", "credits"].iter().any(|word| message.contains(word)) {
+        return Blame::Exhausted(QUOTA);
+    }
+    Blame::Fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::StatusCode;
+
+    fn of(failure: Failure) -> (bool, bool, Blame) {
+        let Verdict { moves, has_worked, blame } = Verdict::of(&failure);
+        (moves, has_worked, blame)
+    }
+
+    #[test]
+    fn what_the_asker_caused_is_told_at_once_and_not_held_against_the_space() {
+        assert_eq!(of(Failure::Rejected { message: "no".into() }), (false, true, Blame::Asker));
+        for status in [400, 413, 422] {
+            let failure = Failure::Status {
+                call: "queue/join",
+                status: StatusCode::from_u16(status).unwrap(),
+                detail: String::new(),
+                retry_after: None,
+            };
+            assert_eq!(of(failure), (false, false, Blame::Asker), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_space_caused_moves_the_job() {
+        let status = |status: u16, seconds: Option<u64>| Failure::Status {
+            call: "queue/join",
+            status: StatusCode::from_u16(status).unwrap(),
+            detail: String::new(),
+            retry_after: seconds.map(Duration::from_secs),
+        };
+        for code in [302, 401, 403, 404, 408, 429, 500, 502, 503] {
+            assert_eq!(of(status(code, None)), (true, false, Blame::Fault), "{code}");
+        }
+        assert_eq!(of(status(429, Some(7))), (true, false, Blame::Rest(Duration::from_secs(7))));
+        assert_eq!(of(Failure::Cut), (true, true, Blame::Fault));
+        assert_eq!(of(Failure::QueueFull { detail: String::new() }), (true, false, Blame::Full));
+        assert_eq!(of(Failure::NotReady { stage: Some(Stage::Sleeping) }), (true, false, Blame::Rest(WAKING)));
+        assert_eq!(of(Failure::NotReady { stage: None }), (true, false, Blame::Fault));
+    }
+
+    #[test]
+    fn zero_gpus_texts_are_told_apart() {
+        let blame = |text: &str| Verdict::of(&Failure::of_job(Some(text.into()), Some("ZeroGPU"))).blame;
+        let quota = "You have exceeded your free ZeroGPU quota (60s requested vs. 12s left). Try again in 1:23:45";
+        assert_eq!(blame(quota), Blame::Exhausted(Duration::from_secs(5025)));
+        assert_eq!(blame("You have exceeded your runs limit."), Blame::Exhausted(QUOTA));
+        assert_eq!(blame("No GPU was available after 60s"), Blame::Rest(NO_GPU));
+        assert_eq!(blame("GPU task aborted"), Blame::Fault);
+    }
+}

@@ -1,0 +1,451 @@
+//! A Gradio Space of the simulated world with a real queue: jobs wait there for each other and for strangers', take as long as they are work, and the Space
+//! fails, falls asleep, fills up, dies and comes back as it is told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::LocalBoxFuture;
+use futures::stream::unfold;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use super::space::{answer, config, event, info, png};
+use super::{Server, World};
+use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
+
+/// How often a job's stream looks whether there is something to tell.
+const TICK: Duration = Duration::from_millis(400);
+
+/// How a Space is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It works.
+    Up,
+    /// Nobody answers. Its queue is lost.
+    Down,
+    /// It answers with a page that isn't Gradio's.
+    Asleep,
+    /// Every call is answered with a 500.
+    Broken,
+    /// It takes jobs, and never begins with them.
+    Stuck,
+}
+
+/// What becomes of a job that the Space has begun with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Image,
+    /// The prompt is rejected.
+    Rejected,
+    /// The function raises an exception.
+    Crash,
+    /// The stream breaks off half-way.
+    Cut,
+    /// The stream falls silent half-way.
+    Stall,
+    /// The image is none.
+    Lie,
+    /// The image isn't there.
+    Gone,
+    /// The GPU quota is used up, for so many seconds.
+    Quota(u64),
+}
+
+/// What a Space is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nature {
+    /// Seconds for a unit of work: a megapixel in one step.
+    pub(crate) speed: f64,
+    /// How many jobs run at once.
+    pub(crate) at_once: usize,
+    /// How many may wait.
+    pub(crate) room: usize,
+    /// How many of a thousand jobs end otherwise than with an image.
+    pub(crate) bad_per_mille: u64,
+}
+
+/// A job as the Space sees it.
+#[derive(Debug)]
+pub(crate) struct QueuedJob {
+    /// The prompt, which is `request index`.
+    pub(crate) prompt: String,
+    pub(crate) seed: u64,
+    pub(crate) joined: Duration,
+    /// When the Space began with it.
+    began: Cell<Option<Duration>>,
+    /// When it was over, for whatever reason.
+    pub(crate) over: Cell<Option<Duration>>,
+    /// Whether the Space has told its end.
+    pub(crate) ended: Cell<bool>,
+    pub(crate) cancelled: Cell<bool>,
+    pub(crate) streaming: Cell<bool>,
+    pub(crate) streamed: Cell<bool>,
+    pub(crate) end: End,
+    work: f64,
+}
+
+/// The Space. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct QueueSpace(Rc<Inner>);
+
+struct Inner {
+    origin: String,
+    nature: Nature,
+    health: Cell<Health>,
+    /// Counts its deaths: what was there before is lost.
+    life: Cell<u64>,
+    jobs: RefCell<BTreeMap<String, Rc<QueuedJob>>>,
+    /// Who waits, in order.
+    line: RefCell<Vec<String>>,
+    running: RefCell<Vec<String>>,
+    /// What is measured of it: how many of our jobs were there at once at the most.
+    most_at_once: Cell<usize>,
+    /// The ends that jobs come to, drawn from the world's seed unless a test says so.
+    fixed_end: Cell<Option<End>>,
+    /// When it has last said that its quota is used up, and until when.
+    quota: Cell<(Duration, Duration)>,
+    /// The jobs that came in between, though that was known.
+    came_too_early: Cell<usize>,
+}
+
+impl QueueSpace {
+    pub(crate) fn new(origin: &str, nature: Nature) -> Self {
+        Self(Rc::new(Inner {
+            origin: origin.to_owned(),
+            nature,
+            health: Cell::new(Health::Up),
+            life: Cell::default(),
+            jobs: RefCell::default(),
+            line: RefCell::default(),
+            running: RefCell::default(),
+            most_at_once: Cell::default(),
+            fixed_end: Cell::default(),
+            quota: Cell::default(),
+            came_too_early: Cell::default(),
+        }))
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    pub(crate) fn nature(&self) -> Nature {
+        self.0.nature
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.0.health.get()
+    }
+
+    /// Makes it so. What dies loses its queue.
+    pub(crate) fn turn(&self, world: &World, health: Health) {
+        if health == Health::Down && self.health() != Health::Down {
+            for job in self.jobs() {
+                job.over.set(job.over.get().or(Some(world.now())));
+            }
+            self.0.life.set(self.0.life.get() + 1);
+            self.0.line.borrow_mut().clear();
+            self.0.running.borrow_mut().clear();
+        }
+        self.0.health.set(health);
+    }
+
+    /// Lets every job end in this way.
+    pub(crate) fn fix_end(&self, end: End) {
+        self.0.fixed_end.set(Some(end));
+    }
+
+    /// All jobs that have joined.
+    pub(crate) fn jobs(&self) -> Vec<Rc<QueuedJob>> {
+        self.0.jobs.borrow().values().cloned().collect()
+    }
+
+    /// How many of our jobs were there at once at the most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.0.most_at_once.get()
+    }
+
+    /// How many jobs came while it had said that none would be of use.
+    pub(crate) fn came_too_early(&self) -> usize {
+        self.0.came_too_early.get()
+    }
+
+    /// Somebody else's job, which takes so long.
+    pub(crate) fn stranger(&self, world: &World, takes: Duration) {
+        let (this, there, life) = (self.clone(), world.clone(), self.0.life.get());
+        let name = format!("stranger-{}", world.random());
+        self.0.line.borrow_mut().push(name.clone());
+        world.spawn(Box::pin(async move {
+            while this.0.life.get() == life && !this.try_begin(&name) {
+                there.sleep(TICK).await;
+            }
+            there.sleep(takes).await;
+            this.leave(&name);
+        }));
+    }
+
+    /// Begins with the job of that name, if it is its turn.
+    fn try_begin(&self, name: &str) -> bool {
+        let is_first = self.0.line.borrow().first().is_some_and(|first| first == name);
+        let has_room = self.0.running.borrow().len() < self.0.nature.at_once;
+        if !is_first || !has_room || self.health() == Health::Stuck {
+            return false;
+        }
+        self.0.line.borrow_mut().retain(|other| other != name);
+        self.0.running.borrow_mut().push(name.to_owned());
+        true
+    }
+
+    fn leave(&self, name: &str) {
+        self.0.line.borrow_mut().retain(|other| other != name);
+        self.0.running.borrow_mut().retain(|other| other != name);
+    }
+
+    fn draw_end(&self, world: &World) -> End {
+        if let Some(end) = self.0.fixed_end.get() {
+            return end;
+        }
+        if world.random_below(1000) >= self.0.nature.bad_per_mille {
+            return End::Image;
+        }
+        match world.random_below(8) {
+            0 => End::Rejected,
+            1 => End::Crash,
+            2 => End::Cut,
+            3 => End::Stall,
+            4 => End::Lie,
+            5 => End::Gone,
+            _ => End::Quota(10 + world.random_below(120)),
+        }
+    }
+
+    fn join(&self, world: &World, body: &[u8]) -> Inbound {
+        let call: Value = serde_json::from_slice(body).expect("join takes JSON");
+        let data = call["data"].as_array().expect("join has data");
+        let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
+        if self.0.line.borrow().len() >= self.0.nature.room {
+            return answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string());
+        }
+        let now = world.now();
+        let (told, until) = self.0.quota.get();
+        let on_the_way = Duration::from_millis(200);
+        if until > Duration::ZERO && now > told + on_the_way && now + on_the_way < until {
+            self.0.came_too_early.set(self.0.came_too_early.get() + 1);
+        }
+        let number = |index: usize| data[index].as_f64().expect("a number");
+        let job = QueuedJob {
+            prompt: data[0].as_str().expect("a prompt").to_owned(),
+            seed: data[4].as_u64().expect("a seed"),
+            joined: now,
+            began: Cell::default(),
+            over: Cell::default(),
+            ended: Cell::default(),
+            cancelled: Cell::default(),
+            streaming: Cell::default(),
+            streamed: Cell::default(),
+            end: self.draw_end(world),
+            work: number(1) * number(2) / 1e6 * number(3),
+        };
+        self.0.jobs.borrow_mut().insert(session.clone(), Rc::new(job));
+        self.0.line.borrow_mut().push(session.clone());
+        let here = self.0.jobs.borrow().values().filter(|job| job.over.get().is_none()).count();
+        self.0.most_at_once.set(here.max(self.0.most_at_once.get()));
+        answer(200, json!({"event_id": format!("event-{session}")}).to_string())
+    }
+
+    fn cancel(&self, world: &World, body: &[u8]) -> Inbound {
+        let call: Value = serde_json::from_slice(body).expect("cancel takes JSON");
+        let session = call["session_hash"].as_str().expect("cancel has a session hash");
+        if let Some(job) = self.0.jobs.borrow().get(session) {
+            job.cancelled.set(true);
+            job.over.set(job.over.get().or(Some(world.now())));
+        }
+        self.leave(session);
+        answer(200, json!({"success": true}).to_string())
+    }
+
+    fn data(&self, world: &World, session: &str) -> Inbound {
+        let Some(job) = self.0.jobs.borrow().get(session).cloned() else {
+            let lost = json!({"msg": "unexpected_error", "message": "404", "session_not_found": true});
+            return answer(200, event(&lost));
+        };
+        job.streaming.set(true);
+        job.streamed.set(true);
+        let stream = Stream {
+            space: self.clone(),
+            world: world.clone(),
+            session: session.to_owned(),
+            job,
+            life: self.0.life.get(),
+            told_rank: None,
+            told_half: false,
+            is_over: false,
+            slack: 0.8 + 0.4 * f64::from(u32::try_from(world.random_below(1000)).unwrap()) / 1000.0,
+        };
+        let body: Body = Box::pin(unfold(stream, |mut stream| async move {
+            let piece = stream.next().await?;
+            Some((piece, stream))
+        }));
+        Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body }
+    }
+
+    fn file(&self, path: &str) -> Inbound {
+        let session = path.rsplit('/').nth(1).unwrap_or_default();
+        match self.0.jobs.borrow().get(session).map(|job| job.end) {
+            Some(End::Lie) => answer(200, "<!DOCTYPE html>".to_owned()),
+            Some(End::Image) => {
+                let body: Body = Box::pin(futures::stream::iter([Ok(Bytes::from(png()))]));
+                Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body }
+            }
+            _ => answer(403, json!({"detail": "File not allowed"}).to_string()),
+        }
+    }
+}
+
+/// A job's stream.
+struct Stream {
+    space: QueueSpace,
+    world: World,
+    session: String,
+    job: Rc<QueuedJob>,
+    life: u64,
+    told_rank: Option<usize>,
+    told_half: bool,
+    is_over: bool,
+    /// How much faster or slower than usual this job is.
+    slack: f64,
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Result<Bytes, TransportError>> {
+        let mut silent = Duration::ZERO;
+        loop {
+            if self.is_over {
+                return None;
+            }
+            if self.space.0.life.get() != self.life {
+                self.end();
+                return Some(Err(TransportError::Broken("reset".to_owned())));
+            }
+            if let Some(said) = self.look() {
+                return Some(said);
+            }
+            self.world.sleep(TICK).await;
+            silent += TICK;
+            let is_mute = self.told_half && self.job.end == End::Stall;
+            if silent >= Duration::from_secs(15) && !is_mute {
+                return Some(say(&json!({"msg": "heartbeat", "event_id": null})));
+            }
+        }
+    }
+
+    /// What there is to tell now.
+    fn look(&mut self) -> Option<Result<Bytes, TransportError>> {
+        let (space, job, now) = (self.space.clone(), Rc::clone(&self.job), self.world.now());
+        let id = format!("event-{}", self.session);
+        if job.cancelled.get() {
+            return Some(self.finish(&json!({}), true));
+        }
+        let Some(began) = job.began.get() else {
+            if space.try_begin(&self.session) {
+                job.began.set(Some(now));
+                return Some(say(&json!({"msg": "process_starts", "event_id": id, "eta": null})));
+            }
+            let line = space.0.line.borrow();
+            let rank = line.iter().position(|name| *name == self.session)?;
+            if self.told_rank == Some(rank) {
+                return None;
+            }
+            self.told_rank = Some(rank);
+            let each = job.work * space.0.nature.speed / f64::from(u32::try_from(space.0.nature.at_once).unwrap());
+            let eta = each * f64::from(u32::try_from(rank + 1).unwrap());
+            let told =
+                json!({"msg": "estimation", "event_id": id, "rank": rank, "queue_size": line.len(), "rank_eta": eta});
+            return Some(say(&told));
+        };
+        let takes = Duration::from_secs_f64(job.work * space.0.nature.speed * self.slack);
+        let passed = now.saturating_sub(began);
+        if passed >= takes / 2 && !self.told_half {
+            self.told_half = true;
+            if job.end == End::Cut {
+                self.end();
+                return Some(Err(TransportError::Broken("reset".to_owned())));
+            }
+            let steps = json!([{"index": 4, "length": 9, "unit": "steps"}]);
+            return Some(say(&json!({"msg": "progress", "event_id": id, "progress_data": steps})));
+        }
+        if passed < takes || job.end == End::Stall {
+            return None;
+        }
+        let path = format!("/tmp/gradio/{}/image.png", self.session);
+        Some(match job.end {
+            End::Rejected => self.finish(&json!({"error": "Prompt rejected: bad"}), false),
+            End::Crash => self.finish(&json!({"error": null}), false),
+            End::Quota(seconds) => {
+                space.0.quota.set((now, now + Duration::from_secs(seconds)));
+                let (minutes, seconds) = (seconds / 60, seconds % 60);
+                let text = format!("You have exceeded your GPU quota. Try again in 0:{minutes:02}:{seconds:02}");
+                self.finish(&json!({"error": text}), false)
+            }
+            _ => self.finish(&json!({"data": [{"path": path}, job.seed]}), true),
+        })
+    }
+
+    fn finish(&mut self, output: &Value, success: bool) -> Result<Bytes, TransportError> {
+        self.job.ended.set(true);
+        self.end();
+        let id = format!("event-{}", self.session);
+        let end = event(&json!({"msg": "process_completed", "event_id": id, "output": output, "success": success}));
+        Ok(Bytes::from(end + &event(&json!({"msg": "close_stream", "event_id": null}))))
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        self.job.over.set(self.job.over.get().or(Some(self.world.now())));
+        self.space.leave(&self.session);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.job.streaming.set(false);
+        self.end();
+    }
+}
+
+fn say(value: &Value) -> Result<Bytes, TransportError> {
+    Ok(Bytes::from(event(value)))
+}
+
+impl Server for QueueSpace {
+    fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
+        let (this, world) = (self.clone(), world.clone());
+        let latency = world.random_ms(1, 50);
+        Box::pin(async move {
+            world.sleep(latency).await;
+            match this.health() {
+                Health::Down => return Err(TransportError::Unreachable("nobody is there".to_owned())),
+                Health::Asleep => return Ok(answer(503, "<!DOCTYPE html><p>Zzz".to_owned())),
+                Health::Broken => return Ok(answer(500, "Internal Server Error".to_owned())),
+                Health::Up | Health::Stuck => {}
+            }
+            let body = request.body.unwrap_or_default();
+            let answered = match request.url.path() {
+                "/config" => answer(200, config(2)),
+                "/gradio_api/info" => answer(200, info()),
+                "/gradio_api/queue/join" => this.join(&world, &body),
+                "/gradio_api/queue/data" => {
+                    let session = request.url.query().and_then(|query| query.strip_prefix("session_hash="));
+                    this.data(&world, session.expect("data has a session hash"))
+                }
+                "/gradio_api/cancel" => this.cancel(&world, &body),
+                path => this.file(path),
+            };
+            world.sleep(latency).await;
+            Ok(answered)
+        })
+    }
+}
