@@ -363,6 +363,37 @@ fn instances_are_used_again_until_they_are_idle_or_worn_out() {
 }
 
 #[test]
+fn requests_are_woken_by_another_one_in_their_instance() {
+    let host = Host::start("", &[]);
+    host.text("/guest/count");
+    let wait = || {
+        let mut stream = TcpStream::connect(&host.address).unwrap();
+        write!(stream, "GET /guest/wait HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", host.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        // Until it waits, another request would be given to another instance.
+        thread::sleep(Duration::from_millis(50));
+        stream
+    };
+    let wake = || host.text("/guest/wake").parse::<usize>().unwrap();
+    for round in 0..5 {
+        let waiting: Vec<_> = (0..8).map(|_| wait()).collect();
+        let woken = wake();
+        assert!(woken > 1, "round {round}: {woken} of 8 shared an instance");
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(wake(), woken, "all that were woken wait again");
+        let answers = waiting.into_iter().filter_map(|mut stream| {
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            Answer::parse(&bytes)
+        });
+        let answers: Vec<_> = answers.collect();
+        assert!(answers.iter().all(|answer| answer.whole && answer.text().starts_with("Ok(")), "{round}: {answers:?}");
+        assert_eq!(answers.len(), woken);
+    }
+    assert!(!host.log.lock().unwrap().contains("an instance failed"));
+}
+
+#[test]
 fn a_busy_instance_does_not_hold_up_others() {
     let host = Host::start("", &[]);
     let mut busy = TcpStream::connect(&host.address).unwrap();

@@ -1,5 +1,6 @@
 //! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
 
+mod wake;
 mod wire;
 
 use std::cell::OnceCell;
@@ -27,17 +28,21 @@ spin_sdk::wasip3::http::service::export!(Component with_types_in spin_sdk::wasip
 
 impl spin_sdk::wasip3::exports::http::handler::Guest for Component {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        let app = match APP.with(|app| app.get().cloned()) {
-            Some(app) => app,
-            None => {
-                // Several first requests may come here at once; one App of theirs is kept.
-                let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
-                APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
-            }
-        };
-        let request = wire::request(request)?;
-        wire::response(app.handle(request).await)
+        wake::task(answer(request)).await
     }
+}
+
+async fn answer(request: Request) -> Result<Response, ErrorCode> {
+    let app = match APP.with(|app| app.get().cloned()) {
+        Some(app) => app,
+        None => {
+            // Several first requests may come here at once; one App of theirs is kept.
+            let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
+            APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
+        }
+    };
+    let request = wire::request(request)?;
+    wire::response(app.handle(request).await)
 }
 
 /// The host, by way of the Spin SDK.
@@ -76,7 +81,7 @@ impl Platform for Spin {
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
-        spin_sdk::wasip3::spawn(task);
+        wake::spawn(task);
     }
 
     fn variable(&self, name: &'static str) -> LocalBoxFuture<'static, Option<String>> {

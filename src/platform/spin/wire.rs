@@ -11,9 +11,10 @@ use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use spin_sdk::wasip3::http::{client, types};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
-use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use spin_sdk::wasip3::{wit_future, wit_stream};
 use types::ErrorCode;
 
+use super::wake::spawn;
 use crate::platform::{Body, Content, Inbound, Outbound, TransportError};
 
 /// The most bytes that one read of a body takes.

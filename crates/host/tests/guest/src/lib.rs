@@ -2,20 +2,31 @@
 
 use std::time::Duration;
 
+/// The application's own.
+#[path = "../../../../../src/platform/spin/wake.rs"]
+mod wake;
+
 use bytes::Bytes;
 use futures::SinkExt as _;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{BoxBody, FullBody, Request, Response, body, box_body};
 use spin_sdk::key_value::Store;
 use spin_sdk::wasip3::clocks::monotonic_clock::wait_for;
-use spin_sdk::wasip3::spawn;
 
 thread_local! {
     static REQUESTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    /// The requests that wait for another one.
+    static WAITING: std::cell::RefCell<Vec<oneshot::Sender<u32>>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> Response<BoxBody> {
+    wake::task(answer(request)).await
+}
+
+async fn answer(request: Request) -> Response<BoxBody> {
     let count = REQUESTS.get() + 1;
     REQUESTS.set(count);
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
@@ -43,6 +54,32 @@ async fn handle(request: Request) -> Response<BoxBody> {
         "/slow" => {
             wait_for(u64::try_from(Duration::from_millis(query.parse().unwrap()).as_nanos()).unwrap()).await;
             text("waited".to_owned())
+        }
+        "/wait" => {
+            let (wake, woken) = oneshot::channel();
+            WAITING.with_borrow_mut(|waiting| waiting.push(wake));
+            let first = woken.await;
+            // Again, with other events to wait for, and in a task that goes on after the answer.
+            let (wake, woken) = oneshot::channel();
+            WAITING.with_borrow_mut(|waiting| waiting.push(wake));
+            let (mut said, body) = body::stream::<String>();
+            wake::spawn(async move {
+                let mut woken = woken;
+                let second = loop {
+                    match select(woken, Box::pin(wait_for(3_000_000))).await {
+                        Either::Left((second, _)) => break second,
+                        Either::Right(((), rest)) => woken = rest,
+                    }
+                };
+                said.send(format!("{first:?} {second:?}")).await.unwrap();
+            });
+            Response::new(box_body(body))
+        }
+        "/wake" => {
+            let waiting = WAITING.take();
+            let woken = waiting.len();
+            waiting.into_iter().for_each(|one| one.send(count).unwrap_or_default());
+            text(format!("{woken}"))
         }
         other => text(format!("nothing at {other}")),
     }
@@ -86,7 +123,7 @@ async fn fetch(url: &str) -> Response<BoxBody> {
 /// A line every 20 ms for ten seconds, and a word in the log when nobody wants them any more.
 fn stream() -> Response<BoxBody> {
     let (mut lines, body) = body::stream::<String>();
-    spawn(async move {
+    wake::spawn(async move {
         for number in 0..500 {
             if lines.send(format!("{number}\n")).await.is_err() {
                 eprintln!("the client left after {number} lines");

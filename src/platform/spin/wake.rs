@@ -1,0 +1,146 @@
+//! Wakers that every task of an instance may call.
+//!
+//! Each request is a task of the component model, with an executor of its own, and up to 16 of them share an instance. The
+//! executor of wit-bindgen 0.57, which the SDK uses, can't be woken by another task: that traps. It traps too with the
+//! feature `inter-task-wakeup`, which is meant for that, on a host that keeps to the rule that a waitable in a set
+//! can't be cancelled synchronously (wasmtime 48): at the next event of any other kind.
+//!
+//! So a future gets a waker of its own here. Called within the future's task, it passes the call on. Called within another, it
+//! drops the writing end of a stream, whose reading end the future's task waits on: an event of the component model, which reaches
+//! a task wherever it comes from. Then channels between requests are as safe as those within one.
+//!
+//! What belongs to the host stays where it is: a future that reads or writes must be polled and dropped by the task that
+//! polled it first. Between tasks only values go.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::future::LocalBoxFuture;
+use send_wrapper::SendWrapper;
+use spin_sdk::wasip3::wit_bindgen::StreamWriter;
+use spin_sdk::wasip3::wit_stream;
+
+thread_local! {
+    /// The task that runs.
+    static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
+    /// How many there have been.
+    static TASKS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// `future` as the beginning of a task.
+pub(super) async fn task<T>(future: impl Future<Output = T>) -> T {
+    Awake::new(new_task(), future).await
+}
+
+/// Runs `future` beside what runs, in the same task.
+pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
+    let task = CURRENT.get().unwrap_or_else(new_task);
+    spin_sdk::wasip3::spawn(Awake::new(task, future));
+}
+
+fn new_task() -> u64 {
+    TASKS.replace(TASKS.get().wrapping_add(1))
+}
+
+/// A future that any task may wake.
+struct Awake<F> {
+    task: u64,
+    /// `None` once it has ended.
+    future: Option<Pin<Box<F>>>,
+    bell: Arc<Bell>,
+    waker: Waker,
+    /// Ends when another task has rung the bell.
+    rung: Option<LocalBoxFuture<'static, ()>>,
+}
+
+/// What wakes it.
+struct Bell {
+    task: u64,
+    /// There is one thread; a waker is asked to be ready for more.
+    inner: SendWrapper<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// How the executor of its task is told.
+    within: RefCell<Option<Waker>>,
+    /// Dropped, it is an event for its task.
+    across: RefCell<Option<StreamWriter<u8>>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Between two polls it is a task's own events that wake it.
+        if CURRENT.get().is_none_or(|current| current == self.task) {
+            let within = self.inner.within.borrow().clone();
+            if let Some(waker) = within {
+                waker.wake();
+            }
+        } else {
+            let across = self.inner.across.take();
+            drop(across);
+        }
+    }
+}
+
+impl<F> Awake<F> {
+    fn new(task: u64, future: F) -> Self {
+        let bell = Arc::new(Bell { task, inner: SendWrapper::new(Inner::default()) });
+        let waker = Waker::from(Arc::clone(&bell));
+        Self { task, future: Some(Box::pin(future)), bell, waker, rung: None }
+    }
+}
+
+impl<F: Future> Future for Awake<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        let _entered = enter(this.task);
+        this.bell.inner.within.replace(Some(cx.waker().clone()));
+        let Some(future) = &mut this.future else { return Poll::Pending };
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&this.waker)) {
+            this.future = None;
+            this.rung = None;
+            return Poll::Ready(done);
+        }
+        loop {
+            let rung = this.rung.get_or_insert_with(|| {
+                let (writer, mut reader) = wit_stream::new();
+                this.bell.inner.across.replace(Some(writer));
+                Box::pin(async move { drop(reader.read(Vec::with_capacity(1)).await) })
+            });
+            if rung.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // It was for the poll that has just been.
+            this.rung = None;
+        }
+    }
+}
+
+impl<F> Drop for Awake<F> {
+    fn drop(&mut self) {
+        // What the future held may be what others wait for.
+        let _entered = enter(self.task);
+        self.future = None;
+        self.rung = None;
+    }
+}
+
+/// Makes `task` the one that runs, until the value is dropped.
+fn enter(task: u64) -> impl Drop {
+    struct Entered(Option<u64>);
+    impl Drop for Entered {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    Entered(CURRENT.replace(Some(task)))
+}
