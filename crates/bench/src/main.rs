@@ -177,8 +177,10 @@ impl Host {
             .args(["--listen", "127.0.0.1:0"])
             .arg("--state-dir")
             .arg(state);
+        // What is measured is the component, not how many jobs it lets a Space have.
+        let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = 100 }}]\n");
         for variable in
-            [format!("api_keys={KEY}"), format!("spaces=z-image-turbo={space}"), format!("extra_host={space}")]
+            [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")]
         {
             command.args(["--variable", &variable]);
         }
