@@ -30,6 +30,14 @@ def test_an_unknown_path_is_json(http: httpx.Client, path: str) -> None:
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, f"Invalid URL (POST {path})")
 
 
+@pytest.mark.parametrize(("path", "status"), [("/embeddings", 404), ("/api/v1/images/generations", 404), ("/", 405)])
+def test_a_wrong_base_url_is_told_as_json(host: Host, path: str, status: int) -> None:
+    client = openai.OpenAI(base_url=host.url, api_key=KEY, max_retries=2)
+    with pytest.raises(openai.APIStatusError) as error:
+        client.post(path, cast_to=object, body=FIELDS)
+    assert error.value.status_code == status and "is the base URL right?" in error.value.body["message"]
+
+
 def test_azures_client(host: Host) -> None:
     client = openai.AzureOpenAI(azure_endpoint=host.url, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
     made = client.images.generate(model="z-image-turbo", prompt="x", size="256x256", extra_body={"seed": 4, "steps": 1})
