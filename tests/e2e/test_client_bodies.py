@@ -74,6 +74,9 @@ def images_of(answer: httpx.Response, reads: str) -> list:
             images = message(answer)["images"]
             assert all(image["type"] == "image_url" for image in images)
             return [opened(image["image_url"]["url"].partition(";base64,")[2]) for image in images]
+        case "response markdown":
+            said = "".join(data["delta"] for name, data in events(answer) if name == "response.output_text.delta")
+            return [fetched(url) for url in re.findall(r"!\[.*?\]\((https?://.*?)\)", said)]
         case "response":
             _, last = events(answer)[-1]
             assert last["type"] == "response.completed"

@@ -90,7 +90,7 @@ test('a stream comes piece by piece', async () => {
 });
 
 test('an edit with a file', async () => {
-  const type = await inPage(async (client) => {
+  const width = await inPage(async (client) => {
     const canvas = new OffscreenCanvas(64, 64);
     canvas.getContext('2d').fillRect(0, 0, 64, 64);
     const image = new File([await canvas.convertToBlob()], 'black.png', { type: 'image/png' });
@@ -98,7 +98,31 @@ test('an edit with a file', async () => {
     const bytes = Uint8Array.from(atob(data[0].b64_json), (char) => char.charCodeAt(0));
     return (await createImageBitmap(new Blob([bytes]))).width;
   });
-  assert.equal(type, 64);
+  assert.equal(width, 64);
+});
+
+test('a chat, and the models to choose from', async () => {
+  const { ids, text } = await inPage(async (client) => {
+    const ids = [];
+    for await (const { id } of client.models.list()) ids.push(id);
+    const messages = [{ role: 'user', content: 'a red fox --steps 1 --size 256x256' }];
+    const answer = await client.chat.completions.create({ model: ids[0], messages });
+    return { ids, text: answer.choices[0].message.content };
+  });
+  assert.ok(ids.includes('vendor/z-image'));
+  assert.match(text, /^!\[a red fox\]\(http/);
+});
+
+test('a response', async () => {
+  const image = await inPage(async (client) => {
+    const tools = [{ type: 'image_generation', size: '512x256', partial_images: 1 }];
+    const stream = client.responses.stream({ model: 'z-image-turbo', input: 'a red fox --steps 1', tools });
+    const { output } = await stream.finalResponse();
+    const bytes = Uint8Array.from(atob(output[0].result), (char) => char.charCodeAt(0));
+    const { width, height } = await createImageBitmap(new Blob([bytes]));
+    return [width, height];
+  });
+  assert.deepEqual(image, [512, 256]);
 });
 
 test('a chat as it is written', async () => {

@@ -63,3 +63,16 @@ fn found() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     BROWSERS.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| Path::is_file(file)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packages_are_locked_to_contents_and_not_to_a_registry() {
+        let lock = fs::read_to_string(root().join("tests/node/package-lock.json")).unwrap();
+        assert!(!lock.contains("\"resolved\"") && !lock.contains("registry"));
+        let packages = lock.matches("\"node_modules/").count();
+        assert_eq!(lock.matches("\"integrity\": \"sha512-").count(), packages);
+    }
+}
