@@ -65,7 +65,8 @@ impl EditRequest {
             .for_field("image[]", image)
             .for_field("images", image)
             .for_field("images[]", image)
-            .for_field("mask", image);
+            .for_field("mask", image)
+            .for_field("markup", image);
         // The parser asks for a stream that may move between threads. There is one thread, and the wrapper keeps to it.
         let body = send_wrapper::SendWrapper::new(body);
         let mut form = Multipart::with_constraints(body, boundary, Constraints::new().size_limit(limits));
@@ -83,6 +84,10 @@ impl EditRequest {
                     }
                 }
                 "mask" => request.mask = Some(Source::Bytes(field.bytes().await.map_err(|error| refused(&error))?)),
+                // A file that nothing here takes, such as OpenAI's `markup`, changes nothing: it is passed over, and named as ignored.
+                _ if field.file_name().is_some() => {
+                    request.fields.insert(name, Value::from(field.file_name()));
+                }
                 _ => {
                     // Not the parser's own conversion, whose tables of old encodings are a fifth of the component.
                     let text = field.bytes().await.map_err(|error| refused(&error))?;
@@ -256,6 +261,16 @@ mod tests {
             let lengths: Vec<_> = request.generation.images.iter().map(|image| image.bytes.len()).collect();
             assert_eq!((lengths, request.generation.mask.unwrap().bytes.len()), (vec![23, 23], 20));
         }
+    }
+
+    #[test]
+    fn a_file_that_nothing_takes_is_passed_over() {
+        let mut form =
+            b"--x\r\ncontent-disposition: form-data; name=\"markup\"; filename=\"m.png\"\r\n\r\n\xff\xd8\r\n".to_vec();
+        form.extend(self::form());
+        let request = read(vec![form], 1000).unwrap();
+        assert_eq!(request.generation.images.len(), 2);
+        assert_eq!(request.generation.extras.get("markup"), Some(&Value::from("m.png")), "to be named as ignored");
     }
 
     #[test]

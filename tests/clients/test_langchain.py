@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+
+import httpx
+import openai
+import pytest
 from langchain_openai import ChatOpenAI
-from pictures import size
+from pictures import plain, size
 
 TOOL = {"type": "image_generation", "size": "256x256", "quality": "low"}
 
@@ -13,6 +18,21 @@ def test_chats(base_url: str, key: str) -> None:
     assert model.invoke("a fox --seed 7").content.startswith("![a fox](http://127.0.0.1:")
     streamed = "".join(chunk.content for chunk in model.stream("a fox"))
     assert streamed.startswith("![a fox](http://127.0.0.1:")
+
+
+def test_an_edit(base_url: str, key: str) -> None:
+    model = ChatOpenAI(model="editor", base_url=base_url, api_key=key)
+    picture = {"type": "image", "source_type": "base64", "mime_type": "image/png", "data": base64.b64encode(plain(255, 0, 0)).decode()}
+    content = model.invoke([("user", [{"type": "text", "text": "make it blue"}, picture])]).content
+    made = httpx.get(content.partition("](")[2].partition(")")[0]).content
+    assert size(base64.b64encode(made).decode()) == (64, 64), "the picture's own size"
+
+
+def test_errors(base_url: str, key: str) -> None:
+    with pytest.raises(openai.BadRequestError, match="WIDTHxHEIGHT"):
+        ChatOpenAI(model="z-image-turbo", base_url=base_url, api_key=key).invoke("a fox --size huge")
+    with pytest.raises(openai.AuthenticationError):
+        ChatOpenAI(model="z-image-turbo", base_url=base_url, api_key="sk-wrong").invoke("a fox")
 
 
 def images(content: list) -> list[dict]:

@@ -33,6 +33,8 @@ def send(host: Host, call: dict) -> httpx.Response:
     if "form" in call:
         files = [(name, ("image.png", picture, "image/png")) for name in call["files"]]
         return httpx.post(host.url + call["path"], data=call["form"], files=files, headers=headers, timeout=60)
+    if "body" not in call:
+        return httpx.get(host.url + call["path"], headers=headers, timeout=60)
     body = json.dumps(call["body"]).replace('"@png"', json.dumps(data_url(picture)))
     headers["content-type"] = "application/json"
     return httpx.post(host.url + call["path"], content=body, headers=headers, timeout=60)
@@ -72,6 +74,9 @@ def images_of(answer: httpx.Response, reads: str) -> list:
             images = message(answer)["images"]
             assert all(image["type"] == "image_url" for image in images)
             return [opened(image["image_url"]["url"].partition(";base64,")[2]) for image in images]
+        case "response markdown":
+            said = "".join(data["delta"] for name, data in events(answer) if name == "response.output_text.delta")
+            return [fetched(url) for url in re.findall(r"!\[.*?\]\((https?://.*?)\)", said)]
         case "response":
             _, last = events(answer)[-1]
             assert last["type"] == "response.completed"
@@ -87,6 +92,9 @@ def test_a_call(server: Host, call: dict) -> None:
     if expect["reads"] == "text":
         content = message(answer)["content"]
         assert (json.loads(content) if "json" in expect else content) == expect.get("json", expect.get("text"))
+        return
+    if expect["reads"] == "models":
+        assert [model["id"] for model in answer.json()["data"]] == expect["models"]
         return
     images = images_of(answer, expect["reads"])
     assert len(images) == expect.get("count", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import time
@@ -63,6 +64,17 @@ def test_routes_methods_types_and_sizes(http: httpx.Client, host: Host) -> None:
     with pytest.raises(openai.NotFoundError) as error:
         openai.OpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=0).images.generate(prompt="x", model="dall-e-9")
     assert error.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "length"),
+    [("generations", "application/json", 2_000_000), ("edits", "multipart/form-data; boundary=x", 70_000_000), ("edits", "application/json", 1 << 33)],
+)
+def test_what_is_announced_as_too_large_is_refused_before_it_comes(host: Host, path: str, kind: str, length: int) -> None:
+    head = [f"POST /v1/images/{path} HTTP/1.1", "host: x", f"authorization: Bearer {KEY}", f"content-type: {kind}", f"content-length: {length}"]
+    with socket.create_connection((httpx.URL(host.url).host, httpx.URL(host.url).port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(

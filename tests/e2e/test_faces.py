@@ -30,14 +30,41 @@ def test_an_unknown_path_is_json(http: httpx.Client, path: str) -> None:
     assert (answer.status_code, answer.json()["error"]["message"]) == (404, f"Invalid URL (POST {path})")
 
 
+@pytest.mark.parametrize(("path", "status"), [("/embeddings", 404), ("/api/v1/images/generations", 404), ("/", 405)])
+def test_a_wrong_base_url_is_told_as_json(host: Host, path: str, status: int) -> None:
+    client = openai.OpenAI(base_url=host.url, api_key=KEY, max_retries=2)
+    with pytest.raises(openai.APIStatusError) as error:
+        client.post(path, cast_to=object, body=FIELDS)
+    assert error.value.status_code == status and "is the base URL right?" in error.value.body["message"]
+
+
+def azure(host: Host) -> openai.AzureOpenAI:
+    return openai.AzureOpenAI(azure_endpoint=host.url, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
+
+
 def test_azures_client(host: Host) -> None:
-    client = openai.AzureOpenAI(azure_endpoint=host.url, api_key=KEY, api_version="2025-04-01-preview", max_retries=0)
-    made = client.images.generate(model="z-image-turbo", prompt="x", size="256x256", extra_body={"seed": 4, "steps": 1})
-    assert seed_of(opened(made.data[0].b64_json)) == 4
-    chat = client.chat.completions.create(model="z-image-turbo", messages=[{"role": "user", "content": "x --steps 1"}])
-    assert chat.choices[0].message.content.startswith("![x](")
+    client = azure(host)
+    fields = dict(model="z-image-turbo", prompt="x", size="256x256", extra_body={"seed": 4, "steps": 1})
+    assert seed_of(opened(client.images.generate(**fields).data[0].b64_json)) == 4
+    (event,) = client.images.generate(**fields, stream=True)
+    assert seed_of(opened(event.b64_json)) == 4
     with pytest.raises(openai.NotFoundError):
         client.images.generate(model="nothing", prompt="x")
+    assert "z-image-turbo" in [model.id for model in client.models.list()]
+
+
+def test_azures_client_edits(many: Shapes) -> None:
+    made = azure(many.host).images.edit(model="editor", prompt="blue", image=("a.png", plain("red")))
+    assert arguments_of(opened(made.data[0].b64_json))["image"] == [255, 0, 0]
+
+
+def test_azures_client_chats(host: Host) -> None:
+    client = azure(host)
+    chat = dict(model="z-image-turbo", messages=[{"role": "user", "content": "x --steps 1"}])
+    assert client.chat.completions.create(**chat).choices[0].message.content.startswith("![x](")
+    streamed = client.chat.completions.create(**chat, stream=True)
+    assert "![x](" in "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
+    assert client.responses.create(model="z-image-turbo", input="x --steps 1").output_text.startswith("![x](")
 
 
 def test_origins(host: Host) -> None:

@@ -138,6 +138,13 @@ def test_an_edit_with_a_mask(shapes: Shapes) -> None:
     assert images[0].size == (320, 256)
 
 
+def test_a_file_that_no_space_takes_is_told(shapes: Shapes) -> None:
+    files = [("markup", ("m.png", png((9, 9, 9)), "image/png")), ("image", ("in.png", png((1, 2, 3)), "image/png"))]
+    headers = {"authorization": f"Bearer {KEY}"}
+    answer = httpx.post(f"{shapes.host.url}/v1/images/edits", data={"model": "editor", "prompt": "x"}, files=files, headers=headers)
+    assert (answer.status_code, answer.headers["x-ignored-parameters"]) == (200, "markup"), answer.text[:300]
+
+
 def test_an_edit_of_several_images(shapes: Shapes) -> None:
     files = [("a.png", png((1, 2, 3))), ("b.png", png((4, 5, 6)))]
     answer = shapes.client.images.edit(model="several", image=files, prompt="join them", size="512x256", extra_body={"seed": 5})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import time
 
 import httpx
@@ -59,6 +61,25 @@ def test_progress_for_those_who_ask(http: httpx.Client) -> None:
     assert told[-1][0] == "image_generation.completed"
     del fields["progress"]
     assert [name for name, _ in events(http.post("/v1/images/generations", json=fields))] == ["image_generation.completed"]
+
+
+def test_a_large_image_is_written_in_small_pieces(host: Host) -> None:
+    """By the letter of HTTP's chunks (RFC 9112 section 7.1), so that no proxy or client has to hold an image's whole line at once."""
+    body = json.dumps({"prompt": "x", "size": "2048x2048", "steps": 1, "stream": True, "output_format": "png", "seed": 5})
+    head = ["POST /v1/images/generations HTTP/1.1", "host: x", f"authorization: Bearer {KEY}", f"content-length: {len(body)}"]
+    url = httpx.URL(host.url)
+    with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        connection.sendall("\r\n".join([*head, "", body]).encode())
+        answer = connection.makefile("rb")
+        assert answer.readline().startswith(b"HTTP/1.1 200 ")
+        while answer.readline() != b"\r\n":
+            pass
+        pieces = []
+        while length := int(answer.readline(), 16):
+            pieces.append(answer.read(length + 2)[:-2])
+    assert len(pieces) > 5 and max(map(len, pieces)) <= 64 << 10
+    data = json.loads(b"".join(pieces).split(b"data: ")[1])
+    assert seed_of(opened(data["b64_json"])) == 5
 
 
 def test_links_in_a_stream(http: httpx.Client) -> None:

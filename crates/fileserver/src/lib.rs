@@ -49,16 +49,21 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+/// The SDKs' word on whether to ask again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// Whoever comes here and finds nothing is most likely a client of the API with a wrong base URL, which shows its user the `message` of OpenAI's error object.
+const NOT_FOUND: &[u8] = br#"{"error":{"message":"There is nothing here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
+const WRONG_METHOD: &[u8] = br#"{"error":{"message":"Only GET and HEAD here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
 /// Kept, and asked for again each time: an answer of 304 is small, and an update is seen at once.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Answers a request from `files`.
 pub fn answer(files: &'static [File], method: &Method, path: &str, headers: &HeaderMap) -> Response<&'static [u8]> {
     let mut response = match (method, find(files, path)) {
-        (_, None) => plain(StatusCode::NOT_FOUND, b"There is nothing here.\n"),
+        (_, None) => error(StatusCode::NOT_FOUND, NOT_FOUND),
         (&Method::GET | &Method::HEAD, Some(file)) => serve(file, headers),
         (_, Some(_)) => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, b"Only GET and HEAD.\n");
+            let mut response = error(StatusCode::METHOD_NOT_ALLOWED, WRONG_METHOD);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
@@ -134,6 +139,16 @@ fn plain(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
     let mut response = Response::new(text);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// An error that clients of the API can show.
+fn error(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     response
 }
 
@@ -249,6 +264,8 @@ mod tests {
             let response = get(path, &[]);
             assert_eq!(response.status(), 404, "{path}");
             assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS).as_deref(), Some("nosniff"));
+            assert_eq!(header(&response, CONTENT_TYPE).as_deref(), Some("application/json"));
+            assert_eq!(header(&response, SHOULD_RETRY).as_deref(), Some("false"));
         }
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 mod build;
+mod node;
 mod python;
 mod setup;
 mod shell;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::shell::{cargo, root, run, say, succeeds};
-use crate::{build, python, setup};
+use crate::{build, node, python, setup};
 
 type Stage = (&'static str, fn() -> Result<()>);
 
@@ -74,5 +74,7 @@ fn end_to_end() -> Result<()> {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
+    node::packages()?;
+    pytest.env("CHROMIUM", node::chromium()?);
     run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::python;
 use crate::shell::{run_quietly, say, succeeds};
+use crate::{node, python};
 
 /// The components' target.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
@@ -20,6 +20,9 @@ pub(crate) fn all() -> Result<()> {
     for generation in [4, 5] {
         python::gradio(generation)?;
     }
+    python::clients()?;
+    node::packages()?;
+    node::chromium()?;
     Ok(())
 }
 
