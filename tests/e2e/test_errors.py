@@ -83,7 +83,6 @@ def test_what_is_announced_as_too_large_is_refused_before_it_comes(host: Host, p
         ("fault: gr.Error", 400, "rejected_by_space", "image_generation_user_error"),
         ("fault: exception", 502, "space_error", "server_error"),
         ("fault: no image", 502, "no_image", "server_error"),
-        ("fault: quota", 429, "insufficient_quota", "insufficient_quota"),
     ],
 )
 def test_what_a_real_space_raises(client: openai.OpenAI, prompt: str, status: int, code: str, kind: str) -> None:
@@ -100,7 +99,8 @@ def test_what_a_real_space_raises(client: openai.OpenAI, prompt: str, status: in
 
 def test_a_full_queue() -> None:
     space = Space(sys.executable, "--at-once", "1", "--max-queue", "1", "--step-seconds", "0.3")
-    host = Host(spaces=f"z={space.url}", extra_host=space.url)
+    catalog = f'[models.z]\nspaces = [{{ space = "{space.url}", slots = 10 }}]\n'
+    host = Host(catalog=catalog, extra_host=space.url)
     answers: list[httpx.Response] = []
 
     def ask() -> None:

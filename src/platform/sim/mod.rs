@@ -162,6 +162,11 @@ impl World {
         self.run(sleep);
     }
 
+    /// What everything in it comes from.
+    pub(crate) fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
     /// The next random number, from the seed (SplitMix64).
     pub(crate) fn random(&self) -> u64 {
         let state = self.0.randomness.get().wrapping_add(0x9e37_79b9_7f4a_7c15);

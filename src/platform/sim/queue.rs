@@ -103,7 +103,7 @@ struct Inner {
     running: RefCell<Vec<String>>,
     /// What is measured of it: how many of our jobs were there at once at the most.
     most_at_once: Cell<usize>,
-    /// The ends that jobs come to, drawn from the world's seed unless a test says so.
+    /// The end that all jobs come to, where a test says so.
     fixed_end: Cell<Option<End>>,
     /// When it has last said that its quota is used up, and until when.
     quota: Cell<(Duration, Duration)>,
@@ -130,10 +130,6 @@ impl QueueSpace {
 
     pub(crate) fn origin(&self) -> &str {
         &self.0.origin
-    }
-
-    pub(crate) fn nature(&self) -> Nature {
-        self.0.nature
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -179,7 +175,7 @@ impl QueueSpace {
         let name = format!("stranger-{}", world.random());
         self.0.line.borrow_mut().push(name.clone());
         world.spawn(Box::pin(async move {
-            while this.0.life.get() == life && !this.try_begin(&name) {
+            while this.0.life.get() == life && !this.try_begin(&there, &name) {
                 there.sleep(TICK).await;
             }
             there.sleep(takes).await;
@@ -187,8 +183,17 @@ impl QueueSpace {
         }));
     }
 
-    /// Begins with the job of that name, if it is its turn.
-    fn try_begin(&self, name: &str) -> bool {
+    /// Begins with the job of that name, if it is its turn. Jobs that nobody listens to, as cancelling them has failed, are passed over.
+    fn try_begin(&self, world: &World, name: &str) -> bool {
+        let jobs = self.0.jobs.borrow();
+        self.0.line.borrow_mut().retain(|other| match jobs.get(other) {
+            Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(10) => {
+                job.over.set(job.over.get().or(Some(world.now())));
+                false
+            }
+            _ => true,
+        });
+        drop(jobs);
         let is_first = self.0.line.borrow().first().is_some_and(|first| first == name);
         let has_room = self.0.running.borrow().len() < self.0.nature.at_once;
         if !is_first || !has_room || self.health() == Health::Stuck {
@@ -204,21 +209,28 @@ impl QueueSpace {
         self.0.running.borrow_mut().retain(|other| other != name);
     }
 
-    fn draw_end(&self, world: &World) -> End {
+    /// How a job with those arguments ends: by them, the Space and how often it has been tried here, whatever else has happened.
+    fn draw_end(&self, world: &World, data: &Value) -> End {
         if let Some(end) = self.0.fixed_end.get() {
             return end;
         }
-        if world.random_below(1000) >= self.0.nature.bad_per_mille {
+        let before = self.0.jobs.borrow().values().filter(|job| data[0] == job.prompt && data[4] == job.seed).count();
+        let text = format!("{} {} {data} {before}", world.seed(), self.0.origin);
+        let seed = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let dice = World::new(seed);
+        if dice.random_below(1000) >= self.0.nature.bad_per_mille {
             return End::Image;
         }
-        match world.random_below(8) {
+        match dice.random_below(8) {
             0 => End::Rejected,
             1 => End::Crash,
             2 => End::Cut,
             3 => End::Stall,
             4 => End::Lie,
             5 => End::Gone,
-            _ => End::Quota(10 + world.random_below(120)),
+            _ => End::Quota(10 + dice.random_below(120)),
         }
     }
 
@@ -246,7 +258,7 @@ impl QueueSpace {
             cancelled: Cell::default(),
             streaming: Cell::default(),
             streamed: Cell::default(),
-            end: self.draw_end(world),
+            end: self.draw_end(world, &call["data"]),
             work: number(1) * number(2) / 1e6 * number(3),
         };
         self.0.jobs.borrow_mut().insert(session.clone(), Rc::new(job));
@@ -350,7 +362,7 @@ impl Stream {
             return Some(self.finish(&json!({}), true));
         }
         let Some(began) = job.began.get() else {
-            if space.try_begin(&self.session) {
+            if space.try_begin(&self.world, &self.session) {
                 job.began.set(Some(now));
                 return Some(say(&json!({"msg": "process_starts", "event_id": id, "eta": null})));
             }
