@@ -47,7 +47,7 @@ impl Pause {
     pub(super) fn draw(&self, outside: &Outside) -> Duration {
         let span = u32::try_from(self.most.saturating_sub(self.least).as_millis()).unwrap_or(u32::MAX);
         let random = u32::from_le_bytes(random_bytes(outside));
-        let extra = u64::from(random) * (u64::from(span) + 1) >> 32;
+        let extra = (u64::from(random) * (u64::from(span) + 1)) >> 32;
         self.least + Duration::from_millis(extra)
     }
 }

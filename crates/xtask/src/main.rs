@@ -5,6 +5,7 @@
 //! cargo xtask build                 build the components and the host
 //! cargo xtask up [--demo] […]       set up, build, and serve
 //! cargo xtask test [STAGE…]         set up, and run every test, or those stages
+//! cargo xtask simulate              hold the choice of Spaces against chance, into docs/dispatch.md
 //! cargo xtask bench [ARGUMENT…]     build, and measure
 //! ```
 
@@ -13,6 +14,7 @@ mod node;
 mod python;
 mod setup;
 mod shell;
+mod simulate;
 mod test;
 mod up;
 
@@ -32,6 +34,8 @@ Usage: cargo xtask COMMAND
       --variable KEY=VALUE    sets a variable of spin.toml; repeatable
       --state-dir DIR         where the key-value store lies [default: .spin]
   test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
+      --soak                  with twenty times as many simulated runs
+  simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.
   bench [ARG…]      Builds, and measures; arguments go to the benchmark (--quick, --json FILE).
 ";
 
@@ -55,6 +59,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<()> {
         Some("build") => build::all(),
         Some("up") => up::up(arguments),
         Some("test") => test::test(&arguments),
+        Some("simulate") => simulate::simulate(),
         Some("bench") => build::bench(&arguments),
         Some("--help" | "-h" | "help") => {
             print!("{USAGE}");

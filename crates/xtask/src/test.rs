@@ -9,23 +9,28 @@ use anyhow::{Context as _, Result, bail};
 use crate::shell::{cargo, root, run, say, succeeds};
 use crate::{build, node, python, setup};
 
-type Stage = (&'static str, fn() -> Result<()>);
+type Stage = (&'static str, fn(u32) -> Result<()>);
+
+/// How many runs of each kind there are in the simulated world.
+const RUNS: u32 = 5_000;
 
 const STAGES: [Stage; 4] = [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end)];
 
 /// Runs all stages, or those that are named; the first that fails ends it.
-pub(crate) fn test(names: &[OsString]) -> Result<()> {
+pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
+    let (soak, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| *argument == "--soak");
+    let runs = if soak.is_empty() { RUNS } else { 20 * RUNS };
     let known = || STAGES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    if let Some(unknown) = names.iter().find(|name| !STAGES.iter().any(|(stage, _)| name == stage)) {
+    if let Some(unknown) = names.iter().find(|name| !STAGES.iter().any(|(stage, _)| ***name == **stage)) {
         bail!("no such stage: {}. There are: {}", unknown.to_string_lossy(), known());
     }
     setup::target()?;
     let mut times = Vec::new();
     for (name, stage) in STAGES {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+        if names.is_empty() || names.iter().any(|wanted| *wanted == name) {
             say(&format!("stage {name}"));
             let begun = now();
-            stage().with_context(|| format!("the stage {name} failed"))?;
+            stage(runs).with_context(|| format!("the stage {name} failed"))?;
             times.push((name, begun.elapsed()));
         }
     }
@@ -40,7 +45,7 @@ fn now() -> Instant {
 }
 
 /// Formatting, lints on both targets, and the rules for dependencies.
-fn lint() -> Result<()> {
+fn lint(_: u32) -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // For release, so that what is checked and what is built share wasmtime's build scripts.
     run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -54,18 +59,19 @@ fn lint() -> Result<()> {
 }
 
 /// Everything that runs natively, the simulated world among it.
-fn unit() -> Result<()> {
-    run(&mut cargo(&["test", "--locked", "--workspace", "--exclude", "z-image-host"]))
+fn unit(runs: u32) -> Result<()> {
+    let mut test = cargo(&["test", "--locked", "--workspace", "--exclude", "z-image-host"]);
+    run(test.env("SIMULATED_RUNS", runs.to_string()))
 }
 
 /// The host, for release, as wasmtime is compiled only once then.
-fn host() -> Result<()> {
+fn host(_: u32) -> Result<()> {
     build::all()?;
     run(&mut cargo(&["test", "--release", "--locked", "--package", "z-image-host"]))
 }
 
 /// The built components in the host, against real Spaces, with real clients.
-fn end_to_end() -> Result<()> {
+fn end_to_end(_: u32) -> Result<()> {
     build::all()?;
     let python = python::tests()?;
     let mut pytest = Command::new(python.python());
