@@ -278,3 +278,40 @@ fn without_a_store_requests_are_answered_all_the_same() {
     let told: Vec<_> = world.log_lines().into_iter().filter(|line| line.contains("Idempotency-Key")).collect();
     assert_eq!(told.len(), 1, "once: {told:?}");
 }
+
+#[test]
+fn whatever_happens_a_key_makes_one_image() {
+    let (mut replays, mut refusals) = (0, 0);
+    for seed in 0..100 {
+        let (world, space) = world_of(seed, |world, _| {
+            let lot = usize::try_from(world.random_below(40)).unwrap();
+            Fate::ALL.get(lot).copied().unwrap_or(Fate::Succeeds)
+        });
+        world.set_variable("job_timeout", "60");
+        let there = world.clone();
+        let answers = world.run(async move {
+            let apps = [instance(there.clone()).await, instance(there.clone()).await];
+            let asks = (0..8).map(|_| {
+                let (at, lot) = (there.random_ms(0, 90_000), usize::try_from(there.random_below(2)).unwrap());
+                let (there, app) = (there.clone(), Rc::clone(&apps[lot]));
+                async move {
+                    there.outside().sleep(at).await;
+                    ask_of(Rc::clone(&app), keyed("k", &json!({"prompt": "x"}))).await
+                }
+            });
+            futures::future::join_all(asks.collect::<Vec<_>>()).await
+        });
+        let made = answers.iter().filter(|answer| answer.status == 200);
+        let bodies: std::collections::BTreeSet<_> = made.map(|answer| answer.body.clone().unwrap()).collect();
+        let jobs = space.jobs().iter().filter(|job| job.fate == Fate::Succeeds).count();
+        assert!(bodies.len() <= 1 && jobs <= 1, "seed {seed}: {} images, {jobs} jobs", bodies.len());
+        for answer in answers.iter().filter(|answer| answer.status == 409) {
+            assert_eq!(answer.error().2, json!("idempotency_in_progress"), "seed {seed}");
+            refusals += 1;
+        }
+        replays += answers.iter().filter(|answer| replayed(answer)).count();
+        let marks = kept(&world);
+        assert!(marks.len() == 2 || marks.is_empty(), "seed {seed}: a mark was left: {marks:?}");
+    }
+    assert!(replays > 100 && refusals > 10, "{replays} replays, {refusals} refusals");
+}
