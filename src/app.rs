@@ -2,6 +2,7 @@
 
 mod chat;
 mod cors;
+mod idempotency;
 mod images;
 mod log;
 mod path;
@@ -13,8 +14,9 @@ mod spaces;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use futures::future::LocalBoxFuture;
 use http::header::HOST;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use url::Url;
 
 use self::cors::Cors;
@@ -23,9 +25,13 @@ use self::reply::{insert, json};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::gradio::client::Client;
+use crate::idempotency::flight::Flights;
+use crate::idempotency::outcome::Outcome;
+use crate::limits::jobs::Jobs;
+use crate::limits::rate::Rates;
 use crate::media::link::{Links, Signer};
 use crate::media::route;
-use crate::openai::auth::authenticate;
+use crate::openai::auth::{Caller, authenticate};
 use crate::openai::making::Workshop;
 use crate::openai::models;
 use crate::platform::{Body, Content, Outside, random_hex};
@@ -42,6 +48,9 @@ pub struct App {
     settings: Settings,
     dispatcher: Rc<Dispatcher>,
     client: Client,
+    rates: Rc<Rates>,
+    jobs: Jobs,
+    flights: Rc<Flights>,
     signer: RefCell<Option<Signer>>,
     /// When the settings were read, in seconds since the Unix epoch.
     started: u64,
@@ -52,10 +61,13 @@ pub struct App {
 /// A request, as handlers see it.
 struct Call {
     head: http::request::Parts,
+    caller: Caller,
     /// Its id, which the answer and the log name.
     id: String,
     /// The model that its path names.
     deployment: Option<String>,
+    /// What becomes of its images.
+    outcome: Outcome,
 }
 
 impl App {
@@ -67,10 +79,14 @@ impl App {
 
     fn new(outside: Outside, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&outside), settings.limits);
+        let log = log::aside(&outside);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         Self {
             dispatcher: Rc::new(Dispatcher::new(client.clone(), settings.policy.clone())),
             started: outside.unix_time().as_secs(),
+            rates: Rates::new(&outside, settings.requests_per_minute, &log),
+            jobs: Jobs::new(settings.jobs_per_key),
+            flights: Flights::new(&outside, settings.idempotency_ttl, &log),
             outside,
             settings,
             client,
@@ -87,10 +103,11 @@ impl App {
         let (head, body) = request.into_parts();
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let cors = Cors::of(&self.settings.cors_origins, &head.headers);
+        let mut standing = HeaderMap::new();
         let mut response = if method == Method::OPTIONS {
             cors.preflight()
         } else {
-            self.route(head, body, &id).await.unwrap_or_else(|error| {
+            self.route(head, body, &id, &mut standing).await.unwrap_or_else(|error| {
                 self.log_error(&id, method.as_str(), &path, &error);
                 reply::error(&error)
             })
@@ -100,6 +117,7 @@ impl App {
         }
         let took = self.outside.now().saturating_sub(begun).as_millis();
         let headers = response.headers_mut();
+        headers.extend(standing);
         cors.apply(headers);
         insert(headers, REQUEST_ID, &id);
         insert(headers, PROCESSING_MS, &took.to_string());
@@ -107,11 +125,13 @@ impl App {
         response
     }
 
+    /// Answers a request, and tells in `standing` how its caller stands.
     async fn route(
         self: &Rc<Self>,
         head: http::request::Parts,
         body: Body,
         id: &str,
+        standing: &mut HeaderMap,
     ) -> Result<Response<Content>, Error> {
         let path = head.uri.path().to_owned();
         let Target { route, deployment } = Target::of(&path);
@@ -130,12 +150,19 @@ impl App {
             Route::Health | Route::Ready | Route::File(_) => None,
             _ => Some(authenticate(&self.settings.auth, &head.headers)?),
         };
-        let call = Call { head, id: id.to_owned(), deployment };
+        if let Some(caller) = &caller
+            && let Some(found) = self.rates.standing(caller.id(), route.makes_images()).await
+        {
+            found.tell(standing);
+            if let Some(wait) = found.refused {
+                return Err(Error::too_many_requests(found.limit, wait));
+            }
+        }
         match (route, caller) {
             (Route::Health, _) => json(&serde_json::json!({"status": "ok"})),
             (Route::File(name), _) => {
                 let (signer, limit) = (self.signer().await?, self.settings.max_image_bytes);
-                let http::request::Parts { method, headers, .. } = &call.head;
+                let http::request::Parts { method, headers, .. } = &head;
                 route::serve(&self.client, &signer, &self.settings.catalog, limit, name, method, headers).await
             }
             (Route::Ready, _) => self.ready().await,
@@ -145,13 +172,37 @@ impl App {
                 let model = models::named(&self.settings, id)?;
                 json(&models::details(&self.dispatcher, model, self.started, self.settings.reveal_spaces).await)
             }
-            (Route::Generations, _) => self.generate(call, body).await,
-            (Route::Edits, _) => self.edit(call, body).await,
-            (Route::Variations, _) => self.vary(call, body).await,
-            (Route::Chat, _) => self.chat(call, body).await,
-            (Route::Responses, Some(caller)) => self.respond(call, &caller, body).await,
-            (Route::Responses | Route::Unknown, _) => Err(Error::unknown_path(&call.head.method, &path)),
+            (route, Some(caller)) => {
+                let call = Call { head, caller, id: id.to_owned(), deployment, outcome: Outcome::default() };
+                self.answer_once(route, call, body).await
+            }
+            (_, None) => Err(Error::unknown_path(&head.method, &path)),
         }
+    }
+
+    /// Answers a request for images.
+    fn make_images<'a>(
+        self: &'a Rc<Self>,
+        route: Route<'a>,
+        call: Call,
+        body: Body,
+    ) -> LocalBoxFuture<'a, Result<Response<Content>, Error>> {
+        Box::pin(async move {
+            match route {
+                Route::Generations => self.generate(call, body).await,
+                Route::Edits => self.edit(call, body).await,
+                Route::Variations => self.vary(call, body).await,
+                Route::Chat => self.chat(call, body).await,
+                Route::Responses => self.respond(call, body).await,
+                Route::Health
+                | Route::Ready
+                | Route::Spaces
+                | Route::Models
+                | Route::Model(_)
+                | Route::File(_)
+                | Route::Unknown => Err(Error::unknown_path(&call.head.method, call.head.uri.path())),
+            }
+        })
     }
 
     /// What making images for a call takes. Where links are wanted, there must be something to sign them with.
@@ -166,6 +217,8 @@ impl App {
             max_image_bytes: self.settings.max_image_bytes,
             reveal_spaces: self.settings.reveal_spaces,
             links: Links { signer, base: self.public_url(&call.head), expires },
+            jobs: self.jobs.of(call.caller.id()),
+            outcome: call.outcome.clone(),
             log: Rc::new(move |error| this.log_error(&id, method.as_str(), &path, error)),
         })
     }

@@ -190,6 +190,63 @@ impl Error {
         )
     }
 
+    /// 429: one request more than `limit` in a minute; after `wait` it would be let in.
+    pub fn too_many_requests(limit: u32, wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64();
+        Self::rate_limited(
+            wait,
+            format!(
+                "Rate limit reached for requests: {limit} per minute for one API key. Try again in {seconds:.1} s."
+            ),
+        )
+    }
+
+    /// 429: more images than the key may have made at once. Of `most`, `running` are being made.
+    pub fn too_many_jobs(most: u32, running: u32, wait: Duration) -> Self {
+        Self::rate_limited(
+            wait,
+            format!(
+                "Rate limit reached for images at once: {running} of {most} are being made for this API key. Try again when one is done."
+            ),
+        )
+    }
+
+    fn rate_limited(wait: Duration, message: String) -> Self {
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", Some("rate_limit_exceeded"), message);
+        Self { retry: Retry::After(wait), ..error }
+    }
+
+    /// 400: the header `Idempotency-Key` can't be read.
+    pub fn bad_idempotency_key() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            INVALID_REQUEST,
+            Some("invalid_idempotency_key"),
+            "The header Idempotency-Key must come once, with 1 to 255 printable ASCII characters. A random UUID is a good one.",
+        )
+    }
+
+    /// 422: the idempotency key came before with another request.
+    pub fn idempotency_key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            INVALID_REQUEST,
+            Some("idempotency_key_reused"),
+            "This Idempotency-Key was sent before with another request. Send the same request again, or another key.",
+        )
+    }
+
+    /// 409: the request of that idempotency key is being answered, where its answer can't be had from.
+    pub fn idempotency_in_progress() -> Self {
+        let error = Self::new(
+            StatusCode::CONFLICT,
+            INVALID_REQUEST,
+            Some("idempotency_in_progress"),
+            "A request with this Idempotency-Key is being answered. Try again when it is done.",
+        );
+        Self { retry: Retry::After(Duration::from_secs(2)), ..error }
+    }
+
     /// 416: the image has no such bytes.
     pub fn unsatisfiable_range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, INVALID_REQUEST, None, "The image has no such range of bytes.")
@@ -214,6 +271,12 @@ impl Error {
 
     fn bad_gateway(code: &'static str, retry: Retry, message: impl Into<String>) -> Self {
         Self { retry, ..Self::new(StatusCode::BAD_GATEWAY, SERVER, Some(code), message) }
+    }
+
+    /// Whether a later try may go another way, as what failed was not the request.
+    pub fn may_pass(&self) -> bool {
+        let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
+        self.status.is_server_error() || passing.contains(&self.status)
     }
 
     /// The error object that OpenAI's clients read.

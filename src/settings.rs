@@ -4,6 +4,7 @@
 //! or, where that would let somebody in, nobody is. `docs/configuration.md` is the manual; a test holds both and `spin.toml`
 //! together.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -16,7 +17,7 @@ use crate::gradio::client::Limits;
 use crate::platform::Outside;
 
 /// Every variable's name.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 19] = [
     "api_keys",
     "auth",
     "spaces",
@@ -25,6 +26,9 @@ pub const NAMES: [&str; 16] = [
     "cors_origins",
     "chat_progress",
     "response_ttl",
+    "requests_per_minute",
+    "jobs_per_key",
+    "idempotency_ttl",
     "link_secret",
     "link_ttl",
     "job_timeout",
@@ -50,6 +54,12 @@ pub struct Settings {
     pub chat_progress: ChatProgress,
     /// How long a response can be referred to.
     pub response_ttl: Duration,
+    /// How many requests for images a key may make in a minute; 0 for any number.
+    pub requests_per_minute: u32,
+    /// How many images of a key may be in the making at once, in an instance; 0 for any number.
+    pub jobs_per_key: u32,
+    /// How long the answer to a request with an `Idempotency-Key` is kept.
+    pub idempotency_ttl: Duration,
     /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
     pub link_secret: Option<LinkSecret>,
     /// How long an image link works.
@@ -180,14 +190,18 @@ impl Settings {
     pub fn parse<'a>(get: impl Fn(&'static str) -> &'a str) -> Self {
         let mut problems = Vec::new();
         let mut seconds = |name, default: u64, greatest: u64| {
-            Duration::from_secs(number(name, get(name), default, greatest, &mut problems))
+            Duration::from_secs(number(name, get(name), default, 1..=greatest, &mut problems))
         };
         let link_ttl = seconds("link_ttl", 86_400, 31_536_000);
         let response_ttl = seconds("response_ttl", 86_400, 2_592_000);
+        let idempotency_ttl = seconds("idempotency_ttl", 86_400, 2_592_000);
         let job = seconds("job_timeout", 300, 86_400);
         let idle = seconds("idle_timeout", 45, 3_600);
-        let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 128 << 20, &mut problems);
-        let max_waiting = number("max_waiting", get("max_waiting"), 100, 10_000, &mut problems);
+        let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 1..=128 << 20, &mut problems);
+        let max_waiting = number("max_waiting", get("max_waiting"), 100, 1..=10_000, &mut problems);
+        let mut count = |name, greatest: u64| number(name, get(name), 0, 0..=greatest, &mut problems);
+        let requests_per_minute = count("requests_per_minute", 1_000_000);
+        let jobs_per_key = count("jobs_per_key", 1_000_000);
         let stagger = stagger(get("stagger_ms"), &mut problems);
         let reveal_spaces = flag("reveal_spaces", get("reveal_spaces"), true, &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
@@ -203,6 +217,9 @@ impl Settings {
             cors_origins,
             chat_progress,
             response_ttl,
+            requests_per_minute: u32::try_from(requests_per_minute).unwrap_or(u32::MAX),
+            jobs_per_key: u32::try_from(jobs_per_key).unwrap_or(u32::MAX),
+            idempotency_ttl,
             link_secret,
             link_ttl,
             limits: Limits { job, idle },
@@ -236,13 +253,14 @@ fn stagger(text: &str, problems: &mut Vec<String>) -> Pause {
     }
 }
 
-fn number(name: &str, text: &str, default: u64, greatest: u64, problems: &mut Vec<String>) -> u64 {
+fn number(name: &str, text: &str, default: u64, range: RangeInclusive<u64>, problems: &mut Vec<String>) -> u64 {
     match text.trim() {
         "" => default,
         text => match text.parse() {
-            Ok(value) if (1..=greatest).contains(&value) => value,
+            Ok(value) if range.contains(&value) => value,
             _ => {
-                problems.push(format!("{name} must be a whole number from 1 to {greatest}; {default} is used"));
+                let (least, greatest) = range.into_inner();
+                problems.push(format!("{name} must be a whole number from {least} to {greatest}; {default} is used"));
                 default
             }
         },
@@ -375,6 +393,8 @@ mod tests {
             assert_eq!(settings.limits.job, Duration::from_secs(300), "{wrong}");
             assert_eq!(settings.problems.len(), 1, "{wrong}");
         }
+        assert_eq!(parse(&[("requests_per_minute", "0"), ("jobs_per_key", "0")]).problems, [""; 0]);
+        assert_eq!(parse(&[("requests_per_minute", "-1")]).problems.len(), 1);
         assert_eq!(parse(&[("idle_timeout", " 3 ")]).limits.idle, Duration::from_secs(3));
     }
 

@@ -17,7 +17,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, OPTIONS"
 /// What scripts may read of an answer's headers. A `*` would not do: old browsers take it for a name.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ignored-parameters, \
-     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, location",
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotency-replayed, location",
 );
 const DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY_BY: HeaderValue = HeaderValue::from_static("Origin, Access-Control-Request-Headers");

@@ -1,11 +1,15 @@
 //! Log lines: each is JSON, so that nothing in it can break out of its place.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use super::App;
 use super::path::{Route, Target};
 use crate::error::Error;
 use crate::media::route;
+use crate::platform::Outside;
+use crate::trouble::Log;
 
 #[derive(Default, Serialize)]
 struct LogLine<'a> {
@@ -21,6 +25,14 @@ struct LogLine<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
+}
+
+/// What tells of something that went wrong beside all requests.
+pub(super) fn aside(outside: &Outside) -> Log {
+    let outside = Rc::clone(outside);
+    Rc::new(move |message, detail| {
+        write(&outside, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
+    })
 }
 
 impl App {
@@ -58,8 +70,12 @@ impl App {
     }
 
     fn log(&self, line: &LogLine<'_>) {
-        if let Ok(line) = serde_json::to_string(line) {
-            self.outside.log(&line);
-        }
+        write(&self.outside, line);
+    }
+}
+
+fn write(outside: &Outside, line: &LogLine<'_>) {
+    if let Ok(line) = serde_json::to_string(line) {
+        outside.log(&line);
     }
 }

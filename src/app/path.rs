@@ -24,6 +24,31 @@ pub(super) enum Route<'a> {
     Unknown,
 }
 
+impl Route<'_> {
+    /// Whether images are made there.
+    pub(super) fn makes_images(self) -> bool {
+        matches!(self, Self::Generations | Self::Edits | Self::Variations | Self::Chat | Self::Responses)
+    }
+
+    /// Its name, the same for all ways to write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Ready => "ready",
+            Self::Spaces => "spaces",
+            Self::Models => "models",
+            Self::Model(_) => "model",
+            Self::Generations => "generations",
+            Self::Edits => "edits",
+            Self::Variations => "variations",
+            Self::File(_) => "file",
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What a path means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target<'a> {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
 use super::App;
+use super::path::Route;
 use crate::error::Error;
 use crate::media::image::fetch;
 use crate::media::route;
@@ -52,6 +54,35 @@ impl App {
             self.resolve(source).await?;
         }
         Ok(request)
+    }
+
+    /// A body as it came, of the size and in the time that the route allows; `look` is shown each piece.
+    pub(super) async fn read_pieces(
+        &self,
+        route: Route<'_>,
+        headers: &HeaderMap,
+        mut body: Body,
+        mut look: impl FnMut(&[u8]),
+    ) -> Result<Vec<Bytes>, Error> {
+        let (limit, time) = match route {
+            Route::Generations => (MAX_BODY, BODY_TIMEOUT),
+            _ => (edits::MAX_BODY, UPLOAD_TIMEOUT),
+        };
+        refuse_large(headers, limit)?;
+        let read = async {
+            let (mut pieces, mut length) = (Vec::new(), 0);
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(|_| Error::body_stalled())?;
+                length += piece.len();
+                if length > limit {
+                    return Err(Error::body_too_large(limit));
+                }
+                look(&piece);
+                pieces.push(piece);
+            }
+            Ok(pieces)
+        };
+        timeout(&self.outside, time, read).await.map_err(|_| Error::body_stalled())?
     }
 
     /// Makes the image itself of one that is named by a link of this server's own. Other URLs stay what they are.

@@ -11,6 +11,8 @@ use crate::openai::making::Answer;
 use crate::platform::{Body, Content};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// As `Retry-After`, in milliseconds: both of OpenAI's SDKs read it first.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
 /// W3C Server Timing.
@@ -79,7 +81,10 @@ pub(super) fn error(error: &Error) -> Response<Content> {
     let again = matches!(error.retry, Retry::Soon | Retry::After(_));
     headers.insert(SHOULD_RETRY, HeaderValue::from_static(if again { "true" } else { "false" }));
     if let Retry::After(wait) | Retry::NotBefore(wait) = error.retry {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        // Upwards, as who comes a moment early is refused again.
+        let milliseconds = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        headers.insert(RETRY_AFTER, HeaderValue::from(milliseconds.div_ceil(1000)));
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(milliseconds));
     }
     if let Some(allow) = error.allow {
         headers.insert(ALLOW, HeaderValue::from_static(allow));

@@ -21,17 +21,12 @@ use crate::openai::{models, sse};
 use crate::platform::{Body, Content};
 
 impl App {
-    pub(super) async fn respond(
-        self: &Rc<Self>,
-        call: Call,
-        caller: &Caller,
-        body: Body,
-    ) -> Result<Response<Content>, Error> {
+    pub(super) async fn respond(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
         let body = self.read_json_with_images(&call.head.headers, body).await?;
         let request = ResponseRequest::parse(&body)?;
         drop(body);
         let model = models::find(&self.settings, call.deployment.as_deref().or(request.model.as_deref()))?;
-        let before = self.recalled(caller, &request).await?;
+        let before = self.recalled(&call.caller, &request).await?;
         let mut asked = Asked {
             suffix: Suffix::new(&self.outside, self.settings.response_ttl),
             created: self.outside.unix_time().as_secs(),
@@ -83,8 +78,8 @@ impl App {
         asked.echo = image.echo;
         image.stream = request.stream;
         let workshop = self.workshop(&call, !asked.has_tool).await?;
-        let updates = workshop.make(model, image);
-        let remember = self.remembering(&call, caller, &asked, &workshop);
+        let updates = workshop.make(model, image)?;
+        let remember = self.remembering(&call, &asked, &workshop);
         if request.stream {
             let updates = begun(&self.outside, updates).await?;
             let events = answer::streamed(workshop, asked, updates, remember);
@@ -107,9 +102,9 @@ impl App {
     }
 
     /// What remembers the images of a response.
-    fn remembering(self: &Rc<Self>, call: &Call, caller: &Caller, asked: &Asked, workshop: &Workshop) -> Remember {
+    fn remembering(self: &Rc<Self>, call: &Call, asked: &Asked, workshop: &Workshop) -> Remember {
         let (this, id, suffix) = (Rc::clone(self), call.id.clone(), asked.suffix.clone());
-        let (owner, prompt, store) = (caller.id().to_owned(), asked.prompt.clone(), asked.store);
+        let (owner, prompt, store) = (call.caller.id().to_owned(), asked.prompt.clone(), asked.store);
         let signer = workshop.links.signer.clone();
         Box::new(move |files| {
             Box::pin(async move {

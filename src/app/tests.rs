@@ -2,6 +2,8 @@
 
 mod chats;
 mod faces;
+mod idempotency;
+mod limits;
 mod pools;
 mod responses;
 mod spaces;
@@ -86,11 +88,17 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
         .unwrap()
 }
 
+/// An answer of an instance of its own.
 async fn ask(world: World, request: Request<Body>) -> Answer {
-    let app = Rc::new(App::load(world.outside()).await);
-    ask_of(app, request).await
+    ask_of(instance(world).await, request).await
 }
 
+/// An instance of the component.
+async fn instance(world: World) -> Rc<App> {
+    Rc::new(App::load(world.outside()).await)
+}
+
+/// An answer of that instance.
 async fn ask_of(app: Rc<App>, request: Request<Body>) -> Answer {
     let (head, content) = app.handle(request).await.into_parts();
     let body = match content {

@@ -62,11 +62,11 @@ pub enum Reply {
 /// Makes what is asked for with `model`, and answers in the form that is asked for.
 ///
 /// # Errors
-/// Where no image is made: the reason for the first. A streaming answer that has begun tells it in the stream.
+/// Where no image is made: the reason for the first, or that the caller has too many in the making. A streaming answer that has begun tells it in the stream.
 pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) -> Result<Reply, Error> {
     let asked = Asked::of(&request, workshop.outside().unix_time().as_secs());
     let is_streamed = request.stream;
-    let updates = workshop.make(model, request);
+    let updates = workshop.make(model, request)?;
     if is_streamed {
         let updates = begun(workshop.outside(), updates).await?;
         return Ok(Reply::Streamed(streamed(workshop, asked, updates)));

@@ -26,6 +26,8 @@ use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
+use crate::idempotency::outcome::Outcome;
+use crate::limits::jobs::Account;
 use crate::media::image;
 use crate::media::link::Links;
 use crate::media::transcode::transcode;
@@ -47,6 +49,10 @@ pub struct Workshop {
     pub links: Links,
     /// Whether clients are told which Space made them.
     pub reveal_spaces: bool,
+    /// Counts them.
+    pub jobs: Account,
+    /// Is told what becomes of them.
+    pub outcome: Outcome,
     /// Is told of each image that could not be made, for the log.
     pub log: Rc<dyn Fn(&Error)>,
 }
@@ -171,7 +177,27 @@ impl Workshop {
     }
 
     /// Makes the images that `request` asks for with `model`.
-    pub fn make(&self, model: &Model, request: ImageRequest) -> Updates {
+    ///
+    /// # Errors
+    /// 429 where the caller would have too many in the making.
+    pub fn make(&self, model: &Model, request: ImageRequest) -> Result<Updates, Error> {
+        let mut permit = self.jobs.take(request.generation.count)?;
+        let outcome = self.outcome.clone();
+        let told = self.follow(model, request).inspect(move |update| match update {
+            Update::Made(_) => {
+                outcome.made();
+                permit.give_back_one();
+            }
+            Update::Failed(_, error) => {
+                outcome.failed(error);
+                permit.give_back_one();
+            }
+            _ => {}
+        });
+        Ok(told.boxed_local())
+    }
+
+    fn follow(&self, model: &Model, request: ImageRequest) -> Updates {
         let mut request = request;
         model.defaults.fill(&mut request.generation);
         let (format, wanted) = (request.format, request.wanted);

@@ -15,6 +15,8 @@ use crate::platform::{Body, Outside, timeout};
 
 /// After so much silence a comment is sent, so that no proxy takes the line for dead.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+/// That comment.
+pub const BEAT: &[u8] = b": heartbeat\n\n";
 
 /// Events in the making: each is a text that ends with a blank line.
 pub type Events = LocalBoxStream<'static, JsonBody>;
@@ -50,7 +52,7 @@ pub fn body(outside: &Outside, events: Events) -> Body {
         let piece: Body = match timeout(&outside, HEARTBEAT, events.next()).await {
             Ok(Some(event)) => event.into_stream(),
             Ok(None) => return None,
-            Err(_) => once(async { Ok(Bytes::from_static(b": heartbeat\n\n")) }).boxed_local(),
+            Err(_) => once(async { Ok(Bytes::from_static(BEAT)) }).boxed_local(),
         };
         Some((piece, (outside, events)))
     })

@@ -15,7 +15,7 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 40
 """Enough of a PNG for whoever only looks at its first bytes."""
 
 BEHAVIOURS = [
-    "fine", "cut", "end", "hang", "heartbeat", "huge event", "babble", "unexpected", "cancelled", "join 503", "join 500",
+    "fine", "slow", "cut", "end", "hang", "heartbeat", "huge event", "babble", "unexpected", "cancelled", "join 503", "join 500",
     "join hang", "join redirect", "foreign url", "dot path", "no file", "page", "svg", "huge", "redirect", "headers", "short",
 ]
 
@@ -134,6 +134,9 @@ class Liar:
                 pass
             case "hang":
                 time.sleep(30)
+            case "slow":
+                time.sleep(2)
+                complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
             case "heartbeat":
                 try:
                     for _ in range(300):

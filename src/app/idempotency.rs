@@ -1,0 +1,185 @@
+//! Answering a request with an `Idempotency-Key` once.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use futures::stream::{iter, unfold};
+use http::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+
+use super::path::Route;
+use super::{App, Call, reply};
+use crate::error::Error;
+use crate::idempotency::answer::{self, Answer};
+use crate::idempotency::flight::{Begun, Flight};
+use crate::idempotency::key::{Fingerprint, Fingerprinting, Key};
+use crate::idempotency::outcome::Outcome;
+use crate::openai::sse;
+use crate::platform::{Body, Content, read_to_end};
+
+impl App {
+    /// Answers a request for images: as it is, or where it has a key, with what was answered to it before.
+    pub(super) async fn answer_once(
+        self: &Rc<Self>,
+        route: Route<'_>,
+        call: Call,
+        body: Body,
+    ) -> Result<Response<Content>, Error> {
+        let Some(key) = Key::of(&call.head.headers, call.caller.id(), route.name())? else {
+            return self.make_images(route, call, body).await;
+        };
+        let (body, fingerprint) = self.read_fingerprinted(route, &call, body).await?;
+        let mut flight = match self.flights.begin(key, fingerprint).await? {
+            Begun::Answered(answer) => return Ok(answer.replayed()),
+            Begun::Join(joined) => return joined.answer().await.map(Answer::replayed),
+            Begun::Lead(flight) => flight,
+        };
+        let outcome = call.outcome.clone();
+        match flight.renewing(self.make_images(route, call, body)).await {
+            Ok(response) => answered(flight, response, outcome).await,
+            Err(error) => {
+                let response = reply::error(&error);
+                let is_final = outcome.is_final(error.status);
+                flight.end(whole(response).await?, is_final).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a body to know its fingerprint, and returns it as it came.
+    async fn read_fingerprinted(
+        &self,
+        route: Route<'_>,
+        call: &Call,
+        body: Body,
+    ) -> Result<(Body, Fingerprint), Error> {
+        let header = |name| call.head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
+        let content_type = header(CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
+        let boundary = multer::parse_boundary(content_type.unwrap_or_default()).ok();
+        let model = call.deployment.as_deref().unwrap_or_default().as_bytes();
+        let beside = [model, header("prefer").unwrap_or_default()];
+        let mut taking = Fingerprinting::new(beside, boundary.as_deref());
+        let pieces = self.read_pieces(route, &call.head.headers, body, |piece| taking.take(piece)).await?;
+        Ok((iter(pieces.into_iter().map(Ok)).boxed_local(), taking.finish()))
+    }
+}
+
+/// Hands an answer on and keeps it: at once where it is whole, behind its end where it is a stream.
+async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome) -> Result<Response<Content>, Error> {
+    if answer::is_event_stream(response.headers()) {
+        flight.streams();
+        return Ok(recorded(flight, response, outcome));
+    }
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if !flight.is_joined() && length.is_some_and(|length| length > answer::MAX_BODY) {
+        // Nobody else wants it, and it is too large to be kept: it need not be held whole.
+        return Ok(response);
+    }
+    let answer = whole(response).await?;
+    let is_final = outcome.is_final(answer.status);
+    flight.end(answer.clone(), is_final).await;
+    Ok(answer.into_response())
+}
+
+async fn whole(response: Response<Content>) -> Result<Answer, Error> {
+    let (head, content) = response.into_parts();
+    let body = match content {
+        Content::Empty => Bytes::new(),
+        Content::Full(bytes) => bytes,
+        Content::Stream(body) => read_to_end(body, usize::MAX)
+            .await
+            .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?,
+    };
+    Ok(Answer::new(head.status, &head.headers, body))
+}
+
+/// A stream on its way to the client, of which a copy is taken.
+struct Recording {
+    body: Body,
+    /// `None` once it is kept or given up. A client that leaves drops it, and the next one begins anew.
+    flight: Option<Flight>,
+    /// What has come, while it is little enough to be kept.
+    copy: Option<BytesMut>,
+}
+
+fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Response<Content> {
+    let (head, content) = response.into_parts();
+    let Content::Stream(body) = content else { return Response::from_parts(head, content) };
+    let (status, headers) = (head.status, head.headers.clone());
+    let recording = Recording { body, flight: Some(flight), copy: Some(BytesMut::new()) };
+    let body = unfold((recording, status, headers, outcome), async |(mut recording, status, headers, outcome)| {
+        let piece = recording.body.next().await;
+        match &piece {
+            Some(Ok(piece)) => recording.take(piece).await,
+            Some(Err(_)) => recording.flight = None,
+            None => {
+                if let (Some(flight), Some(copy)) = (recording.flight.take(), recording.copy.take()) {
+                    let answer = Answer::new(status, &headers, copy.freeze());
+                    flight.end(answer, outcome.is_final(status)).await;
+                }
+            }
+        }
+        piece.map(|piece| (piece, (recording, status, headers, outcome)))
+    });
+    Response::from_parts(head, Content::Stream(body.boxed_local()))
+}
+
+impl Recording {
+    async fn take(&mut self, piece: &[u8]) {
+        if let Some(flight) = &mut self.flight {
+            flight.renew().await;
+        }
+        // A sign of life says nothing the second time.
+        if piece != sse::BEAT {
+            self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= answer::MAX_BODY);
+            if let Some(copy) = &mut self.copy {
+                copy.extend_from_slice(piece);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::log;
+    use crate::idempotency::flight::Flights;
+    use crate::idempotency::key::HEADER;
+    use crate::platform::sim::World;
+    use http::{HeaderMap, HeaderValue};
+    use std::time::Duration;
+
+    /// How many records an answer of that many bytes leaves, and how long it is for its client.
+    fn left_by(length: usize, content_type: &'static str) -> (usize, usize) {
+        let world = World::new(1);
+        let outside = world.outside();
+        let flights = Flights::new(&outside, Duration::from_secs(60), &log::aside(&outside));
+        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
+        let key = Key::of(&headers, "", "").unwrap().unwrap();
+        let answering = async move {
+            let Ok(Begun::Lead(flight)) = flights.begin(key, Fingerprint::kept("")).await else {
+                panic!("not the first")
+            };
+            let piece = Bytes::from(vec![b'x'; 1 << 10]);
+            let pieces =
+                (0..length).step_by(piece.len()).map(move |at| Ok(piece.slice(..piece.len().min(length - at))));
+            let mut response = Response::new(Content::Stream(iter(pieces).boxed_local()));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            let response = answered(flight, response, Outcome::default()).await.unwrap();
+            whole(response).await.unwrap().body.len()
+        };
+        let answered = world.run(answering);
+        world.settle();
+        (world.run(async move { outside.keys().await }).unwrap().len(), answered)
+    }
+
+    #[test]
+    fn what_is_too_large_is_answered_and_not_kept() {
+        for content_type in ["application/json", "text/event-stream; charset=utf-8"] {
+            assert_eq!(left_by(answer::MAX_BODY, content_type), (2, answer::MAX_BODY), "a head and a body");
+            assert_eq!(left_by(answer::MAX_BODY + 1, content_type), (0, answer::MAX_BODY + 1));
+        }
+    }
+}

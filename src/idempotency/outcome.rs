@@ -1,0 +1,79 @@
+//! What has come of a request's images, as far as it decides whether the answer is kept.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use http::StatusCode;
+
+use crate::error::Error;
+
+/// What has come of them so far. Clones are of the same request.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome(Rc<Cell<Fate>>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fate {
+    /// Nothing: none was wanted, or none has ended.
+    #[default]
+    None,
+    /// All that have ended have failed for reasons that stay.
+    Refused,
+    /// All that have ended have failed, and not all would again.
+    Failed,
+    /// One is made.
+    Made,
+}
+
+impl Outcome {
+    /// An image is made.
+    pub fn made(&self) {
+        self.0.set(Fate::Made);
+    }
+
+    /// An image won't be made.
+    pub fn failed(&self, error: &Error) {
+        match self.0.get() {
+            Fate::None | Fate::Refused if error.may_pass() => self.0.set(Fate::Failed),
+            Fate::None => self.0.set(Fate::Refused),
+            Fate::Refused | Fate::Failed | Fate::Made => {}
+        }
+    }
+
+    /// Whether an answer with that status is one for good.
+    pub fn is_final(&self, status: StatusCode) -> bool {
+        let fate = self.0.get();
+        if status.is_success() { fate != Fate::Failed } else { status.is_client_error() && fate == Fate::Refused }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gradio::failure::Failure;
+
+    #[test]
+    fn what_another_try_can_mend_is_not_for_good() {
+        let refused = || Error::from(Failure::Rejected { message: String::new() });
+        let failed = || Error::from(Failure::Cut);
+        let outcome = |of: &dyn Fn(&Outcome)| {
+            let outcome = Outcome::default();
+            of(&outcome);
+            [200, 202, 400, 429, 502].map(|status| outcome.is_final(StatusCode::from_u16(status).unwrap()))
+        };
+        assert_eq!(
+            outcome(&|_| ()),
+            [true, true, false, false, false],
+            "a text, a task, or a request that can't be read"
+        );
+        assert_eq!(outcome(&Outcome::made), [true, true, false, false, false]);
+        assert_eq!(outcome(&|outcome| outcome.failed(&refused())), [true, true, true, true, false]);
+        assert_eq!(outcome(&|outcome| outcome.failed(&failed())), [false; 5]);
+        let both = |outcome: &Outcome| [refused(), failed(), refused()].iter().for_each(|error| outcome.failed(error));
+        assert_eq!(outcome(&both), [false; 5]);
+        let partly = |outcome: &Outcome| {
+            outcome.made();
+            outcome.failed(&failed());
+        };
+        assert_eq!(outcome(&partly), [true, true, false, false, false], "what is made is not made again");
+    }
+}
