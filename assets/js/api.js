@@ -32,7 +32,7 @@ export class ApiError extends Error {
 
 /** Every call, as it begins and whenever it changes: see {@link Record}. */
 export const calls = new Emitter();
-/** Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key` or `wrong-key`, and its words. */
+/** Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key`, `wrong-key` or `unconfigured`. */
 export const reached = new Emitter();
 
 /**
@@ -93,17 +93,17 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
       throw error;
     }
     ended({ error: "offline" });
-    if (withKey === undefined) reached.emit("offline", "");
+    if (withKey === undefined) reached.emit("offline");
     throw new ApiError("offline", { kind: "offline" });
   }
   ended({ status: response.status, requestId: response.headers.get("x-request-id") ?? undefined });
   if (response.ok) {
-    if (withKey === undefined) reached.emit("ok", "");
+    if (withKey === undefined) reached.emit("ok");
     return { response, record };
   }
   const error = await failure(response);
   ended({ error: error.message });
-  if (withKey === undefined) reached.emit(error.kind === "key" ? (secret ? "wrong-key" : "no-key") : "ok", error.message);
+  if (withKey === undefined) reached.emit(error.kind !== "key" ? "ok" : !secret ? "no-key" : error.code === "invalid_api_key" ? "wrong-key" : "unconfigured");
   throw error;
 }
 

@@ -13,6 +13,9 @@ const MAX_SEED = 2 ** 31 - 1;
 /** The most images of one go. */
 const MAX_COUNT = 10;
 
+/** The order of the parameters that every image model knows. */
+const ROLES = ["strength", "steps", "guidance", "sampler"];
+
 /** A seed by chance. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] & MAX_SEED;
 
@@ -294,7 +297,7 @@ export class Composer {
   // The Space's own parameters.
 
   #showFields() {
-    const main = this.#shown.fields.filter(({ role }) => role !== null);
+    const main = this.#shown.fields.filter(({ role }) => role !== null).sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
     const own = this.#shown.fields.filter(({ role }) => role === null);
     fill(byId("fields"), main.map((field) => this.#field(field)));
     fill(byId("own-fields"), own.map((field) => this.#field(field)));
@@ -328,7 +331,7 @@ export class Composer {
 
   #field(field) {
     const id = `field-${field.name.replace(/[^\w-]/g, "_")}`;
-    const known = ["steps", "guidance", "sampler", "strength"].includes(field.role);
+    const known = ROLES.includes(field.role);
     const label = known ? t(`field.${field.role}`) : field.label;
     const value = this.#value(field);
     const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);

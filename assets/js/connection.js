@@ -4,14 +4,14 @@
 
 import { call, key, reached } from "./api.js";
 import { byId, Emitter, fill, openDialog, setText, textButton } from "./dom.js";
-import { t } from "./i18n.js";
+import { t, troubled } from "./i18n.js";
 
 /** How soon a server that can't be reached is tried again, in milliseconds. */
 const AGAIN = 5000;
-const TONES = { ok: "well", connecting: "busy", "no-space": "ill", "no-model": "ill", "wrong-key": "ill", "no-key": "ill", offline: "off" };
+const TONES = { ok: "well", connecting: "busy", "no-space": "ill", "no-model": "ill", "wrong-key": "ill", "no-key": "ill", unconfigured: "ill", offline: "off" };
 
 export class Connection {
-  /** `connecting`, `ok`, `no-key`, `wrong-key`, `offline`, `no-model` or `no-space`. */
+  /** `connecting`, `ok`, `no-key`, `wrong-key`, `unconfigured`, `offline`, `no-model` or `no-space`. */
   state = "connecting";
   /** Told when the server has been reached and has taken the key, with the models' ids. */
   ready = new Emitter();
@@ -20,9 +20,9 @@ export class Connection {
   #isOpen = false;
 
   constructor() {
-    reached.on((state, why) => {
-      if (state !== "ok") this.#to(state, why);
-      else if (["offline", "no-key", "wrong-key"].includes(this.state)) this.#to("ok");
+    reached.on((state) => {
+      if (state !== "ok") this.#to(state);
+      else if (["offline", "no-key", "wrong-key", "unconfigured"].includes(this.state)) this.#to("ok");
     });
     addEventListener("online", () => this.connect());
     addEventListener("offline", () => this.#to("offline"));
@@ -60,7 +60,7 @@ export class Connection {
   setDetails(details) {
     if (!["ok", "no-space"].includes(this.state)) return;
     const none = details.capabilities === null && details.spaces.length > 0;
-    const why = none ? details.spaces.map(({ name, state }) => `${name}: ${state.replaceAll("_", " ")}`).join(", ") : "";
+    const why = none ? details.spaces.map(({ name, state }) => `${name}: ${troubled(state)}`).join(", ") : "";
     this.#to(none ? "no-space" : "ok", why);
   }
 
@@ -89,6 +89,7 @@ export class Connection {
     const act = {
       "no-key": [t("banner.enterKey"), () => this.ask()],
       "wrong-key": [t("banner.enterKey"), () => this.ask()],
+      unconfigured: [t("banner.enterKey"), () => this.ask()],
       offline: [t("banner.again"), () => this.connect()],
       "no-space": [t("banner.again"), () => this.connect()],
       "no-model": [t("banner.again"), () => this.connect()],
@@ -139,7 +140,7 @@ export class Connection {
       byId("key-dialog").close();
       await this.connect();
     } catch (error) {
-      say(error.kind === "offline" ? t("banner.offline") : error.kind === "key" ? t("key.wrong") : error.message);
+      say(error.kind === "offline" ? t("banner.offline") : error.kind !== "key" ? error.message : error.code === "invalid_api_key" ? t("key.wrong") : t("banner.unconfigured"));
     } finally {
       byId("key-save").disabled = false;
     }

@@ -83,3 +83,6 @@ export function told({ message, code, kind, retryAfter }) {
   const words = language() === "en" && message && kind === "http" ? message : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
   return retryAfter ? `${words} ${t("error.retryAfter", { time: clock(retryAfter) })}` : words;
 }
+
+/** A Space's trouble, from its code: what the table says, or the code as words. */
+export const troubled = (code) => TABLES[language()][`error.${code}`] ?? code.replaceAll("_", " ");

@@ -23,7 +23,7 @@ const VARIATIONS = 4;
 
 const connection = new Connection();
 const log = new Log();
-const spaces = new Spaces();
+const spaces = new Spaces({ learn });
 const composer = new Composer({ onSubmit: make, onModel: learn });
 const viewer = new Viewer({ useAsInput, useSettings, vary });
 const gallery = new Gallery({ open: (pictures, id) => viewer.open(pictures, id) });
@@ -78,13 +78,12 @@ async function learn(id) {
 }
 
 connection.ready.on(async (ids) => {
+  spaces.models = ids;
   composer.setModels(ids);
   await jobs.probe();
   composer.setTasks(jobs.server.tasks === true);
   await jobs.resume();
   history.ask();
-  // For the panel of a server that lists no Spaces.
-  for (const id of ids.slice(0, 12)) if (id !== composer.model) learn(id);
 });
 
 // What can be done with an image.

@@ -5,10 +5,12 @@
 
 import { call } from "./api.js";
 import { byId, fill, h, setText, svg } from "./dom.js";
-import { ago, clock, n, t } from "./i18n.js";
+import { ago, clock, n, t, troubled } from "./i18n.js";
 
 /** How often it is asked while the panel is in sight, in milliseconds. */
 const PERIOD = 4000;
+/** How many models are asked about their Spaces where there is no list. */
+const MOST = 24;
 /** What a state's colour stands for: well, busy, troubled. */
 const TONES = { ready: "well", busy: "busy", probing: "busy", cooling_down: "ill", unknown: "off" };
 
@@ -18,8 +20,13 @@ export class Spaces {
   #details = new Map();
   /** `null` until asked; `false` where the server has no such list. */
   #listed = null;
+  #learn;
+  /** The models' ids. */
+  models = [];
 
-  constructor() {
+  /** @param {{learn: (id: string) => void}} asker asks for a model's details */
+  constructor({ learn }) {
+    this.#learn = learn;
     document.addEventListener("visibilitychange", () => this.#schedule());
     byId("refresh-spaces").addEventListener("click", () => this.#ask());
   }
@@ -55,6 +62,7 @@ export class Spaces {
       }
     }
     if (this.#listed === false) {
+      for (const id of this.models.slice(0, MOST)) this.#learn(id);
       this.#showDetails();
       return;
     }
@@ -85,7 +93,7 @@ export class Spaces {
       breaker && breaker.state !== "closed" && this.#breaker(breaker, now),
       latency?.recent?.length > 0 && this.#latency(latency),
       h("dl", { class: "facts" }, rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
-      last_error && h("p", { class: "space-error" }, t("spaces.lastError", { when: last_error.at ? ago(now - last_error.at) : "", message: last_error.message ?? last_error.code ?? "" })),
+      last_error && h("p", { class: "space-error" }, t("spaces.lastError", { when: last_error.at ? ago(now - last_error.at) : "", message: last_error.message ?? troubled(last_error.code ?? "") })),
     );
   }
 
@@ -96,7 +104,7 @@ export class Spaces {
       { class: "breaker" },
       h("strong", {}, t(state === "open" ? "breaker.open" : "breaker.half_open")),
       " ",
-      message ?? (reason ? reason.replaceAll("_", " ") : ""),
+      message ?? (reason ? troubled(reason) : ""),
       failures ? ` ${n("breaker.failures", failures)}` : "",
       left > 0 ? ` ${t("breaker.until", { time: clock(left) })}` : "",
     );
@@ -128,7 +136,7 @@ export class Spaces {
     const spaces = new Map();
     for (const [model, details] of this.#details) {
       for (const { name, state, gradio, endpoint } of details.spaces ?? []) {
-        const known = spaces.get(name) ?? { id: name, models: [], state: state === "ready" ? "ready" : "cooling_down", gradio, endpoint, last_error: state === "ready" ? undefined : { message: state.replaceAll("_", " ") } };
+        const known = spaces.get(name) ?? { id: name, models: [], state: state === "ready" ? "ready" : "cooling_down", gradio, endpoint, last_error: state === "ready" ? undefined : { message: troubled(state) } };
         known.models.push(model);
         spaces.set(name, known);
       }
