@@ -157,6 +157,7 @@ export class Composer {
       return;
     }
     byId("controls").removeAttribute("aria-busy");
+    byId("controls").classList.remove("fresh");
     const { modes } = describe(details, "generation");
     const mode = modes[this.#draft.mode] ? this.#draft.mode : modes.generation ? "generation" : "edit";
     this.mode = mode;
@@ -247,9 +248,9 @@ export class Composer {
 
   #showSides(sizing) {
     const { width, height } = sizing;
-    const base = sizing.bases.includes(this.#draft.base) ? this.#draft.base : sizing.base;
     const kept = this.#draft.sides ?? sizing.initial;
     const size = fit(kept.width, kept.height, width, height);
+    const base = baseOf(sizing, size, this.#draft.base);
     this.sides = size;
     byId("bases").hidden = sizing.bases.length < 2;
     byId("sides").hidden = false;
@@ -455,7 +456,6 @@ export class Composer {
     const size = parseSize(recipe.size);
     if (size) {
       change.sides = size;
-      change.base = Math.round(Math.sqrt(size.width * size.height));
     }
     if (withSeed && Number.isInteger(recipe.seed)) Object.assign(change, { seed: recipe.seed, locked: true });
     change.format = recipe.output_format ?? this.#draft.format;
@@ -471,6 +471,15 @@ export class Composer {
     if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model) this.choose(recipe.model);
     else this.#refresh();
   }
+}
+
+/** The base that has a tile of that size, the chosen one first; else the nearest. */
+function baseOf(sizing, { width, height }, chosen) {
+  const { bases } = sizing;
+  const has = (base) => tiles(sizing, base).some((tile) => tile.width === width && tile.height === height);
+  const order = bases.includes(chosen) ? [chosen, ...bases] : bases;
+  const off = (base) => Math.abs(Math.log((base * base) / (width * height)));
+  return order.find(has) ?? bases.reduce((best, next) => (off(next) < off(best) ? next : best));
 }
 
 const distance = (one, other) => Math.abs(Math.log(one.width / one.height) - Math.log(other.width / other.height));

@@ -308,9 +308,9 @@ export class Gallery {
     const pressed = this.#chosen ? { "aria-pressed": String(this.#chosen.has(picture.id)) } : {};
     return h(
       "button",
-      { type: "button", class: "picture", "aria-label": label, data: { id: picture.id }, on: { click: act }, ...pressed },
-      h("img", { src: history.thumbUrl(picture), alt: "", loading: "lazy", decoding: "async" }),
-      h("span", { class: "picture-facts" }, h("span", { class: "picture-prompt" }, recipe.prompt), h("span", { class: "picture-seed" }, recipe.seed ?? "")),
+      { type: "button", class: "picture", data: { id: picture.id }, on: { click: act }, ...pressed },
+      h("img", { src: history.thumbUrl(picture), alt: label, loading: "lazy", decoding: "async" }),
+      h("span", { class: "picture-facts", "aria-hidden": "true" }, h("span", { class: "picture-prompt" }, recipe.prompt), h("span", { class: "picture-seed" }, recipe.seed ?? "")),
       (recipe.kind === "edit" || picture.remote) && h("span", { class: "badge" }, picture.remote ? t("picture.remote") : t("picture.edit")),
       this.#chosen?.has(picture.id) && h("span", { class: "tick" }, icon("check")),
     );

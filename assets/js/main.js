@@ -189,6 +189,7 @@ show(narrow.matches ? "create" : "gallery");
 
 function speak() {
   translate();
+  byId("language").lang = language() === "zh" ? "en" : "zh-CN";
   composer.refresh();
   connection.refresh();
   gallery.refresh();

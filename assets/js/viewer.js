@@ -50,6 +50,7 @@ export class Viewer {
     this.#at = Math.max(0, pictures.findIndex((picture) => picture.id === id));
     openDialog(byId("viewer"));
     this.#show();
+    byId("easel").focus();
   }
 
   get #picture() {
@@ -103,6 +104,8 @@ export class Viewer {
     setText(byId("viewer-place"), `${this.#at + 1} / ${this.#pictures.length}`);
     byId("viewer-previous").disabled = this.#at === 0;
     byId("viewer-next").disabled = this.#at === this.#pictures.length - 1;
+    // A button that can't be pressed any more loses the focus, and the keys with it.
+    if (document.activeElement === document.body || document.activeElement.disabled) byId("easel").focus();
     this.#showFacts(picture);
     byId("compare").hidden = true;
     byId("easel").classList.remove("compares");

@@ -319,7 +319,10 @@ mod tests {
         let modules = FILES.iter().filter(|file| file.path.starts_with("/js/") && file.path != "/js/main.js");
         for module in modules {
             // Else it would be asked for only when the module that imports it has come.
-            let preload = format!("<link rel=\"modulepreload\" href=\"{}\">", module.path.trim_start_matches('/'));
+            let preload = format!(
+                "<link rel=\"modulepreload\" fetchpriority=\"low\" href=\"{}\">",
+                module.path.trim_start_matches('/')
+            );
             assert!(text.contains(&preload), "{} is not preloaded", module.path);
         }
         for file in FILES {
