@@ -1,4 +1,4 @@
-"""The studio in a real browser: tests/studio, against the built components and real Spaces."""
+"""The studio in a real browser: tests/node/studio, against the built components and real Spaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from host import KEY, ROOT, TARGET, Host, Shapes, Space
 from PIL import Image, ExifTags
 
-STUDIO = ROOT / "tests/studio"
+STUDIO = ROOT / "tests/node/studio"
 OUTPUT = TARGET / "studio"
 
 
@@ -47,13 +47,13 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
 
 
 def run(environment: dict[str, str], file: str) -> None:
-    command = ["node", "--test", "--test-reporter", "spec", str(STUDIO / file)]
-    done = subprocess.run(command, env=environment, cwd=STUDIO, capture_output=True, text=True, timeout=400)
+    node = shutil.which("node")
+    assert node and os.environ.get("CHROMIUM"), "these tests need Node, and CHROMIUM must name a browser of its kind"
+    done = subprocess.run([node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, f"{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
-    assert "# pass 0" not in done.stdout
 
 
-TESTS = sorted(path.name for path in STUDIO.glob("*.test.mjs"))
+TESTS = sorted(path.name for path in STUDIO.glob("*.test.js"))
 
 
 @pytest.mark.timeout(420)
@@ -63,7 +63,7 @@ def test_in_the_browser(environment: dict[str, str], file: str) -> None:
 
 
 def test_downloads_hold_their_parameters_for_other_programs(environment: dict[str, str]) -> None:
-    """What files.test.mjs has downloaded, read by Pillow."""
+    """What files.test.js has downloaded, read by Pillow."""
     png = Image.open(OUTPUT / "download.png")
     assert png.format == "PNG"
     assert png.text["parameters"].startswith("落日 a sunset\n") and "Seed: 7" in png.text["parameters"]

@@ -179,9 +179,7 @@ impl Host {
             .arg(state);
         // What is measured is the component, not how many jobs it lets a Space have.
         let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = 100 }}]\n");
-        for variable in
-            [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")]
-        {
+        for variable in [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")] {
             command.args(["--variable", &variable]);
         }
         command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);

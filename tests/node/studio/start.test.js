@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API_KEY, STUDIO_DEAD_URL, STUDIO_OPEN_URL, argumentsOf, choose, generate, launch, made, ready, visit } from "./browser.mjs";
+import { API_KEY, STUDIO_DEAD_URL, STUDIO_OPEN_URL, argumentsOf, choose, generate, launch, made, ready, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));

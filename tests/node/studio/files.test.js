@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { STUDIO_OUTPUT, choose, generate, launch, made, ready, visit } from "./browser.mjs";
+import { STUDIO_OUTPUT, choose, generate, launch, made, ready, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));

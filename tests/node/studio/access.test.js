@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { API_KEY, STUDIO_OUTPUT, STUDIO_URL, choose, generate, launch, made, ready, visit } from "./browser.mjs";
+import { API_KEY, STUDIO_OUTPUT, STUDIO_URL, choose, generate, launch, made, ready, visit } from "./browser.js";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The most that may be sent of the whole studio, in bytes. */

@@ -7,8 +7,8 @@ import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
 /** Where the application is: in front of real Spaces; of none that answers; and open to everybody. */
-export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON } = process.env;
-for (const [name, value] of Object.entries({ STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON })) {
+export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
+for (const [name, value] of Object.entries({ STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON, CHROMIUM })) {
   assert(value, `${name} must be set: tests/e2e/test_studio.py sets it`);
 }
 
@@ -18,7 +18,7 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 const OPTIONAL = /\/v1\/(tasks|images|spaces)(\?.*)?$/;
 
 /** Starts the browser. */
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 
 /** A page's troubles, and which are expected. */
 export class Eye {

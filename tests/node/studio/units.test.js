@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
-import { PYTHON, launch, visit } from "./browser.mjs";
+import { PYTHON, launch, visit } from "./browser.js";
 
 let browser;
 let visitor;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API_KEY, generate, launch, made, ready, visit } from "./browser.mjs";
+import { API_KEY, generate, launch, made, ready, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { argumentsOf, choose, generate, launch, made, visit } from "./browser.mjs";
+import { argumentsOf, choose, generate, launch, made, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));
