@@ -112,7 +112,7 @@ test("an image is edited, with a mask that is drawn, and compared with what it w
   await page.keyboard.press("Shift+ArrowRight");
   await page.click("#mask-invert");
   await page.click("#mask-done");
-  assert(await page.isVisible("#inputs .badge"));
+  await page.waitForSelector("#inputs .badge");
   await page.fill(".readout[aria-label='Strength of the change']", "0.4");
   await page.locator(".readout").blur();
   await page.fill("#seed", "11");
