@@ -13,7 +13,7 @@ test("the Spaces are listed with what the server tells of them", async () => {
   await page.click('.tabs [data-view="spaces"]');
   await page.waitForFunction(() => document.querySelectorAll("#spaces-list li").length >= 13);
   const used = page.locator("#spaces-list li", { hasText: "z-image-turbo" }).first();
-  await used.locator("polyline").waitFor();
+  await used.locator(".spark circle").waitFor();
   const text = await used.textContent();
   for (const words of [/ready|busy/, /Gradio\s*\d+\.\d+.*\/generate_image/, /on average/, /Jobs now\s*\d of \d/]) assert.match(text, words);
   await leave();
