@@ -116,6 +116,16 @@ impl Quality {
             _ => None,
         }
     }
+
+    /// Its name in requests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Max => "max",
+        }
+    }
 }
 
 /// Width and height in pixels, each from [`Size::MIN`] to [`Size::MAX`].

@@ -7,12 +7,13 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::catalog::Model;
+use crate::catalog::{Defaults, Model};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
+use crate::generation::Quality;
 use crate::gradio::discovery::Profile;
 use crate::gradio::discovery::role::{Kind, Role};
-use crate::gradio::discovery::signature::{Input, Output};
+use crate::gradio::discovery::signature::{Input, Output, Signature};
 use crate::gradio::failure::{Failure, plain};
 use crate::gradio::space::Space;
 use crate::settings::Settings;
@@ -55,9 +56,41 @@ pub struct ModelDetails<'a> {
     object: ModelObject<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     preset_of: Option<&'a str>,
+    /// What a request gets that says nothing else, where the catalogue says so.
+    defaults: DefaultFields<'a>,
     /// `null` where no Space tells.
     capabilities: Option<Capabilities>,
     spaces: Vec<SpaceState>,
+}
+
+/// The catalogue's defaults of a model, by the names of the request's fields.
+#[derive(Debug, Serialize)]
+struct DefaultFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negative_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampler: Option<&'a str>,
+}
+
+impl<'a> DefaultFields<'a> {
+    fn of(defaults: &'a Defaults) -> Self {
+        Self {
+            size: defaults.size.map(|size| size.to_string()),
+            steps: defaults.steps,
+            quality: defaults.quality.map(Quality::name),
+            guidance_scale: defaults.guidance,
+            negative_prompt: defaults.negative_prompt.as_deref(),
+            sampler: defaults.sampler.as_deref(),
+        }
+    }
 }
 
 /// What a Space can do.
@@ -65,8 +98,13 @@ pub struct ModelDetails<'a> {
 pub struct Capabilities {
     /// Its parameters, but those that are no client's business.
     parameters: Vec<Parameter>,
+    /// Those of its function that edits, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit_parameters: Option<Vec<Parameter>>,
     /// The sizes to choose from, where there is a choice.
     sizes: Vec<String>,
+    /// Whether it can make an image of text alone.
+    generations: bool,
     /// Whether it can start from an image.
     edits: bool,
     /// Whether it shows images while they are made.
@@ -127,7 +165,13 @@ pub async fn details<'a>(
     let name =
         |space: &Space, number: usize| if reveal_spaces { space.name().to_owned() } else { format!("space-{number}") };
     let spaces = (1..).zip(asked).map(|(number, (space, known))| state(name(space, number), known)).collect();
-    ModelDetails { object: object(model, created), preset_of: model.preset_of.as_deref(), capabilities, spaces }
+    ModelDetails {
+        object: object(model, created),
+        preset_of: model.preset_of.as_deref(),
+        defaults: DefaultFields::of(&model.defaults),
+        capabilities,
+        spaces,
+    }
 }
 
 fn state(name: String, known: Result<Rc<Profile>, Failure>) -> SpaceState {
@@ -151,16 +195,23 @@ fn capabilities(profile: &Profile) -> Option<Capabilities> {
     let signature = &skill.signature;
     let sizes =
         signature.input(Role::Size).map(|input| input.choices.iter().map(|choice| choice.label.clone()).collect());
-    let hidden =
-        |input: &&Input| matches!(input.kind, Kind::State | Kind::Other) || input.role == Some(Role::RandomizeSeed);
+    let edit = profile.edit.as_ref().map(|edit| &edit.signature).filter(|edit| *edit != signature);
     Some(Capabilities {
-        parameters: signature.inputs.iter().filter(|input| !hidden(input)).map(parameter).collect(),
+        parameters: parameters(signature),
+        edit_parameters: edit.map(parameters),
         sizes: sizes.unwrap_or_default(),
+        generations: profile.generate.is_some(),
         edits: profile.edit.is_some(),
         partial_images: signature.generator,
         batch: signature.outputs.contains(&Output::Gallery),
         learnt_at: profile.learnt,
     })
+}
+
+fn parameters(signature: &Signature) -> Vec<Parameter> {
+    let hidden =
+        |input: &&Input| matches!(input.kind, Kind::State | Kind::Other) || input.role == Some(Role::RandomizeSeed);
+    signature.inputs.iter().filter(|input| !hidden(input)).map(parameter).collect()
 }
 
 fn parameter(input: &Input) -> Parameter {

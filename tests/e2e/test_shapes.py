@@ -115,6 +115,10 @@ def test_capabilities(shapes: Shapes) -> None:
     assert details["spaces"][0]["state"] == "ready" and details["spaces"][0]["endpoint"] == "run"
     tongyi = httpx.get(f"{shapes.host.url}/v1/models/tongyi", headers=headers).json()
     assert tongyi["capabilities"]["sizes"][1] == "1248x832 ( 3:2 )"
+    editor = httpx.get(f"{shapes.host.url}/v1/models/editor", headers=headers).json()["capabilities"]
+    assert editor["edits"] and not editor["generations"] and "edit_parameters" not in editor
+    unnamed = httpx.get(f"{shapes.host.url}/v1/models/unnamed", headers=headers).json()["capabilities"]
+    assert [item["role"] for item in unnamed["edit_parameters"]] == ["image", "prompt"], "another function edits"
 
 
 def png(colour: tuple[int, int, int], size: tuple[int, int] = (320, 256)) -> bytes:

@@ -43,10 +43,12 @@ pub struct Variant {
 /// The studio.
 pub const FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-/// What a page may do: nothing but show, style and script itself, call this origin, and show images that it has made.
+/// What a page may do: nothing but show, style and script itself, call this origin, and show images that it has made. A
+/// text can't become markup or script, as nothing may make any (`trusted-types 'none'`).
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'",
 );
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 /// The SDKs' word on whether to ask again.
@@ -54,6 +56,12 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// Whoever comes here and finds nothing is most likely a client of the API with a wrong base URL, which shows its user the `message` of OpenAI's error object.
 const NOT_FOUND: &[u8] = br#"{"error":{"message":"There is nothing here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
 const WRONG_METHOD: &[u8] = br#"{"error":{"message":"Only GET and HEAD here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+/// Nothing of the device but its clipboard, which the defaults leave to a page of its own.
+const PERMISSIONS: HeaderValue = HeaderValue::from_static(
+    "camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), midi=(), display-capture=()",
+);
 /// Kept, and asked for again each time: an answer of 304 is small, and an update is seen at once.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
@@ -74,6 +82,8 @@ pub fn answer(files: &'static [File], method: &Method, path: &str, headers: &Hea
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(PERMISSIONS_POLICY, PERMISSIONS);
     if response.status() != StatusCode::NOT_MODIFIED {
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
@@ -279,11 +289,41 @@ mod tests {
     }
 
     #[test]
+    fn every_answer_says_what_a_page_may_do() {
+        for path in ["/", "/nothing"] {
+            let response = get(path, &[]);
+            let policy = header(&response, CONTENT_SECURITY_POLICY).unwrap();
+            for directive in [
+                "default-src 'none'",
+                "script-src 'self';",
+                "style-src 'self';",
+                "connect-src 'self';",
+                "trusted-types 'none'",
+            ] {
+                assert!(policy.contains(directive), "{directive}");
+            }
+            assert!(!policy.contains("unsafe") && !policy.contains("data:") && !policy.contains('*'), "{policy}");
+            for name in [OPENER_POLICY, RESOURCE_POLICY] {
+                assert_eq!(header(&response, name).as_deref(), Some("same-origin"));
+            }
+        }
+    }
+
+    #[test]
     fn the_studio_is_inside_and_keeps_to_its_own_policy() {
         let page = FILES.iter().find(|file| file.path == "/index.html").expect("there is a page");
         let text = std::str::from_utf8(page.variants[0].bytes).unwrap();
         for forbidden in ["<style", " style=", "onclick=", "onload=", "http://", "https://", "<script>"] {
             assert!(!text.contains(forbidden), "the policy forbids {forbidden}");
+        }
+        let modules = FILES.iter().filter(|file| file.path.starts_with("/js/") && file.path != "/js/main.js");
+        for module in modules {
+            // Else it would be asked for only when the module that imports it has come.
+            let preload = format!(
+                "<link rel=\"modulepreload\" fetchpriority=\"low\" href=\"{}\">",
+                module.path.trim_start_matches('/')
+            );
+            assert!(text.contains(&preload), "{} is not preloaded", module.path);
         }
         for file in FILES {
             assert!(content_type(file.path) != "application/octet-stream", "{} has no type", file.path);

@@ -100,6 +100,11 @@ fn a_models_details_tell_what_its_space_can_do() {
         details["capabilities"]["parameters"].as_array().unwrap().iter().find(|one| one["name"] == "steps").unwrap();
     assert_eq!((&steps["default"], &steps["maximum"]), (&json!(9), &json!(20.0)));
     assert_eq!(details["spaces"][0]["state"], "ready");
+    assert_eq!(details["defaults"]["size"], "2048x2048");
+    assert_eq!(
+        (&details["capabilities"]["generations"], &details["capabilities"]["edits"]),
+        (&json!(true), &json!(false))
+    );
     world.set_variable("spaces", "z=http://127.0.0.1:1");
     let gone = answer(&world, request(Method::GET, "/v1/models/z", "")).json();
     assert_eq!((&gone["capabilities"], &gone["spaces"][0]["state"]), (&Value::Null, &json!("space_unreachable")));

@@ -1,0 +1,499 @@
+/**
+ * What is to be made: the form. It has the controls that the chosen model has, no other, and yields a recipe.
+ */
+
+import { describe, fit, parseSize, sent, sizeFields, tiles } from "./capabilities.js";
+import { byId, fill, h, icon, setText } from "./dom.js";
+import { t } from "./i18n.js";
+import { Inputs } from "./inputs.js";
+import { keepSetting, setting } from "./store.js";
+
+/** The greatest seed that Spaces take. */
+const MAX_SEED = 2 ** 31 - 1;
+/** The most images of one go. */
+const MAX_COUNT = 10;
+
+/** The order of the parameters that every image model knows. */
+const ROLES = ["strength", "steps", "guidance", "sampler"];
+
+/** A seed by chance. */
+export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] & MAX_SEED;
+
+export class Composer {
+  #models = [];
+  /** Answers of `GET /v1/models/{id}`, by model. */
+  #details = new Map();
+  #shown = null;
+  #draft;
+  #onSubmit;
+  #onModel;
+
+  /**
+   * @param {{onSubmit: (order: object) => void, onModel: (id: string) => void}} listeners
+   */
+  constructor({ onSubmit, onModel }) {
+    this.#onSubmit = onSubmit;
+    this.#onModel = onModel;
+    this.#draft = { mode: "generation", values: {}, seed: randomSeed(), locked: false, count: 1, format: "", background: {}, ...setting("draft", {}) };
+    this.inputs = new Inputs(byId("inputs"), () => this.#refresh());
+    this.#wire();
+  }
+
+  #wire() {
+    const form = byId("composer");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit();
+    });
+    const prompt = byId("prompt");
+    prompt.value = this.#draft.prompt ?? "";
+    prompt.addEventListener("input", () => {
+      this.#keep({ prompt: prompt.value });
+      prompt.removeAttribute("aria-invalid");
+      this.#grow();
+    });
+    const negative = byId("negative");
+    negative.value = this.#draft.negative ?? "";
+    negative.addEventListener("input", () => this.#keep({ negative: negative.value }));
+    byId("model").addEventListener("change", (event) => this.choose(event.target.value));
+    for (const radio of form.elements.mode) radio.addEventListener("change", () => this.setMode(radio.value));
+    byId("seed").addEventListener("input", (event) => {
+      const seed = Math.trunc(Number(event.target.value));
+      if (event.target.value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
+      this.#showSeed();
+    });
+    byId("dice").addEventListener("click", () => {
+      this.#keep({ seed: randomSeed() });
+      this.#showSeed(true);
+    });
+    byId("lock").addEventListener("click", () => {
+      this.#keep({ locked: !this.#draft.locked });
+      this.#showSeed();
+    });
+    byId("fewer").addEventListener("click", () => this.#setCount(this.#draft.count - 1));
+    byId("more").addEventListener("click", () => this.#setCount(this.#draft.count + 1));
+    byId("count").addEventListener("change", (event) => this.#setCount(Number(event.target.value)));
+    byId("format").addEventListener("change", (event) => this.#keep({ format: event.target.value }));
+    byId("background").addEventListener("change", (event) => {
+      const which = this.#shown?.partial ? "partial" : "plain";
+      this.#keep({ background: { ...this.#draft.background, [which]: event.target.checked } });
+      this.#showBackground();
+    });
+    byId("format").value = this.#draft.format;
+    this.#showSeed(true);
+    this.#setCount(this.#draft.count);
+    this.#grow();
+  }
+
+  #keep(change) {
+    Object.assign(this.#draft, change);
+    keepSetting("draft", this.#draft);
+  }
+
+  #grow() {
+    const prompt = byId("prompt");
+    prompt.style.height = "auto";
+    prompt.style.height = `${Math.min(360, prompt.scrollHeight + 2)}px`;
+  }
+
+  get model() {
+    return this.#draft.model;
+  }
+
+  /** The text of the prompt. */
+  get prompt() {
+    return byId("prompt").value;
+  }
+
+  set prompt(text) {
+    byId("prompt").value = text;
+    byId("prompt").removeAttribute("aria-invalid");
+    this.#keep({ prompt: text });
+    this.#grow();
+  }
+
+  /** Takes the models that there are. */
+  setModels(ids) {
+    this.#models = ids;
+    this.#details.clear();
+    fill(byId("model"), ids.map((id) => h("option", { value: id }, id)));
+    byId("model").disabled = ids.length === 0;
+    if (ids.length > 0) this.choose(ids.includes(this.#draft.model) ? this.#draft.model : ids[0]);
+  }
+
+  /** Chooses a model. Its details come by `setDetails`. */
+  choose(id) {
+    byId("model").value = id;
+    this.#keep({ model: id });
+    this.#refresh();
+    this.#onModel(id);
+  }
+
+  /** Takes a model's details. */
+  setDetails(id, details) {
+    this.#details.set(id, details);
+    if (id === this.#draft.model) this.#refresh();
+  }
+
+  setMode(mode) {
+    this.#keep({ mode });
+    this.#refresh();
+  }
+
+  /** Whether the chosen model edits, as far as is known. */
+  get edits() {
+    return Boolean(this.#shown?.modes.edit);
+  }
+
+  /** Shows the controls of the chosen model, in the words of the chosen language. */
+  refresh() {
+    this.#refresh();
+  }
+
+  #refresh() {
+    const details = this.#details.get(this.#draft.model);
+    if (!details) {
+      byId("controls").setAttribute("aria-busy", "true");
+      return;
+    }
+    byId("controls").removeAttribute("aria-busy");
+    byId("controls").classList.remove("fresh");
+    const { modes } = describe(details, "generation");
+    const mode = modes[this.#draft.mode] ? this.#draft.mode : modes.generation ? "generation" : "edit";
+    this.mode = mode;
+    this.#shown = describe(details, mode);
+    byId("modes").hidden = !(modes.generation && modes.edit);
+    for (const radio of byId("composer").elements.mode) radio.checked = radio.value === mode;
+    byId("input-section").hidden = mode !== "edit";
+    this.inputs.limits(this.#shown.images || 1, this.#shown.mask);
+    byId("negative-section").hidden = !this.#shown.negative;
+    byId("negative").placeholder = this.#shown.negative?.initial || t("negative.hint");
+    byId("seed-section").hidden = !this.#shown.seed;
+    byId("prompt").placeholder = t(mode === "edit" ? "prompt.edit" : "prompt.hint");
+    setText(byId("unknown"), this.#shown.known ? "" : t("capabilities.unknown"));
+    this.#showSize();
+    this.#showFields();
+    this.#showBackground();
+    this.#showButton();
+  }
+
+  #showButton() {
+    const { count } = this.#draft;
+    setText(byId("make-label"), t(this.mode === "edit" ? "make.edit" : "make.generate", { count }));
+  }
+
+  #setCount(wanted) {
+    const count = Math.min(MAX_COUNT, Math.max(1, Math.trunc(wanted) || 1));
+    this.#keep({ count });
+    byId("count").value = count;
+    byId("fewer").disabled = count === 1;
+    byId("more").disabled = count === MAX_COUNT;
+    this.#showButton();
+  }
+
+  #showSeed(write = false) {
+    const { seed, locked } = this.#draft;
+    if (write) byId("seed").value = seed;
+    byId("lock").setAttribute("aria-pressed", String(locked));
+    byId("lock").replaceChildren(icon(locked ? "locked" : "unlocked"));
+    byId("seed-section").classList.toggle("loose", !locked);
+  }
+
+  #showBackground() {
+    const can = this.tasks === true;
+    byId("background-section").hidden = !can;
+    byId("background").checked = this.background;
+    setText(byId("background-hint"), this.#shown?.partial ? t(this.background ? "background.noPartial" : "background.partial") : t("background.hint"));
+  }
+
+  /** Whether the server has tasks. */
+  setTasks(tasks) {
+    this.tasks = tasks;
+    this.#showBackground();
+  }
+
+  /** Whether jobs are to outlive the page: as the switch stands for models that show images in the making, and for the others. */
+  get background() {
+    if (!this.tasks) return false;
+    return this.#shown?.partial ? (this.#draft.background.partial ?? false) : (this.#draft.background.plain ?? true);
+  }
+
+  // Sizes.
+
+  #showSize() {
+    const { sizing } = this.#shown;
+    byId("size-section").hidden = !sizing;
+    if (!sizing) return;
+    if (sizing.kind === "choices") this.#showChoices(sizing);
+    else this.#showSides(sizing);
+  }
+
+  #showChoices(sizing) {
+    const chosen = sizing.options.some(({ label }) => label === this.#draft.choice) ? this.#draft.choice : sizing.initial;
+    byId("bases").hidden = true;
+    byId("sides").hidden = true;
+    this.choice = chosen;
+    const items = sizing.options.map((option) => {
+      const [w, hgt] = option.width ? [option.width, option.height] : (option.ratio ?? [1, 1]);
+      const name = option.width ? `${option.width} × ${option.height}` : option.label;
+      const ratio = /\d+\s*[:：]\s*\d+/.exec(option.label)?.[0].replaceAll(" ", "");
+      return tile({ name: option.width && ratio ? ratio : name, detail: option.width && ratio ? `${option.width}×${option.height}` : "", value: option.label, ratio: w / hgt, checked: option.label === chosen });
+    });
+    fill(byId("tiles"), items);
+    byId("tiles").onchange = (event) => {
+      this.choice = event.target.value;
+      this.#keep({ choice: this.choice });
+    };
+  }
+
+  #showSides(sizing) {
+    const { width, height } = sizing;
+    const kept = this.#draft.sides ?? sizing.initial;
+    const size = fit(kept.width, kept.height, width, height);
+    const base = baseOf(sizing, size, this.#draft.base);
+    this.sides = size;
+    byId("bases").hidden = sizing.bases.length < 2;
+    byId("sides").hidden = false;
+    fill(
+      byId("base-list"),
+      sizing.bases.map((side) => h("label", { class: "segment" }, h("input", { type: "radio", name: "base", value: side, checked: side === base }), h("span", {}, String(side)))),
+    );
+    const set = (next, keepBase = {}) => {
+      this.sides = fit(next.width, next.height, width, height);
+      this.#keep({ sides: this.sides, ...keepBase });
+      this.#markSides();
+    };
+    byId("base-list").onchange = (event) => {
+      const next = Number(event.target.value);
+      const old = this.sides;
+      const chosen = tiles(sizing, next).reduce((best, one) => (distance(one, old) < distance(best, old) ? one : best));
+      this.#keep({ base: next });
+      this.#fillTiles(sizing, next);
+      set(chosen);
+    };
+    byId("tiles").onchange = (event) => set(parseSize(event.target.value));
+    for (const [id, side] of [["width", width], ["height", height]]) {
+      Object.assign(byId(id), { min: side.minimum, max: side.maximum, step: side.step });
+      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(event.target.value) || side.initial });
+    }
+    byId("swap").onclick = () => set({ width: this.sides.height, height: this.sides.width });
+    this.#fillTiles(sizing, base);
+    this.#markSides();
+  }
+
+  #fillTiles(sizing, base) {
+    fill(
+      byId("tiles"),
+      tiles(sizing, base).map(({ name, width, height }) => tile({ name, detail: `${width}×${height}`, value: `${width}x${height}`, ratio: width / height })),
+    );
+  }
+
+  #markSides() {
+    const { width, height } = this.sides;
+    byId("width").value = width;
+    byId("height").value = height;
+    for (const radio of byId("tiles").querySelectorAll("input")) radio.checked = radio.value === `${width}x${height}`;
+  }
+
+  // The Space's own parameters.
+
+  #showFields() {
+    const main = this.#shown.fields.filter(({ role }) => role !== null).sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
+    const own = this.#shown.fields.filter(({ role }) => role === null);
+    fill(byId("fields"), main.map((field) => this.#field(field)));
+    fill(byId("own-fields"), own.map((field) => this.#field(field)));
+    byId("own-section").hidden = own.length === 0;
+  }
+
+  #value(field) {
+    const kept = this.#draft.values[field.name];
+    if (kept === undefined) return field.initial;
+    switch (field.control) {
+      case "range":
+        return Math.min(field.maximum, Math.max(field.minimum, Number(kept)));
+      case "number":
+        return Number(kept);
+      case "choice":
+        return field.choices.includes(kept) ? kept : field.initial;
+      case "choices":
+        return Array.isArray(kept) ? kept.filter((one) => field.choices.includes(one)) : field.initial;
+      case "flag":
+        return Boolean(kept);
+      default:
+        return String(kept);
+    }
+  }
+
+  #set(field, value) {
+    const values = { ...this.#draft.values, [field.name]: value };
+    if (value === undefined) delete values[field.name];
+    this.#keep({ values });
+  }
+
+  #field(field) {
+    const id = `field-${field.name.replace(/[^\w-]/g, "_")}`;
+    const known = ROLES.includes(field.role);
+    const label = known ? t(`field.${field.role}`) : field.label;
+    const value = this.#value(field);
+    const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);
+    switch (field.control) {
+      case "range": {
+        const number = h("input", { type: "number", class: "readout", "aria-label": label, min: field.minimum, max: field.maximum, step: field.step ?? "any", value: value ?? "", placeholder: t("auto") });
+        const range = h("input", { type: "range", id, min: field.minimum, max: field.maximum, step: field.step ?? "any" });
+        const show = (next) => {
+          range.value = next ?? (field.minimum + field.maximum) / 2;
+          const part = (Number(range.value) - field.minimum) / (field.maximum - field.minimum || 1);
+          range.style.setProperty("--part", `${part * 100}%`);
+        };
+        show(value);
+        range.addEventListener("input", () => {
+          number.value = range.value;
+          this.#set(field, Number(range.value));
+          show(Number(range.value));
+        });
+        number.addEventListener("change", () => {
+          const next = number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
+          this.#set(field, next);
+          number.value = next ?? field.initial ?? "";
+          show(next ?? field.initial);
+        });
+        return h("div", { class: "field" }, head(number), range);
+      }
+      case "number": {
+        const input = h("input", { type: "number", id, step: field.step ?? "any", min: field.minimum, max: field.maximum, value: value ?? "" });
+        input.addEventListener("change", () => this.#set(field, input.value === "" ? undefined : Number(input.value)));
+        return h("div", { class: "field" }, head(), input);
+      }
+      case "choice": {
+        const select = h("select", { id }, field.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)));
+        select.addEventListener("change", () => this.#set(field, select.value));
+        return h("div", { class: "field" }, head(), select);
+      }
+      case "choices": {
+        const boxes = field.choices.map((choice) => h("label", { class: "check" }, h("input", { type: "checkbox", value: choice, checked: value.includes(choice) }), h("span", {}, choice)));
+        const group = h("fieldset", { class: "field" }, h("legend", {}, label), boxes);
+        group.addEventListener("change", () => this.#set(field, [...group.querySelectorAll("input:checked")].map((box) => box.value)));
+        return group;
+      }
+      case "flag": {
+        const box = h("input", { type: "checkbox", id, role: "switch", checked: value });
+        box.addEventListener("change", () => this.#set(field, box.checked));
+        return h("div", { class: "field flag" }, h("label", { for: id }, label), box);
+      }
+      default: {
+        const input = h("input", { type: "text", id, value });
+        input.addEventListener("input", () => this.#set(field, input.value));
+        return h("div", { class: "field" }, head(), input);
+      }
+    }
+  }
+
+  // What comes out of it.
+
+  /** What is asked for, or null where something is missing: then that is pointed at. */
+  order() {
+    const prompt = this.prompt.trim();
+    if (prompt === "") {
+      byId("prompt").setAttribute("aria-invalid", "true");
+      byId("prompt").focus();
+      return { problem: t("prompt.missing") };
+    }
+    if (!this.#shown) return { problem: t("model.none") };
+    if (this.mode === "edit" && this.inputs.images.length === 0) {
+      byId("add-input").focus();
+      return { problem: t("inputs.missing") };
+    }
+    if (this.#shown.seed && !this.#draft.locked) {
+      this.#keep({ seed: randomSeed() });
+      this.#showSeed(true);
+    }
+    const recipe = { kind: this.mode, model: this.#draft.model, prompt, extras: {} };
+    const negative = byId("negative").value.trim();
+    if (this.#shown.negative && negative) recipe.negative_prompt = negative;
+    this.#addSize(recipe);
+    if (this.#shown.seed) recipe.seed = this.#draft.seed;
+    for (const field of this.#shown.fields) {
+      const value = sent(field, this.#value(field));
+      if (value === undefined || value === null || (field.role === null && this.#draft.values[field.name] === undefined)) continue;
+      if (["steps", "guidance_scale", "sampler", "strength"].includes(field.name)) recipe[field.name] = value;
+      else recipe.extras[field.name] = value;
+    }
+    if (this.#draft.format) recipe.output_format = this.#draft.format;
+    const edits = this.mode === "edit";
+    return {
+      recipe,
+      count: this.#draft.count,
+      way: this.background ? "task" : "stream",
+      partial: this.#shown.partial,
+      images: edits ? this.inputs.images.map(({ blob }) => blob) : [],
+      mask: edits && this.#shown.mask ? this.inputs.mask : null,
+    };
+  }
+
+  #addSize(recipe) {
+    const { sizing } = this.#shown;
+    if (sizing?.kind === "sides") recipe.size = `${this.sides.width}x${this.sides.height}`;
+    if (sizing?.kind !== "choices") return;
+    const fields = sizeFields(sizing, sizing.options.find(({ label }) => label === this.choice) ?? {});
+    for (const [name, value] of Object.entries(fields)) {
+      if (name === "size" || name === "aspect_ratio") recipe[name] = value;
+      else recipe.extras[name] = value;
+    }
+  }
+
+  submit() {
+    const order = this.order();
+    this.#onSubmit(order);
+  }
+
+  /** Fills the form with a recipe's values. */
+  apply(recipe, { withSeed = true } = {}) {
+    const change = { values: { ...this.#draft.values, ...recipe.extras } };
+    for (const name of ["steps", "guidance_scale", "sampler", "strength"]) {
+      if (recipe[name] !== undefined) change.values[name] = recipe[name];
+      else delete change.values[name];
+    }
+    const size = parseSize(recipe.size);
+    if (size) {
+      change.sides = size;
+    }
+    if (withSeed && Number.isInteger(recipe.seed)) Object.assign(change, { seed: recipe.seed, locked: true });
+    change.format = recipe.output_format ?? this.#draft.format;
+    change.mode = recipe.kind ?? this.#draft.mode;
+    byId("negative").value = recipe.negative_prompt ?? "";
+    change.negative = byId("negative").value;
+    this.#keep(change);
+    byId("format").value = change.format;
+    this.prompt = recipe.prompt ?? "";
+    this.#showSeed(true);
+    const label = this.#details.get(recipe.model ?? this.#draft.model)?.capabilities?.sizes?.find((one) => (recipe.size ? one.replace(/[×*]/g, "x").startsWith(recipe.size) : recipe.aspect_ratio && one.includes(recipe.aspect_ratio)));
+    if (label) this.#keep({ choice: label });
+    if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model) this.choose(recipe.model);
+    else this.#refresh();
+  }
+}
+
+/** The base that has a tile of that size, the chosen one first; else the nearest. */
+function baseOf(sizing, { width, height }, chosen) {
+  const { bases } = sizing;
+  const has = (base) => tiles(sizing, base).some((tile) => tile.width === width && tile.height === height);
+  const order = bases.includes(chosen) ? [chosen, ...bases] : bases;
+  const off = (base) => Math.abs(Math.log((base * base) / (width * height)));
+  return order.find(has) ?? bases.reduce((best, next) => (off(next) < off(best) ? next : best));
+}
+
+const distance = (one, other) => Math.abs(Math.log(one.width / one.height) - Math.log(other.width / other.height));
+
+/** A shape to choose. */
+function tile({ name, detail, value, ratio, checked = false }) {
+  const longest = 26;
+  const [width, height] = ratio >= 1 ? [longest, longest / ratio] : [longest * ratio, longest];
+  return h(
+    "label",
+    { class: "tile" },
+    h("input", { type: "radio", name: "tile", value, checked }),
+    h("span", { class: "shape" }, h("span", { style: { width: `${width.toFixed(1)}px`, height: `${height.toFixed(1)}px` } })),
+    h("span", { class: "tile-name" }, name),
+    detail && h("span", { class: "tile-detail" }, detail),
+  );
+}

@@ -1,0 +1,385 @@
+/**
+ * Images on their way: one job each.
+ *
+ * A batch of n images goes to the server as n requests of one image, with seed, seed + 1, …, rather than as one request of n. So
+ * each can be cancelled and tried again by itself; the server spaces jobs of one Space out by itself, whichever request they
+ * come from. A job travels in one of two ways:
+ *
+ * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on return. This is the
+ *   way wherever the server has tasks, and for everything but the next case.
+ * - As a stream: it lives as long as the page, and shows the image while it is made. Tasks have no such previews, so models that have
+ *   them go this way, unless "Keep going in the background" is switched on.
+ *
+ * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are followed by their
+ * events, and the rest by one list, asked for now and then. So there is always one left for everything else.
+ */
+
+import { call, decoded, image as fetchImage, note, send } from "./api.js";
+import { Emitter, newId } from "./dom.js";
+import { events } from "./sse.js";
+import * as store from "./store.js";
+
+/** The most streams at once. */
+const STREAMS = 4;
+/** The most tasks whose events are followed at once. */
+const FOLLOWED = 3;
+/** How often the others are asked about, in milliseconds. */
+const POLL = 1500;
+/** The most images in the making that are asked for. */
+const PARTIALS = 3;
+
+/** Every change of a job. */
+export const changed = new Emitter();
+/** What keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
+export const made = { keep: async (_job, _blob, _facts) => {} };
+
+/** The batches that aren't put away, the newest first. */
+export const batches = [];
+
+/** What the server offers beside OpenAI's API; `null` until it has been asked. */
+export const server = { tasks: null };
+
+/**
+ * @typedef {object} Recipe what an image is made from
+ * @property {"generation"|"edit"} kind
+ * @property {string} model
+ * @property {string} prompt
+ * @property {string} [negative_prompt]
+ * @property {string} [size]
+ * @property {string} [aspect_ratio]
+ * @property {number} [steps]
+ * @property {number} [guidance_scale]
+ * @property {string} [sampler]
+ * @property {number} [strength]
+ * @property {number} [seed]
+ * @property {string} [output_format]
+ * @property {object} extras parameters of the Space's own
+ */
+
+/** One image on its way. */
+export class Job {
+  constructor(batch, index, recipe) {
+    Object.assign(this, { id: newId(), batch, index, recipe, way: batch.way });
+    this.reset();
+  }
+
+  reset() {
+    /** `held` (in this page), `waiting` (at the server), `queued` and `running` (at a Space), `fetching`, `succeeded`, `failed`, `cancelled`. */
+    this.state = "held";
+    this.begun = Date.now();
+    this.ended = null;
+    this.progress = {};
+    this.partial = null;
+    this.error = null;
+    this.imageId = null;
+    this.taskId = null;
+    this.stop = new AbortController();
+    /** When which state began, for the timeline. */
+    this.marks = [{ state: "held", at: this.begun }];
+  }
+
+  get isOver() {
+    return this.state === "succeeded" || this.state === "failed" || this.state === "cancelled";
+  }
+
+  /** Goes over to a state, and tells it. */
+  to(state, facts = {}) {
+    if (this.isOver) return;
+    if (state !== this.state) {
+      this.marks.push({ state, at: Date.now() });
+      this.state = state;
+    }
+    Object.assign(this, facts);
+    if (this.isOver) {
+      this.ended = Date.now();
+      this.dropPartial();
+    }
+    changed.emit(this);
+  }
+
+  /** Takes what the server tells of the image. */
+  tell({ state, queue_position, queue_size, eta_seconds, step, steps, fraction, space }) {
+    const moved = space !== undefined && this.progress.space !== undefined && space !== this.progress.space;
+    const before = state === this.state && !moved ? this.progress : { space: this.progress.space };
+    const said = { queue_position, queue_size, eta_seconds, step, steps, fraction, space };
+    const news = Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined && value !== null));
+    if (news.eta_seconds !== undefined) news.etaAt = Date.now();
+    this.progress = { ...before, ...news };
+    this.to(state);
+  }
+
+  show(blob) {
+    this.dropPartial();
+    this.partial = URL.createObjectURL(blob);
+    changed.emit(this);
+  }
+
+  dropPartial() {
+    if (this.partial) URL.revokeObjectURL(this.partial);
+    this.partial = null;
+  }
+}
+
+/**
+ * Starts `count` images of a recipe.
+ * @param {Recipe} recipe
+ * @param {number} count
+ * @param {{way: "task"|"stream", partial: boolean, images?: Blob[], mask?: Blob|null}} how
+ */
+export function start(recipe, count, { way, partial, images = [], mask = null }) {
+  const batch = { id: newId(), at: Date.now(), recipe, way, partial, images, mask, jobs: [] };
+  for (let index = 0; index < count; index++) {
+    const seed = recipe.seed === undefined ? {} : { seed: (recipe.seed + index) % 2 ** 31 };
+    batch.jobs.push(new Job(batch, index, { ...recipe, ...seed }));
+  }
+  batches.unshift(batch);
+  batch.jobs.forEach(launch);
+  changed.emit(null);
+  return batch;
+}
+
+/** Starts a job again that has failed or was cancelled. */
+export function retry(job) {
+  job.reset();
+  launch(job);
+  changed.emit(job);
+}
+
+/** Cancels a job, at the server too. */
+export function cancel(job) {
+  if (job.isOver) return;
+  job.stop.abort();
+  if (job.taskId) {
+    call("DELETE", `/v1/tasks/${job.taskId}`).catch(() => {});
+    store.remove("jobs", job.id);
+  }
+  job.to("cancelled");
+}
+
+/** Puts a batch away whose jobs are over. */
+export function dismiss(batch) {
+  const at = batches.indexOf(batch);
+  if (at >= 0) batches.splice(at, 1);
+  changed.emit(null);
+}
+
+/** The jobs that end with the page. */
+export const perishable = () => batches.flatMap(({ jobs }) => jobs).filter((job) => !job.isOver && !job.taskId);
+
+/** Asks the server whether it has tasks. */
+export async function probe() {
+  try {
+    await call("GET", "/v1/tasks?limit=1", { background: true });
+    server.tasks = true;
+  } catch (error) {
+    if (error.kind === "http") server.tasks = false;
+  }
+}
+
+function launch(job) {
+  const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
+  go(job).catch((error) => {
+    if (!job.stop.signal.aborted) job.to("failed", { error: told(error) });
+  });
+}
+
+const told = (error) => ({ message: error.message, code: error.code ?? null, kind: error.kind ?? "page", retryAfter: error.retryAfter ?? null });
+
+/** Lets so many run at once; the others wait in order. */
+let running = 0;
+const line = [];
+
+async function turns(work) {
+  if (running >= STREAMS) await new Promise((resolve) => line.push(resolve));
+  running++;
+  try {
+    return await work();
+  } finally {
+    running--;
+    line.shift()?.();
+  }
+}
+
+/** A recipe as the body of a request for one image. */
+export function body(recipe, more = {}) {
+  const { kind, extras, ...fields } = recipe;
+  return { ...fields, ...extras, n: 1, ...more };
+}
+
+/** Sends a job's request, as JSON or as a form. */
+function request(job, more, headers = {}) {
+  const { recipe, stop, batch } = job;
+  const options = { headers, signal: stop.signal };
+  if (recipe.kind === "generation") return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
+  const form = new FormData();
+  for (const [name, value] of Object.entries(body(recipe, more))) {
+    form.append(name, typeof value === "object" ? JSON.stringify(value) : String(value));
+  }
+  batch.images.forEach((image, index) => form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`));
+  if (batch.mask) form.append("mask", batch.mask, "mask.png");
+  return send("POST", "/v1/images/edits", { ...options, form });
+}
+
+/** The usual ending of a file of that type. */
+export const extension = (type) => ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ?? "png";
+
+async function stream(job) {
+  if (job.isOver) return;
+  job.to("waiting");
+  const more = { stream: true, progress: true };
+  if (job.batch.partial) more.partial_images = PARTIALS;
+  const { response, record } = await request(job, more);
+  for await (const { data } of events(response.body)) {
+    if (data === "[DONE]") continue;
+    const event = JSON.parse(data);
+    note(record, event.type, event);
+    const what = event.type.split(".").at(-1);
+    if (what === "progress") job.tell(event);
+    else if (what === "partial_image") payload(event, job.stop.signal).then((blob) => !job.isOver && job.show(blob), () => {});
+    else if (what === "completed") await keep(job, event);
+    else if (what === "failed" || what === "error") throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
+  }
+  if (!job.isOver) throw Object.assign(new Error("cut"), { kind: "cut" });
+}
+
+/** The image of an event: itself, or behind a link. */
+const payload = async (event, signal) =>
+  event.b64_json ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` }) : fetchImage(event.url, signal);
+
+/** Brings a finished image here. */
+async function keep(job, facts) {
+  job.to("fetching", { progress: { ...job.progress, fraction: 1 } });
+  const blob = await payload(facts, job.stop.signal);
+  job.imageId = newId();
+  await made.keep(job, blob, { ...facts, space: facts.space ?? job.progress.space });
+  store.remove("jobs", job.id);
+  job.to("succeeded");
+}
+
+// Tasks.
+
+async function submit(job) {
+  job.to("waiting");
+  const { response } = await request(job, {}, { Prefer: "respond-async" });
+  const task = await response.json();
+  if (job.stop.signal.aborted) {
+    call("DELETE", `/v1/tasks/${task.id}`).catch(() => {});
+    return;
+  }
+  job.taskId = task.id;
+  const { id, index, recipe, batch, begun } = job;
+  await store.put("jobs", { id, index, recipe, begun, taskId: task.id, batch: batch.id, at: batch.at, partial: batch.partial, images: batch.images, mask: batch.mask });
+  take(job, task);
+  follow(job);
+}
+
+/** Finds the tasks again that a closed page has left. */
+export async function resume() {
+  if (!server.tasks) return;
+  const left = (await store.all("jobs")).sort((a, b) => a.at - b.at || a.index - b.index);
+  const known = new Set(batches.flatMap(({ jobs }) => jobs.map((job) => job.taskId)));
+  for (const kept of left) {
+    if (known.has(kept.taskId)) continue;
+    let batch = batches.find(({ id }) => id === kept.batch);
+    if (!batch) {
+      batch = { id: kept.batch, at: kept.at, recipe: kept.recipe, way: "task", partial: kept.partial, images: kept.images ?? [], mask: kept.mask ?? null, jobs: [] };
+      batches.unshift(batch);
+    }
+    const job = new Job(batch, kept.index, kept.recipe);
+    Object.assign(job, { id: kept.id, taskId: kept.taskId, begun: kept.begun, state: "waiting", marks: [{ state: "waiting", at: kept.begun }] });
+    batch.jobs.push(job);
+    follow(job);
+  }
+  changed.emit(null);
+}
+
+/** Takes a task's state. */
+function take(job, task) {
+  if (job.isOver || job.state === "fetching") return;
+  const [image = {}] = task.images ?? [];
+  if (task.status === "failed" || image.status === "failed") {
+    const error = image.error ?? task.error ?? {};
+    store.remove("jobs", job.id);
+    job.to("failed", { error: { message: error.message ?? "", code: error.code ?? null, kind: "http" } });
+  } else if (task.status === "cancelled" || image.status === "cancelled") {
+    store.remove("jobs", job.id);
+    job.to("cancelled");
+  } else if (image.status === "succeeded" && (image.url ?? task.result?.data?.[0]?.url)) {
+    const [result = {}] = task.result?.data ?? [];
+    keep(job, { output_format: task.result?.output_format, size: task.result?.size, ...result, ...image, url: image.url ?? result.url }).catch(
+      (error) => job.to("failed", { error: told(error) }),
+    );
+  } else if (["waiting", "queued", "running"].includes(image.status)) {
+    job.tell({ ...image, state: image.status });
+  } else {
+    job.tell({ state: task.status === "running" ? "running" : "waiting" });
+  }
+}
+
+/** Tasks that are followed by their events, and those that wait for that. */
+const followed = new Set();
+const polled = new Set();
+let timer = null;
+
+function follow(job) {
+  if (followed.size >= FOLLOWED) {
+    polled.add(job);
+    timer ??= setTimeout(poll, POLL);
+    return;
+  }
+  followed.add(job);
+  watch(job)
+    .catch((error) => {
+      if (!job.stop.signal.aborted && error.status === 404) {
+        store.remove("jobs", job.id);
+        job.to("failed", { error: { message: "", code: "task_gone", kind: "page" } });
+      }
+    })
+    .finally(() => {
+      followed.delete(job);
+      // A stream may be cut at any time: the task is asked again.
+      if (!job.isOver && job.state !== "fetching") polled.add(job);
+      const [next] = polled;
+      if (next && next !== job) {
+        polled.delete(next);
+        follow(next);
+      }
+      if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+    });
+}
+
+async function watch(job) {
+  const { response, record } = await send("GET", `/v1/tasks/${job.taskId}/events`, { signal: job.stop.signal, background: true });
+  for await (const { event, data } of events(response.body)) {
+    const { task } = JSON.parse(data);
+    note(record, event, { status: task.status, images: task.images });
+    take(job, task);
+    if (job.isOver || event === "task.completed") return;
+  }
+}
+
+async function poll() {
+  timer = null;
+  for (const job of polled) if (job.isOver || job.state === "fetching") polled.delete(job);
+  if (polled.size === 0) return;
+  try {
+    const { data } = await call("GET", "/v1/tasks?limit=100", { background: true });
+    for (const job of [...polled]) {
+      const task = data.find(({ id }) => id === job.taskId) ?? (await call("GET", `/v1/tasks/${job.taskId}`, { background: true }));
+      take(job, task);
+    }
+  } catch (error) {
+    if (error.status === 404) {
+      // One of them is gone; each is told by its own stream.
+      const [job] = polled;
+      polled.delete(job);
+      follow(job);
+    }
+  }
+  for (const job of [...polled]) {
+    if (followed.size >= FOLLOWED) break;
+    polled.delete(job);
+    if (!job.isOver && job.state !== "fetching") follow(job);
+  }
+  if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+}

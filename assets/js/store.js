@@ -1,0 +1,119 @@
+/**
+ * What is kept on the device: images, prompts, templates and jobs on their way (IndexedDB), and small settings (local storage).
+ *
+ * An image's facts and its thumbnail are one record, its bytes another, so that a history of a thousand images is listed without
+ * reading them. Where the browser gives no database (a private window, a full disk), everything works in memory, for as long as the
+ * page is open.
+ */
+
+import { Emitter } from "./dom.js";
+
+const NAME = "z-image-studio";
+const STORES = ["images", "blobs", "prompts", "templates", "jobs"];
+
+let opened;
+
+function database() {
+  opened ??= new Promise((resolve) => {
+    let request;
+    try {
+      request = indexedDB.open(NAME, 1);
+    } catch {
+      resolve(null);
+      return;
+    }
+    request.onupgradeneeded = () => STORES.forEach((name) => request.result.createObjectStore(name, { keyPath: "id" }));
+    request.onsuccess = () => {
+      // Another tab with a newer version must be able to upgrade.
+      request.result.onversionchange = () => request.result.close();
+      resolve(request.result);
+    };
+    request.onerror = () => resolve(null);
+    request.onblocked = () => resolve(null);
+  });
+  return opened;
+}
+
+/** Where there is no database. */
+const memory = new Map(STORES.map((name) => [name, new Map()]));
+
+async function run(stores, mode, work) {
+  const db = await database();
+  if (!db) return null;
+  return new Promise((resolve, reject) => {
+    const transaction = db.transaction(stores, mode);
+    const request = work(...stores.map((name) => transaction.objectStore(name)));
+    transaction.oncomplete = () => resolve(request?.result ?? null);
+    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+/** All records of a store. */
+export async function all(store) {
+  const kept = (await database()) ? await run([store], "readonly", (records) => records.getAll()) : [];
+  return [...kept, ...memory.get(store).values()];
+}
+
+/** The record of that id, or null. */
+export async function get(store, id) {
+  const held = memory.get(store).get(id);
+  if (held || !(await database())) return held ?? null;
+  return run([store], "readonly", (records) => records.get(id));
+}
+
+/** Keeps a record under its `id`. Where the disk is full, it is kept for as long as the page is open. */
+export async function put(store, record) {
+  if (await database()) {
+    try {
+      return await run([store], "readwrite", (records) => records.put(record));
+    } catch {
+      full.emit();
+    }
+  }
+  memory.get(store).set(record.id, record);
+  return null;
+}
+
+/** Told when the browser refuses to keep something. */
+export const full = new Emitter();
+
+/** Forgets records. */
+export async function remove(store, ...ids) {
+  ids.forEach((id) => memory.get(store).delete(id));
+  if (await database()) await run([store], "readwrite", (records) => void ids.forEach((id) => records.delete(id)));
+}
+
+/** Forgets images: their facts and their bytes. */
+export async function removeImages(ids) {
+  await remove("images", ...ids);
+  await remove("blobs", ...ids, ...ids.map((id) => `${id}.before`));
+}
+
+/** An image's bytes, or null. */
+export async function blob(id) {
+  return (await get("blobs", id))?.blob ?? null;
+}
+
+/** A small setting. */
+export function setting(name, fallback) {
+  try {
+    const text = localStorage.getItem(`z-image.${name}`);
+    return text === null ? fallback : JSON.parse(text);
+  } catch {
+    return fallback;
+  }
+}
+
+/** Keeps a small setting. */
+export function keepSetting(name, value) {
+  try {
+    localStorage.setItem(`z-image.${name}`, JSON.stringify(value));
+  } catch {
+    // It lasts as long as the page.
+  }
+}
+
+/** Asks the browser not to clear all this when the disk runs low. */
+export function persist() {
+  navigator.storage?.persist?.().catch(() => {});
+}

@@ -1,0 +1,122 @@
+/**
+ * A browser with the studio in it, and an eye on everything that must not happen: errors in the console, exceptions, violations of the
+ * page's policy, calls of other origins, the key where it doesn't belong.
+ */
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+/** Where the application is: in front of real Spaces; of none that answers; and open to everybody. */
+export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
+for (const [name, value] of Object.entries({ STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEY, STUDIO_OUTPUT, PYTHON, CHROMIUM })) {
+  assert(value, `${name} must be set: tests/e2e/test_studio.py sets it`);
+}
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+
+/** What a server needn't have. */
+const OPTIONAL = /\/v1\/(tasks|images|spaces)(\?.*)?$/;
+
+/** Starts the browser. */
+export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+
+/** A page's troubles, and which are expected. */
+export class Eye {
+  troubles = [];
+  /** Statuses that the browser itself complains about in the console. */
+  expected = new Set();
+
+  watch(page) {
+    page.on("console", (message) => {
+      if (message.type() !== "error" && message.type() !== "warning") return;
+      const status = Number(/status of (\d+)/.exec(message.text())?.[1]);
+      const isNetwork = message.text().startsWith("Failed to load resource");
+      if (isNetwork && status === 404 && OPTIONAL.test(message.location().url)) return;
+      if (isNetwork && (this.expected.has(status) || (Number.isNaN(status) && this.expected.has("offline")))) return;
+      this.troubles.push(`console ${message.type()}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => this.troubles.push(`exception: ${error.stack}`));
+    page.on("request", (request) => {
+      const { protocol, origin } = new URL(request.url());
+      if (protocol.startsWith("http") && origin !== new URL(page.url() === "about:blank" ? request.url() : page.url()).origin) this.troubles.push(`another origin: ${request.url()}`);
+      if (request.url().includes(API_KEY)) this.troubles.push("the key is in a URL");
+    });
+  }
+
+  check() {
+    assert.deepEqual(this.troubles, []);
+  }
+}
+
+/**
+ * A fresh visitor's page.
+ * @param {import("playwright-core").Browser} browser
+ */
+export async function visit(browser, { url = STUDIO_URL, withKey = true, expected = [], settings = {}, ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, locale: "en-US", acceptDownloads: true, ...options });
+  await context.addInitScript(
+    ([key, kept]) => {
+      if (key) localStorage.setItem("z-image.api-key", key);
+      for (const [name, value] of Object.entries(kept)) if (localStorage.getItem(name) === null) localStorage.setItem(name, value);
+      window.violations = [];
+      addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+    },
+    [withKey ? API_KEY : null, settings],
+  );
+  const eye = new Eye();
+  expected.forEach((one) => eye.expected.add(one));
+  const page = await context.newPage();
+  eye.watch(page);
+  await page.goto(url);
+  if (withKey && url === STUDIO_URL) await ready(page);
+  const leave = async () => {
+    for (const one of context.pages()) {
+      assert.deepEqual(await one.evaluate(() => window.violations), [], "violations of the policy");
+      const seen = await one.evaluate((key) => document.documentElement.outerHTML.includes(key) || [...document.querySelectorAll("input, textarea")].some(({ value }) => value.includes(key)), API_KEY);
+      assert(!seen, "the key is on the page");
+    }
+    eye.check();
+    await context.close();
+  };
+  return { context, page, eye, leave };
+}
+
+/** Waits until the chosen model's controls are there. */
+export async function ready(page) {
+  await page.waitForSelector("#controls:not([aria-busy])");
+  await page.waitForFunction(() => document.querySelector("#connection").dataset.tone === "well");
+}
+
+/** Chooses a model and waits for its controls. */
+export async function choose(page, model) {
+  await page.selectOption("#model", model);
+  await page.waitForFunction(() => !document.querySelector("#controls").hasAttribute("aria-busy"));
+}
+
+/** Generates, and waits until so many images are in the gallery. */
+export async function generate(page, prompt, { count = 1, seed, total = count } = {}) {
+  await page.fill("#prompt", prompt);
+  await page.fill("#count", String(count));
+  await page.locator("#count").blur();
+  if (seed !== undefined) await page.fill("#seed", String(seed));
+  await page.click("#make");
+  await made(page, total);
+}
+
+/** Waits until so many images are in the gallery, and nothing is under way. */
+export const made = (page, total) =>
+  page.waitForFunction((total) => document.querySelectorAll("#grid .picture").length === total && document.querySelectorAll(".batch").length === 0, total, { timeout: 60_000 });
+
+/** The arguments that a picture of the Spaces of tests/space/shapes.py was made from: they are its first pixels. */
+export const argumentsOf = (page, selector = "#viewer-image") =>
+  page.evaluate((selector) => {
+    const image = document.querySelector(selector);
+    const { naturalWidth: width, naturalHeight: height } = image;
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    const bytes = Uint8Array.from({ length: 4096 }, (_, at) => data[Math.floor(at / 3) * 4 + (at % 3)]);
+    const length = new DataView(bytes.buffer).getUint32(0);
+    return JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  }, selector);
