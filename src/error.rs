@@ -11,7 +11,6 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::dispatch::Refusal;
 use crate::gradio::failure::Failure;
 use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
@@ -259,7 +258,7 @@ impl Error {
     }
 
     /// 503: more is asked for than the Spaces can make.
-    fn overloaded(message: String) -> Self {
+    pub fn overloaded(message: String) -> Self {
         let error = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "service_unavailable_error",
@@ -282,32 +281,6 @@ impl Error {
     /// The error object that OpenAI's clients read.
     pub fn body(&self) -> Body<'_> {
         Body { error: BodyError { message: &self.message, r#type: self.kind, param: self.param, code: self.code } }
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        let detail = Some(refusal.to_string());
-        let error = match refusal {
-            Refusal::Failed(failure) => return failure.into(),
-            Refusal::Resting { last, wait } => {
-                let error = Self::from(*last);
-                let retry = match error.retry {
-                    Retry::Never => Retry::Never,
-                    Retry::NotBefore(_) => Retry::NotBefore(wait),
-                    Retry::Soon | Retry::After(_) => Retry::After(wait),
-                };
-                Self { retry, ..error }
-            }
-            Refusal::Crowded { waiting } => Self::overloaded(format!(
-                "{waiting} images wait for a Space already (variable max_waiting). Try again in a moment."
-            )),
-            Refusal::NoTurn { after } => Self::overloaded(format!(
-                "No Space had room within {} s (variable job_timeout). Try again later.",
-                after.as_secs()
-            )),
-        };
-        Self { detail, ..error }
     }
 }
 

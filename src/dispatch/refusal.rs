@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::error::{Error, Retry};
 use crate::gradio::failure::Failure;
 
 /// Why an image won't be made.
@@ -32,4 +33,30 @@ pub enum Refusal {
         /// How long it was waited for.
         after: Duration,
     },
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let detail = Some(refusal.to_string());
+        let error = match refusal {
+            Refusal::Failed(failure) => return failure.into(),
+            Refusal::Resting { last, wait } => {
+                let error = Self::from(*last);
+                let retry = match error.retry {
+                    Retry::Never => Retry::Never,
+                    Retry::NotBefore(_) => Retry::NotBefore(wait),
+                    Retry::Soon | Retry::After(_) => Retry::After(wait),
+                };
+                Self { retry, ..error }
+            }
+            Refusal::Crowded { waiting } => Self::overloaded(format!(
+                "{waiting} images wait for a Space already (variable max_waiting). Try again in a moment."
+            )),
+            Refusal::NoTurn { after } => Self::overloaded(format!(
+                "No Space had room within {} s (variable job_timeout). Try again later.",
+                after.as_secs()
+            )),
+        };
+        Self { detail, ..error }
+    }
 }

@@ -54,7 +54,7 @@ def test_only_what_is_safe_comes_through(http_lied_to: httpx.Client) -> None:
     assert set(image.headers) == {
         "content-type", "content-length", "etag", "cache-control", "accept-ranges", "x-content-type-options",
         "content-security-policy", "cross-origin-resource-policy", "access-control-allow-origin", "x-request-id",
-        "openai-processing-ms", "date",
+        "openai-processing-ms", "server-timing", "date",
     }  # fmt: skip
     assert image.headers["access-control-allow-origin"] == "*"
     assert "immutable" in image.headers["cache-control"]

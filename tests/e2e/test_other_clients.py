@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -15,11 +16,16 @@ from liar import Liar
 
 @pytest.fixture(scope="module")
 def server(space: Space, many: Shapes, liar: Liar) -> Iterator[dict[str, str]]:
-    """The environment that tells the clients' tests where it is. Nobody listens at the Space of the model ``down``."""
-    models = {"z-image-turbo": space.url, "vendor/z-image": space.url, "liar": liar.url, "down": "http://127.0.0.1:1"}
+    """The environment that tells the clients' tests where it is.
+
+    Nobody listens at the Space of the model ``down``; that of ``tired`` is for those who use its quota up.
+    """
+    tired = Space(sys.executable, "--step-seconds", "0.01")
+    models = {"z-image-turbo": space.url, "vendor/z-image": space.url, "liar": liar.url, "tired": tired.url, "down": "http://127.0.0.1:1"}
     models |= {name: many.urls[name] for name in ("editor", "several", "generator")}
     host = Host(spaces=",".join(f"{name}={url}" for name, url in models.items()), extra_host="http://127.0.0.1:*")
     yield os.environ | {"BASE_URL": host.url, "API_KEY": KEY}
+    tired.stop()
     assert host.stop() == 0
     assert "panicked" not in "".join(host.log)
 

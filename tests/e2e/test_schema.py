@@ -22,7 +22,7 @@ from pictures import data_url, events, plain
 from pydantic import BaseModel, TypeAdapter
 
 # What is added to OpenAI's types, by its last name in the path of the answer.
-BEYOND = {"seed", "image_index", "url", "errors", "reasoning_content", "images", "store"}
+BEYOND = {"seed", "image_index", "url", "errors", "space", "reasoning_content", "images", "store"}
 
 
 def beyond(model: Any, path: str = "") -> set[str]:

@@ -98,13 +98,13 @@ test('errors have their class, and say what is wrong', async () => {
   });
   await assert.rejects(failing({}, { apiKey: 'sk-wrong' }), (error) => error instanceof AuthenticationError && error.code === 'invalid_api_key');
   await assert.rejects(failing({ model: 'nothing' }), (error) => error instanceof NotFoundError && error.code === 'model_not_found');
-  await assert.rejects(failing({ prompt: 'fault: quota' }), (error) => error instanceof RateLimitError && error.code === 'insufficient_quota');
+  await assert.rejects(failing({ model: 'tired', prompt: 'fault: quota' }), (error) => error instanceof RateLimitError && error.code === 'insufficient_quota');
   await assert.rejects(failing({ prompt: 'fault: gr.Error' }), (error) => error instanceof BadRequestError && /Prompt rejected/.test(error.message));
 });
 
 test('only what another try can mend is tried again', async () => {
   for (const [fields, calls] of [
-    [{ prompt: 'fault: exception' }, 1], [{ prompt: 'fault: quota' }, 1], [{ prompt: 'fault: no image' }, 1], [{ model: 'down' }, 3],
+    [{ prompt: 'fault: exception' }, 1], [{ model: 'tired', prompt: 'fault: quota' }, 1], [{ prompt: 'fault: no image' }, 1], [{ model: 'down' }, 3],
   ]) {
     const counted = counting();
     const trying = new OpenAI({ baseURL, apiKey, fetch: counted, maxRetries: 2 });
