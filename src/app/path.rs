@@ -54,6 +54,12 @@ impl Route<'_> {
             Self::File(_) => "file",
             Self::Chat => "chat",
             Self::Responses => "responses",
+            Self::Tasks => "tasks",
+            Self::Task(_) => "task",
+            Self::TaskEvents(_) => "task events",
+            Self::Images => "images",
+            Self::Image(_) => "image",
+            Self::Tick => "tick",
             Self::Unknown => "unknown",
         }
     }

@@ -12,7 +12,6 @@ use futures::StreamExt as _;
 use futures::stream::unfold;
 use serde::{Deserialize, Serialize};
 
-use super::keeper::Log;
 use super::name::Name;
 use super::record::{ImageState, Kept, Kind, Place};
 use crate::catalog::Model;
@@ -20,6 +19,7 @@ use crate::generation::Generation;
 use crate::openai::making::{Item, Update, Updates, conversion};
 use crate::openai::params::ImageRequest;
 use crate::platform::{Outside, StoreError};
+use crate::trouble::Log;
 
 /// Below which the records lie.
 pub const PREFIX: &str = "image/";
@@ -184,7 +184,7 @@ impl Drop for Page {
         self.ledger.outside.spawn(Box::pin(async move {
             let name = Name::new(&ledger.outside, &ledger.owner);
             if let Err(error) = ledger.write(&name, entry).await {
-                (ledger.log)("", "Images could not be remembered.", Some(&error.to_string()));
+                (ledger.log)("Images could not be remembered.", &error.to_string());
             }
         }));
     }

@@ -23,9 +23,12 @@ use crate::catalog::Catalog;
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::gradio::job::Receipt;
+use crate::idempotency::outcome::Outcome;
+use crate::limits::jobs::Jobs;
 use crate::media::link::{Keyring, Links};
 use crate::openai::making::Workshop;
 use crate::platform::{Outside, StoreError, random_bytes};
+use crate::trouble::Log;
 
 /// The time between two looks of one instance.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
@@ -48,9 +51,6 @@ pub struct Terms {
     /// Where their ends are told; `None` where that isn't set up.
     pub webhooks: Option<webhook::Endpoint>,
 }
-
-/// Told what goes wrong beside requests: what it is about, and the error.
-pub type Log = Rc<dyn Fn(&str, &str, Option<&str>)>;
 
 /// Keeps tasks going.
 pub struct Keeper {
@@ -266,6 +266,9 @@ impl Keeper {
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },
+            // What a key may have of tasks is counted otherwise.
+            jobs: Jobs::new(0).of(""),
+            outcome: Outcome::default(),
             log: Rc::new(|_| {}),
             ledger: None,
         }
@@ -282,14 +285,15 @@ impl Keeper {
     }
 
     pub(super) fn log_error(&self, name: &Name, error: &Error) {
-        (self.log)(&name.task_id(), &error.message, error.detail.as_deref());
+        let detail = error.detail.as_deref().unwrap_or_default();
+        self.log_line(name, &error.message, detail);
     }
 
     pub(super) fn log_trouble(&self, message: &str, error: &StoreError) {
-        (self.log)("", message, Some(&error.to_string()));
+        (self.log)(message, &error.to_string());
     }
 
     pub(super) fn log_line(&self, name: &Name, message: &str, detail: &str) {
-        (self.log)(&name.task_id(), message, Some(detail));
+        (self.log)(message, &format!("{}: {detail}", name.task_id()));
     }
 }

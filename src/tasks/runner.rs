@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::{Either, join_all, select};
 use futures::stream::{LocalBoxStream, iter, select_all};
+use http::StatusCode;
 
 use super::history::{Entry, Shot};
 use super::keeper::Keeper;
@@ -18,7 +19,7 @@ use super::lease::Token;
 use super::name::Name;
 use super::record::{Finished, Kept, Place, Record, Status};
 use super::store::{Held, MASK, Written, input, output};
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::format::{Format, Wanted};
 use crate::generation::SourceImage;
 use crate::gradio::discovery::choose::Purpose;
@@ -26,12 +27,18 @@ use crate::gradio::failure::Failure;
 use crate::gradio::job::Receipt;
 use crate::openai::making::{Item, Payload, Update, Updates, conversion};
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
-use crate::platform::StoreError;
+use crate::platform::{StoreError, random_bytes};
 
 /// How often progress is written, at most.
 const TICK: Duration = Duration::from_secs(1);
 /// Of so many ticks, one looks whether the task is still wanted.
 const LOOK_ONE_OF: u32 = 2;
+/// How long an image waits for a Space that has room, or that is being woken.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(3600);
+/// How long it is left alone at least.
+const SHORTEST_WAIT: Duration = Duration::from_secs(2);
+/// How long a pause is at once: in between, the task's lease is renewed.
+const NAP: Duration = Duration::from_secs(5);
 /// How long the end of a task is kept in memory for a store that fails.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -43,6 +50,8 @@ pub(super) struct Run {
     pub(super) token: Token,
     /// The format that its images are to have.
     wanted: Option<Wanted>,
+    /// How long those of its images wait that can't be made now.
+    postponed: Option<Duration>,
 }
 
 /// The task is somebody else's by now, or nobody's.
@@ -51,7 +60,7 @@ pub(super) struct Lost;
 impl Run {
     /// A task, held by `token`.
     pub(super) fn new(keeper: Rc<Keeper>, name: Name, held: Held, token: Token) -> Self {
-        Self { keeper, name, held, token, wanted: None }
+        Self { keeper, name, held, token, wanted: None, postponed: None }
     }
 
     /// Works at it until nothing is left to do, or it is lost.
@@ -63,16 +72,7 @@ impl Run {
     async fn to_the_end(&mut self) -> Result<(), Lost> {
         if !self.held.record.status.is_end() {
             self.cancel_left_behind().await;
-            match self.updates().await {
-                Ok(updates) => self.follow(updates).await?,
-                Err(error) => {
-                    let now = self.keeper.outside.unix_time();
-                    (0..)
-                        .zip(&self.held.record.images.clone())
-                        .for_each(|(index, _)| self.held.record.failed(index, &error));
-                    self.held.record.end(Status::Failed, now);
-                }
-            }
+            self.make().await?;
             self.remember().await;
             self.held.record.revision += 1;
             self.keep_patiently().await?;
@@ -80,6 +80,27 @@ impl Run {
         self.notify().await?;
         // A mark that stays is taken away by whoever sees it next.
         let _ = self.keeper.shelf.close(&self.name, &self.held.record).await;
+        Ok(())
+    }
+
+    /// Makes the images, and waits meanwhile as long as the Spaces have no room, or are asleep: a task has the time.
+    async fn make(&mut self) -> Result<(), Lost> {
+        loop {
+            match self.updates().await {
+                Ok(updates) => self.follow(updates).await?,
+                Err(error) if self.later(&error).is_some() => self.postponed = self.later(&error),
+                Err(error) => {
+                    for (index, _) in (0..).zip(&self.held.record.images.clone()) {
+                        self.held.record.failed(index, &error);
+                    }
+                }
+            }
+            match self.postponed.take() {
+                Some(wait) => self.pause(wait.max(SHORTEST_WAIT)).await?,
+                None => break,
+            }
+        }
+        self.held.record.end(Status::Failed, self.keeper.outside.unix_time());
         Ok(())
     }
 
@@ -93,14 +114,14 @@ impl Run {
         let record = &self.held.record;
         let (model, request) = self.keeper.request(&self.name, record).await?;
         self.wanted = request.wanted;
-        let making = record.missing().into_iter().map(|range| {
+        let mut making: Vec<LocalBoxStream<'static, Update>> = Vec::new();
+        for range in record.missing() {
             let mut part = request.clone();
             part.generation.seed = request.generation.seed.plus(range.start);
             part.generation.count = range.end - range.start;
-            let start = range.start;
-            self.keeper.workshop().make(&model, part).map(move |update| shifted(update, start)).boxed_local()
-        });
-        let making: Vec<LocalBoxStream<'static, Update>> = making.collect();
+            let updates = self.keeper.workshop().make(&model, part)?;
+            making.push(updates.map(move |update| shifted(update, range.start)).boxed_local());
+        }
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })
     }
 
@@ -134,25 +155,34 @@ impl Run {
                 }
             }
         }
-        self.held.record.end(Status::Failed, outside.unix_time());
         Ok(())
+    }
+
+    /// For how long an image had better be left alone that can't be made now; none where it can't be made at all.
+    fn later(&self, error: &Error) -> Option<Duration> {
+        let Retry::After(wait) = error.retry else { return None };
+        let waited = self.keeper.outside.unix_time().saturating_sub(self.name.created());
+        (error.status == StatusCode::SERVICE_UNAVAILABLE && waited < WAIT_FOR_ROOM).then_some(wait)
     }
 
     /// Takes an update into the record. Returns whether it must be kept at once.
     async fn take_down(&mut self, update: Update) -> bool {
         let now = self.keeper.outside.unix_time();
-        let record = &mut self.held.record;
         match update {
             Update::Begun(_) | Update::Partial(..) => false,
-            Update::Waiting(index, before) => record.waiting(index, before),
+            Update::Waiting(index, before) => self.held.record.waiting(index, before),
             Update::Placed(index, space) => {
-                record.placed(index, space.map(|space| space.to_string()));
+                self.held.record.placed(index, space.map(|space| space.to_string()));
                 false
             }
-            Update::Progress(index, progress) => record.progress(index, &progress, now),
+            Update::Progress(index, progress) => self.held.record.progress(index, &progress, now),
+            Update::Failed(index, error) if self.later(&error).is_some() => {
+                self.postponed = self.postponed.max(self.later(&error));
+                self.held.record.waiting(index, 0)
+            }
             Update::Failed(index, error) => {
                 self.keeper.log_error(&self.name, &error);
-                record.failed(index, &error);
+                self.held.record.failed(index, &error);
                 true
             }
             Update::Made(item) => {
@@ -187,6 +217,22 @@ impl Run {
         let Some(entry) = self.keeper.entry(&self.name, &self.held.record) else { return };
         if let Err(error) = ledger.write(&self.name, entry).await {
             self.keeper.log_trouble("A task's images could not be remembered.", &error);
+        }
+    }
+
+    /// Waits, half of it for certain and half of it by chance, and stays the task's holder meanwhile.
+    pub(super) async fn pause(&mut self, pause: Duration) -> Result<(), Lost> {
+        let [lot] = random_bytes::<1>(&self.keeper.outside);
+        let until = self.keeper.outside.now() + pause / 2 + pause / 2 * u32::from(lot) / 255;
+        loop {
+            let left = until.saturating_sub(self.keeper.outside.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.keeper.outside.sleep(left.min(NAP)).await;
+            if left > NAP {
+                self.keep_patiently().await?;
+            }
         }
     }
 

@@ -33,8 +33,6 @@ const PAUSES: [Duration; 6] = [
 ];
 /// How long the host may take to answer. Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a pause is at once: in between, the task's lease is renewed.
-const NAP: Duration = Duration::from_secs(5);
 /// The secret's length, in bytes, as Standard Webhooks has it.
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
@@ -192,22 +190,6 @@ impl Run {
             self.held.record.lease = None;
         }
         self.keep_patiently().await
-    }
-
-    /// Waits, half of it for certain and half of it by chance, and stays the task's holder meanwhile.
-    async fn pause(&mut self, pause: Duration) -> Result<(), Lost> {
-        let [lot] = crate::platform::random_bytes::<1>(&self.keeper.outside);
-        let until = self.keeper.outside.now() + pause / 2 + pause / 2 * u32::from(lot) / 255;
-        loop {
-            let left = until.saturating_sub(self.keeper.outside.now());
-            if left.is_zero() {
-                return Ok(());
-            }
-            self.keeper.outside.sleep(left.min(NAP)).await;
-            if left > NAP {
-                self.keep_patiently().await?;
-            }
-        }
     }
 
     async fn message(&self) -> Result<Bytes, Error> {

@@ -327,6 +327,33 @@ fn the_images_that_are_made_count_though_others_fail() {
 }
 
 #[test]
+fn a_task_waits_where_a_call_would_be_told_to_come_again() {
+    let full_until = Duration::from_secs(900);
+    let (world, space) = world_of(113, move |world, _| {
+        let now = crate::platform::Platform::now(world);
+        if now < full_until { Fate::QueueFull } else { Fate::Succeeds }
+    });
+    let id = submit(&world, json!({"prompt": "x"}));
+    world.pass(Duration::from_secs(800));
+    let task = get(&world, &format!("/v1/tasks/{id}")).json();
+    assert_eq!((&task["status"], &task["images"][0]["error"]), (&json!("queued"), &Value::Null), "{task}");
+    assert_eq!(ended(&world, &id)["status"], "succeeded");
+    world.settle();
+    assert_eq!(space.jobs().len(), 1);
+    // Though not for ever.
+    let (world, _) = world(114, Fate::QueueFull);
+    let id = submit(&world, json!({"prompt": "x"}));
+    world.pass(Duration::from_secs(3600));
+    assert_eq!(ended(&world, &id)["error"]["code"], "server_is_overloaded");
+    // One that is cancelled meanwhile is left alone at once.
+    let id = submit(&world, json!({"prompt": "x"}));
+    world.pass(Duration::from_secs(100));
+    delete(&world, &format!("/v1/tasks/{id}"));
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.stored("task-open/"), [""; 0]);
+}
+
+#[test]
 fn images_are_remembered_of_calls_that_wait_and_of_tasks() {
     let (world, _) = world(110, Fate::Succeeds);
     generate(&world, json!({"prompt": "a red fox", "n": 2, "seed": 7, "negative_prompt": "rain", "size": "512x512"}));
