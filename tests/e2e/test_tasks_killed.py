@@ -62,7 +62,7 @@ class Hosts:
         raise AssertionError
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_no_task_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     redis = Redis()
@@ -76,7 +76,9 @@ def test_no_task_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
     """The prompts whose submission was cut off: they may have been taken."""
 
     def submit() -> None:
-        for number in range(TASKS):
+        for number in itertools.count():
+            if len(taken) == TASKS:
+                return
             order = {"prompt": f"task {number}", "n": 1 + number % 2, "seed": 1000 * number, "size": "256x256", "steps": 3}
             answer = hosts.request(number % 2, "POST", "/v1/images/generations", json=order | {"async": True})
             if answer is None:
@@ -91,9 +93,10 @@ def test_no_task_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
     first_seen: dict[str, tuple[float, list]] = {}
     """When each was first seen finished, and with what."""
 
-    def look() -> None:
-        """Reads all tasks there are, from either host."""
+    def look() -> int:
+        """Reads all tasks there are, from either host; returns how many go on."""
         after: dict[str, str] = {}
+        going_on = 0
         while True:
             page = hosts.get("/v1/tasks", params={"limit": 100} | after).json()
             for task in page["data"]:
@@ -101,8 +104,10 @@ def test_no_task_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
                 if task["status"] in END:
                     _, before = first_seen.setdefault(task["id"], (time.time(), made))
                     assert before == made, f"{task['id']} has changed after its end"
+                else:
+                    going_on += 1
             if not page["has_more"]:
-                return
+                return going_on
             after = {"after": page["last_id"]}
 
     killed = 0
@@ -113,13 +118,12 @@ def test_no_task_is_lost_and_none_is_told_twice(tmp_path: Path) -> None:
         look()
     submitting.join()
     deadline = time.monotonic() + 120
-    while set(taken) - set(first_seen) and time.monotonic() < deadline:
+    while look() and time.monotonic() < deadline:
         time.sleep(1)
-        look()
     took = time.monotonic() - begun
 
-    assert not set(taken) - set(first_seen), "not finished: " + str(set(taken) - set(first_seen))
-    assert len(taken) >= TASKS * 0.9, "too many submissions were cut off to say anything"
+    assert look() == 0, "some go on for ever, though nobody knows of them"
+    assert set(taken) <= set(first_seen), f"lost: {set(taken) - set(first_seen)}"
     images = collections.Counter()
     after: dict[str, str] = {}
     while True:
