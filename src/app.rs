@@ -10,8 +10,9 @@ mod read;
 mod reply;
 mod responses;
 mod spaces;
+mod tasks;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use futures::future::LocalBoxFuture;
@@ -29,13 +30,15 @@ use crate::idempotency::flight::Flights;
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Jobs;
 use crate::limits::rate::Rates;
-use crate::media::link::{Links, Signer};
+use crate::media::link::{Keyring, Links, Signer};
 use crate::media::route;
 use crate::openai::auth::{Caller, authenticate};
 use crate::openai::making::Workshop;
 use crate::openai::models;
 use crate::platform::{Body, Content, Outside, random_hex};
 use crate::settings::Settings;
+use crate::tasks::history::Ledger;
+use crate::tasks::keeper::{Keeper, Tools};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -51,7 +54,10 @@ pub struct App {
     rates: Rc<Rates>,
     jobs: Jobs,
     flights: Rc<Flights>,
-    signer: RefCell<Option<Signer>>,
+    /// What images are remembered by; none where they aren't to be.
+    ledger: Option<Ledger>,
+    keyring: Rc<Keyring>,
+    tasks: Rc<Keeper>,
     /// When the settings were read, in seconds since the Unix epoch.
     started: u64,
     /// Whether the settings' problems have been told.
@@ -81,8 +87,25 @@ impl App {
         let client = Client::new(Rc::clone(&outside), settings.limits);
         let log = log::aside(&outside);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
+        let keyring = Rc::new(Keyring::new(Rc::clone(&outside), signer));
+        let dispatcher = Rc::new(Dispatcher::new(client.clone(), settings.policy.clone()));
+        let ledger = settings.history.then(|| Ledger::new(Rc::clone(&outside), "", Rc::clone(&log)));
+        let tools = Tools {
+            dispatcher: Rc::clone(&dispatcher),
+            catalog: settings.catalog.clone(),
+            keyring: Rc::clone(&keyring),
+            ledger: ledger.as_ref().map(|ledger| Rc::new(ledger.of(""))),
+            max_image_bytes: settings.max_image_bytes,
+            link_ttl: settings.link_ttl,
+            reveal_spaces: settings.reveal_spaces,
+            log: Rc::clone(&log),
+        };
+        let tasks = Rc::new(Keeper::new(Rc::clone(&outside), settings.tasks.clone(), tools));
         Self {
-            dispatcher: Rc::new(Dispatcher::new(client.clone(), settings.policy.clone())),
+            dispatcher,
+            ledger,
+            keyring,
+            tasks,
             started: outside.unix_time().as_secs(),
             rates: Rates::new(&outside, settings.requests_per_minute, &log),
             jobs: Jobs::new(settings.jobs_per_key),
@@ -90,7 +113,6 @@ impl App {
             outside,
             settings,
             client,
-            signer: RefCell::new(signer),
             told: OnceCell::new(),
         }
     }
@@ -140,6 +162,10 @@ impl App {
             Route::Health | Route::Ready | Route::Spaces | Route::Models | Route::Model(_) | Route::File(_) => {
                 "GET, HEAD"
             }
+            Route::Tasks | Route::TaskEvents(_) | Route::Images => "GET, HEAD",
+            Route::Task(_) => "GET, HEAD, DELETE",
+            Route::Image(_) => "DELETE",
+            Route::Tick => "GET, HEAD, POST",
             Route::Unknown => return Err(Error::unknown_path(&head.method, &path)),
         };
         if !takes.split(", ").any(|method| method == head.method.as_str()) {
@@ -158,6 +184,9 @@ impl App {
                 return Err(Error::too_many_requests(found.limit, wait));
             }
         }
+        if caller.is_some() {
+            self.tasks.look_in_passing();
+        }
         match (route, caller) {
             (Route::Health, _) => json(&serde_json::json!({"status": "ok"})),
             (Route::File(name), _) => {
@@ -174,7 +203,16 @@ impl App {
             }
             (route, Some(caller)) => {
                 let call = Call { head, caller, id: id.to_owned(), deployment, outcome: Outcome::default() };
-                self.answer_once(route, call, body).await
+                match route {
+                    Route::Tasks => self.list_tasks(&call).await,
+                    Route::Task(id) if call.head.method == Method::DELETE => self.delete_task(&call, id).await,
+                    Route::Task(id) => self.read_task(&call, id).await,
+                    Route::TaskEvents(id) => self.task_events(&call, id).await,
+                    Route::Images => self.list_images(&call).await,
+                    Route::Image(id) => self.forget_image(&call, id).await,
+                    Route::Tick => self.tick().await,
+                    route => self.answer_once(route, call, body).await,
+                }
             }
             (_, None) => Err(Error::unknown_path(&head.method, &path)),
         }
@@ -200,6 +238,12 @@ impl App {
                 | Route::Models
                 | Route::Model(_)
                 | Route::File(_)
+                | Route::Tasks
+                | Route::Task(_)
+                | Route::TaskEvents(_)
+                | Route::Images
+                | Route::Image(_)
+                | Route::Tick
                 | Route::Unknown => Err(Error::unknown_path(&call.head.method, call.head.uri.path())),
             }
         })
@@ -220,24 +264,13 @@ impl App {
             jobs: self.jobs.of(call.caller.id()),
             outcome: call.outcome.clone(),
             log: Rc::new(move |error| this.log_error(&id, method.as_str(), &path, error)),
+            ledger: self.ledger.as_ref().map(|ledger| Rc::new(ledger.of(call.caller.id()))),
         })
     }
 
     /// What signs image links: the configured secret, or the one in the key-value store.
     async fn signer(&self) -> Result<Signer, Error> {
-        if let Some(signer) = &*self.signer.borrow() {
-            return Ok(signer.clone());
-        }
-        let no_secret = |why: String| {
-            Error::internal(
-                "Image links can't be signed: the key-value store fails. Set the variable link_secret, or ask for b64_json.",
-                why,
-            )
-        };
-        let secret = Signer::stored_secret(&self.outside).await.map_err(|error| no_secret(error.to_string()))?;
-        let signer = Signer::new(&secret).ok_or_else(|| no_secret("the stored secret is unusable".to_owned()))?;
-        *self.signer.borrow_mut() = Some(signer.clone());
-        Ok(signer)
+        self.keyring.signer().await
     }
 
     /// Where the client reaches the component: the variable `public_url`, or the origin of the URL that it asked for, as

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::gradio::failure::Failure;
 use crate::gradio::stage::Stage;
-use crate::platform::TransportError;
+use crate::platform::{StoreError, TransportError};
 
 /// An answer that is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +125,41 @@ impl Error {
         );
         let error = Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("previous_response_not_found"), message);
         Self { param: Some("previous_response_id"), ..error }
+    }
+
+    /// 404: there is no task of that id, or it belongs to another key.
+    pub fn task_not_found(id: &str) -> Self {
+        let id: String = id.chars().take(100).collect();
+        let message = format!("No task found with id '{id}'. It may have expired (variable task_ttl).");
+        Self::new(StatusCode::NOT_FOUND, INVALID_REQUEST, Some("task_not_found"), message)
+    }
+
+    /// 404: there is no remembered image of that id, or it belongs to another key.
+    pub fn image_not_found(id: &str) -> Self {
+        let id: String = id.chars().take(100).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            INVALID_REQUEST,
+            Some("image_not_found"),
+            format!("No image found with id '{id}'."),
+        )
+    }
+
+    /// 429: the key has as many unfinished tasks as it may have.
+    pub fn too_many_tasks(limit: usize) -> Self {
+        let message = format!(
+            "You have {limit} unfinished tasks, and no more are taken (variable max_tasks). Wait until one ends, or cancel one."
+        );
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("too_many_tasks"), message);
+        Self { retry: Retry::After(Duration::from_secs(10)), ..error }
+    }
+
+    /// 503: the key-value store doesn't do its work, and what is asked for can't be done without.
+    pub fn store_failed(error: &StoreError) -> Self {
+        let message = "The server's key-value store fails. Try again in a moment; calls that wait for their images need no store.";
+        let failed =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", Some("store_unavailable"), message);
+        Self { retry: Retry::After(Duration::from_secs(5)), detail: Some(error.to_string()), ..failed }
     }
 
     /// 404: no such path.

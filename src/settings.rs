@@ -15,9 +15,11 @@ use crate::catalog::Catalog;
 use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
 use crate::platform::Outside;
+use crate::tasks::keeper::Terms;
+use crate::tasks::webhook::Endpoint;
 
 /// Every variable's name.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 24] = [
     "api_keys",
     "auth",
     "spaces",
@@ -37,6 +39,11 @@ pub const NAMES: [&str; 19] = [
     "stagger_ms",
     "max_waiting",
     "reveal_spaces",
+    "task_ttl",
+    "max_tasks",
+    "webhook_host",
+    "webhook_secret",
+    "history",
 ];
 
 /// What the operator has set.
@@ -72,6 +79,10 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether clients are told which Space makes their images.
     pub reveal_spaces: bool,
+    /// What tasks are subject to.
+    pub tasks: Terms,
+    /// Whether the images that are made are remembered.
+    pub history: bool,
     /// What could not be read as meant, for the log.
     pub problems: Vec<String>,
 }
@@ -195,6 +206,7 @@ impl Settings {
         let link_ttl = seconds("link_ttl", 86_400, 31_536_000);
         let response_ttl = seconds("response_ttl", 86_400, 2_592_000);
         let idempotency_ttl = seconds("idempotency_ttl", 86_400, 2_592_000);
+        let task_ttl = seconds("task_ttl", 86_400, 2_592_000);
         let job = seconds("job_timeout", 300, 86_400);
         let idle = seconds("idle_timeout", 45, 3_600);
         let max_image_bytes = number("max_image_bytes", get("max_image_bytes"), 32 << 20, 1..=128 << 20, &mut problems);
@@ -204,6 +216,13 @@ impl Settings {
         let jobs_per_key = count("jobs_per_key", 1_000_000);
         let stagger = stagger(get("stagger_ms"), &mut problems);
         let reveal_spaces = flag("reveal_spaces", get("reveal_spaces"), true, &mut problems);
+        let max_tasks = number("max_tasks", get("max_tasks"), 100, 1..=10_000, &mut problems);
+        let tasks = Terms {
+            ttl: task_ttl,
+            most: usize::try_from(max_tasks).unwrap_or(usize::MAX),
+            webhooks: webhooks(get("webhook_host"), get("webhook_secret"), &mut problems),
+        };
+        let history = switch("history", get("history"), &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
         let catalog = Catalog::parse(get("spaces"), get("catalog"), &mut problems);
         let public_url = public_url(get("public_url"), &mut problems);
@@ -226,6 +245,8 @@ impl Settings {
             max_image_bytes: usize::try_from(max_image_bytes).unwrap_or(usize::MAX),
             policy: Policy::new(stagger, usize::try_from(max_waiting).unwrap_or(usize::MAX)),
             reveal_spaces,
+            tasks,
+            history,
             problems,
         }
     }
@@ -265,6 +286,26 @@ fn number(name: &str, text: &str, default: u64, range: RangeInclusive<u64>, prob
             }
         },
     }
+}
+
+/// `on` or `off`; on where nothing is said.
+fn switch(name: &str, text: &str, problems: &mut Vec<String>) -> bool {
+    match text.trim() {
+        "" | "on" => true,
+        "off" => false,
+        _ => {
+            problems.push(format!("{name} must be \"on\" or \"off\"; \"on\" is used"));
+            true
+        }
+    }
+}
+
+fn webhooks(host: &str, secret: &str, problems: &mut Vec<String>) -> Option<Endpoint> {
+    let (host, secret) = (host.trim(), secret.trim());
+    if host.is_empty() && secret.is_empty() {
+        return None;
+    }
+    Endpoint::parse(host, secret).map_err(|unusable| problems.push(unusable.to_string())).ok()
 }
 
 fn auth(auth: &str, keys: &str, problems: &mut Vec<String>) -> Auth {

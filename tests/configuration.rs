@@ -41,7 +41,9 @@ fn the_component_gets_every_variable_that_it_reads_and_no_other() {
     let hosts = manifest["component"]["api"]["allowed_outbound_hosts"].as_array().unwrap();
     let unread: Vec<_> = defaults().into_keys().filter(|name| !NAMES.contains(&name.as_str())).collect();
     assert_eq!(unread, ["extra_host"], "which widens where the component may connect to:");
-    assert!(hosts.contains(&toml::Value::from("{{ extra_host }}")));
+    for widening in ["{{ extra_host }}", "{{ webhook_host }}"] {
+        assert!(hosts.contains(&toml::Value::from(widening)), "{widening}");
+    }
 }
 
 #[test]
@@ -49,7 +51,10 @@ fn secrets_are_declared_as_such() {
     let manifest = manifest();
     let variables = manifest["variables"].as_table().unwrap();
     let secret = variables.iter().filter(|(_, variable)| variable.get("secret") == Some(&true.into()));
-    assert_eq!(secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["api_keys", "catalog", "link_secret"]);
+    assert_eq!(
+        secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["api_keys", "catalog", "link_secret", "webhook_secret"]
+    );
 }
 
 #[test]

@@ -13,11 +13,12 @@ use crate::platform::Content;
 use crate::settings::CorsOrigins;
 
 /// Every method that a route takes.
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, OPTIONS");
+const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
 /// What scripts may read of an answer's headers. A `*` would not do: old browsers take it for a name.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ignored-parameters, \
-     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotency-replayed, location",
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotency-replayed, \
+     location, preference-applied",
 );
 const DAY: HeaderValue = HeaderValue::from_static("86400");
 const VARY_BY: HeaderValue = HeaderValue::from_static("Origin, Access-Control-Request-Headers");

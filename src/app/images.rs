@@ -3,36 +3,55 @@
 use std::rc::Rc;
 
 use http::Response;
+use serde_json::{Map, Value};
 
+use super::tasks::prefers_async;
 use super::{App, Call, reply};
 use crate::error::Error;
 use crate::openai::images::{self, Reply};
 use crate::openai::models;
-use crate::openai::params::{ImageRequest, ResponseFormat};
+use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::openai::sse;
 use crate::platform::{Body, Content};
 
 impl App {
     pub(super) async fn generate(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
         let body = self.read_json(&call.head.headers, body).await?;
-        let request = ImageRequest::parse(&body, &self.outside)?;
+        let fields = Fields::parse(&body)?;
         drop(body);
-        self.make(&call, request).await
+        let request = ImageRequest::read(&fields, &self.outside)?;
+        self.make(&call, request, fields.into_map()).await
     }
 
     pub(super) async fn edit(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
-        let request = self.read_edit(&call.head.headers, body).await?.finish(&self.outside)?;
-        self.make(&call, request).await
+        let read = self.read_edit(&call.head.headers, body).await?;
+        let fields = read.fields().clone();
+        self.make(&call, read.finish(&self.outside)?, fields).await
     }
 
     pub(super) async fn vary(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
-        let request = self.read_edit(&call.head.headers, body).await?.finish_variation(&self.outside)?;
-        self.make(&call, request).await
+        let read = self.read_edit(&call.head.headers, body).await?;
+        let fields = read.fields().clone();
+        self.make(&call, read.finish_variation(&self.outside)?, fields).await
     }
 
-    /// Makes the images that a request asks for, and answers them.
-    async fn make(self: &Rc<Self>, call: &Call, request: ImageRequest) -> Result<Response<Content>, Error> {
+    /// Makes the images that a request of these fields asks for, and answers them, or the task that makes them.
+    async fn make(
+        self: &Rc<Self>,
+        call: &Call,
+        request: ImageRequest,
+        fields: Map<String, Value>,
+    ) -> Result<Response<Content>, Error> {
         let model = models::find(&self.settings, call.deployment.as_deref().or(request.model.as_deref()))?;
+        if request.is_task || prefers_async(&call.head.headers) {
+            return self.submit(call, model, request, fields).await;
+        }
+        if request.webhook_url.is_some() {
+            return Err(Error::invalid_value(
+                "webhook_url",
+                "A webhook tells the end of a task. Set 'async' to true to have one.",
+            ));
+        }
         let workshop = self.workshop(call, request.format == ResponseFormat::Url).await?;
         match images::answer(workshop, model, request).await? {
             Reply::Whole(answer) => Ok(reply::answer(answer)),

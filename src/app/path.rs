@@ -21,6 +21,16 @@ pub(super) enum Route<'a> {
     File(&'a str),
     Chat,
     Responses,
+    Tasks,
+    /// A task by its id.
+    Task(&'a str),
+    TaskEvents(&'a str),
+    /// The images that were made.
+    Images,
+    /// One of them by its id.
+    Image(&'a str),
+    /// What a timer calls.
+    Tick,
     Unknown,
 }
 
@@ -44,6 +54,12 @@ impl Route<'_> {
             Self::File(_) => "file",
             Self::Chat => "chat",
             Self::Responses => "responses",
+            Self::Tasks => "tasks",
+            Self::Task(_) => "task",
+            Self::TaskEvents(_) => "task events",
+            Self::Images => "images",
+            Self::Image(_) => "image",
+            Self::Tick => "tick",
             Self::Unknown => "unknown",
         }
     }
@@ -97,8 +113,17 @@ fn route(rest: &str) -> Route<'_> {
         ("images", "files") => Route::File(""),
         ("images", after) => match after.split_once('/') {
             Some(("files", name)) => Route::File(name),
+            None if after.is_empty() => Route::Images,
+            None => Route::Image(after),
             _ => Route::Unknown,
         },
+        ("tasks", "") => Route::Tasks,
+        ("tasks", after) => match after.split_once('/') {
+            None => Route::Task(after),
+            Some((id, rest)) if rest.trim_start_matches('/') == "events" => Route::TaskEvents(id),
+            Some(_) => Route::Unknown,
+        },
+        ("internal", "tick") => Route::Tick,
         ("chat", "completions") => Route::Chat,
         ("responses", "") => Route::Responses,
         _ => Route::Unknown,
@@ -132,7 +157,15 @@ mod tests {
             ("/v1/models/v1", Route::Model("v1")),
             ("/v1/images/files/abc.png", Route::File("abc.png")),
             ("/v1/images/files/", Route::File("")),
-            ("/v1/images", Route::Unknown),
+            ("/v1/images", Route::Images),
+            ("/images/", Route::Images),
+            ("/v1/images/img_1_0", Route::Image("img_1_0")),
+            ("/v1/images/img_1_0/x", Route::Unknown),
+            ("/v1/tasks", Route::Tasks),
+            ("/tasks/task_1", Route::Task("task_1")),
+            ("/v1/tasks/task_1/events/", Route::TaskEvents("task_1")),
+            ("/v1/tasks/task_1/x", Route::Unknown),
+            ("/internal/tick", Route::Tick),
             ("/v1", Route::Unknown),
             ("/", Route::Unknown),
             ("/v1/completions", Route::Unknown),

@@ -102,6 +102,13 @@ pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// A value as JSON, with another status than 200.
+pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Result<Response<Content>, Error> {
+    let mut response = json(value)?;
+    *response.status_mut() = status;
+    Ok(response)
+}
+
 fn full_json(status: StatusCode, text: Vec<u8>) -> Response<Content> {
     let mut response = Response::new(Content::Empty);
     *response.status_mut() = status;

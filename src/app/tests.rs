@@ -8,6 +8,7 @@ mod pools;
 mod responses;
 mod spaces;
 mod streams;
+mod tasks;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use super::App;
 use crate::platform::sim::World;
 use crate::platform::sim::space::{Fate, SimSpace, png};
-use crate::platform::{Body, Content, TransportError, read_to_end};
+use crate::platform::{Body, Content, Outside, TransportError, read_to_end};
 
 const KEY: &str = "sk-simulated-key";
 const SECRET: &str = "a-link-secret-of-some-length";
@@ -90,7 +91,11 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
 
 /// An answer of an instance of its own.
 async fn ask(world: World, request: Request<Body>) -> Answer {
-    ask_of(instance(world).await, request).await
+    ask_at(world.outside(), request).await
+}
+
+async fn ask_at(outside: Outside, request: Request<Body>) -> Answer {
+    ask_of(Rc::new(App::load(outside).await), request).await
 }
 
 /// An instance of the component.

@@ -99,7 +99,7 @@ impl Work {
         };
         loop {
             let progress = running.job.next().await?;
-            if running.began.is_none() && !matches!(progress, Progress::Queued(_)) {
+            if running.began.is_none() && !matches!(progress, Progress::Joined(_) | Progress::Queued(_)) {
                 running.began = Some(self.client.outside().now());
             }
             match progress {

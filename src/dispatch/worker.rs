@@ -310,8 +310,10 @@ impl<T: 'static> Worker<T> {
 
     /// What a Space says of a job says something of the Space.
     fn note(&self, held: &Held, progress: &Progress, begun: &Cell<bool>) {
-        if let Progress::Queued(position) = progress {
-            return held.queued(*position);
+        match progress {
+            Progress::Joined(_) => return,
+            Progress::Queued(position) => return held.queued(*position),
+            _ => {}
         }
         if !begun.replace(true) {
             held.started();

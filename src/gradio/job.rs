@@ -21,6 +21,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use super::client::Client;
 use super::config::Endpoint;
@@ -40,6 +41,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// How a job is going.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
+    /// It has joined the queue: with what cancels it, for whoever keeps that.
+    Joined(Receipt),
     /// It waits.
     Queued(QueuePosition),
     /// The function has begun; with the Space's guess of the seconds it takes.
@@ -67,6 +70,8 @@ pub struct Job {
     yielded: Yielded,
     /// When it must be done, in the platform's monotonic time.
     deadline: Duration,
+    /// Whether it has been told that it has joined.
+    is_told: bool,
 }
 
 impl Job {
@@ -86,6 +91,7 @@ impl Job {
             decoder: Decoder::new(MAX_EVENT),
             yielded: Yielded::default(),
             deadline,
+            is_told: false,
         })
     }
 
@@ -94,6 +100,10 @@ impl Job {
     /// # Errors
     /// How the job failed.
     pub async fn next(&mut self) -> Result<Progress, Failure> {
+        if let Some(ticket) = self.ticket.as_ref().filter(|_| !self.is_told) {
+            self.is_told = true;
+            return Ok(Progress::Joined(ticket.receipt()));
+        }
         loop {
             while let Some(data) = self.next_event()? {
                 let message = Message::parse(&data)
@@ -185,13 +195,37 @@ struct Ticket {
 }
 
 impl Ticket {
-    /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer tells nothing.
     async fn cancel(self, client: &Client) {
-        let call =
-            CancelCall { event_id: &self.event_id, session_hash: &self.session_hash, fn_index: self.endpoint.fn_index };
+        self.receipt().cancel(client).await;
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt {
+            cancel_url: self.endpoint.base.url("/cancel"),
+            event_id: self.event_id.clone(),
+            session_hash: self.session_hash.clone(),
+            fn_index: self.endpoint.fn_index,
+        }
+    }
+}
+
+/// What it takes to cancel a job, in a form that can be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Where it is cancelled.
+    pub cancel_url: Url,
+    event_id: String,
+    session_hash: String,
+    fn_index: u64,
+}
+
+impl Receipt {
+    /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer tells nothing.
+    pub async fn cancel(&self, client: &Client) {
+        let call = CancelCall { event_id: &self.event_id, session_hash: &self.session_hash, fn_index: self.fn_index };
         if let Ok(json) = serde_json::to_vec(&call) {
             let answer = async {
-                let answer = client.post(self.endpoint.base.url("/cancel"), json).await?;
+                let answer = client.post(self.cancel_url.clone(), json).await?;
                 client.body("cancel", answer).await
             };
             let _ = timeout(client.outside(), CANCEL, answer).await;

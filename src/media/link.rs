@@ -8,6 +8,8 @@
 //! The secret is the variable `link_secret`, or else random bytes that the component keeps in its key-value store. It is
 //! not derived from the API keys: a link is public, and would let anyone try out guesses of a weak key offline.
 
+use std::cell::RefCell;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -15,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::route::PATH;
+use crate::error::Error;
 use crate::format::{Format, Wanted};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
@@ -37,6 +40,39 @@ const MAX_TOKEN: usize = 4096;
 #[derive(Clone)]
 pub struct Signer {
     mac: Hmac<Sha256>,
+}
+
+/// What signs links: the configured secret, or the one in the key-value store, once somebody has asked for it.
+pub struct Keyring {
+    outside: Outside,
+    signer: RefCell<Option<Signer>>,
+}
+
+impl Keyring {
+    /// With a configured secret's signer, where there is one.
+    pub fn new(outside: Outside, signer: Option<Signer>) -> Self {
+        Self { outside, signer: RefCell::new(signer) }
+    }
+
+    /// The signer.
+    ///
+    /// # Errors
+    /// 500 where no secret is configured and the store fails.
+    pub async fn signer(&self) -> Result<Signer, Error> {
+        if let Some(signer) = &*self.signer.borrow() {
+            return Ok(signer.clone());
+        }
+        let no_secret = |why: String| {
+            Error::internal(
+                "Image links can't be signed: the key-value store fails. Set the variable link_secret, or ask for b64_json.",
+                why,
+            )
+        };
+        let secret = Signer::stored_secret(&self.outside).await.map_err(|error| no_secret(error.to_string()))?;
+        let signer = Signer::new(&secret).ok_or_else(|| no_secret("the stored secret is unusable".to_owned()))?;
+        *self.signer.borrow_mut() = Some(signer.clone());
+        Ok(signer)
+    }
 }
 
 /// Makes links, as clients get them.

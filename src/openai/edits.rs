@@ -155,7 +155,7 @@ impl EditRequest {
     /// As [`EditRequest::finish`].
     pub fn finish_variation(mut self, outside: &Outside) -> Result<ImageRequest, Error> {
         self.fields.entry("prompt").or_insert_with(|| Value::from("a variation of this image"));
-        self.finish(outside)
+        Ok(ImageRequest { is_variation: true, ..self.finish(outside)? })
     }
 
     /// What is asked for. All sources must have become bytes.

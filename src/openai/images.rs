@@ -381,7 +381,7 @@ impl ProgressEvent<'_> {
                 self.state = "running";
                 (self.step, self.steps, self.fraction) = (step.index, step.length, step.done());
             }
-            Progress::Generating(_) | Progress::Finished(_) => return None,
+            Progress::Joined(_) | Progress::Generating(_) | Progress::Finished(_) => return None,
         }
         Some(())
     }

@@ -32,6 +32,7 @@ use crate::media::image;
 use crate::media::link::Links;
 use crate::media::transcode::transcode;
 use crate::platform::{Outside, timeout};
+use crate::tasks::history::Ledger;
 
 /// How many images are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -55,6 +56,8 @@ pub struct Workshop {
     pub outcome: Outcome,
     /// Is told of each image that could not be made, for the log.
     pub log: Rc<dyn Fn(&Error)>,
+    /// Remembers those that are made.
+    pub ledger: Option<Rc<Ledger>>,
 }
 
 /// An answer that is written all at once, and what it says beside its body.
@@ -183,7 +186,11 @@ impl Workshop {
     pub fn make(&self, model: &Model, request: ImageRequest) -> Result<Updates, Error> {
         let mut permit = self.jobs.take(request.generation.count)?;
         let outcome = self.outcome.clone();
-        let told = self.follow(model, request).inspect(move |update| match update {
+        let updates = match &self.ledger {
+            Some(ledger) => ledger.follow(model, &request, self.begin(model, request.clone())),
+            None => self.begin(model, request),
+        };
+        let told = updates.inspect(move |update| match update {
             Update::Made(_) => {
                 outcome.made();
                 permit.give_back_one();
@@ -197,7 +204,7 @@ impl Workshop {
         Ok(told.boxed_local())
     }
 
-    fn follow(&self, model: &Model, request: ImageRequest) -> Updates {
+    fn begin(&self, model: &Model, request: ImageRequest) -> Updates {
         let mut request = request;
         model.defaults.fill(&mut request.generation);
         let (format, wanted) = (request.format, request.wanted);
@@ -271,10 +278,8 @@ impl Workshop {
         };
         let (format, payload) = match (format, image.picture) {
             (ResponseFormat::Url, Picture::File(file)) => {
+                let wanted = conversion(&file, wanted);
                 let own = Format::of_name(&file.path);
-                // What has the format by its name, or one that isn't read, needs no conversion on the way.
-                let is_read = matches!(own, None | Some(Format::Png | Format::Webp));
-                let wanted = wanted.filter(|wanted| is_read && own != Some(wanted.format));
                 (wanted.map(|wanted| wanted.format).or(own), Payload::Url(self.links.to(&file, wanted)))
             }
             (ResponseFormat::Url, Picture::Inline(bytes)) => {
@@ -299,6 +304,14 @@ impl Workshop {
     }
 }
 
+/// The format that a link to `file` converts it to on the way, where one is wanted.
+pub fn conversion(file: &RemoteFile, wanted: Option<Wanted>) -> Option<Wanted> {
+    let own = Format::of_name(&file.path);
+    // What has the format by its name, or one that isn't read, needs no conversion on the way.
+    let is_read = matches!(own, None | Some(Format::Png | Format::Webp));
+    wanted.filter(|wanted| is_read && own != Some(wanted.format))
+}
+
 /// Waits for a first sign of life, for some seconds at most, and returns all updates.
 ///
 /// # Errors
@@ -310,7 +323,10 @@ pub async fn begun(outside: &Outside, mut updates: Updates) -> Result<Updates, E
         while let Some(update) = updates.next().await {
             match &update {
                 Update::Failed(_, error) => first_error = first_error.take().or_else(|| Some(error.clone())),
-                Update::Begun(_) | Update::Waiting(..) | Update::Placed(..) => {}
+                Update::Begun(_)
+                | Update::Waiting(..)
+                | Update::Placed(..)
+                | Update::Progress(_, Progress::Joined(_)) => {}
                 Update::Progress(..) | Update::Partial(..) | Update::Made(_) => {
                     seen.push(update);
                     return true;

@@ -26,7 +26,7 @@ const MAX_GUIDANCE: f64 = 100.0;
 const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
-const OWN: [&str; 40] = [
+const OWN: [&str; 42] = [
     "prompt",
     "model",
     "n",
@@ -66,6 +66,8 @@ const OWN: [&str; 40] = [
     "aspectRatio",
     "progress",
     "priority",
+    "async",
+    "webhook_url",
     "",
 ];
 
@@ -88,6 +90,12 @@ pub struct ImageRequest {
     pub streaming: Streaming,
     /// What the request says of things that change nothing here, as events must repeat it.
     pub echo: Echo,
+    /// Whether it is a variation: an edit without words of its own.
+    pub is_variation: bool,
+    /// Whether the answer is a task, which outlives the request.
+    pub is_task: bool,
+    /// Where the end of the task is told.
+    pub webhook_url: Option<String>,
 }
 
 /// What a streaming answer tells.
@@ -175,7 +183,20 @@ impl ImageRequest {
             _ => ResponseFormat::Base64,
         };
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        Ok(Self { model, generation, purpose: Purpose::Generate, format, wanted, stream, streaming, echo })
+        let (is_task, webhook_url) = (fields.flag("async")?, fields.text("webhook_url")?.map(str::to_owned));
+        Ok(Self {
+            model,
+            generation,
+            purpose: Purpose::Generate,
+            format,
+            wanted,
+            stream,
+            streaming,
+            echo,
+            is_variation: false,
+            is_task,
+            webhook_url: webhook_url.filter(|url| !url.is_empty()),
+        })
     }
 }
 
@@ -191,12 +212,15 @@ impl Fields {
     }
 
     /// The fields, as they are.
-    pub(super) fn into_map(self) -> Map<String, Value> {
+    pub fn into_map(self) -> Map<String, Value> {
         self.fields
     }
 
     /// Reads a JSON object.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// 400 where it is none.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             Error::bad_body(format!(
                 "We could not parse the JSON body of your request (line {}, column {}). Send a JSON object such as {{\"prompt\": \"a red fox\"}}.",

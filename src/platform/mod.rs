@@ -61,6 +61,13 @@ pub trait Platform {
     /// Puts `value` under `key` in the default key-value store, in place of what was there.
     fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>>;
 
+    /// Puts `value` under `key` in the default key-value store, provided that `expected` is what is there.
+    ///
+    /// `true` says that the value is there. `false` says that `expected` was not, or that somebody has replaced the value since: what is
+    /// there now tells which. After an error, either may be. So a value must be told from every other that anybody ever writes.
+    fn swap(&self, key: String, expected: Vec<u8>, value: Vec<u8>)
+    -> LocalBoxFuture<'static, Result<bool, StoreError>>;
+
     /// Removes what is under `key` in the default key-value store, if anything is.
     fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>>;
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ import threading
 from pathlib import Path
 
 import openai
+from app import free_port
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,12 +25,19 @@ KEY = "sk-end-to-end-0123456789abcdef"
 class Host:
     """The application, serving on a free port of loopback until ``stop``."""
 
-    def __init__(self, **variables: str | int) -> None:
+    def __init__(
+        self,
+        runtime_config: Path | None = None,
+        state: tempfile.TemporaryDirectory | None = None,
+        **variables: str | int,
+    ) -> None:
         # Without a pause between a request's images, which few tests are about.
         settings = {"api_keys": KEY, "stagger_ms": "0"} | {name: str(value) for name, value in variables.items()}
-        self.state = tempfile.TemporaryDirectory(prefix="z-image-e2e-")
+        self.state = state or tempfile.TemporaryDirectory(prefix="z-image-e2e-")
         command = [TARGET / "release/z-image-host", "--manifest", ROOT / "spin.toml"]
         command += ["--listen", "127.0.0.1:0", "--state-dir", self.state.name]
+        if runtime_config:
+            command += ["--runtime-config-file", runtime_config]
         for name, value in settings.items():
             command += ["--variable", f"{name}={value}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -42,6 +51,13 @@ class Host:
     def _read_log(self) -> None:
         self.log.extend(self.process.stderr)
 
+    def kill(self) -> None:
+        """Ends it as a machine's loss of power would."""
+        self.process.kill()
+        self.process.wait(20)
+        self._reader.join(5)
+        self.state.cleanup()
+
     def stop(self) -> int:
         """Asks it to stop and waits until it has."""
         self.process.send_signal(signal.SIGTERM)
@@ -49,6 +65,32 @@ class Host:
         self._reader.join(5)
         self.state.cleanup()
         return status
+
+
+class Redis:
+    """A Redis server that keeps nothing on the disk, on a free port of loopback until ``stop``."""
+
+    def __init__(self) -> None:
+        program = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
+        assert program, "there is no redis-server; `cargo xtask setup` gets one, and REDIS_SERVER names it"
+        port = free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        self.folder = tempfile.TemporaryDirectory(prefix="z-image-redis-")
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([*command, "--dir", self.folder.name], stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if "Ready to accept connections" in line:
+                break
+        else:
+            raise AssertionError("the Redis server ended before it was ready")
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.config = Path(self.folder.name) / "runtime-config.toml"
+        self.config.write_text(f'[key_value_store.default]\ntype = "redis"\nurl = "{self.url}"\n')
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        self.folder.cleanup()
 
 
 class Space:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
 import signal
@@ -75,7 +76,20 @@ FAULTS = {
 }
 
 
-def space(step_seconds: float, faults: bool) -> gr.Blocks:
+class Journal:
+    """Tells which jobs began and which were done, a line of JSON each."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+
+    def tell(self, what: str, prompt: str, seed: int) -> None:
+        if self.path:
+            # One write to a file that is only appended to: lines of different threads don't mix.
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"what": what, "prompt": prompt, "seed": seed, "at": time.time()}) + "\n")
+
+
+def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
     """The app."""
 
     def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=gr.Progress()):
@@ -83,11 +97,13 @@ def space(step_seconds: float, faults: bool) -> gr.Blocks:
             seed = random.randint(0, MAX_SEED)
         if faults and prompt in FAULTS:
             return FAULTS[prompt](), seed
+        journal.tell("begun", prompt, int(seed))
         steps = int(num_inference_steps)
         pause = 60.0 if faults and prompt == "fault: slow" else step_seconds
         for step in range(steps):
             progress((step + 1, steps), unit="steps")
             time.sleep(pause)
+        journal.tell("done", prompt, int(seed))
         return draw(prompt, int(width), int(height), int(seed)), int(seed)
 
     with gr.Blocks(title="Z-Image-Turbo") as app:
@@ -121,11 +137,12 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, default=0.05, help="how long a denoising step takes")
     parser.add_argument("--at-once", type=int, default=2, help="jobs that run at the same time")
     parser.add_argument("--max-queue", type=int, default=None, help="jobs that may wait")
+    parser.add_argument("--journal", help="a file that is told which jobs began and were done")
     parser.add_argument("--faults", action="store_true", help="let some prompts fail on purpose")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    app = space(arguments.step_seconds, arguments.faults)
+    app = space(arguments.step_seconds, arguments.faults, Journal(arguments.journal))
     app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once)
     port = arguments.port or free_port()
     _, url, _ = app.launch(

@@ -5,7 +5,7 @@
 //! routes, variables, outbound HTTP to allowed hosts, a key-value store) and refuses a manifest that asks for more, rather than
 //! run it half.
 //!
-//! [`manifest`] reads `spin.toml`, [`variables`] and [`allowed_hosts`] give its templates and rules their meaning,
+//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its templates and rules their meaning,
 //! [`runtime`] runs components in wasmtime, with [`outbound`] and [`store`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
@@ -13,6 +13,7 @@ mod manifest;
 mod outbound;
 mod route;
 mod runtime;
+mod runtime_config;
 mod server;
 mod spin;
 mod store;
@@ -30,6 +31,7 @@ use crate::manifest::Manifest;
 use crate::outbound::Outbound;
 use crate::route::Router;
 use crate::runtime::{App, Runtime};
+use crate::runtime_config::RuntimeConfig;
 use crate::store::Stores;
 use crate::variables::Variables;
 
@@ -52,6 +54,9 @@ struct Arguments {
     /// Where the key-value store lies [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// What stands behind the manifest's names, as in Spin: [key_value_store.default] with type = "redis" and a url.
+    #[arg(long, value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -70,11 +75,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     let variables = Variables::resolve(&manifest, &arguments.variables)?;
     let directory = arguments.manifest.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
+    let config = arguments.runtime_config_file.as_deref().map(RuntimeConfig::read).transpose()?.unwrap_or_default();
     let state = arguments.state_dir.clone().unwrap_or_else(|| directory.join(".spin"));
 
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     tokio.block_on(async {
-        let stores = Arc::new(Stores::new(&state));
+        let stores = Arc::new(Stores::new(&state, &config)?);
         let runtime = Runtime::new()?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();

@@ -1,4 +1,6 @@
-//! Spin's own interfaces: variables and the key-value store.
+//! Spin's own interfaces: variables and the key-value store, and compare-and-swap of the latter.
+
+mod atomics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +18,15 @@ mod bindings {
         world: "z-image:host/imports",
         imports: {
             "spin:key-value/key-value.[method]store.get-keys": async | store | trappable,
+            "wasi:keyvalue/store": async | trappable,
+            "wasi:keyvalue/atomics": async | trappable,
             default: trappable,
         },
-        with: { "spin:key-value/key-value.store": crate::spin::OpenStore },
+        with: {
+            "spin:key-value/key-value.store": crate::spin::OpenStore,
+            "wasi:keyvalue/store.bucket": crate::spin::OpenStore,
+            "wasi:keyvalue/atomics.cas": crate::spin::Cas,
+        },
     });
 }
 
@@ -35,10 +43,14 @@ pub struct OpenStore {
     label: String,
 }
 
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
+pub use self::atomics::Cas;
+
 /// Gives `linker` these interfaces.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     variables::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-    key_value::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+    key_value::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    atomics::add_to_linker(linker)
 }
 
 impl variables::Host for Guest {}
@@ -78,26 +90,31 @@ impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<Guest> {
     }
 
     async fn get(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<Option<Vec<u8>>> {
-        blocking(accessor, &store, move |stores, label| stores.get(label, &key)).await
+        let (stores, label) = opened(accessor, &store)?;
+        Ok(told(stores.get(&label, key).await))
     }
 
     async fn set(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String, value: Vec<u8>) -> Stored<()> {
-        blocking(accessor, &store, move |stores, label| stores.set(label, &key, &value)).await
+        let (stores, label) = opened(accessor, &store)?;
+        Ok(told(stores.set(&label, key, value).await))
     }
 
     async fn delete(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<()> {
-        blocking(accessor, &store, move |stores, label| stores.delete(label, &key)).await
+        let (stores, label) = opened(accessor, &store)?;
+        Ok(told(stores.delete(&label, key).await))
     }
 
     async fn exists(accessor: &Accessor<T, Self>, store: Resource<OpenStore>, key: String) -> Stored<bool> {
-        blocking(accessor, &store, move |stores, label| Ok(stores.get(label, &key)?.is_some())).await
+        let (stores, label) = opened(accessor, &store)?;
+        Ok(told(stores.get(&label, key).await.map(|value| value.is_some())))
     }
 
     async fn get_keys(
         accessor: &Accessor<T, Self>,
         store: Resource<OpenStore>,
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), StoreError>>)> {
-        let (keys, outcome) = match blocking(accessor, &store, |stores, label| stores.keys(label)).await? {
+        let (stores, label) = opened(accessor, &store)?;
+        let (keys, outcome) = match told(stores.keys(&label).await) {
             Ok(keys) => (keys, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
@@ -109,17 +126,19 @@ impl<T: Send + 'static> key_value::HostStoreWithStore<T> for HasSelf<Guest> {
     }
 }
 
-/// Does `work`, which may wait for the disk, on a thread where waiting is allowed.
-async fn blocking<T, R: Send + 'static>(
+/// The stores, and the name of one that is open.
+fn opened<T>(
     accessor: &Accessor<T, HasSelf<Guest>>,
     store: &Resource<OpenStore>,
-    work: impl FnOnce(&Stores, &str) -> anyhow::Result<R> + Send + 'static,
-) -> Stored<R> {
-    let (stores, label) = accessor.with(|mut access| {
+) -> wasmtime::Result<(Arc<Stores>, String)> {
+    accessor.with(|mut access| {
         let guest: &mut Guest = access.get();
         let label = guest.table.get(store)?.label.clone();
-        Ok::<_, wasmtime::Error>((Arc::clone(&guest.spin.stores), label))
-    })?;
-    let done = tokio::task::spawn_blocking(move || work(&stores, &label)).await?;
-    Ok(done.map_err(|error| StoreError::Other(format!("{error:#}"))))
+        Ok((Arc::clone(&guest.spin.stores), label))
+    })
+}
+
+/// What the guest is told of an operation.
+fn told<R>(done: anyhow::Result<R>) -> Result<R, StoreError> {
+    done.map_err(|error| StoreError::Other(format!("{error:#}")))
 }

@@ -1,95 +1,93 @@
-//! Key-value stores, each a table in one file of an embedded database.
+//! Key-value stores: each a table in one file of an embedded database, or a Redis server that several hosts share.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+mod file;
+mod redis;
 
-use anyhow::{Context as _, Result};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
-/// The stores of an application. The file is made when a store is first used.
+use anyhow::Result;
+
+use self::file::File;
+use self::redis::Redis;
+use crate::runtime_config::{RuntimeConfig, StoreConfig};
+
+/// The stores of an application, by their labels.
 pub(crate) struct Stores {
-    directory: PathBuf,
-    database: Mutex<Option<Arc<Database>>>,
-}
-
-fn table(store: &str) -> TableDefinition<'_, &'static str, &'static [u8]> {
-    TableDefinition::new(store)
+    /// What holds every store that the runtime configuration doesn't name.
+    file: Arc<File>,
+    redis: BTreeMap<String, Redis>,
 }
 
 impl Stores {
-    /// Stores in a file in `directory`.
-    pub(crate) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), database: Mutex::default() }
+    /// Stores as `config` says, and else in a file in `directory`, which is made when it is first used.
+    pub(crate) fn new(directory: &Path, config: &RuntimeConfig) -> Result<Self> {
+        let mut redis = BTreeMap::new();
+        for (label, store) in &config.key_value_store {
+            match store {
+                StoreConfig::Redis { url } => {
+                    redis.insert(label.clone(), Redis::new(url)?);
+                }
+                StoreConfig::Spin {} => {}
+            }
+        }
+        Ok(Self { file: Arc::new(File::new(directory)), redis })
     }
 
     /// The value under `key`.
-    pub(crate) fn get(&self, store: &str, key: &str) -> Result<Option<Vec<u8>>> {
-        let transaction = self.database()?.begin_read()?;
-        match transaction.open_table(table(store)) {
-            Ok(table) => Ok(table.get(key)?.map(|value| value.value().to_vec())),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
+    pub(crate) async fn get(&self, store: &str, key: String) -> Result<Option<Vec<u8>>> {
+        match self.redis.get(store) {
+            Some(redis) => redis.get(&key).await,
+            None => self.blocking(store, move |file, store| file.get(store, &key)).await,
         }
     }
 
-    /// Puts `value` under `key`; it is on the disk when this returns.
-    pub(crate) fn set(&self, store: &str, key: &str, value: &[u8]) -> Result<()> {
-        let transaction = self.database()?.begin_write()?;
-        transaction.open_table(table(store))?.insert(key, value)?;
-        Ok(transaction.commit()?)
+    /// Puts `value` under `key`; it is kept when this returns.
+    pub(crate) async fn set(&self, store: &str, key: String, value: Vec<u8>) -> Result<()> {
+        match self.redis.get(store) {
+            Some(redis) => redis.set(&key, &value).await,
+            None => self.blocking(store, move |file, store| file.set(store, &key, &value)).await,
+        }
+    }
+
+    /// Puts `value` under `key` if `expected` is there, in one step; returns whether it was.
+    pub(crate) async fn swap(
+        &self,
+        store: &str,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool> {
+        match self.redis.get(store) {
+            Some(redis) => redis.swap(&key, expected.as_deref(), &value).await,
+            None => self.blocking(store, move |file, store| file.swap(store, &key, expected.as_deref(), &value)).await,
+        }
     }
 
     /// Takes what is under `key` away.
-    pub(crate) fn delete(&self, store: &str, key: &str) -> Result<()> {
-        let transaction = self.database()?.begin_write()?;
-        transaction.open_table(table(store))?.remove(key)?;
-        Ok(transaction.commit()?)
+    pub(crate) async fn delete(&self, store: &str, key: String) -> Result<()> {
+        match self.redis.get(store) {
+            Some(redis) => redis.delete(&key).await,
+            None => self.blocking(store, move |file, store| file.delete(store, &key)).await,
+        }
     }
 
     /// All keys.
-    pub(crate) fn keys(&self, store: &str) -> Result<Vec<String>> {
-        let transaction = self.database()?.begin_read()?;
-        match transaction.open_table(table(store)) {
-            Ok(table) => table.iter()?.map(|entry| Ok(entry?.0.value().to_owned())).collect(),
-            Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+    pub(crate) async fn keys(&self, store: &str) -> Result<Vec<String>> {
+        match self.redis.get(store) {
+            Some(redis) => redis.keys().await,
+            None => self.blocking(store, |file, store| file.keys(store)).await,
         }
     }
 
-    fn database(&self) -> Result<Arc<Database>> {
-        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = &*database {
-            return Ok(Arc::clone(database));
-        }
-        std::fs::create_dir_all(&self.directory)
-            .with_context(|| format!("cannot make the state directory {}", self.directory.display()))?;
-        let path = self.directory.join("key-value.redb");
-        let opened = Database::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Arc::clone(database.insert(Arc::new(opened))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_kept_apart_by_store_and_across_openings() {
-        let directory = std::env::temp_dir().join(format!("z-image-host-store-{}", std::process::id()));
-        let stores = Stores::new(&directory);
-        assert_eq!(stores.get("default", "a").unwrap(), None);
-        assert_eq!(stores.keys("default").unwrap(), [""; 0]);
-        stores.set("default", "a", b"1").unwrap();
-        stores.set("default", "a", b"2").unwrap();
-        stores.set("other", "b", b"3").unwrap();
-        drop(stores);
-        let stores = Stores::new(&directory);
-        assert_eq!(stores.get("default", "a").unwrap().as_deref(), Some(b"2".as_slice()));
-        assert_eq!(stores.keys("default").unwrap(), ["a"]);
-        stores.delete("default", "a").unwrap();
-        stores.delete("default", "never").unwrap();
-        assert_eq!(stores.get("default", "a").unwrap(), None);
-        drop(stores);
-        std::fs::remove_dir_all(&directory).unwrap();
+    /// Does `work`, which may wait for the disk, on a thread where waiting is allowed.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        store: &str,
+        work: impl FnOnce(&File, &str) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let (file, store) = (Arc::clone(&self.file), store.to_owned());
+        tokio::task::spawn_blocking(move || work(&file, &store)).await?
     }
 }

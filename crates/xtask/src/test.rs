@@ -79,6 +79,7 @@ fn end_to_end(_: u32) -> Result<()> {
     for generation in [4, 5] {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
+    pytest.env("REDIS_SERVER", setup::redis::server()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);

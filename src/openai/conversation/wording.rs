@@ -58,7 +58,7 @@ impl Language {
                 (_, _, Some(done)) => format!("{:.0}%", done * 100.0),
                 _ => return None,
             },
-            (_, Progress::Generating(_) | Progress::Finished(_)) => return None,
+            (_, Progress::Joined(_) | Progress::Generating(_) | Progress::Finished(_)) => return None,
         };
         Some(self.of_several(which, count, what))
     }

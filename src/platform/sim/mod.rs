@@ -4,6 +4,7 @@
 //! milliseconds. Its randomness comes from a seed, its network consists of the [`Server`]s that a test puts there. The same
 //! seed gives the same run: a failure is printed with it and can be looked at again.
 
+pub(crate) mod instance;
 pub(crate) mod queue;
 pub(crate) mod space;
 
@@ -41,6 +42,10 @@ struct Inner {
     variables: RefCell<BTreeMap<String, String>>,
     store: RefCell<BTreeMap<String, Vec<u8>>>,
     store_fails: Cell<bool>,
+    /// How long the store takes at most for each half of an operation, in milliseconds.
+    store_delay: Cell<u64>,
+    /// One of so many operations of the store fails, half of them after their work is done; 0 for none.
+    store_failures: Cell<u64>,
     servers: RefCell<BTreeMap<String, Rc<dyn Server>>>,
     log: RefCell<Vec<String>>,
     sent: RefCell<Vec<(String, http::HeaderMap)>>,
@@ -61,6 +66,8 @@ impl World {
             variables: RefCell::default(),
             store: RefCell::default(),
             store_fails: Cell::default(),
+            store_delay: Cell::default(),
+            store_failures: Cell::default(),
             servers: RefCell::default(),
             log: RefCell::default(),
             sent: RefCell::default(),
@@ -133,6 +140,32 @@ impl World {
 
     pub(crate) fn break_store(&self) {
         self.0.store_fails.set(true);
+    }
+
+    pub(crate) fn mend_store(&self) {
+        self.0.store_fails.set(false);
+        self.0.store_failures.set(0);
+    }
+
+    /// Lets each operation of the store take up to `most` before its effect, and again after it; so that operations of different instances
+    /// come in every order.
+    pub(crate) fn slow_store(&self, most: Duration) {
+        self.0.store_delay.set(u64::try_from(most.as_millis()).unwrap());
+    }
+
+    /// Lets one of `one_of` operations fail; whether it has done its work is left to chance.
+    pub(crate) fn flaky_store(&self, one_of: u64) {
+        self.0.store_failures.set(one_of);
+    }
+
+    /// What lies under a key in the store.
+    pub(crate) fn value(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.store.borrow().get(key).cloned()
+    }
+
+    /// The keys in the store that begin with `prefix`.
+    pub(crate) fn stored(&self, prefix: &str) -> Vec<String> {
+        self.0.store.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
     /// All lines that were logged.
@@ -231,27 +264,45 @@ impl Platform for World {
     }
 
     fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
-        let value = self.store().map(|()| self.0.store.borrow().get(&key).cloned());
-        Box::pin(async { value })
+        self.operation(move |store| store.get(&key).cloned())
     }
 
     fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        let done = self.store().map(|()| {
-            self.0.store.borrow_mut().insert(key, value);
-        });
-        Box::pin(async { done })
+        self.operation(move |store| {
+            store.insert(key, value);
+        })
+    }
+
+    /// As the adapter does it: what is there afterwards is read, and somebody else may have been there in between.
+    fn swap(
+        &self,
+        key: String,
+        expected: Vec<u8>,
+        value: Vec<u8>,
+    ) -> LocalBoxFuture<'static, Result<bool, StoreError>> {
+        let written = {
+            let (key, value) = (key.clone(), value.clone());
+            self.operation(move |store| {
+                if store.get(&key) == Some(&expected) {
+                    store.insert(key, value);
+                }
+            })
+        };
+        let read = self.operation(move |store| store.get(&key) == Some(&value));
+        Box::pin(async move {
+            written.await?;
+            read.await
+        })
     }
 
     fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        let done = self.store().map(|()| {
-            self.0.store.borrow_mut().remove(&key);
-        });
-        Box::pin(async { done })
+        self.operation(move |store| {
+            store.remove(&key);
+        })
     }
 
     fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
-        let keys = self.store().map(|()| self.0.store.borrow().keys().cloned().collect());
-        Box::pin(async { keys })
+        self.operation(|store| store.keys().cloned().collect())
     }
 
     fn log(&self, line: &str) {
@@ -260,7 +311,27 @@ impl Platform for World {
 }
 
 impl World {
-    fn store(&self) -> Result<(), StoreError> {
-        if self.0.store_fails.get() { Err(StoreError("the disk is gone".to_owned())) } else { Ok(()) }
+    /// An operation of the store: it takes its time, has its effect at one moment, and may fail before or after that.
+    fn operation<T: 'static>(
+        &self,
+        work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T + 'static,
+    ) -> LocalBoxFuture<'static, Result<T, StoreError>> {
+        let world = self.clone();
+        Box::pin(async move {
+            let most = world.0.store_delay.get();
+            if most > 0 {
+                world.sleep(world.random_ms(0, most)).await;
+            }
+            let one_of = world.0.store_failures.get();
+            let (fails, is_done) = (one_of > 0 && world.random_below(one_of) == 0, world.random_below(2) == 0);
+            if world.0.store_fails.get() || (fails && !is_done) {
+                return Err(StoreError("the disk is gone".to_owned()));
+            }
+            let result = work(&mut world.0.store.borrow_mut());
+            if most > 0 {
+                world.sleep(world.random_ms(0, most)).await;
+            }
+            if fails { Err(StoreError("the answer is lost".to_owned())) } else { Ok(result) }
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
 
+mod atomic;
 mod wake;
 mod wire;
 
@@ -94,6 +95,15 @@ impl Platform for Spin {
 
     fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
         Box::pin(async move { store().await?.set(key, value).await.map_err(store_error) })
+    }
+
+    fn swap(
+        &self,
+        key: String,
+        expected: Vec<u8>,
+        value: Vec<u8>,
+    ) -> LocalBoxFuture<'static, Result<bool, StoreError>> {
+        Box::pin(async move { atomic::swap(&key, &expected, &value) })
     }
 
     fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {

@@ -1,0 +1,291 @@
+//! A task, and the images that were made, as clients see them.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::history::Entry;
+use super::keeper::Keeper;
+use super::name::Name;
+use super::record::{Fault, ImageState, Kept, Kind, Place, ProgressState, Record, Status};
+use crate::catalog::Catalog;
+use crate::generation::Priority;
+use crate::media::link::Links;
+use crate::openai::usage::Usage;
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskObject {
+    id: String,
+    object: &'static str,
+    status: &'static str,
+    kind: Kind,
+    created_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed_at: Option<u64>,
+    expires_at: u64,
+    model: String,
+    prompt: String,
+    n: usize,
+    priority: Priority,
+    poll_url: String,
+    events_url: String,
+    progress: f64,
+    images: Vec<ImageObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ResultObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Fault>,
+    /// What the pollers of other servers read.
+    data: Vec<Datum>,
+}
+
+impl TaskObject {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where it can be asked for.
+    pub fn poll_url(&self) -> &str {
+        &self.poll_url
+    }
+
+    /// Puts images that came without a file in the place of the links that there are none of.
+    pub fn embed(&mut self, index: usize, url: String) {
+        let Some(image) = self.images.get_mut(index) else { return };
+        image.url = Some(url.clone());
+        let seed = image.seed;
+        let position = self.images.iter().take(index).filter(|image| image.url.is_some()).count();
+        let embedded = Datum::Image { url, seed };
+        if let Some(result) = &mut self.result {
+            result.data.insert(position.min(result.data.len()), embedded.clone());
+            if self.status == Status::Succeeded.name() {
+                self.data.clone_from(&result.data);
+            }
+        }
+    }
+}
+
+/// An image of a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ImageObject {
+    index: usize,
+    status: &'static str,
+    #[serde(flatten)]
+    progress: ProgressState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Fault>,
+}
+
+/// As the images API answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ResultObject {
+    created: u64,
+    data: Vec<Datum>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_format: Option<String>,
+    usage: Usage,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorObject>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+enum Datum {
+    /// An image.
+    Image {
+        url: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<u32>,
+    },
+    /// That there is none yet, or won't be any.
+    Pending { status: &'static str, task_id: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ErrorObject {
+    index: usize,
+    message: String,
+    r#type: String,
+    code: Option<String>,
+}
+
+impl Keeper {
+    /// A task as its owner sees it. Images that came without a file have no link; see [`TaskObject::embed`].
+    pub fn view(&self, name: &Name, record: &Record, links: &Links) -> TaskObject {
+        let id = name.task_id();
+        let base = &links.base;
+        let images: Vec<ImageObject> =
+            record.images.iter().enumerate().map(|(index, image)| image_object(index, image, links)).collect();
+        let result = (record.status.is_end() && record.images.iter().any(|image| image.place.is_some()))
+            .then(|| result(record, &images));
+        let data = match &result {
+            Some(result) if record.status == Status::Succeeded => result.data.clone(),
+            _ => vec![Datum::Pending { status: record.status.name(), task_id: id.clone() }],
+        };
+        let priority = record.fields.get("priority").and_then(Value::as_str).and_then(Priority::parse);
+        TaskObject {
+            object: "image.task",
+            status: record.status.name(),
+            kind: record.kind,
+            created_at: record.created,
+            started_at: record.started,
+            completed_at: record.completed,
+            expires_at: self.expires(name).as_secs(),
+            model: record.model.clone(),
+            prompt: record.prompt().to_owned(),
+            n: record.images.len(),
+            priority: priority.unwrap_or_default(),
+            poll_url: format!("{base}/v1/tasks/{id}"),
+            events_url: format!("{base}/v1/tasks/{id}/events"),
+            progress: record.done(),
+            images,
+            result,
+            error: record.error.clone(),
+            data,
+            id,
+        }
+    }
+
+    /// The images of a remembered request as their owner sees them, the last one first.
+    pub fn remembered(&self, name: &Name, entry: &Entry, links: &Links) -> Vec<RememberedObject> {
+        let of_shot = |shot: &super::history::Shot| {
+            Some(RememberedObject {
+                id: image_id(name, shot.index),
+                object: "image",
+                created_at: name.created().as_secs(),
+                model: entry.model.clone(),
+                prompt: entry.prompt.clone(),
+                negative_prompt: entry.negative_prompt.clone(),
+                seed: shot.seed,
+                size: shot.size.clone(),
+                output_format: shot.format.clone(),
+                steps: entry.steps,
+                guidance_scale: entry.guidance,
+                sampler: entry.sampler.clone(),
+                kind: entry.kind,
+                url: url(&shot.file, links)?,
+                space: self.reveal_spaces.then(|| space(&self.catalog, &shot.file)).flatten(),
+                task_id: entry.task.clone(),
+            })
+        };
+        entry.images.iter().rev().filter_map(of_shot).collect()
+    }
+}
+
+/// The id of a remembered image.
+pub fn image_id(name: &Name, index: u32) -> String {
+    format!("img_{}_{index}", name.digits())
+}
+
+/// An image that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct RememberedObject {
+    /// Its id.
+    pub id: String,
+    object: &'static str,
+    created_at: u64,
+    model: String,
+    /// What it was made from.
+    pub prompt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negative_prompt: Option<String>,
+    seed: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampler: Option<String>,
+    kind: Kind,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    object: &'static str,
+    data: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_id: Option<String>,
+    has_more: bool,
+}
+
+impl<T> Page<T> {
+    /// The first `limit` of `data`, whose ids `id` tells.
+    pub fn new(mut data: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
+        let has_more = data.len() > limit;
+        data.truncate(limit);
+        let (first_id, last_id) = (data.first().map(&id), data.last().map(&id));
+        Self { object: "list", data, first_id, last_id, has_more }
+    }
+}
+
+fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
+    let file = match &image.place {
+        Some(Place::File(file)) => Some(file),
+        _ => None,
+    };
+    ImageObject {
+        index,
+        status: image.status.name(),
+        progress: image.progress.clone(),
+        space: image.space.clone(),
+        seed: image.seed,
+        size: image.size.clone(),
+        output_format: image.format.clone(),
+        url: file.and_then(|file| url(file, links)),
+        error: image.error.clone(),
+    }
+}
+
+fn result(record: &Record, images: &[ImageObject]) -> ResultObject {
+    let made = |image: &&ImageObject| image.status == Status::Succeeded.name();
+    let first = images.iter().find(made);
+    let usage = Usage::new(record.prompt(), usize::try_from(record.inputs).unwrap_or(0), 0, "");
+    let errors = images.iter().filter_map(|image| {
+        let Fault { message, r#type, param: _, code } = image.error.clone()?;
+        Some(ErrorObject { index: image.index, message, r#type, code })
+    });
+    let link = |image: &ImageObject| Some(Datum::Image { url: image.url.clone()?, seed: image.seed });
+    ResultObject {
+        created: record.completed.unwrap_or(record.created),
+        data: images.iter().filter_map(link).collect(),
+        size: first.and_then(|image| image.size.clone()),
+        output_format: first.and_then(|image| image.output_format.clone()),
+        usage: usage.with_images_made(images.iter().filter(made).count()),
+        errors: errors.collect(),
+    }
+}
+
+fn url(file: &Kept, links: &Links) -> Option<String> {
+    Some(links.to(&file.file()?, file.wanted()))
+}
+
+fn space(catalog: &Catalog, file: &Kept) -> Option<String> {
+    Some(catalog.space_at(&file.file()?.origin)?.name().to_owned())
+}
