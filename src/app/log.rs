@@ -60,7 +60,6 @@ impl App {
             status: Some(error.status.as_u16()),
             message: &error.message,
             detail: error.detail.as_deref(),
-            ..LogLine::default()
         });
     }
 

@@ -199,16 +199,20 @@ impl Keeper {
             if self.running.borrow().contains(&name) {
                 continue;
             }
-            match self.shelf.read(&name).await? {
-                Some(held) if held.record.wants_work() => {
-                    if found.taken_over < TAKES_AT_ONCE && held.record.is_free(now) && self.take_over(&name).await? {
-                        found.taken_over += 1;
-                    }
+            let Some(held) = self.shelf.read(&name).await? else {
+                if name.created().saturating_add(SUBMISSION) < now {
+                    self.shelf.forget(&name, &keys).await?;
                 }
+                continue;
+            };
+            if !held.record.wants_work() {
                 // Whoever ended it didn't come to this.
-                Some(held) => self.shelf.close(&name, &held.record).await?,
-                None if name.created().saturating_add(SUBMISSION) < now => self.shelf.forget(&name, &keys).await?,
-                None => {}
+                self.shelf.close(&name, &held.record).await?;
+                continue;
+            }
+            let may_be_taken = found.taken_over < TAKES_AT_ONCE && held.record.is_free(now);
+            if may_be_taken && self.take_over(&name).await? {
+                found.taken_over += 1;
             }
         }
         Ok(found)

@@ -66,10 +66,10 @@ impl Run {
     /// Works at it until nothing is left to do, or it is lost.
     pub(super) async fn work(mut self) {
         // Who has lost it leaves all the rest to others.
-        let _ = self.to_the_end().await;
+        let _ = self.finish().await;
     }
 
-    async fn to_the_end(&mut self) -> Result<(), Lost> {
+    async fn finish(&mut self) -> Result<(), Lost> {
         if !self.held.record.status.is_end() {
             self.cancel_left_behind().await;
             self.make().await?;

@@ -103,7 +103,11 @@ fn what_another_try_may_mend_is_tried_again_and_what_stays_is_replayed() {
                 assert_eq!(space.jobs().len() > jobs, !stays, "{fate:?} {stream}");
             }
             if stays {
-                assert_eq!(first.body, second.body);
+                // What filled a silence is no part of the answer.
+                let told = |answer: &Answer| {
+                    String::from_utf8(answer.body.clone().unwrap()).unwrap().replace(": heartbeat\n\n", "")
+                };
+                assert_eq!(told(&first), told(&second));
                 assert_eq!(first.header("x-should-retry"), second.header("x-should-retry"));
             } else {
                 assert_eq!(kept(&world), [""; 0], "{fate:?} {stream}");

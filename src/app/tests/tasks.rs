@@ -216,6 +216,25 @@ fn the_jobs_of_a_dead_instance_are_cancelled_with_their_task() {
 }
 
 #[test]
+fn what_a_dead_instance_left_at_the_space_is_cancelled_before_it_is_made_again() {
+    let joined = std::cell::Cell::new(0);
+    let (world, space) = world_of(115, move |_, _| {
+        joined.set(joined.get() + 1);
+        if joined.get() == 1 { Fate::NeverEnds } else { Fate::Succeeds }
+    });
+    let instance = Instance::new(&world, u64::MAX);
+    let id = submit_to(&instance, json!({"prompt": "x", "seed": 4})).unwrap();
+    world.pass(Duration::from_secs(20));
+    instance.kill();
+    world.pass(Duration::from_secs(20));
+    let task = ended(&world, &id);
+    assert_eq!((&task["status"], &task["data"][0]["seed"]), (&json!("succeeded"), &json!(4)));
+    let jobs = space.jobs();
+    assert_eq!(jobs.len(), 2);
+    assert!(jobs.iter().all(|job| job.cancelled.get() != job.ended.get()), "{jobs:?}");
+}
+
+#[test]
 fn changes_are_streamed_and_go_on_from_where_they_broke_off() {
     let (world, _) = world(105, Fate::Succeeds);
     let id = submit(&world, json!({"prompt": "x", "n": 2}));
@@ -341,7 +360,7 @@ fn a_task_waits_where_a_call_would_be_told_to_come_again() {
     world.settle();
     assert_eq!(space.jobs().len(), 1);
     // Though not for ever.
-    let (world, _) = world(114, Fate::QueueFull);
+    let (world, _) = world_of(114, |_, _| Fate::QueueFull);
     let id = submit(&world, json!({"prompt": "x"}));
     world.pass(Duration::from_secs(3600));
     assert_eq!(ended(&world, &id)["error"]["code"], "server_is_overloaded");
