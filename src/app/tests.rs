@@ -37,7 +37,10 @@ struct Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
-        let text = text.map(|text| if text.len() > 2000 { format!("… {}", &text[text.len() - 700..]) } else { text });
+        let text = text.map(|text| match text.char_indices().nth_back(700) {
+            Some((at, _)) if text.len() > 2000 => format!("… {}", text.split_at(at).1),
+            _ => text,
+        });
         write!(f, "{} {:?} {text:?}", self.status, self.headers)
     }
 }

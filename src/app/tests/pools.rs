@@ -478,13 +478,13 @@ fn comparison() {
             jobs += town.spaces.iter().map(|space| space.jobs().len()).sum::<usize>();
         }
         took.sort_by(f64::total_cmp);
-        let quantile = |part: f64| took[(part * (took.len() - 1) as f64) as usize];
+        let quantile = |per_cent: usize| took[per_cent * (took.len() - 1) / 100];
         rows.push(format!(
             "| {name} | {} | {:.1} | {:.1} | {:.1} | {lost} | {jobs} |",
             took.len(),
-            quantile(0.5),
-            quantile(0.9),
-            quantile(0.99)
+            quantile(50),
+            quantile(90),
+            quantile(99)
         ));
     }
     println!(
