@@ -77,6 +77,8 @@ export class Gallery {
     if (batch.jobs.every((job) => job.isOver)) {
       if (batch.jobs.every(({ state }) => state === "succeeded" || state === "cancelled")) setTimeout(() => jobs.dismiss(batch), 400);
       else this.#showBatches();
+      // The server's own record of them: its links, and the ids to delete them by.
+      if (history.remote.state === "ready") setTimeout(() => history.ask(), 1000);
     }
     this.show();
   }

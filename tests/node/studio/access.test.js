@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { API_KEY, STUDIO_OUTPUT, STUDIO_URL, choose, generate, launch, made, ready, visit } from "./browser.js";
+import { STUDIO_OUTPUT, STUDIO_URL, choose, launch, made, newKey, ready, visit } from "./browser.js";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The most that may be sent of the whole studio, in bytes. */
@@ -79,9 +79,9 @@ for (const [name, options] of Object.entries({
 }
 
 test("everything is done by keyboard alone", async () => {
-  const { page, leave } = await visit(browser, { withKey: false, expected: [401] });
+  const { page, key, leave } = await visit(browser, { withKey: false, expected: [401] });
   await page.waitForSelector("#key-dialog[open]");
-  await page.keyboard.type(API_KEY);
+  await page.keyboard.type(key);
   await page.keyboard.press("Enter");
   await ready(page);
   await page.keyboard.press("p");
@@ -183,7 +183,7 @@ test("a phone shows one thing at a time, without anything wider than itself", as
 /** How a slow phone sees the studio for the first time. */
 async function slowly() {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, isMobile: true });
-  await context.addInitScript((key) => localStorage.setItem("z-image.api-key", key), API_KEY);
+  await context.addInitScript((key) => localStorage.setItem("z-image.api-key", key), newKey());
   const page = await context.newPage();
   const cdp = await context.newCDPSession(page);
   await cdp.send("Network.enable");
