@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator
 
 import pytest
-from host import KEY, ROOT, TARGET, Host, Shapes, Space
+from host import ROOT, TARGET, Host, Shapes, Space
 from PIL import Image, ExifTags
 
 STUDIO = ROOT / "tests/node/studio"
@@ -34,9 +34,10 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
     OUTPUT.mkdir(parents=True)
     space = Space(sys.executable, "--step-seconds", "0.12")
     spaces = ",".join(f"{name}={url}" for name, url in ({"z-image-turbo": space.url} | many.urls).items())
+    api_keys = ",".join(key for file in TESTS for key in keys(file))
     hosts = [
-        Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=",".join(key for file in TESTS for key in keys(file))),
-        Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*"),
+        Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=api_keys),
+        Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*", api_keys=api_keys),
         Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""),
     ]
     yield os.environ | {
@@ -49,7 +50,7 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
     for host in hosts:
         assert host.stop() == 0
         log = "".join(host.log)
-        assert "sk-studio-" not in log and KEY not in log and "panicked" not in log
+        assert "sk-studio-" not in log and "panicked" not in log
     space.stop()
 
 
