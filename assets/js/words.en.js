@@ -104,6 +104,7 @@ export default {
   "lane.waiting": "waiting",
   "lane.queued": "in the queue",
   "lane.running": "being made",
+  "lane.fetching": "being fetched",
   "job.progress": "Progress of image {number}",
   "job.partial": "The image as far as it is made",
   "job.cancel": "Cancel",
