@@ -86,7 +86,7 @@ export default {
   "mask.clear": "Clear",
   "mask.done": "Use mask",
 
-  "state.held": "Held in this page",
+  "state.held": "Held back in this page",
   "state.waiting": "Waiting for its turn",
   "state.queued": "In the Space's queue",
   "state.place": "{place} of {size} in the queue",

@@ -79,6 +79,23 @@ test("one of several can be cancelled, then the rest, and any be tried again", a
   await leave();
 });
 
+test("what is too much for the key's limit waits in the page until it is let in", async () => {
+  const { page, leave } = await visit(browser, { expected: [429] });
+  let refused = 0;
+  await page.route("**/v1/images/generations", (route) => {
+    if (refused++ > 0) return route.continue();
+    const error = { message: "Rate limit reached.", type: "requests", param: null, code: "rate_limit_exceeded" };
+    return route.fulfill({ status: 429, headers: { "retry-after": "2" }, json: { error } });
+  });
+  await page.fill(".readout[aria-label=Steps]", "1");
+  await page.fill("#prompt", "patience");
+  await page.click("#make");
+  await page.waitForFunction(() => /Held back/.test(document.querySelector(".job-state")?.textContent) && /about \d/.test(document.querySelector(".job-facts").textContent));
+  await made(page, 1);
+  assert.equal(refused, 2);
+  await leave();
+});
+
 test("images in the making are shown where the Space shows them", async () => {
   const { page, leave } = await visit(browser);
   await choose(page, "generator");
