@@ -18,9 +18,6 @@ export const newKey = () => keys.shift();
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-/** What a server needn't have. */
-const OPTIONAL = /\/v1\/(tasks|images|spaces)(\?.*)?$/;
-
 /** Starts the browser. */
 export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 
@@ -40,7 +37,6 @@ export class Eye {
       if (message.type() !== "error" && message.type() !== "warning") return;
       const status = Number(/status of (\d+)/.exec(message.text())?.[1]);
       const isNetwork = message.text().startsWith("Failed to load resource");
-      if (isNetwork && status === 404 && OPTIONAL.test(message.location().url)) return;
       if (isNetwork && (this.expected.has(status) || (Number.isNaN(status) && this.expected.has("offline")))) return;
       this.troubles.push(`console ${message.type()}: ${message.text()}`);
     });
