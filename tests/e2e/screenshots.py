@@ -8,8 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from host import ROOT, Host, Shapes, Space
 from PIL import Image
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
+
+from host import ROOT, Host, Shapes, Space  # noqa: E402
 
 WIDTH = 1280
 """The width that pictures of a desk are kept in, in pixels; a phone's keep half of theirs."""

@@ -35,8 +35,10 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
     space = Space(sys.executable, "--step-seconds", "0.12")
     spaces = ",".join(f"{name}={url}" for name, url in ({"z-image-turbo": space.url} | many.urls).items())
     api_keys = ",".join(key for file in TESTS for key in keys(file))
+    # A secret that is there from the beginning: the first visitors ask for several links at once.
+    secret = "a secret for the links of these tests alone"
     hosts = [
-        Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=api_keys),
+        Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=api_keys, link_secret=secret),
         Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*", api_keys=api_keys),
         Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""),
     ]
