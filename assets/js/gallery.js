@@ -77,6 +77,8 @@ export class Gallery {
     if (batch.jobs.every((job) => job.isOver)) {
       if (batch.jobs.every(({ state }) => state === "succeeded" || state === "cancelled")) setTimeout(() => jobs.dismiss(batch), 400);
       else this.#showBatches();
+      // The server's own record of them: its links, and the ids to delete them by.
+      if (history.remote.state === "ready") setTimeout(() => history.ask(), 1000);
     }
     this.show();
   }
@@ -125,7 +127,7 @@ export class Gallery {
       ),
       h("ul", { class: "sheet" }, cards),
       lanes,
-      h("p", { class: "legend", "aria-hidden": "true" }, ["waiting", "queued", "running"].map((state) => h("span", { class: `key ${state}` }, t(`lane.${state}`)))),
+      h("p", { class: "legend", "aria-hidden": "true" }, ["waiting", "queued", "running", "fetching"].map((state) => h("span", { class: `key ${state}` }, t(`lane.${state}`)))),
     );
     batch.jobs.forEach((job) => this.#showJob(job));
     return section;
@@ -202,19 +204,18 @@ export class Gallery {
   #words(job, card) {
     const { queue_position, queue_size, eta_seconds, etaAt, step, steps, space } = job.progress;
     const elapsed = ((job.ended ?? Date.now()) - job.begun) / 1000;
-    const facts = [];
     let state = t(`state.${job.state}`);
     if (job.state === "queued" && queue_position !== undefined) {
       state = queue_size ? t("state.place", { place: queue_position + 1, size: Math.max(queue_size, queue_position + 1) }) : t("state.placeOnly", { place: queue_position + 1 });
     }
     if (job.state === "running" && steps) state = t("state.step", { step: step ?? 0, steps });
     if (job.state === "failed") state = told(job.error);
+    const facts = [job.isOver ? t("state.took", { time: clock(elapsed) }) : clock(elapsed)];
     if (!job.isOver && eta_seconds !== undefined) {
       const left = Math.ceil(eta_seconds - (Date.now() - etaAt) / 1000);
       if (left > 0) facts.push(t("state.eta", { time: clock(left) }));
     }
-    if (space && job.state !== "failed") facts.push(space);
-    facts.push(job.isOver ? t("state.took", { time: clock(elapsed) }) : clock(elapsed));
+    if (space && job.state !== "failed") facts.push(space.replace(/^https?:\/\//, ""));
     setText(card.state, state);
     setText(card.facts, facts.join(" · "));
   }

@@ -166,6 +166,8 @@ export function fileName(picture) {
 
 /** Deletes images here and at the server. */
 export async function remove(chosen) {
+  // What was made since the server was last asked has no id of the server's yet.
+  if (remote.state === "ready" && chosen.some(({ serverId }) => !serverId)) await ask();
   const ids = new Set(chosen.map(({ id }) => id));
   pictures = pictures.filter(({ id }) => !ids.has(id));
   for (const id of ids) {

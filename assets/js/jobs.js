@@ -25,6 +25,9 @@ const STREAMS = 4;
 const FOLLOWED = 3;
 /** How often the others are asked about, in milliseconds. */
 const POLL = 1500;
+/** For so long, in seconds, and so often a job waits to be let in. */
+const PATIENCE = 90;
+const TRIES = 20;
 /** The most images in the making that are asked for. */
 const PARTIALS = 3;
 
@@ -178,9 +181,29 @@ export async function probe() {
 
 function launch(job) {
   const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
-  go(job).catch((error) => {
+  patiently(job, go).catch((error) => {
     if (!job.stop.signal.aborted) job.to("failed", { error: told(error) });
   });
+}
+
+/** Sends a job's request again when the server says that this key has too many: a batch is as many requests as it has images. */
+async function patiently(job, go) {
+  const { signal } = job.stop;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await go(job);
+    } catch (error) {
+      const { code, retryAfter } = error;
+      if (signal.aborted || code !== "rate_limit_exceeded" || !(retryAfter <= PATIENCE) || tries === TRIES) throw error;
+      job.progress = { eta_seconds: retryAfter, etaAt: Date.now() };
+      job.to("held");
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, retryAfter * 1000);
+        signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
+      });
+      if (signal.aborted) return undefined;
+    }
+  }
 }
 
 const told = (error) => ({ message: error.message, code: error.code ?? null, kind: error.kind ?? "page", retryAfter: error.retryAfter ?? null });

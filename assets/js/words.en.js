@@ -86,7 +86,7 @@ export default {
   "mask.clear": "Clear",
   "mask.done": "Use mask",
 
-  "state.held": "Held in this page",
+  "state.held": "Held back in this page",
   "state.waiting": "Waiting for its turn",
   "state.queued": "In the Space's queue",
   "state.place": "{place} of {size} in the queue",
@@ -104,6 +104,7 @@ export default {
   "lane.waiting": "waiting",
   "lane.queued": "in the queue",
   "lane.running": "being made",
+  "lane.fetching": "being fetched",
   "job.progress": "Progress of image {number}",
   "job.partial": "The image as far as it is made",
   "job.cancel": "Cancel",

@@ -104,6 +104,7 @@ export default {
   "lane.waiting": "等待",
   "lane.queued": "排队",
   "lane.running": "生成",
+  "lane.fetching": "取回",
   "job.progress": "图片 {number} 的进度",
   "job.partial": "生成中的图片",
   "job.cancel": "取消",

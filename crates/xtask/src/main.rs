@@ -7,6 +7,7 @@
 //! cargo xtask test [STAGE…]         set up, and run every test, or those stages
 //! cargo xtask simulate              hold the choice of Spaces against chance, into docs/dispatch.md
 //! cargo xtask bench [ARGUMENT…]     build, and measure
+//! cargo xtask screenshots           build, and take the pictures in docs/studio
 //! ```
 
 mod build;
@@ -37,6 +38,7 @@ Usage: cargo xtask COMMAND
       --soak                  with twenty times as many simulated runs
   simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.
   bench [ARG…]      Builds, and measures; arguments go to the benchmark (--quick, --json FILE).
+  screenshots       Builds, and takes the pictures in docs/studio with a real browser.
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +63,7 @@ fn run(mut arguments: Vec<OsString>) -> Result<()> {
         Some("test") => test::test(&arguments),
         Some("simulate") => simulate::simulate(),
         Some("bench") => build::bench(&arguments),
+        Some("screenshots") => test::screenshots(),
         Some("--help" | "-h" | "help") => {
             print!("{USAGE}");
             Ok(())

@@ -85,3 +85,12 @@ fn end_to_end(_: u32) -> Result<()> {
     pytest.env("CHROMIUM", node::chromium()?);
     run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
 }
+
+/// Takes the pictures of the studio in docs/studio.
+pub(crate) fn screenshots() -> Result<()> {
+    build::all()?;
+    node::packages()?;
+    let mut program = Command::new(python::tests()?.python());
+    program.arg(root().join("tests/e2e/screenshots.py")).env("CHROMIUM", node::chromium()?);
+    run(program.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
+}

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { API_KEY, STUDIO_OUTPUT, STUDIO_URL, choose, generate, launch, made, ready, visit } from "./browser.js";
+import { STUDIO_OUTPUT, STUDIO_URL, choose, launch, made, newKey, ready, visit } from "./browser.js";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The most that may be sent of the whole studio, in bytes. */
@@ -15,6 +15,7 @@ after(() => browser.close());
 
 /** What axe has against the page as it is. */
 async function axe(page, where) {
+  await page.screenshot({ path: join(STUDIO_OUTPUT, `${where.replace(/\W+/g, "-")}.png`) });
   // By the debugger's way in, which the page's policy doesn't bind.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
@@ -31,57 +32,58 @@ for (const [name, options] of Object.entries({
     const go = (view) => page.click(`.tabs [data-view=${view}]`);
     const create = async () => options.isMobile && go("create");
     await create();
-    await axe(page, "the form");
+    const see = (where) => axe(page, `${where}, ${name}`);
+    await see("the form");
     await choose(page, "sdxl");
-    await axe(page, "another model");
+    await see("another model");
     await choose(page, "several");
     await page.check('input[name="mode"][value="edit"]', { force: true });
-    await axe(page, "editing");
+    await see("editing");
     await choose(page, "z-image-turbo");
     await page.fill("#prompt", "a fox");
     await page.fill("#count", "2");
     await page.click("#make");
     await page.waitForSelector(".job[data-state=running]");
-    await axe(page, "on their way");
+    await see("on their way");
     await made(page, 2);
     await create();
     await page.fill("#prompt", "fault: gr.Error");
     await page.click("#make");
     await page.waitForSelector(".job[data-state=failed]");
-    await axe(page, "failed");
+    await see("failed");
     await page.click("#choose");
     await page.locator("#grid .picture").first().click();
-    await axe(page, "choosing");
+    await see("choosing");
     await page.click("#choose");
     await page.locator("#grid .picture").first().click();
     await page.waitForFunction(() => document.querySelector("#viewer-image").src.startsWith("blob:"));
-    await axe(page, "the viewer");
+    await see("the viewer");
     await page.click("#viewer-close");
     await go("spaces");
     await page.waitForSelector("#spaces-list li");
-    await axe(page, "Spaces");
+    await see("Spaces");
     await go("log");
     await page.locator("#log-list summary").first().click();
-    await axe(page, "the log");
+    await see("the log");
     await create();
     for (const [opener, closer] of [["#open-prompts", "#prompts-close"], ["#connection", "#key-close"]]) {
       await page.click(opener);
-      await axe(page, opener);
+      await see(opener);
       await page.click(closer);
     }
     await choose(page, "editor");
     const png = await page.screenshot({ clip: { x: 0, y: 0, width: 60, height: 40 } });
     await page.setInputFiles("#input-file", { name: "in.png", mimeType: "image/png", buffer: png });
     await page.click("#draw-mask");
-    await axe(page, "the mask");
+    await see("the mask");
     await leave();
   });
 }
 
 test("everything is done by keyboard alone", async () => {
-  const { page, leave } = await visit(browser, { withKey: false, expected: [401] });
+  const { page, key, leave } = await visit(browser, { withKey: false, expected: [401] });
   await page.waitForSelector("#key-dialog[open]");
-  await page.keyboard.type(API_KEY);
+  await page.keyboard.type(key);
   await page.keyboard.press("Enter");
   await ready(page);
   await page.keyboard.press("p");
@@ -183,7 +185,7 @@ test("a phone shows one thing at a time, without anything wider than itself", as
 /** How a slow phone sees the studio for the first time. */
 async function slowly() {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, isMobile: true });
-  await context.addInitScript((key) => localStorage.setItem("z-image.api-key", key), API_KEY);
+  await context.addInitScript((key) => localStorage.setItem("z-image.api-key", key), newKey());
   const page = await context.newPage();
   const cdp = await context.newCDPSession(page);
   await cdp.send("Network.enable");

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { API_KEY, STUDIO_DEAD_URL, STUDIO_OPEN_URL, argumentsOf, choose, generate, launch, made, ready, visit } from "./browser.js";
+import { STUDIO_DEAD_URL, STUDIO_OPEN_URL, argumentsOf, choose, generate, launch, made, ready, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
 test("the key is asked for once, tried, kept on the device, and shown nowhere", async () => {
-  const { page, context, leave } = await visit(browser, { withKey: false, expected: [401] });
+  const { page, context, key, leave } = await visit(browser, { withKey: false, expected: [401] });
   await page.waitForSelector("#key-dialog[open]");
   await page.fill("#key", "sk-wrong");
   await page.click("#key-save");
@@ -16,7 +16,7 @@ test("the key is asked for once, tried, kept on the device, and shown nowhere", 
   await page.fill("#key", "schlüssel mit leerzeichen");
   await page.click("#key-save");
   await page.waitForFunction(() => document.querySelector("#key-note").textContent.includes("special characters"));
-  await page.fill("#key", API_KEY);
+  await page.fill("#key", key);
   await page.click("#key-save");
   await ready(page);
   assert.equal(await page.isVisible("#key-dialog"), false);
@@ -24,7 +24,7 @@ test("the key is asked for once, tried, kept on the device, and shown nowhere", 
   await ready(page);
   assert.equal(await page.isVisible("#key-dialog"), false, "not asked for again");
   // It is in local storage, in one place.
-  const kept = await page.evaluate((key) => Object.entries(localStorage).filter(([, value]) => value.includes(key)).map(([name]) => name), API_KEY);
+  const kept = await page.evaluate((key) => Object.entries(localStorage).filter(([, value]) => value.includes(key)).map(([name]) => name), key);
   assert.deepEqual(kept, ["z-image.api-key"]);
   assert.equal((await context.cookies()).length, 0);
   await page.click("#connection");
