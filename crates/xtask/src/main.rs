@@ -1,7 +1,7 @@
 //! The project's own commands.
 //!
 //! ```text
-//! cargo xtask setup                 get what is missing: the wasm target, the Python packages of the test Space
+//! cargo xtask setup                 get what is missing: the wasm target, the tests' Python packages and Redis
 //! cargo xtask build                 build the components and the host
 //! cargo xtask up [--demo] […]       set up, build, and serve
 //! cargo xtask test [STAGE…]         set up, and run every test, or those stages
@@ -27,7 +27,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages.
+  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, Redis.
   build             Builds the components and the host, for release.
   up [OPTION…]      Sets up, builds, and serves spin.toml on this machine.
       --demo                  with a real Gradio Space on loopback, and a new key
