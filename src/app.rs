@@ -30,7 +30,8 @@ use crate::idempotency::flight::Flights;
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Jobs;
 use crate::limits::rate::Rates;
-use crate::media::link::{Keyring, Links, Signer};
+use crate::media::keyring::Keyring;
+use crate::media::link::{Links, Signer};
 use crate::media::route;
 use crate::openai::auth::{Caller, authenticate};
 use crate::openai::making::Workshop;
@@ -190,9 +191,9 @@ impl App {
         match (route, caller) {
             (Route::Health, _) => json(&serde_json::json!({"status": "ok"})),
             (Route::File(name), _) => {
-                let (signer, limit) = (self.signer().await?, self.settings.max_image_bytes);
+                let limit = self.settings.max_image_bytes;
                 let http::request::Parts { method, headers, .. } = &head;
-                route::serve(&self.client, &signer, &self.settings.catalog, limit, name, method, headers).await
+                route::serve(&self.client, &self.keyring, &self.settings.catalog, limit, name, method, headers).await
             }
             (Route::Ready, _) => self.ready().await,
             (Route::Spaces, _) => self.spaces().await,

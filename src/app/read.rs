@@ -90,8 +90,7 @@ impl App {
         if let Source::Url(url) = source
             && let Some((_, name)) = url.split_once(route::PATH)
         {
-            let signer = self.signer().await?;
-            let link = route::resolve(&self.client, &signer, &self.settings.catalog, name)?;
+            let link = route::resolve(&self.keyring, &self.settings.catalog, name).await?;
             let client = route::client_for(&self.client, &self.settings.catalog, &link);
             let (_, bytes) = fetch(&client, &link.file, self.settings.max_image_bytes).await?;
             *source = Source::Bytes(bytes);

@@ -5,10 +5,8 @@
 //! a bit of it gets nothing. What is fetched is looked up among the configured Spaces, so a link can't widen what the
 //! component connects to, even with the right signature.
 //!
-//! The secret is the variable `link_secret`, or else random bytes that the component keeps in its key-value store. It is
+//! The secret is the variable `link_secret`, or else random bytes that the component keeps in its key-value store ([`super::keyring`]). It is
 //! not derived from the API keys: a link is public, and would let anyone try out guesses of a weak key offline.
-
-use std::cell::RefCell;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,14 +15,10 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::route::PATH;
-use crate::error::Error;
 use crate::format::{Format, Wanted};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
-use crate::platform::{Outside, StoreError};
 
-/// Where the secret lies in the key-value store.
-const STORE_KEY: &str = "link-secret";
 /// The form of the token. Another form needs another number.
 const VERSION: u8 = 2;
 /// How much of the signature is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
@@ -40,39 +34,6 @@ const MAX_TOKEN: usize = 4096;
 #[derive(Clone)]
 pub struct Signer {
     mac: Hmac<Sha256>,
-}
-
-/// What signs links: the configured secret, or the one in the key-value store, once somebody has asked for it.
-pub struct Keyring {
-    outside: Outside,
-    signer: RefCell<Option<Signer>>,
-}
-
-impl Keyring {
-    /// With a configured secret's signer, where there is one.
-    pub fn new(outside: Outside, signer: Option<Signer>) -> Self {
-        Self { outside, signer: RefCell::new(signer) }
-    }
-
-    /// The signer.
-    ///
-    /// # Errors
-    /// 500 where no secret is configured and the store fails.
-    pub async fn signer(&self) -> Result<Signer, Error> {
-        if let Some(signer) = &*self.signer.borrow() {
-            return Ok(signer.clone());
-        }
-        let no_secret = |why: String| {
-            Error::internal(
-                "Image links can't be signed: the key-value store fails. Set the variable link_secret, or ask for b64_json.",
-                why,
-            )
-        };
-        let secret = Signer::stored_secret(&self.outside).await.map_err(|error| no_secret(error.to_string()))?;
-        let signer = Signer::new(&secret).ok_or_else(|| no_secret("the stored secret is unusable".to_owned()))?;
-        *self.signer.borrow_mut() = Some(signer.clone());
-        Ok(signer)
-    }
 }
 
 /// Makes links, as clients get them.
@@ -124,23 +85,6 @@ impl Signer {
     /// A signer with that secret.
     pub fn new(secret: &[u8]) -> Option<Self> {
         Some(Self { mac: Hmac::new_from_slice(secret).ok()? })
-    }
-
-    /// The secret in the key-value store, made if there is none yet.
-    ///
-    /// Two instances that make one at the same time agree on the one that was written last; links that the other signed in
-    /// those milliseconds are lost.
-    ///
-    /// # Errors
-    /// Where the store doesn't do its work.
-    pub async fn stored_secret(outside: &Outside) -> Result<Vec<u8>, StoreError> {
-        if let Some(secret) = outside.get(STORE_KEY.to_owned()).await?.filter(|secret| secret.len() >= 32) {
-            return Ok(secret);
-        }
-        let mut secret = vec![0; 32];
-        outside.fill_random(&mut secret);
-        outside.set(STORE_KEY.to_owned(), secret.clone()).await?;
-        Ok(outside.get(STORE_KEY.to_owned()).await?.unwrap_or(secret))
     }
 
     /// The token for `file` in the wanted format, good until `expires`, in seconds since the Unix epoch.

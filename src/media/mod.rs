@@ -5,6 +5,7 @@
 //! [`transcode`] writes another format than the Space made, where one is asked for.
 
 pub mod image;
+pub mod keyring;
 pub mod link;
 pub mod route;
 pub mod transcode;

@@ -13,14 +13,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use super::image::{OpenImage, fetch, open, open_part};
-use super::link::{InvalidLink, Link, Signer};
+use super::keyring::Keyring;
+use super::link::Link;
 use super::transcode::transcode;
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::format::Wanted;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
-use crate::gradio::space::Space;
+use crate::gradio::space::{Origin, Space};
 use crate::platform::Content;
 
 /// Below which path the links lie.
@@ -36,14 +37,14 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 /// 403, 404, 410, 416 or a gateway error, as the link and the Space give cause to.
 pub async fn serve(
     client: &Client,
-    signer: &Signer,
+    keyring: &Keyring,
     catalog: &Catalog,
     limit: usize,
     name: &str,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Content>, Error> {
-    let link = resolve(client, signer, catalog, name)?;
+    let link = resolve(keyring, catalog, name).await?;
     let now = client.outside().unix_time().as_secs();
     let tag = entity_tag(&link);
     let mut response = Response::new(Content::Empty);
@@ -104,13 +105,10 @@ async fn converted(
 ///
 /// # Errors
 /// 403 or 410, where it leads nowhere.
-pub fn resolve(client: &Client, signer: &Signer, catalog: &Catalog, name: &str) -> Result<Link, Error> {
+pub async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Link, Error> {
     let token = name.split_once('.').map_or(name, |(token, _)| token);
-    let now = client.outside().unix_time().as_secs();
-    signer.verify(token, now, catalog.spaces().map(Space::origin)).map_err(|invalid| match invalid {
-        InvalidLink::Expired => Error::expired_link(),
-        InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
-    })
+    let origins: Vec<&Origin> = catalog.spaces().map(Space::origin).collect();
+    keyring.verify(token, &origins).await
 }
 
 /// A client that brings the token of the link's Space, where it has one.
