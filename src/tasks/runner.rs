@@ -29,10 +29,8 @@ use crate::openai::making::{Item, Payload, Update, Updates, conversion};
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::platform::{StoreError, random_bytes};
 
-/// How often progress is written, at most.
+/// How often progress is written, at most, and otherwise how often it is looked whether the task is still wanted.
 const TICK: Duration = Duration::from_secs(1);
-/// Of so many ticks, one looks whether the task is still wanted.
-const LOOK_ONE_OF: u32 = 2;
 /// How long an image waits for a Space that has room, or that is being woken.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(3600);
 /// How long it is left alone at least.
@@ -128,7 +126,7 @@ impl Run {
     /// Takes down what happens, until all images have ended.
     async fn follow(&mut self, mut updates: Updates) -> Result<(), Lost> {
         let outside = Rc::clone(&self.keeper.outside);
-        let (mut tick, mut ticks, mut is_dirty) = (outside.sleep(TICK), 0_u32, false);
+        let (mut tick, mut is_dirty) = (outside.sleep(TICK), false);
         loop {
             let (urgent, ticked) = match select(updates.next(), &mut tick).await {
                 Either::Left((None, _)) => break,
@@ -140,7 +138,7 @@ impl Run {
                 Either::Right(((), _)) => (false, true),
             };
             if ticked {
-                (tick, ticks) = (outside.sleep(TICK), ticks.wrapping_add(1));
+                tick = outside.sleep(TICK);
                 self.keeper.look_in_passing();
             }
             let is_due = self.held.record.lease.as_ref().is_none_or(|lease| lease.is_due(outside.unix_time()));
@@ -148,7 +146,7 @@ impl Run {
                 self.held.record.revision += u64::from(is_dirty);
                 // What can't be kept now is kept with the next write.
                 is_dirty = !self.keep().await?;
-            } else if ticked && ticks.is_multiple_of(LOOK_ONE_OF) {
+            } else if ticked {
                 let shelf = &self.keeper.shelf;
                 if let Ok(false) = shelf.is_still(&self.name, &mut self.held, &self.token).await {
                     return Err(Lost);
