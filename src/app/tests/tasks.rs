@@ -236,7 +236,7 @@ fn what_a_dead_instance_left_at_the_space_is_cancelled_before_it_is_made_again()
 
 #[test]
 fn changes_are_streamed_and_go_on_from_where_they_broke_off() {
-    let (world, _) = world(105, Fate::Succeeds);
+    let (world, _) = world_of(105, |_, data| if data[0] == "for ever" { Fate::NeverEnds } else { Fate::Succeeds });
     let id = submit(&world, json!({"prompt": "x", "n": 2}));
     let events = |text: &[u8]| -> Vec<(u64, String, Value)> {
         let text = std::str::from_utf8(text).unwrap();
@@ -265,14 +265,16 @@ fn changes_are_streamed_and_go_on_from_where_they_broke_off() {
     assert_eq!(events(answer(&world, again).body.as_ref().unwrap()).len(), 1);
     let again = get(&world, &format!("{path}?after={}", last.0));
     assert_eq!(events(again.body.as_ref().unwrap()).len(), 1);
-    // One that is under way tells nothing that was seen.
-    let id = submit(&world, json!({"prompt": "x"}));
+    // One that is under way goes on until it ends.
+    let id = submit(&world, json!({"prompt": "for ever"}));
     world.pass(Duration::from_secs(5));
     let path = format!("/v1/tasks/{id}/events");
     let now = world.run_for(Duration::from_secs(2), ask(world.clone(), request(Method::GET, &path, "")));
     assert!(now.is_none(), "it goes on");
+    delete(&world, &format!("/v1/tasks/{id}"));
     let all = events(get(&world, &path).body.as_ref().unwrap());
-    assert_eq!(all.last().unwrap().1, "task.completed");
+    let (_, name, data) = all.last().unwrap();
+    assert_eq!((name.as_str(), &data["task"]["status"]), ("task.completed", &json!("cancelled")));
 }
 
 #[test]
