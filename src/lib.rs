@@ -8,7 +8,8 @@
 //! 4. [`media`] fetches what came out, or signs a link to it, and lets nothing through that isn't an image;
 //! 5. [`openai`] writes the answer.
 //!
-//! [`tasks`] are generations that outlive their request. [`app`] is the route table, [`settings`] what the operator has set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
+//! [`tasks`] are generations that outlive their request, [`limits`] is what a key may ask for, [`idempotency`] answers a request that is sent again once. [`app`] is the route table, [`settings`] what the operator has
+//! set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
 //! [`platform`] is the port to the outside, with one adapter for Spin and one simulated world for the tests.
 //!
 //! ```text
