@@ -114,7 +114,7 @@ fn route(rest: &str) -> Route<'_> {
         ("images", after) => match after.split_once('/') {
             Some(("files", name)) => Route::File(name),
             None if after.is_empty() => Route::Images,
-            None => Route::Image(after),
+            None if after.starts_with("img_") => Route::Image(after),
             _ => Route::Unknown,
         },
         ("tasks", "") => Route::Tasks,
@@ -161,6 +161,7 @@ mod tests {
             ("/images/", Route::Images),
             ("/v1/images/img_1_0", Route::Image("img_1_0")),
             ("/v1/images/img_1_0/x", Route::Unknown),
+            ("/v1/images/nothing", Route::Unknown),
             ("/v1/tasks", Route::Tasks),
             ("/tasks/task_1", Route::Task("task_1")),
             ("/v1/tasks/task_1/events/", Route::TaskEvents("task_1")),
