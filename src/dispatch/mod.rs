@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
-use futures::stream::{FuturesUnordered, Stream, StreamExt as _, select};
+use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
 
 #[cfg(test)]
 pub(crate) use self::board::Rule;
@@ -55,7 +55,7 @@ use crate::gradio::discovery::signature::Signature;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
-use crate::gradio::space::Space;
+use crate::gradio::space::{Origin, Space};
 
 /// Runs generations on Spaces.
 pub struct Dispatcher {
@@ -195,6 +195,15 @@ impl Dispatcher {
         let workers: FuturesUnordered<_> = workers.collect();
         // The last worker takes what tells along, and so ends the stream.
         drop(shared);
-        select(told.map(Some), workers.map(|()| None)).filter_map(ready)
+        // What is kept of the Spaces is known before the first of them is chosen.
+        let read = {
+            let turns = Rc::clone(&self.turns);
+            let origins: Vec<Origin> = pool.iter().map(|seat| seat.space.origin().clone()).collect();
+            async move {
+                turns.read(origins.iter()).await;
+                None
+            }
+        };
+        once(read).chain(select(told.map(Some), workers.map(|()| None))).filter_map(ready)
     }
 }

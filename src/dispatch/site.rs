@@ -170,12 +170,9 @@ impl Site {
 
     /// The Space says where a job of ours stands.
     pub(super) fn queued(&mut self, id: u64, position: QueuePosition, generation: f64, now: Duration) {
-        let each = position
-            .eta
-            .filter(|eta| eta.is_finite() && *eta >= 0.0)
-            .map_or(generation, |eta| eta / (count(position.rank) + 1.0));
+        let each = each(position, generation);
         self.queue = Some(QueueSeen { position, size: count(position.size), each, at: now });
-        let left = span(each * count(position.rank) + generation);
+        let left = span(begins_in(position, generation) + generation);
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
             job.until = now.saturating_add(left);
         }
@@ -217,6 +214,17 @@ impl Site {
         let lately = |seen: &QueueSeen| now.saturating_sub(seen.at).as_secs_f64() <= QUEUE_SEEN;
         self.queue.filter(lately).map(|seen| SeenQueue { position: seen.position, at: seen.at.as_secs() })
     }
+}
+
+/// How long a job takes in a queue where one stands there, in seconds: as the Space estimates, or as a `generation` does.
+fn each(position: QueuePosition, generation: f64) -> f64 {
+    let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
+    eta.map_or(generation, |eta| eta / (count(position.rank) + 1.0))
+}
+
+/// In how many seconds a Space begins with a job that stands there.
+pub(super) fn begins_in(position: QueuePosition, generation: f64) -> f64 {
+    each(position, generation) * count(position.rank)
 }
 
 /// Seconds as a time, of a day at most; what is no number is none.

@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::condition::Uncounted;
 use super::condition::{self, Cause, Condition};
 use super::refusal::Refusal;
+use super::site::begins_in;
 use super::verdict::{Blame, Verdict};
 use crate::gradio::failure::Failure;
 use crate::gradio::message::QueuePosition;
@@ -92,7 +93,7 @@ impl Turns {
         let (tell, mut turn) = oneshot::channel();
         let draw = u64::from_le_bytes(random_bytes(&self.outside));
         let id = self.board.borrow_mut().enter(wish, draw, tell);
-        let waiter = Waiting { turns: self, id };
+        let _waiter = Waiting { turns: self, id };
         let deadline = self.outside.unix_time().saturating_add(limit);
         let mut told = Some(told);
         loop {
@@ -106,7 +107,6 @@ impl Turns {
             let now = self.outside.unix_time();
             let left = deadline.saturating_sub(now);
             if left.is_zero() {
-                drop(waiter);
                 return Err(Refusal::NoTurn { after: limit });
             }
             let again = self.board.borrow().again(id).map_or(left, |at| at.saturating_sub(now));
@@ -265,9 +265,7 @@ impl Held {
 
     /// In how many seconds the Space begins with a job that stands there.
     pub(super) fn begins_in(&self, position: QueuePosition) -> f64 {
-        let rank = f64::from(u32::try_from(position.rank).unwrap_or(u32::MAX));
-        let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
-        eta.map_or(rank * self.turn.generation, |eta| eta * rank / (rank + 1.0))
+        begins_in(position, self.turn.generation)
     }
 
     /// The Space says where the job stands.

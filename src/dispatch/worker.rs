@@ -1,7 +1,7 @@
 //! Making some of a request's images, on one Space after another until they are made or nothing more can be done.
 //!
 //! A worker waits for a turn at a Space, takes as many of the request's images as one job there makes, and sees them through: job, images, delivery. Where the Space fails them, it waits for a turn at another,
-//! with what is left. Each Space is tried once, and, where a model has several, two may be tried again: by then
+//! with what is left. Where a model has several Spaces, it may come back to those that have failed, after all the others and after a pause: by then
 //! one that was restarted may be back. No try begins later than `job_timeout` after the first.
 //!
 //! A job that waits in a Space's queue is moved where that Space's own estimate is more than twice what another promises, and ten seconds more; and where it
@@ -109,8 +109,6 @@ impl<T: 'static> Worker<T> {
 
     /// Makes images until there are none left for it.
     pub(super) async fn run(mut self) {
-        let origins = self.shared.order.stations().iter().map(|station| station.seat.space.origin());
-        self.shared.turns.read(origins).await;
         self.shared.turns.pay_in();
         while !(self.todo.is_empty() && self.shared.order.pending() == 0) {
             let held = match self.turn().await {
