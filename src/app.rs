@@ -38,6 +38,8 @@ use crate::openai::making::Workshop;
 use crate::openai::models;
 use crate::platform::{Body, Content, Outside, random_hex};
 use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::sweep::Sweeper;
 use crate::tasks::history::Ledger;
 use crate::tasks::keeper::{Keeper, Tools};
 
@@ -50,6 +52,9 @@ const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 pub struct App {
     outside: Outside,
     settings: Settings,
+    /// What all instances share.
+    store: Store,
+    sweeper: Rc<Sweeper>,
     dispatcher: Rc<Dispatcher>,
     client: Client,
     rates: Rc<Rates>,
@@ -87,6 +92,7 @@ impl App {
     fn new(outside: Outside, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&outside), settings.limits);
         let log = log::aside(&outside);
+        let store = Store::new(&outside, settings.database.clone(), &log);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(Rc::clone(&outside), signer));
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), settings.policy.clone()));
@@ -111,6 +117,8 @@ impl App {
             rates: Rates::new(&outside, settings.requests_per_minute, &log),
             jobs: Jobs::new(settings.jobs_per_key),
             flights: Flights::new(&outside, settings.idempotency_ttl, &log),
+            sweeper: Sweeper::new(&store),
+            store,
             outside,
             settings,
             client,
@@ -187,6 +195,7 @@ impl App {
         }
         if caller.is_some() {
             self.tasks.look_in_passing();
+            self.sweeper.sweep_if_due();
         }
         match (route, caller) {
             (Route::Health, _) => json(&serde_json::json!({"status": "ok"})),

@@ -36,5 +36,6 @@ pub mod media;
 pub mod openai;
 pub mod platform;
 pub mod settings;
+pub mod store;
 pub mod tasks;
 pub mod trouble;

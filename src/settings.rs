@@ -5,8 +5,10 @@
 //! together.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use url::Url;
@@ -14,12 +16,12 @@ use url::Url;
 use crate::catalog::Catalog;
 use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
-use crate::platform::Outside;
+use crate::platform::{Database, Outside};
 use crate::tasks::keeper::Terms;
 use crate::tasks::webhook::Endpoint;
 
 /// Every variable's name.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 26] = [
     "api_keys",
     "auth",
     "spaces",
@@ -44,6 +46,8 @@ pub const NAMES: [&str; 24] = [
     "webhook_host",
     "webhook_secret",
     "history",
+    "database",
+    "database_url",
 ];
 
 /// What the operator has set.
@@ -83,6 +87,8 @@ pub struct Settings {
     pub tasks: Terms,
     /// Whether the images that are made are remembered.
     pub history: bool,
+    /// Database that all instances share; `None` for none, so that each instance is on its own.
+    pub database: Option<Database>,
     /// What could not be read as meant, for the log.
     pub problems: Vec<String>,
 }
@@ -190,10 +196,8 @@ impl std::fmt::Debug for LinkSecret {
 impl Settings {
     /// Reads all variables from the host.
     pub async fn load(outside: &Outside) -> Self {
-        let mut values = Vec::with_capacity(NAMES.len());
-        for name in NAMES {
-            values.push((name, outside.variable(name).await.unwrap_or_default()));
-        }
+        let read = NAMES.map(|name| async move { (name, outside.variable(name).await.unwrap_or_default()) });
+        let values = join_all(read).await;
         Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
     }
 
@@ -223,6 +227,7 @@ impl Settings {
             webhooks: webhooks(get("webhook_host"), get("webhook_secret"), &mut problems),
         };
         let history = switch("history", get("history"), &mut problems);
+        let database = database(get("database"), get("database_url"), &mut problems);
         let auth = auth(get("auth"), get("api_keys"), &mut problems);
         let catalog = Catalog::parse(get("spaces"), get("catalog"), &mut problems);
         let public_url = public_url(get("public_url"), &mut problems);
@@ -247,6 +252,7 @@ impl Settings {
             reveal_spaces,
             tasks,
             history,
+            database,
             problems,
         }
     }
@@ -296,6 +302,23 @@ fn switch(name: &str, text: &str, problems: &mut Vec<String>) -> bool {
         _ => {
             problems.push(format!("{name} must be \"on\" or \"off\"; \"on\" is used"));
             true
+        }
+    }
+}
+
+/// `sqlite`, `postgres` or `none`. A database that can't be meant is none: tasks are refused then rather than lost.
+fn database(name: &str, url: &str, problems: &mut Vec<String>) -> Option<Database> {
+    match (name.trim(), url.trim()) {
+        ("" | "sqlite", _) => Some(Database::Sqlite),
+        ("none", _) => None,
+        ("postgres", "") => {
+            problems.push("database is \"postgres\", but database_url is empty; there is no database".to_owned());
+            None
+        }
+        ("postgres", url) => Some(Database::Postgres(Rc::from(url))),
+        _ => {
+            problems.push("database must be \"sqlite\", \"postgres\" or \"none\"; there is no database".to_owned());
+            None
         }
     }
 }

@@ -40,8 +40,8 @@ fn the_component_gets_every_variable_that_it_reads_and_no_other() {
     assert_eq!(*given, toml::Table::from_iter(expected));
     let hosts = manifest["component"]["api"]["allowed_outbound_hosts"].as_array().unwrap();
     let unread: Vec<_> = defaults().into_keys().filter(|name| !NAMES.contains(&name.as_str())).collect();
-    assert_eq!(unread, ["extra_host"], "which widens where the component may connect to:");
-    for widening in ["{{ extra_host }}", "{{ webhook_host }}"] {
+    assert_eq!(unread, ["database_host", "extra_host"], "which widens where the component may connect to:");
+    for widening in ["{{ extra_host }}", "{{ webhook_host }}", "{{ database_host }}"] {
         assert!(hosts.contains(&toml::Value::from(widening)), "{widening}");
     }
 }
@@ -53,7 +53,7 @@ fn secrets_are_declared_as_such() {
     let secret = variables.iter().filter(|(_, variable)| variable.get("secret") == Some(&true.into()));
     assert_eq!(
         secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["api_keys", "catalog", "link_secret", "webhook_secret"]
+        ["api_keys", "catalog", "database_url", "link_secret", "webhook_secret"]
     );
 }
 

@@ -145,7 +145,7 @@ async fn put(
 ) -> Result<(), StoreError> {
     let ends = outside.unix_time().saturating_add(ttl).as_secs();
     let head = Head { version: VERSION, fingerprint: fingerprint.as_str().to_owned(), ends, state };
-    let json = serde_json::to_vec(&head).map_err(|error| StoreError(error.to_string()))?;
+    let json = serde_json::to_vec(&head).map_err(|error| StoreError::Failed(error.to_string()))?;
     outside.set(name(key), json).await
 }
 

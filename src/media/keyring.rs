@@ -114,7 +114,7 @@ impl Keyring {
         }
         let mut secret = [0; LENGTH];
         self.outside.fill_random(&mut secret);
-        let signer = Signer::new(&secret).ok_or_else(|| StoreError("a secret is unusable".to_owned()))?;
+        let signer = Signer::new(&secret).ok_or_else(|| StoreError::Failed("a secret is unusable".to_owned()))?;
         self.outside.set(STORE_KEY.to_owned(), secret.to_vec()).await?;
         self.stored.borrow_mut().push(signer.clone());
         let outside = Rc::clone(&self.outside);

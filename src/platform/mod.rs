@@ -1,7 +1,7 @@
 //! The port to the outside: everything that a host does for the component.
 //!
 //! [`Platform`] is the whole of it: send a request and stream its answer, sleep, tell the time, give random bytes,
-//! spawn, read a variable, keep bytes under a key, write a log line. Two things implement it: [`spin`], the only module
+//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], the only module
 //! that names the Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that
 //! can't tell one from the other.
 //!
@@ -73,6 +73,17 @@ pub trait Platform {
 
     /// All keys of the default key-value store, in no order.
     fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>>;
+
+    /// Runs one SQL statement on `database` and returns its rows.
+    ///
+    /// Parameters are numbered `$1`, `$2` and so on in the order of their first appearance. A statement is a transaction of its own. Once begun it runs
+    /// to its end, also where the future is dropped; the port sets no time limit.
+    fn query(
+        &self,
+        database: &Database,
+        sql: Rc<str>,
+        parameters: Vec<Value>,
+    ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>>;
 
     /// Writes one line to the log. The caller has made sure that it is one line.
     fn log(&self, line: &str);
@@ -148,10 +159,58 @@ pub enum TransportError {
     Broken(String),
 }
 
-/// The key-value store did not do as asked.
+/// The database behind [`Platform::query`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// The host's SQLite database `default`.
+    Sqlite,
+    /// The PostgreSQL server at that connection string, which may hold a password.
+    Postgres(Rc<str>),
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "Sqlite",
+            Self::Postgres(_) => "Postgres(…)",
+        })
+    }
+}
+
+/// A value in a database: what both SQLite and PostgreSQL have.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// None.
+    Null,
+    /// `BIGINT`.
+    Integer(i64),
+    /// `DOUBLE PRECISION`.
+    Real(f64),
+    /// `TEXT`.
+    Text(String),
+    /// `BLOB`, `BYTEA`.
+    Blob(Vec<u8>),
+}
+
+/// A row of a statement's result.
+pub type Row = Vec<Value>;
+
+/// Failure of the database to do as asked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("key-value store: {0}")]
-pub struct StoreError(pub String);
+pub enum StoreError {
+    /// The variable `database` is `none`.
+    #[error("there is no database (variable database)")]
+    Off,
+    /// It did not answer a moment ago, and isn't waited for again yet.
+    #[error("the database does not answer")]
+    Down,
+    /// No answer came within the time limit. The statement may run all the same.
+    #[error("the database did not answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// It refused the statement.
+    #[error("database: {0}")]
+    Failed(String),
+}
 
 /// A time limit ran out.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

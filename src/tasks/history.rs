@@ -146,7 +146,7 @@ impl Ledger {
         if entry.images.is_empty() {
             return Ok(());
         }
-        let json = serde_json::to_vec(&entry).map_err(|error| StoreError(error.to_string()))?;
+        let json = serde_json::to_vec(&entry).map_err(|error| StoreError::Failed(error.to_string()))?;
         self.outside.set(name.key(PREFIX), json).await
     }
 

@@ -259,7 +259,7 @@ impl Run {
                 return Ok(());
             }
             if self.keeper.outside.now().saturating_sub(begun) > PATIENCE {
-                self.keeper.log_trouble("A task's end could not be kept.", &StoreError("it fails".to_owned()));
+                self.keeper.log_trouble("A task's end could not be kept.", &StoreError::Failed("it fails".to_owned()));
                 return Err(Lost);
             }
             self.keeper.outside.sleep(pause).await;

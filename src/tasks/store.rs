@@ -64,7 +64,7 @@ impl Shelf {
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let late = |_| StoreError(format!("no answer within {} s", TIMEOUT.as_secs()));
+        let late = |_| StoreError::Failed(format!("no answer within {} s", TIMEOUT.as_secs()));
         timeout(&self.outside, TIMEOUT, work).await.map_err(late)?
     }
 
@@ -135,7 +135,7 @@ impl Shelf {
                 _ => return Ok(Written::Lost),
             }
         }
-        Err(StoreError("what is written isn't what is read".to_owned()))
+        Err(StoreError::Failed("what is written isn't what is read".to_owned()))
     }
 
     /// Changes a record that somebody else may be writing too, until `change` finds nothing to do. Returns the record as it is

@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
-use crate::platform::{Inbound, Outbound, Outside, Platform, StoreError, TransportError};
+use crate::platform::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
@@ -148,6 +148,16 @@ impl Platform for Instance {
 
     fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
         self.step(|world| world.keys())
+    }
+
+    fn query(
+        &self,
+        database: &Database,
+        sql: Rc<str>,
+        parameters: Vec<Value>,
+    ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>> {
+        let database = database.clone();
+        self.step(move |world| world.query(&database, sql, parameters))
     }
 
     fn log(&self, line: &str) {

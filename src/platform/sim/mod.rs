@@ -4,6 +4,7 @@
 //! milliseconds. Its randomness comes from a seed, its network consists of the [`Server`]s that a test puts there. The same
 //! seed gives the same run: a failure is printed with it and can be looked at again.
 
+pub(crate) mod database;
 pub(crate) mod instance;
 pub(crate) mod queue;
 pub(crate) mod space;
@@ -19,7 +20,8 @@ use futures::executor::{LocalPool, LocalSpawner};
 use futures::future::LocalBoxFuture;
 use futures::task::LocalSpawnExt as _;
 
-use super::{Inbound, Outbound, Outside, Platform, StoreError, TransportError};
+use self::database::SimDatabase;
+use super::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
 pub(crate) trait Server {
@@ -46,6 +48,9 @@ struct Inner {
     store_delay: Cell<u64>,
     /// One of so many operations of the store fails, half of them after their work is done; 0 for none.
     store_failures: Cell<u64>,
+    database: SimDatabase,
+    /// Whether no statement is answered.
+    database_hangs: Cell<bool>,
     servers: RefCell<BTreeMap<String, Rc<dyn Server>>>,
     log: RefCell<Vec<String>>,
     sent: RefCell<Vec<(String, http::HeaderMap)>>,
@@ -68,6 +73,8 @@ impl World {
             store_fails: Cell::default(),
             store_delay: Cell::default(),
             store_failures: Cell::default(),
+            database: SimDatabase::default(),
+            database_hangs: Cell::default(),
             servers: RefCell::default(),
             log: RefCell::default(),
             sent: RefCell::default(),
@@ -156,6 +163,16 @@ impl World {
     /// Lets one of `one_of` operations fail; whether it has done its work is left to chance.
     pub(crate) fn flaky_store(&self, one_of: u64) {
         self.0.store_failures.set(one_of);
+    }
+
+    /// Lets no statement be answered any more, or lets them be again.
+    pub(crate) fn hang_database(&self, hangs: bool) {
+        self.0.database_hangs.set(hangs);
+    }
+
+    /// The database itself: for what a test wants to know or to spoil.
+    pub(crate) fn database(&self) -> &SimDatabase {
+        &self.0.database
     }
 
     /// What lies under a key in the store.
@@ -305,6 +322,18 @@ impl Platform for World {
         self.operation(|store| store.keys().cloned().collect())
     }
 
+    fn query(
+        &self,
+        _: &Database,
+        sql: Rc<str>,
+        parameters: Vec<Value>,
+    ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>> {
+        let world = self.clone();
+        let asked = self.operation(move |_| world.0.database.query(&sql, &parameters));
+        let hangs = self.0.database_hangs.get();
+        Box::pin(async move { if hangs { std::future::pending().await } else { asked.await? } })
+    }
+
     fn log(&self, line: &str) {
         self.0.log.borrow_mut().push(line.to_owned());
     }
@@ -325,13 +354,13 @@ impl World {
             let one_of = world.0.store_failures.get();
             let (fails, is_done) = (one_of > 0 && world.random_below(one_of) == 0, world.random_below(2) == 0);
             if world.0.store_fails.get() || (fails && !is_done) {
-                return Err(StoreError("the disk is gone".to_owned()));
+                return Err(StoreError::Failed("the disk is gone".to_owned()));
             }
             let result = work(&mut world.0.store.borrow_mut());
             if most > 0 {
                 world.sleep(world.random_ms(0, most)).await;
             }
-            if fails { Err(StoreError("the answer is lost".to_owned())) } else { Ok(result) }
+            if fails { Err(StoreError::Failed("the answer is lost".to_owned())) } else { Ok(result) }
         })
     }
 }

@@ -37,7 +37,7 @@ fn current(bucket: &Bucket, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
 }
 
 fn store_error(error: Error) -> StoreError {
-    StoreError(match error {
+    StoreError::Failed(match error {
         Error::NoSuchStore => "there is no such store".to_owned(),
         Error::AccessDenied => "the component may not use it".to_owned(),
         Error::Other(message) => message,

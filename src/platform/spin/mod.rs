@@ -1,6 +1,7 @@
 //! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
 
 mod atomic;
+mod database;
 mod wake;
 mod wire;
 
@@ -14,7 +15,8 @@ use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
-use super::{Inbound, Outbound, Outside, Platform, StoreError, TransportError};
+use self::database::Connection;
+use super::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
 use crate::app::App;
 
 thread_local! {
@@ -38,7 +40,7 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
         Some(app) => app,
         None => {
             // Several first requests may come here at once; one App of theirs is kept.
-            let loaded = Rc::new(App::load(Rc::new(Spin) as Outside).await);
+            let loaded = Rc::new(App::load(Rc::new(Spin::default()) as Outside).await);
             APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
         }
     };
@@ -47,7 +49,10 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
 }
 
 /// The host, by way of the Spin SDK.
-struct Spin;
+#[derive(Default)]
+struct Spin {
+    sqlite: Rc<Connection>,
+}
 
 impl Platform for Spin {
     fn send(&self, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
@@ -114,6 +119,21 @@ impl Platform for Spin {
         Box::pin(async move { store().await?.get_keys().await.collect().await.map_err(store_error) })
     }
 
+    fn query(
+        &self,
+        database: &Database,
+        sql: Rc<str>,
+        parameters: Vec<Value>,
+    ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>> {
+        match database {
+            Database::Sqlite => {
+                let connection = Rc::clone(&self.sqlite);
+                Box::pin(async move { connection.query(&sql, parameters).await })
+            }
+            Database::Postgres(address) => Box::pin(database::query(Rc::clone(address), sql, parameters)),
+        }
+    }
+
     fn log(&self, line: &str) {
         eprintln!("{line}");
     }
@@ -124,5 +144,5 @@ async fn store() -> Result<Store, StoreError> {
 }
 
 fn store_error(error: spin_sdk::key_value::Error) -> StoreError {
-    StoreError(error.to_string())
+    StoreError::Failed(error.to_string())
 }

@@ -1,0 +1,242 @@
+//! The one door to the database: what all instances on all machines know together.
+//!
+//! [`Store`] runs [`Statement`]s, each a transaction of its own, with a time limit. The first of an instance brings the
+//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired.
+//! The statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all of
+//! them against the rules of both engines.
+//!
+//! **Where the database fails.** A statement that is refused fails, and nothing else. One that isn't answered in time
+//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at once,
+//! so that no generation waits for a database that hangs. The log says so once.
+
+pub mod availability;
+pub mod lease;
+pub mod once;
+pub mod row;
+pub mod schema;
+pub mod statement;
+pub mod statements;
+pub mod sweep;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+
+use self::availability::{Admission, Availability};
+use self::once::Once;
+use self::statement::{Bound, Dialect, Parameter, Statement};
+use crate::platform::{Database, Outside, Row, StoreError, Value, random_hex, timeout};
+use crate::trouble::{Log, Trouble};
+
+/// Time limit of a statement.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Time limit of an instance's first statement: what a generation waits at most for a database that hangs.
+const FIRST_LIMIT: Duration = Duration::from_secs(1);
+
+/// The database of the service, as an instance has it. Clones are the same.
+#[derive(Clone)]
+pub struct Store(Rc<Inner>);
+
+struct Inner {
+    host: Outside,
+    /// `None` where the variable `database` is `none`.
+    database: Option<Database>,
+    /// Name of this instance among all: 24 hexadecimal digits.
+    instance: String,
+    availability: RefCell<Availability>,
+    opened: Once<Result<Meta, StoreError>>,
+    statements: Cell<u64>,
+    trouble: Trouble,
+}
+
+/// What an instance reads of the database at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Secret that image links are signed with, where the operator has set none: 32 bytes.
+    pub link_secret: Rc<[u8]>,
+}
+
+impl Store {
+    /// The store in `database`, which isn't touched before the first statement.
+    pub fn new(host: &Outside, database: Option<Database>, log: &Log) -> Self {
+        Self(Rc::new(Inner {
+            host: Rc::clone(host),
+            database,
+            instance: random_hex::<12>(host),
+            availability: RefCell::default(),
+            opened: Once::default(),
+            statements: Cell::default(),
+            trouble: Trouble::new(
+                "The database fails. Generations go on without it; tasks are refused until it is back.",
+                log,
+            ),
+        }))
+    }
+
+    /// What everything outside is reached by.
+    pub fn host(&self) -> &Outside {
+        &self.0.host
+    }
+
+    /// Name of this instance among all that share the database.
+    pub fn instance(&self) -> &str {
+        &self.0.instance
+    }
+
+    /// Whether there is a database at all.
+    pub fn is_on(&self) -> bool {
+        self.0.database.is_some()
+    }
+
+    /// Whether a statement would be tried now.
+    pub fn is_up(&self) -> bool {
+        self.is_on() && self.0.availability.borrow().is_up()
+    }
+
+    /// Number of statements that this instance has run.
+    pub fn statements(&self) -> u64 {
+        self.0.statements.get()
+    }
+
+    /// Milliseconds since the Unix epoch, the unit of all times in the database.
+    pub fn now(&self) -> i64 {
+        milliseconds(self.0.host.unix_time())
+    }
+
+    /// Runs `statement` and returns its rows.
+    ///
+    /// # Errors
+    /// Where there is no database, or it fails, or doesn't answer within 3 s.
+    pub async fn query(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
+        self.meta().await?;
+        self.run(statement, parameters, LIMIT).await
+    }
+
+    /// Runs `statement` and returns its first row.
+    ///
+    /// # Errors
+    /// As [`Store::query`].
+    pub async fn first(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(statement, parameters).await?.into_iter().next())
+    }
+
+    /// Runs `statement` beside the present request. A failure is logged, once.
+    pub fn spawn(&self, statement: &'static Statement, parameters: Vec<Parameter>) {
+        let this = self.clone();
+        self.0.host.spawn(Box::pin(async move {
+            // The log has been told.
+            let _ = this.query(statement, parameters).await;
+        }));
+    }
+
+    /// What the database holds for the whole service. The first call brings the schema up to date.
+    ///
+    /// # Errors
+    /// As [`Store::query`], within a second.
+    pub async fn meta(&self) -> Result<Meta, StoreError> {
+        if !self.is_on() {
+            return Err(StoreError::Off);
+        }
+        let this = self.clone();
+        let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
+        if opened.is_err() {
+            // The next statement tries again.
+            self.0.opened.reset();
+        }
+        opened
+    }
+
+    /// Runs `statement` on a database whose schema may be of another time.
+    async fn run_first(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
+        self.run(statement, parameters, FIRST_LIMIT).await
+    }
+
+    async fn run(
+        &self,
+        statement: &Statement,
+        parameters: Vec<Parameter>,
+        limit: Duration,
+    ) -> Result<Vec<Row>, StoreError> {
+        let admission = self.0.availability.borrow_mut().admit(self.0.host.now());
+        match admission {
+            Admission::Up => {}
+            Admission::Trial => {
+                self.spawn_trial();
+                return Err(StoreError::Down);
+            }
+            Admission::Down => return Err(StoreError::Down),
+        }
+        let bound = self.bind(statement, parameters)?;
+        self.send(bound, limit).await
+    }
+
+    /// Finds out, beside all requests, whether the database answers again.
+    fn spawn_trial(&self) {
+        let this = self.clone();
+        self.0.host.spawn(Box::pin(async move {
+            if let Ok(bound) = this.bind(&statements::meta::TRIAL, vec![]) {
+                // What comes of it is known to the availability.
+                let _ = this.send(bound, LIMIT).await;
+            }
+        }));
+    }
+
+    /// Sends a statement. It runs in a task of its own: whoever waits for it may go without ending it half-way.
+    async fn send(&self, bound: Bound, limit: Duration) -> Result<Vec<Row>, StoreError> {
+        let Some(database) = self.0.database.clone() else { return Err(StoreError::Off) };
+        self.0.statements.set(self.0.statements.get() + 1);
+        let host = &self.0.host;
+        let asked = host.query(&database, bound.sql, bound.parameters);
+        let (tell, told) = oneshot::channel();
+        host.spawn(Box::pin(async move {
+            // Nobody may wait for it any more.
+            let _ = tell.send(asked.await);
+        }));
+        let answer = timeout(host, limit, told).await;
+        let mut availability = self.0.availability.borrow_mut();
+        match answer {
+            Ok(Ok(answer)) => {
+                availability.answered();
+                drop(availability);
+                if let Err(error) = &answer {
+                    self.0.trouble.tell(error);
+                }
+                answer
+            }
+            Ok(Err(oneshot::Canceled)) => Err(StoreError::Down),
+            Err(_) => {
+                availability.timed_out(host.now());
+                drop(availability);
+                let error = StoreError::TimedOut(limit);
+                self.0.trouble.tell(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A statement in the engine's own words.
+    fn bind(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Bound, StoreError> {
+        let Some(database) = &self.0.database else { return Err(StoreError::Off) };
+        statement.bind(Dialect::of(database), parameters).map_err(StoreError::Failed)
+    }
+}
+
+/// A time as the database has it.
+pub fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A time that the database had.
+pub fn duration(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
+}
+
+/// A number as the database has it.
+pub fn integer(number: impl TryInto<i64>) -> Value {
+    Value::Integer(number.try_into().unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+/// Tables of `history`.
+pub(super) const TABLES: &[&str] = &[];

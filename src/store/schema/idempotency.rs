@@ -1,0 +1,2 @@
+/// Tables of `idempotency`.
+pub(super) const TABLES: &[&str] = &[];

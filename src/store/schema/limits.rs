@@ -1,0 +1,2 @@
+/// Tables of `limits`.
+pub(super) const TABLES: &[&str] = &[];

@@ -1,0 +1,127 @@
+//! The tables, and how a database gets them.
+//!
+//! Migrations are numbered and only go forward. Instances that begin together may run the same one at the same time, so each of its statements
+//! must be harmless where it has been run before (`IF NOT EXISTS`), and the number is written last. An instance of an older version
+//! works on with the tables of a newer one during an update: a migration adds, and what it replaces goes a version later.
+//!
+//! Times are milliseconds since the Unix epoch. `BLOB` is `BYTEA` in PostgreSQL.
+
+mod history;
+mod idempotency;
+mod limits;
+mod responses;
+mod scheduling;
+mod tasks;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::row::Columns;
+use super::statement::{Bound, Dialect};
+use super::statements::meta;
+use super::{Meta, Store};
+use crate::platform::{Database, Row, StoreError, Value};
+
+/// Number of the newest migration.
+const VERSION: i64 = 1;
+/// Time limit of a migration's statement.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Length of the link secret, in bytes.
+const SECRET: usize = 32;
+
+/// The table that all else stands on.
+const META: &[&str] =
+    &["CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, number BIGINT NOT NULL, bytes BLOB NOT NULL)"];
+
+/// Statements of the first migration.
+fn tables() -> impl Iterator<Item = &'static str> {
+    let rooms = [
+        META,
+        scheduling::TABLES,
+        tasks::TABLES,
+        history::TABLES,
+        limits::TABLES,
+        idempotency::TABLES,
+        responses::TABLES,
+    ];
+    rooms.into_iter().flatten().copied()
+}
+
+/// All that makes an empty database one of this version, in the words of `dialect`.
+pub fn statements(dialect: Dialect) -> impl Iterator<Item = String> {
+    tables().map(move |text| match dialect {
+        Dialect::Sqlite => text.to_owned(),
+        Dialect::Postgres => text.replace("BLOB", "BYTEA"),
+    })
+}
+
+/// Reads what an instance needs at its start; first brings a database up to date that isn't.
+pub(super) async fn open(store: &Store) -> Result<Meta, StoreError> {
+    if store.0.database == Some(Database::Sqlite) {
+        // Each connection's own. What isn't SQLite behind that interface (libSQL) may refuse.
+        let set = store.run_first(&meta::SYNCHRONOUS, vec![]).await;
+        if let Err(error @ (StoreError::TimedOut(_) | StoreError::Down)) = set {
+            return Err(error);
+        }
+    }
+    match store.run_first(&meta::READ, vec![]).await {
+        Ok(rows) => match meta(rows)? {
+            Some(meta) => Ok(meta),
+            None => migrate(store).await,
+        },
+        // There may be no such table yet.
+        Err(StoreError::Failed(_)) => migrate(store).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// What the table says, if it is of this version.
+fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
+    let (mut version, mut secret) = (0, None);
+    for row in rows {
+        let mut columns = Columns::of(row);
+        match (columns.text()?.as_str(), columns.integer()?, columns.blob()?) {
+            ("schema", number, _) => version = number,
+            ("link_secret", _, bytes) if bytes.len() == SECRET => secret = Some(Rc::from(bytes)),
+            _ => {}
+        }
+    }
+    Ok(secret.filter(|_| version >= VERSION).map(|link_secret| Meta { link_secret }))
+}
+
+async fn migrate(store: &Store) -> Result<Meta, StoreError> {
+    let Some(database) = &store.0.database else { return Err(StoreError::Off) };
+    if *database == Database::Sqlite {
+        // Stays in the file. Where another connection is in the way, it has done it.
+        let _ = store.run(&meta::WAL, vec![], LIMIT).await;
+    }
+    for sql in statements(Dialect::of(database)) {
+        // Two instances that make a table in the same moment: PostgreSQL lets one of them fail.
+        let mut outcome = store.run_raw(&sql, LIMIT).await;
+        for _ in 0..3 {
+            if !matches!(outcome, Err(StoreError::Failed(_))) {
+                break;
+            }
+            store.host().sleep(Duration::from_millis(50)).await;
+            outcome = store.run_raw(&sql, LIMIT).await;
+        }
+        outcome?;
+    }
+    let mut secret = vec![0; SECRET];
+    store.host().fill_random(&mut secret);
+    let named = |name: &'static str, number: i64, bytes: Vec<u8>| {
+        vec![("name", name.into()), ("number", number.into()), ("bytes", Value::Blob(bytes).into())]
+    };
+    // Whoever comes first makes the secret.
+    store.run(&meta::ADD, named("link_secret", 0, secret), LIMIT).await?;
+    store.run(&meta::RAISE, named("schema", VERSION, Vec::new()), LIMIT).await?;
+    let rows = store.run(&meta::READ, vec![], LIMIT).await?;
+    meta(rows)?.ok_or_else(|| StoreError::Failed("the schema isn't there after it was made".to_owned()))
+}
+
+impl Store {
+    async fn run_raw(&self, sql: &str, limit: Duration) -> Result<Vec<Row>, StoreError> {
+        let bound = Bound { sql: Rc::from(sql), parameters: Vec::new() };
+        self.send(bound, limit).await
+    }
+}

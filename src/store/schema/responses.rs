@@ -1,0 +1,2 @@
+/// Tables of `responses`.
+pub(super) const TABLES: &[&str] = &[];

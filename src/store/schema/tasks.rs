@@ -1,0 +1,2 @@
+/// Tables of `tasks`.
+pub(super) const TABLES: &[&str] = &[];

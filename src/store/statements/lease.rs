@@ -1,0 +1,49 @@
+//! Statements about leases.
+
+use crate::store::statement::Statement;
+
+/// Makes the slots of a resource, from `first` up to but not including `end`; those that are there stay as they are.
+pub const ADD: Statement = Statement(
+    "WITH RECURSIVE number (slot) AS (SELECT CAST(:first AS BIGINT) \
+     UNION ALL SELECT slot + 1 FROM number WHERE slot + 1 < CAST(:end AS BIGINT)) \
+     INSERT INTO lease (resource, slot, holder, expires) SELECT CAST(:resource AS TEXT), slot, '', 0 FROM number WHERE true \
+     ON CONFLICT (resource, slot) DO NOTHING",
+);
+
+/// Takes up to `most` slots of a resource that have expired `before`, of those below `limit`.
+pub const CLAIM: Statement = Statement(
+    "UPDATE lease SET holder = :holder, expires = :expires WHERE resource = :resource AND slot IN \
+     (SELECT slot FROM lease WHERE resource = :resource AND slot < :limit AND expires < :before ORDER BY slot LIMIT :most\
+     /*postgres: FOR UPDATE SKIP LOCKED*/) AND expires < :before RETURNING slot",
+);
+
+/// Lets the leases of a holder last longer, and tells which they are.
+pub const RENEW: Statement =
+    Statement("UPDATE lease SET expires = :expires WHERE holder = :holder RETURNING resource, slot");
+
+/// Gives slots of a resource back.
+pub const RELEASE: Statement = Statement(
+    "UPDATE lease SET holder = '', expires = 0 WHERE resource = :resource AND slot IN (:slots) AND holder = :holder",
+);
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<super::Sample> {
+    use crate::store::statement::Argument;
+
+    let claim = vec![
+        ("holder", "i".into()),
+        ("expires", 1_i64.into()),
+        ("resource", "space/x".into()),
+        ("limit", 2_i64.into()),
+        ("before", 1_i64.into()),
+        ("most", 1_i64.into()),
+    ];
+    let add = vec![("first", 0_i64.into()), ("end", 2_i64.into()), ("resource", "space/x".into())];
+    let release = vec![("resource", "space/x".into()), ("slots", Argument::list([0_i64, 1])), ("holder", "i".into())];
+    vec![
+        ("ADD", ADD, add),
+        ("CLAIM", CLAIM, claim),
+        ("RENEW", RENEW, vec![("expires", 1_i64.into()), ("holder", "i".into())]),
+        ("RELEASE", RELEASE, release),
+    ]
+}

@@ -1,0 +1,39 @@
+//! Statements about the database itself.
+
+use crate::store::statement::Statement;
+
+/// Lets a commit return before it is on the disk, for this connection: with WAL, a loss of power may cost the last
+/// commits, a killed process none.
+pub const SYNCHRONOUS: Statement = Statement("PRAGMA synchronous = NORMAL");
+
+/// Lets readers and a writer work side by side, for the file.
+pub const WAL: Statement = Statement("PRAGMA journal_mode = WAL");
+
+/// Finds out whether the database answers.
+pub const TRIAL: Statement = Statement("SELECT number FROM meta WHERE name = 'schema'");
+
+/// Reads all there is: the schema's number, and secrets.
+pub const READ: Statement = Statement("SELECT name, number, bytes FROM meta WHERE name IN ('schema', 'link_secret')");
+
+/// Adds what isn't there yet.
+pub const ADD: Statement =
+    Statement("INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) ON CONFLICT (name) DO NOTHING");
+
+/// Adds a number, or raises it.
+pub const RAISE: Statement = Statement(
+    "INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) \
+     ON CONFLICT (name) DO UPDATE SET number = excluded.number WHERE meta.number < excluded.number",
+);
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<super::Sample> {
+    let named = || vec![("name", "x".into()), ("number", 1_i64.into()), ("bytes", vec![0_u8].into())];
+    vec![
+        ("SYNCHRONOUS", SYNCHRONOUS, vec![]),
+        ("WAL", WAL, vec![]),
+        ("TRIAL", TRIAL, vec![]),
+        ("READ", READ, vec![]),
+        ("ADD", ADD, named()),
+        ("RAISE", RAISE, named()),
+    ]
+}
