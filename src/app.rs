@@ -39,6 +39,7 @@ use crate::openai::models;
 use crate::platform::{Body, Content, Outside, random_hex};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::store::lease::Leases;
 use crate::store::sweep::Sweeper;
 use crate::tasks::history::Ledger;
 use crate::tasks::keeper::{Keeper, Tools};
@@ -95,7 +96,9 @@ impl App {
         let store = Store::new(&outside, settings.database.clone(), &log);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(Rc::clone(&outside), signer));
-        let dispatcher = Rc::new(Dispatcher::new(client.clone(), settings.policy.clone()));
+        let leases = Leases::new(&store);
+        let policy = settings.policy.clone();
+        let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
         let ledger = settings.history.then(|| Ledger::new(Rc::clone(&outside), "", Rc::clone(&log)));
         let tools = Tools {
             dispatcher: Rc::clone(&dispatcher),
@@ -271,6 +274,7 @@ impl App {
             max_image_bytes: self.settings.max_image_bytes,
             reveal_spaces: self.settings.reveal_spaces,
             links: Links { signer, base: self.public_url(&call.head), expires },
+            caller: Rc::from(call.caller.id()),
             jobs: self.jobs.of(call.caller.id()),
             outcome: call.outcome.clone(),
             log: Rc::new(move |error| this.log_error(&id, method.as_str(), &path, error)),

@@ -1,8 +1,8 @@
-//! What is known of Spaces, in memory and in the key-value store.
+//! What is known of Spaces, in memory and in the database.
 //!
 //! Both descriptions of a Space together are about 150 KB, and an instance lives for some seconds. So what they come to, about 3 KB,
-//! is kept in the store: young knowledge is used as it is, older is used and refreshed beside the request, old is
-//! learnt anew. A call that shows that a Space has changed makes its knowledge forgotten. The store is a convenience: where it fails, the
+//! is kept in the database: young knowledge is used as it is, older is used and refreshed beside the request, old is
+//! learnt anew. A call that shows that a Space has changed has it asked again. The database is a convenience: where it fails, the
 //! Space is asked.
 
 use std::cell::RefCell;
@@ -17,21 +17,26 @@ use crate::gradio::client::Client;
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Space;
+use crate::store::Store;
+use crate::store::row::Columns;
+use crate::store::statements::waiter;
 
-/// Knowledge is used as it is for this long.
+/// Time for which knowledge is used as it is.
 const YOUNG: Duration = Duration::from_secs(600);
-/// Knowledge is used at all for this long.
+/// Time for which knowledge is used at all.
 const USABLE: Duration = Duration::from_secs(86_400);
-/// What is kept has this form. Another form needs another number.
+/// Bump on incompatible schema changes.
 const VERSION: u32 = 1;
 
 /// What is known of Spaces.
-#[derive(Default)]
 pub struct Knowledge {
+    store: Store,
     profiles: RefCell<HashMap<Space, Rc<Profile>>>,
+    /// Spaces of which the next look at the database is to tell, by their keys.
+    wanted: RefCell<HashMap<String, Space>>,
 }
 
-/// What is kept in the store.
+/// What is kept in the database.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     version: u32,
@@ -39,6 +44,36 @@ struct Kept {
 }
 
 impl Knowledge {
+    /// Knowledge that is kept in `store`.
+    pub fn new(store: &Store) -> Rc<Self> {
+        Rc::new(Self { store: store.clone(), profiles: RefCell::default(), wanted: RefCell::default() })
+    }
+
+    /// Has the next look at the database tell of `space` too.
+    pub(super) fn want(&self, space: &Space) {
+        if self.remembered(space).is_none() {
+            self.wanted.borrow_mut().insert(key(space), space.clone());
+        }
+    }
+
+    /// Keys of the Spaces of which the database is to tell.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        self.wanted.borrow().keys().cloned().collect()
+    }
+
+    /// The database has told of a Space.
+    pub(super) fn offer(&self, key: &str, json: &str) {
+        let Some(space) = self.wanted.borrow().get(key).cloned() else { return };
+        if let Some(profile) = read(json) {
+            self.profiles.borrow_mut().insert(space, Rc::new(profile));
+        }
+    }
+
+    /// The database has told of all Spaces that were wanted and that it knows.
+    pub(super) fn offered(&self) {
+        self.wanted.borrow_mut().clear();
+    }
+
     /// What is known of `space`; it is asked where too little is.
     ///
     /// # Errors
@@ -46,7 +81,7 @@ impl Knowledge {
     pub async fn of(self: &Rc<Self>, client: &Client, space: &Space) -> Result<Rc<Profile>, Failure> {
         let known = match self.remembered(space) {
             Some(profile) => Some(profile),
-            None => self.kept(client, space).await,
+            None => self.kept(space).await,
         };
         let Some(profile) = known else { return self.learn(client, space).await };
         let age = client.outside().unix_time().saturating_sub(Duration::from_secs(profile.learnt));
@@ -65,10 +100,10 @@ impl Knowledge {
     }
 
     /// What is known without asking anybody.
-    pub async fn known(&self, client: &Client, space: &Space) -> Option<Rc<Profile>> {
+    pub async fn known(&self, space: &Space) -> Option<Rc<Profile>> {
         match self.remembered(space) {
             Some(profile) => Some(profile),
-            None => self.kept(client, space).await,
+            None => self.kept(space).await,
         }
     }
 
@@ -80,9 +115,13 @@ impl Knowledge {
         let profile = Rc::new(Profile::learn(&client.for_space(space), space).await?);
         self.profiles.borrow_mut().insert(space.clone(), Rc::clone(&profile));
         let kept = Kept { version: VERSION, profile: Profile::clone(&profile) };
-        if let Ok(json) = serde_json::to_vec(&kept) {
+        if let Ok(json) = serde_json::to_string(&kept).map_err(drop)
+            && self.store.is_on()
+        {
+            let learnt = i64::try_from(profile.learnt).unwrap_or(i64::MAX);
+            let parameters = vec![("id", key(space).into()), ("learnt", learnt.into()), ("profile", json.into())];
             // Not kept, it is learnt again.
-            let _ = client.outside().set(key(space), json).await;
+            self.store.spawn(&waiter::SET_PROFILE, parameters);
         }
         Ok(profile)
     }
@@ -92,22 +131,27 @@ impl Knowledge {
         self.profiles.borrow().get(space).map(Rc::clone)
     }
 
-    async fn kept(&self, client: &Client, space: &Space) -> Option<Rc<Profile>> {
-        let json = client.outside().get(key(space)).await.ok()??;
-        let kept: Kept = serde_json::from_slice(&json).ok().filter(|kept: &Kept| kept.version == VERSION)?;
-        let profile = Rc::new(kept.profile);
+    async fn kept(&self, space: &Space) -> Option<Rc<Profile>> {
+        let row = self.store.first(&waiter::PROFILE, vec![("id", key(space).into())]).await.ok()??;
+        let mut columns = Columns::of(row);
+        let (_, json) = (columns.integer().ok()?, columns.text().ok()?);
+        let profile = Rc::new(read(&json)?);
         self.profiles.borrow_mut().insert(space.clone(), Rc::clone(&profile));
         Some(profile)
     }
 }
 
-/// Where knowledge of a Space lies in the store.
+fn read(json: &str) -> Option<Profile> {
+    let kept: Kept = serde_json::from_str(json).ok()?;
+    (kept.version == VERSION).then_some(kept.profile)
+}
+
+/// Key of a Space's knowledge in the database.
 fn key(space: &Space) -> String {
     let digest = Sha256::new()
         .chain_update(space.origin().to_string())
         .chain_update([0])
         .chain_update(space.endpoint().unwrap_or_default())
         .finalize();
-    let hex: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("space-profile/{hex}")
+    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }

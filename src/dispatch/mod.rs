@@ -4,26 +4,24 @@
 //! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write.
 //!
 //! - [`worker`] sees some of a request's images through, on one Space after another ([`verdict`] says which failure leads to which);
-//! - [`board`] knows who waits, and gives turns: by priority and arrival, to the Space with the earliest forecast ([`site`], [`latency`]),
-//!   no more at once than it has slots, a request's jobs there one after the other ([`policy`]);
-//! - [`breaker`] keeps jobs from Spaces that fail, [`budget`] failures from doubling the load;
-//! - [`condition`] is what outlives the instance of all this, [`knowledge`] what Spaces can do.
+//! - [`scheduler`] gives slots, over all instances: by priority, fairly between callers, by age, at the Space with the earliest
+//!   forecast ([`space_state`]), no more at once than it has, a request's jobs there one after the other ([`policy`]);
+//! - [`health`] is what all instances have seen of a Space: its breaker keeps jobs from one that fails, [`budget`] failures from
+//!   doubling the load;
+//! - [`knowledge`] is what Spaces can do, [`crowd`] which models share Spaces.
 //!
-//! Everything but [`knowledge`] and the calls themselves is plain arithmetic on what has been seen, and is simulated with
-//! Spaces that fail, stall, cut, lie, sleep, fill up and come back.
+//! It is simulated with several instances over one database, and Spaces that fail, stall, cut, lie, sleep, fill up and come back.
 
-mod board;
-mod breaker;
 mod budget;
-mod condition;
+mod crowd;
+mod health;
 mod knowledge;
-mod latency;
 mod order;
 mod policy;
 mod refusal;
-mod site;
+mod scheduler;
+mod space_state;
 mod status;
-mod turns;
 mod verdict;
 mod work;
 mod worker;
@@ -36,18 +34,17 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
 
-#[cfg(test)]
-pub(crate) use self::board::Rule;
-use self::board::Stagger;
 pub use self::knowledge::Knowledge;
 use self::order::Order;
 pub use self::policy::{Pause, Policy};
-pub use self::refusal::Refusal;
-pub use self::site::SeenQueue;
+pub use self::refusal::{Refusal, Tried};
+#[cfg(test)]
+pub(crate) use self::scheduler::Rule;
+use self::scheduler::{Scheduler, Stagger};
+pub use self::space_state::SeenQueue;
 pub use self::status::{SpaceStatus, Usable};
-use self::turns::Turns;
 use self::worker::{Shared, Worker};
-use crate::catalog::Seat;
+use crate::catalog::{Catalog, Seat};
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::client::Client;
 use crate::gradio::discovery::choose::Purpose;
@@ -55,13 +52,14 @@ use crate::gradio::discovery::signature::Signature;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
-use crate::gradio::space::{Origin, Space};
+use crate::gradio::space::Space;
+use crate::store::lease::Leases;
 
 /// Runs generations on Spaces.
 pub struct Dispatcher {
     client: Client,
     knowledge: Rc<Knowledge>,
-    turns: Rc<Turns>,
+    scheduler: Rc<Scheduler>,
 }
 
 /// What happens to one of a generation's images.
@@ -143,10 +141,11 @@ pub struct Image {
 pub type Deliver<T> = Rc<dyn Fn(u32, Image) -> LocalBoxFuture<'static, Result<T, Failure>>>;
 
 impl Dispatcher {
-    /// A dispatcher that calls Spaces through `client`.
-    pub fn new(client: Client, policy: Policy) -> Self {
-        let turns = Rc::new(Turns::new(Rc::clone(client.outside()), policy));
-        Self { client, knowledge: Rc::default(), turns }
+    /// A dispatcher to the Spaces of `catalog`, whose slots are `leases`; it calls them through `client`.
+    pub fn new(client: Client, policy: Policy, catalog: &Catalog, leases: &Rc<Leases>) -> Self {
+        let knowledge = Knowledge::new(leases.store());
+        let scheduler = Scheduler::new(leases, policy, catalog, &knowledge);
+        Self { client, knowledge, scheduler }
     }
 
     /// What it calls Spaces through.
@@ -170,40 +169,44 @@ impl Dispatcher {
         false
     }
 
-    /// Makes the images of `generation` on the Spaces of `pool`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
+    /// Makes the images of `generation`, which `caller` wants, on the Spaces of `pool`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
     /// dropping the stream cancels the jobs that have not.
     pub fn run<T: 'static>(
         &self,
         pool: &[Seat],
         purpose: Purpose,
         generation: Generation,
+        caller: Rc<str>,
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
         let (tell, told) = mpsc::unbounded();
+        let (scheduler, limit) = (&self.scheduler, self.client.limits().job);
         let shared = Rc::new(Shared {
-            id: self.turns.new_request(),
-            since: (self.turns.now(), self.turns.unix_time()),
-            turns: Rc::clone(&self.turns),
+            id: scheduler.new_request(),
+            since: (scheduler.now(), scheduler.unix_time()),
+            place: scheduler.place(pool),
+            caller,
+            is_admitted: Rc::default(),
+            scheduler: Rc::clone(scheduler),
             order: Order::new(pool, purpose, generation, &self.client, &self.knowledge),
             stagger: Rc::new(Stagger::default()),
             deliver,
             tell,
-            limit: self.client.limits().job,
+            limit,
         });
         let workers = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run());
         let workers: FuturesUnordered<_> = workers.collect();
         // The last worker takes what tells along, and so ends the stream.
         drop(shared);
-        // What is kept of the Spaces is known before the first of them is chosen.
-        let read = {
-            let turns = Rc::clone(&self.turns);
-            let origins: Vec<Origin> = pool.iter().map(|seat| seat.space.origin().clone()).collect();
+        // What all know of the Spaces is known before the first of them is chosen.
+        let learnt = {
+            let (scheduler, pool) = (Rc::clone(scheduler), pool.to_vec());
             async move {
-                turns.read(origins.iter()).await;
+                scheduler.learn(&pool).await;
                 None
             }
         };
-        once(read).chain(select(told.map(Some), workers.map(|()| None))).filter_map(ready)
+        once(learnt).chain(select(told.map(Some), workers.map(|()| None))).filter_map(ready)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::board::Rule;
+use super::scheduler::Rule;
 use crate::platform::{Outside, random_bytes};
 
 /// How jobs are given to Spaces.
@@ -10,7 +10,7 @@ use crate::platform::{Outside, random_bytes};
 pub struct Policy {
     /// How long a request's next job at the same Space waits after the one before.
     pub stagger: Pause,
-    /// How many jobs may wait for a Space in an instance.
+    /// Number of jobs that may wait in a model's queue.
     pub max_waiting: usize,
     /// How a Space is chosen.
     pub(crate) rule: Rule,

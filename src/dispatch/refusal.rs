@@ -27,12 +27,35 @@ pub enum Refusal {
         /// How many.
         waiting: usize,
     },
-    /// No Space had room in time.
-    #[error("no Space had room within {} s", .after.as_secs())]
-    NoTurn {
-        /// How long it was waited for.
+    /// No Space had a free slot in time.
+    #[error("no Space had a free slot within {} s", .after.as_secs())]
+    NoSlot {
+        /// Time that it was waited for.
         after: Duration,
     },
+    /// The request's time ran out, after some tries.
+    #[error("not made within {} s: {}", .after.as_secs(), listed(.tried))]
+    OutOfTime {
+        /// The last try's failure.
+        last: Box<Failure>,
+        /// The request's time.
+        after: Duration,
+        /// What was tried, in its order.
+        tried: Vec<Tried>,
+    },
+}
+
+/// A try at a Space that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// Name of the Space.
+    pub space: String,
+    /// Why it came to nothing.
+    pub failure: Failure,
+}
+
+fn listed(tried: &[Tried]) -> String {
+    tried.iter().map(|one| format!("{}: {}", one.space, one.failure)).collect::<Vec<_>>().join("; ")
 }
 
 impl From<Refusal> for Error {
@@ -50,9 +73,19 @@ impl From<Refusal> for Error {
                 Self { retry, ..error }
             }
             Refusal::Crowded { waiting } => Self::overloaded(format!(
-                "{waiting} images wait for a Space already (variable max_waiting). Try again in a moment."
+                "Too many images wait for a Space already (variable max_waiting): {waiting}. Try again in a moment."
             )),
-            Refusal::NoTurn { after } => Self::overloaded(format!(
+            Refusal::OutOfTime { last, after, tried } => {
+                let error = Self::from(*last);
+                let times = if tried.len() == 1 { "try".to_owned() } else { format!("{} tries", tried.len()) };
+                let message = format!(
+                    "The image was not made within {} s (variable job_timeout), in {times}. The last one: {}",
+                    after.as_secs(),
+                    error.message
+                );
+                Self { message, ..error }
+            }
+            Refusal::NoSlot { after } => Self::overloaded(format!(
                 "No Space had room within {} s (variable job_timeout). Try again later.",
                 after.as_secs()
             )),

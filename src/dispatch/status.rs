@@ -5,8 +5,8 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::Dispatcher;
-use super::breaker::Admission;
-use super::site::{Entry, Site};
+use super::health::breaker::Admission;
+use super::space_state::{Entry, SpaceState};
 use crate::catalog::{Catalog, Seat};
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::plain;
@@ -22,9 +22,9 @@ pub struct SpaceStatus {
     models: Vec<String>,
     /// `ready`, `busy` (all slots are taken), `cooling_down` (its breaker is open), `probing` (a job is trying it), or `unknown` (it was never used).
     state: &'static str,
-    /// Our jobs there, by this instance.
+    /// Jobs there, of all instances.
     in_flight: usize,
-    /// The jobs of this instance that wait for it or another.
+    /// Jobs that wait for it or another, of all instances.
     waiting: usize,
     slots: usize,
     weight: f64,
@@ -109,10 +109,10 @@ impl Dispatcher {
     /// How all Spaces of `catalog` are, by what this instance and the store know; none is asked.
     pub async fn status(&self, catalog: &Catalog, reveal: bool) -> Vec<SpaceStatus> {
         let seats = seats(catalog);
-        self.turns.read(seats.iter().map(|(seat, _)| seat.space.origin())).await;
+        self.refresh(&seats).await;
         let mut statuses = Vec::with_capacity(seats.len());
         for (number, (seat, models)) in (1..).zip(seats) {
-            let profile = self.knowledge.known(&self.client, &seat.space).await;
+            let profile = self.knowledge.known(&seat.space).await;
             let id = if reveal { seat.space.name().to_owned() } else { format!("space-{number}") };
             statuses.push(self.one(id, seat, models, profile));
         }
@@ -122,32 +122,41 @@ impl Dispatcher {
     /// How many of the Spaces of `catalog` can have a job, by what is known.
     pub async fn usable(&self, catalog: &Catalog) -> Usable {
         let seats = seats(catalog);
-        self.turns.read(seats.iter().map(|(seat, _)| seat.space.origin())).await;
-        let now = self.turns.unix_time();
-        let board = self.turns.board();
+        self.refresh(&seats).await;
+        let now = self.scheduler.unix_time();
+        let state = self.scheduler.state();
         let is_usable = |(seat, _): &&(&Seat, _)| {
-            let entry = board.known(seat.space.origin()).map(|site| site.entry(seat, now));
+            let entry = state.known(seat.space.origin()).map(|space| space.entry(seat, 0.0, now));
             !matches!(entry, Some(Entry::Tripped(_) | Entry::Resting(_)))
         };
         Usable { usable: seats.iter().filter(is_usable).count(), total: seats.len() }
     }
 
+    /// Reads what all instances know of those Spaces.
+    async fn refresh(&self, seats: &[(&Seat, Vec<String>)]) {
+        let origins = seats.iter().map(|(seat, _)| seat.space.origin().clone()).collect();
+        for (seat, _) in seats {
+            self.knowledge.want(&seat.space);
+        }
+        self.scheduler.refresh(&origins).await;
+    }
+
     fn one(&self, id: String, seat: &Seat, models: Vec<String>, profile: Option<Rc<Profile>>) -> SpaceStatus {
-        let now = self.turns.unix_time();
-        let board = self.turns.board();
-        let new = Site::default();
-        let site = board.known(seat.space.origin()).unwrap_or(&new);
-        let condition = &site.condition;
-        let entry = site.entry(seat, now);
-        let is_untouched = condition.successes == 0 && condition.failures == 0 && profile.is_none();
-        let state = match entry {
+        let now = self.scheduler.unix_time();
+        let state = self.scheduler.state();
+        let new = SpaceState::default();
+        let space = state.known(seat.space.origin()).unwrap_or(&new);
+        let health = space.health.view();
+        let entry = space.entry(seat, 0.0, now);
+        let is_untouched = health.successes == 0 && health.failures == 0 && profile.is_none();
+        let condition = match entry {
             Entry::Tripped(_) | Entry::Resting(_) => "cooling_down",
             Entry::Probed | Entry::Open { probe: true } => "probing",
-            Entry::Open { .. } if site.in_flight() >= seat.slots => "busy",
+            Entry::Open { .. } if space.in_flight() >= seat.slots => "busy",
             Entry::Open { .. } if is_untouched => "unknown",
             Entry::Open { .. } => "ready",
         };
-        let last_error = condition.last_error.as_ref().map(|error| ErrorStatus {
+        let last_error = health.last_error.as_ref().map(|error| ErrorStatus {
             code: error.code.clone(),
             message: error.message.clone(),
             at: error.at,
@@ -156,7 +165,7 @@ impl Dispatcher {
             Entry::Tripped(until) | Entry::Resting(until) => Some(until.as_secs()),
             _ => None,
         };
-        let breaker_state = match condition.breaker.admits(now) {
+        let breaker_state = match health.breaker.admits(now, 0.0) {
             _ if until.is_some() => "open",
             Admission::Closed => "closed",
             _ => "half_open",
@@ -167,24 +176,24 @@ impl Dispatcher {
             reason: told.map(|error| error.code.clone()),
             message: told.map(|error| error.message.clone()),
             until,
-            failures: condition.breaker.in_a_row,
+            failures: health.breaker.in_a_row,
         };
         let skill = profile.as_ref().and_then(|profile| profile.generate.as_ref().or(profile.edit.as_ref()));
         SpaceStatus {
             object: "space",
             id,
             models,
-            state,
-            in_flight: site.in_flight(),
-            waiting: board.waiting_for(seat.space.origin()),
+            state: condition,
+            in_flight: space.in_flight(),
+            waiting: state.waiting_for(seat.space.origin()),
             slots: seat.slots,
             weight: seat.weight,
-            latency: condition.latency.known().map(|per_unit| LatencyStatus {
+            latency: health.latency.known().map(|per_unit| LatencyStatus {
                 ewma_seconds: rounded(per_unit * TYPICAL_WORK),
-                samples: condition.latency.samples,
-                recent: condition.recent.iter().map(|seconds| rounded(*seconds)).collect(),
+                samples: health.latency.samples,
+                recent: health.recent.iter().map(|seconds| rounded(*seconds)).collect(),
             }),
-            queue: site.seen_queue(now).map(|seen| QueueStatus {
+            queue: space.seen_queue(now).map(|seen| QueueStatus {
                 rank: seen.position.rank,
                 size: seen.position.size,
                 eta_seconds: seen.position.eta.filter(|eta| eta.is_finite()).map(rounded),
@@ -192,8 +201,8 @@ impl Dispatcher {
             }),
             breaker,
             last_error,
-            successes: condition.successes,
-            failures: condition.failures,
+            successes: health.successes,
+            failures: health.failures,
             gradio: profile.as_ref().map(|profile| plain(&profile.version)),
             endpoint: skill.and_then(|skill| skill.api_name.as_deref()).map(plain),
             capabilities_age: profile.as_ref().map(|profile| now.as_secs().saturating_sub(profile.learnt)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Image;
 use super::order::{Maker, Station};
-use super::turns::Held;
+use super::scheduler::SlotGuard;
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::arguments::Arguments;
 use crate::gradio::client::Client;
@@ -17,8 +17,8 @@ use crate::gradio::result::{pictures, used_seed};
 /// The making of some images.
 pub(super) struct Work {
     client: Client,
-    /// Its turn at the Space.
-    held: Rc<Held>,
+    /// Its slot at the Space.
+    slot: Rc<SlotGuard>,
     station: Rc<Station>,
     maker: Maker,
     /// Whether the Space has been asked anew already.
@@ -62,14 +62,15 @@ pub(super) struct Spent {
 
 impl Work {
     pub(super) fn new(
-        held: Rc<Held>,
+        slot: Rc<SlotGuard>,
         station: Rc<Station>,
         maker: Maker,
         generation: Rc<Generation>,
         left: Range<u32>,
+        limit: Duration,
     ) -> Self {
-        let client = station.client().with_token(held.token());
-        Self { client, held, station, maker, is_sure: false, generation, left, job: None }
+        let client = station.client().with_token(slot.token()).within(limit);
+        Self { client, slot, station, maker, is_sure: false, generation, left, job: None }
     }
 
     /// The images that are still to be made.
@@ -130,9 +131,9 @@ impl Work {
         let count = self.left.end - self.left.start;
         let uploaded = self.station.uploaded(&self.client, &self.maker, &self.generation).await?;
         let Arguments { data, size } = Arguments::new(&self.maker.signature, &self.generation, seed, count, &uploaded);
-        self.held.comes_due().await;
+        self.slot.comes_due().await;
         let sent = self.client.outside().now();
-        let hold: Hold = Rc::<Held>::clone(&self.held);
+        let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
         let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data, hold).await?);
         Ok(Running { job, seed, size, sent, began: None })
     }

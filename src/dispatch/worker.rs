@@ -1,8 +1,8 @@
 //! Making some of a request's images, on one Space after another until they are made or nothing more can be done.
 //!
-//! A worker waits for a turn at a Space, takes as many of the request's images as one job there makes, and sees them through: job, images, delivery. Where the Space fails them, it waits for a turn at another,
+//! A worker waits for a slot at a Space, takes as many of the request's images as one job there makes, and sees them through: job, images, delivery. Where the Space fails them, it waits for a slot at another,
 //! with what is left. Where a model has several Spaces, it may come back to those that have failed, after all the others and after a pause: by then
-//! one that was restarted may be back. No try begins later than `job_timeout` after the first.
+//! one that was restarted may be back. A request has `job_timeout` for everything, waits and tries together, and an image at most [`TRIES`] tries.
 //!
 //! A job that waits in a Space's queue is moved where that Space's own estimate is more than twice what another promises, and ten seconds more; and where it
 //! has waited three times as long as it should have, and half a minute more, while another has room. The first says nothing of the Space, the second is a failure.
@@ -17,10 +17,10 @@ use std::time::Duration;
 use futures::channel::mpsc::UnboundedSender;
 use futures::future::{Either, join_all, select};
 
-use super::board::{Candidate, Past, Stagger, Wish};
+use super::crowd::Place;
 use super::order::{Order, Station};
-use super::refusal::Refusal;
-use super::turns::{Held, Turns};
+use super::refusal::{Refusal, Tried};
+use super::scheduler::{Candidate, Past, Scheduler, SlotGuard, SlotRequest, Stagger};
 use super::verdict::{Blame, Verdict};
 use super::work::{Spent, Step, Work};
 use super::{Deliver, Event, EventKind, Made, Placement, Timing};
@@ -29,34 +29,40 @@ use crate::gradio::job::Progress;
 use crate::gradio::message::QueuePosition;
 use crate::gradio::space::Space;
 
-/// A job is moved where the Space's estimate is so many times what another promises,
-const FAR: f64 = 2.0;
-/// and so many seconds more.
-const FARTHER: f64 = 10.0;
-/// How long a job waits before it goes to a Space again that has failed it, the first time; then twice as long each time, up to eight times.
+/// Ratio of a Space's estimate to what another promises beyond which a job is moved.
+const ETA_RATIO: f64 = 2.0;
+/// Seconds that must lie between them as well.
+const ETA_MARGIN: f64 = 10.0;
+/// Time that a job waits before it goes to a Space again that has failed it, the first time; then twice as long each time, up to eight times.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How often it is looked at whether a Space is getting on with a job that waits there.
+/// Time between two looks at whether a Space is getting on with a job that waits there.
 const LOOK: Duration = Duration::from_secs(5);
-/// A job that waits at a Space is moved after so many times what it should have waited,
-const LATE: f64 = 3.0;
-/// and so many seconds more.
-const LATER: f64 = 30.0;
-/// How often a job is moved for its place in a queue.
+/// Ratio of a job's wait at a Space to what it should have been beyond which it is moved.
+const STALL_RATIO: f64 = 3.0;
+/// Seconds that must lie between them as well.
+const STALL_MARGIN: f64 = 30.0;
+/// Times that a job is moved for its place in a queue.
 const MOVES: u32 = 2;
-/// How many failures that may be the prompt's as well as the Space's a job is moved for.
+/// Number of failures that may be the prompt's as well as the Space's that a job is moved for.
 const UNCLEAR: u32 = 2;
+/// Most tries of an image where there are several Spaces, those with a fresh token left out.
+const TRIES: usize = 6;
 
 /// What all workers of a request share.
 pub(super) struct Shared<T> {
     pub(super) id: u64,
     /// When it came, in monotonic time and since the Unix epoch.
     pub(super) since: (Duration, Duration),
-    pub(super) turns: Rc<Turns>,
+    pub(super) place: Place,
+    pub(super) caller: Rc<str>,
+    /// Whether one of its jobs has been let in.
+    pub(super) is_admitted: Rc<Cell<bool>>,
+    pub(super) scheduler: Rc<Scheduler>,
     pub(super) order: Order,
     pub(super) stagger: Rc<Stagger>,
     pub(super) deliver: Deliver<T>,
     pub(super) tell: UnboundedSender<Event<T>>,
-    /// How long a job may take, and how long one may wait for its turn.
+    /// Time that it has, waits and tries together.
     pub(super) limit: Duration,
 }
 
@@ -75,14 +81,13 @@ pub(super) struct Worker<T> {
     first: Option<Failure>,
     /// Why the first of those can't.
     cannot: Option<Failure>,
-    tries: usize,
+    /// What has come of its tries.
+    failures: Vec<Tried>,
     unclear: u32,
     moves: u32,
-    /// When it first had a turn.
-    began: Option<Duration>,
 }
 
-/// Why a turn ended before all images were made.
+/// Why a slot was left before all images were made.
 enum End {
     /// The Space failed them.
     Failed(Failure),
@@ -100,39 +105,38 @@ impl<T: 'static> Worker<T> {
             unfit: Vec::new(),
             first: None,
             cannot: None,
-            tries: 0,
+            failures: Vec::new(),
             unclear: 0,
             moves: 0,
-            began: None,
         }
     }
 
     /// Makes images until there are none left for it.
     pub(super) async fn run(mut self) {
-        self.shared.turns.pay_in();
+        self.shared.scheduler.pay_in();
         while !(self.todo.is_empty() && self.shared.order.pending() == 0) {
-            let held = match self.turn().await {
-                Ok(held) => Rc::new(held),
+            let slot = match self.slot().await {
+                Ok(slot) => Rc::new(slot),
                 Err(refusal) => return self.give_up(&refusal),
             };
-            let began = *self.began.get_or_insert(self.shared.turns.now());
-            match self.use_turn(&held).await {
+            match self.use_slot(&slot).await {
                 Ok(()) if self.todo.is_empty() => return,
                 Ok(()) => {}
                 Err(End::Left) => {
                     self.moves += 1;
-                    remember(&mut self.tried, &held);
+                    remember(&mut self.tried, &slot);
                 }
                 Err(End::Failed(failure)) => {
-                    let verdict = held.failed(&failure);
+                    let verdict = slot.failed(&failure);
                     match (&failure, verdict.blame) {
-                        (Failure::Unsupported(_), _) => remember(&mut self.unfit, &held),
+                        (Failure::Unsupported(_), _) => remember(&mut self.unfit, &slot),
                         // With another token it is as good as new.
-                        (_, Blame::Exhausted(_)) if held.token().is_some() => {}
-                        _ => remember(&mut self.tried, &held),
+                        (_, Blame::Exhausted(_)) if slot.token().is_some() => {}
+                        _ => remember(&mut self.tried, &slot),
                     }
-                    drop(held);
-                    if let Some(refusal) = self.judge(verdict, failure, began) {
+                    let space = slot.seat().space.name().to_owned();
+                    drop(slot);
+                    if let Some(refusal) = self.judge(verdict, failure, space) {
                         return self.give_up(&refusal);
                     }
                 }
@@ -140,21 +144,29 @@ impl<T: 'static> Worker<T> {
         }
     }
 
-    /// Waits for a turn.
-    async fn turn(&self) -> Result<Held, Refusal> {
+    /// End of the request's time, in monotonic time.
+    fn deadline(&self) -> Duration {
+        self.shared.since.0.saturating_add(self.shared.limit)
+    }
+
+    /// Waits for a slot.
+    async fn slot(&self) -> Result<SlotGuard, Refusal> {
         let candidates = self.candidates();
+        let shared = &self.shared;
         if candidates.iter().all(|candidate| candidate.past != Past::Fresh) {
             // All have failed it. One that was restarted may need a moment.
-            let again = u32::try_from(self.tries.saturating_sub(candidates.len())).unwrap_or(u32::MAX).min(3);
-            self.shared.turns.pause(PAUSE.saturating_mul(1 << again)).await;
+            let again = u32::try_from(self.failures.len().saturating_sub(candidates.len())).unwrap_or(u32::MAX).min(3);
+            shared.scheduler.pause(PAUSE.saturating_mul(1 << again)).await;
         }
         if candidates.is_empty() {
             let why = self.first.clone().or_else(|| self.cannot.clone());
             return Err(why.unwrap_or(Failure::NoImage).into());
         }
-        let shared = &self.shared;
-        let wish = Wish {
+        let request = SlotRequest {
             request: shared.id,
+            place: shared.place.clone(),
+            caller: Rc::clone(&shared.caller),
+            is_admitted: Rc::clone(&shared.is_admitted),
             priority: shared.order.generation.priority,
             is_idle: self.todo.is_empty(),
             since: shared.since.1,
@@ -162,12 +174,25 @@ impl<T: 'static> Worker<T> {
             stagger: Rc::clone(&shared.stagger),
         };
         let waits = |before| self.tell(self.index(), EventKind::Waiting { before });
-        let turn = shared.turns.take(wish, shared.limit, waits).await;
-        turn.map_err(|refusal| match (&refusal, &self.first) {
+        let slot = shared.scheduler.take(request, self.deadline(), waits).await;
+        slot.map_err(|refusal| match (&refusal, &self.first) {
             // What a Space said of this very job tells more than that the others rest.
-            (Refusal::Resting { .. } | Refusal::NoTurn { .. }, Some(first)) => first.clone().into(),
+            (Refusal::Resting { .. }, Some(first)) => first.clone().into(),
+            (Refusal::NoSlot { .. }, Some(_)) => self.out_of_time(),
             _ => refusal,
         })
+    }
+
+    /// The request's time is over, and what was tried is all that can be said.
+    fn out_of_time(&self) -> Refusal {
+        match self.failures.last() {
+            Some(last) => Refusal::OutOfTime {
+                last: Box::new(last.failure.clone()),
+                after: self.shared.limit,
+                tried: self.failures.clone(),
+            },
+            None => Refusal::NoSlot { after: self.shared.limit },
+        }
     }
 
     /// The Spaces that may make its images.
@@ -186,57 +211,64 @@ impl<T: 'static> Worker<T> {
         .collect()
     }
 
-    /// Makes what it can at the Space whose turn it has.
-    async fn use_turn(&mut self, held: &Rc<Held>) -> Result<(), End> {
+    /// Makes what it can at the Space where it has a slot.
+    async fn use_slot(&mut self, slot: &Rc<SlotGuard>) -> Result<(), End> {
         let shared = Rc::clone(&self.shared);
-        let waited = shared.turns.now().saturating_sub(shared.since.0);
+        let waited = shared.scheduler.now().saturating_sub(shared.since.0);
         let stations = shared.order.stations();
-        let Some(station) = stations.iter().find(|station| station.seat.space == held.seat().space) else {
+        let Some(station) = stations.iter().find(|station| station.seat.space == slot.seat().space) else {
             return Err(End::Failed(Failure::NoImage));
         };
         let maker = station.maker().await.map_err(End::Failed)?;
         if self.todo.is_empty() {
             let range = shared.order.take(maker.at_once(shared.order.pending()));
             if shared.order.pending() == 0 {
-                shared.turns.dismiss_idle(shared.id);
+                shared.scheduler.dismiss_idle(shared.id);
             }
             if range.is_empty() {
                 return Ok(());
             }
             self.todo.push_back(range);
         }
-        let placement = Placement { space: held.seat().space.clone(), signature: Rc::clone(&maker.signature) };
+        let placement = Placement { space: slot.seat().space.clone(), signature: Rc::clone(&maker.signature) };
         while let Some(range) = self.todo.pop_front() {
             for index in range.clone() {
                 self.tell(index, EventKind::Placed(placement.clone()));
             }
             let generation = Rc::clone(&shared.order.generation);
-            let work = Work::new(Rc::clone(held), Rc::clone(station), maker.clone(), generation, range);
-            self.follow(work, held, station, waited).await?;
+            let left = self.deadline().saturating_sub(shared.scheduler.now());
+            let work = Work::new(Rc::clone(slot), Rc::clone(station), maker.clone(), generation, range, left);
+            self.follow(work, slot, station, waited).await?;
         }
         Ok(())
     }
 
     /// Follows the making of some images to its end; what is left of them is to be done again.
-    async fn follow(&mut self, mut work: Work, held: &Held, station: &Station, waited: Duration) -> Result<(), End> {
+    async fn follow(
+        &mut self,
+        mut work: Work,
+        slot: &SlotGuard,
+        station: &Station,
+        waited: Duration,
+    ) -> Result<(), End> {
         let begun = Cell::new(false);
-        let since = self.shared.turns.now();
+        let since = self.shared.scheduler.now();
         let mut due = None;
         loop {
             let step = {
                 let mut next = pin!(work.next());
                 loop {
-                    match select(next.as_mut(), self.shared.turns.pause(LOOK)).await {
+                    match select(next.as_mut(), self.shared.scheduler.pause(LOOK)).await {
                         Either::Left((step, _)) => break Some(step),
                         Either::Right(_) if begun.get() => {}
-                        Either::Right(_) if self.is_late(held, since, due) => break None,
+                        Either::Right(_) if self.is_late(slot, since, due) => break None,
                         Either::Right(_) => {}
                     }
                 }
             };
             let Some(step) = step else {
                 self.put_back(work.left());
-                return Err(End::Failed(Failure::Stalled { after: self.shared.turns.now().saturating_sub(since) }));
+                return Err(End::Failed(Failure::Stalled { after: self.shared.scheduler.now().saturating_sub(since) }));
             };
             let step = match step {
                 Ok(Some(step)) => step,
@@ -248,14 +280,14 @@ impl<T: 'static> Worker<T> {
             };
             match step {
                 Step::Progress(index, progress) => {
-                    self.note(held, &progress, &begun);
+                    self.note(slot, &progress, &begun);
                     if let Progress::Queued(position) = &progress {
-                        if self.is_far(held, *position) {
+                        if self.is_far(slot, *position) {
                             self.put_back(work.left());
                             return Err(End::Left);
                         }
                         due =
-                            Some(due.map_or(held.begins_in(*position), |due: f64| due.max(held.begins_in(*position))));
+                            Some(due.map_or(slot.begins_in(*position), |due: f64| due.max(slot.begins_in(*position))));
                     }
                     self.tell(index, EventKind::Progress(progress));
                 }
@@ -269,7 +301,7 @@ impl<T: 'static> Worker<T> {
                     let count = images.len();
                     let broken = self.deliver(images, spent, waited, &station.seat.space).await;
                     let Some((broken, failure)) = broken else {
-                        held.succeeded(spent.generate, count);
+                        slot.succeeded(spent.generate, count);
                         continue;
                     };
                     self.todo.extend(broken.into_iter().map(|index| index..index.saturating_add(1)));
@@ -289,9 +321,9 @@ impl<T: 'static> Worker<T> {
         space: &Space,
     ) -> Option<(Vec<u32>, Failure)> {
         let delivered = images.into_iter().map(|(index, image)| async move {
-            let begun = self.shared.turns.now();
+            let begun = self.shared.scheduler.now();
             let outcome = (self.shared.deliver)(index, *image).await;
-            let fetch = self.shared.turns.now().saturating_sub(begun);
+            let fetch = self.shared.scheduler.now().saturating_sub(begun);
             match outcome {
                 Ok(item) => {
                     let timing = Timing { wait, queue: spent.queue, generate: spent.generate, fetch };
@@ -307,61 +339,61 @@ impl<T: 'static> Worker<T> {
     }
 
     /// What a Space says of a job says something of the Space.
-    fn note(&self, held: &Held, progress: &Progress, begun: &Cell<bool>) {
+    fn note(&self, slot: &SlotGuard, progress: &Progress, begun: &Cell<bool>) {
         match progress {
             Progress::Joined(_) => return,
-            Progress::Queued(position) => return held.queued(*position),
+            Progress::Queued(position) => return slot.queued(*position),
             _ => {}
         }
         if !begun.replace(true) {
-            held.started();
+            slot.started();
         }
         if let Progress::Step(step) = progress
             && let Some(done) = step.done()
         {
-            held.stepped(done);
+            slot.stepped(done);
         }
     }
 
     /// Whether a job waits at a Space that doesn't get on with it, though another one might: since `since`, where it was `due` after so many seconds.
-    fn is_late(&self, held: &Held, since: Duration, due: Option<f64>) -> bool {
-        let waited = self.shared.turns.now().saturating_sub(since).as_secs_f64();
+    fn is_late(&self, slot: &SlotGuard, since: Duration, due: Option<f64>) -> bool {
+        let waited = self.shared.scheduler.now().saturating_sub(since).as_secs_f64();
         let due = due.unwrap_or_default();
-        waited > LATE * due + LATER && self.promised(held).is_some()
+        waited > STALL_RATIO * due + STALL_MARGIN && self.promised(slot).is_some()
     }
 
     /// In how many seconds the job would be done at another Space, if it began there now.
-    fn promised(&self, held: &Held) -> Option<f64> {
-        let here = &held.seat().space;
+    fn promised(&self, slot: &SlotGuard) -> Option<f64> {
+        let here = &slot.seat().space;
         let others: Vec<Candidate> =
             self.candidates().into_iter().filter(|candidate| candidate.seat.space != *here).collect();
-        self.shared.turns.elsewhere(&others, &self.shared.stagger)
+        self.shared.scheduler.elsewhere(&others, &self.shared.stagger)
     }
 
     /// Whether another Space promises an end so much earlier that the job should be there.
-    fn is_far(&self, held: &Held, position: QueuePosition) -> bool {
+    fn is_far(&self, slot: &SlotGuard, position: QueuePosition) -> bool {
         let Some(eta) = position.eta.filter(|eta| eta.is_finite()).filter(|_| self.moves < MOVES) else { return false };
-        self.promised(held).is_some_and(|promised| eta > FAR * promised + FARTHER)
+        self.promised(slot).is_some_and(|promised| eta > ETA_RATIO * promised + ETA_MARGIN)
     }
 
     /// What follows from a failure: another try, or this for the client.
-    fn judge(&mut self, verdict: Verdict, failure: Failure, began: Duration) -> Option<Refusal> {
+    fn judge(&mut self, verdict: Verdict, failure: Failure, space: String) -> Option<Refusal> {
         if matches!(failure, Failure::Unsupported(_)) {
             self.cannot.get_or_insert(failure);
             return None;
         }
-        self.tries += 1;
+        self.failures.push(Tried { space, failure: failure.clone() });
         let refusal = Refusal::from(self.first.get_or_insert(failure.clone()).clone());
         if !verdict.moves {
             let refusal = Refusal::from(failure);
             if verdict.blame == Blame::Asker {
                 // The others of the request would hear the same.
-                self.shared.turns.dismiss(self.shared.id, &refusal);
+                self.shared.scheduler.dismiss(self.shared.id, &refusal);
             }
             return Some(refusal);
         }
         let several = self.shared.order.stations().len();
-        let most = if several > 1 { 2 * several + 2 } else { 1 };
+        let most = if several > 1 { (2 * several).min(TRIES) } else { 1 };
         // Where there are tokens, a Space with a fresh one is as good as another Space.
         let most = match verdict.blame {
             Blame::Exhausted(_) => {
@@ -369,12 +401,15 @@ impl<T: 'static> Worker<T> {
             }
             _ => most,
         };
-        let is_late = self.shared.turns.now().saturating_sub(began) >= self.shared.limit;
+        let is_late = self.shared.scheduler.now() >= self.deadline();
         if matches!(failure, Failure::Crashed | Failure::NoImage) {
             self.unclear += 1;
         }
-        let is_over = self.tries >= most || is_late || self.unclear >= UNCLEAR;
-        if is_over || verdict.has_worked && !self.shared.turns.may_repeat() {
+        if is_late {
+            return Some(self.out_of_time());
+        }
+        let is_over = self.failures.len() >= most || self.unclear >= UNCLEAR;
+        if is_over || verdict.has_worked && !self.shared.scheduler.may_repeat() {
             return Some(refusal);
         }
         None
@@ -408,7 +443,7 @@ impl<T: 'static> Worker<T> {
 }
 
 /// Remembers that it has been at that Space, the last one last.
-fn remember(spaces: &mut Vec<Space>, held: &Held) {
-    spaces.retain(|space| *space != held.seat().space);
-    spaces.push(held.seat().space.clone());
+fn remember(spaces: &mut Vec<Space>, slot: &SlotGuard) {
+    spaces.retain(|space| *space != slot.seat().space);
+    spaces.push(slot.seat().space.clone());
 }

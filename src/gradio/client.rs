@@ -56,6 +56,12 @@ impl Client {
         Self { token: token.cloned(), ..self.clone() }
     }
 
+    /// A client whose jobs may take no longer than `limit`.
+    pub fn within(&self, limit: Duration) -> Self {
+        let job = self.limits.job.min(limit);
+        Self { limits: Limits { job, ..self.limits }, ..self.clone() }
+    }
+
     /// What it calls through.
     pub fn outside(&self) -> &Outside {
         &self.outside

@@ -50,6 +50,8 @@ pub struct Workshop {
     pub links: Links,
     /// Whether clients are told which Space made them.
     pub reveal_spaces: bool,
+    /// Who asks.
+    pub caller: Rc<str>,
     /// Counts them.
     pub jobs: Account,
     /// Is told what becomes of them.
@@ -217,7 +219,8 @@ impl Workshop {
                 Box::pin(async move { workshop.item(format, wanted, index, image).await })
             })
         };
-        let events = self.dispatcher.run(&model.pool, request.purpose, request.generation, deliver);
+        let events =
+            self.dispatcher.run(&model.pool, request.purpose, request.generation, Rc::clone(&self.caller), deliver);
         let workshop = self.clone();
         let ready_to_go = events.flat_map(move |Event { index, kind }| {
             let chosen = partials.choose(index, &kind);

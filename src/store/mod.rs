@@ -110,8 +110,14 @@ impl Store {
     /// # Errors
     /// Where there is no database, or it fails, or doesn't answer within 3 s.
     pub async fn query(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
-        self.meta().await?;
-        self.run(statement, parameters, LIMIT).await
+        let answer = match self.meta().await {
+            Ok(_) => self.run(statement, parameters, LIMIT).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error @ StoreError::Failed(_)) = &answer {
+            self.0.trouble.tell(error);
+        }
+        answer
     }
 
     /// Runs `statement` and returns its first row.
@@ -199,10 +205,6 @@ impl Store {
         match answer {
             Ok(Ok(answer)) => {
                 availability.answered();
-                drop(availability);
-                if let Err(error) = &answer {
-                    self.0.trouble.tell(error);
-                }
                 answer
             }
             Ok(Err(oneshot::Canceled)) => Err(StoreError::Down),

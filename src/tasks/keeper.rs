@@ -271,6 +271,7 @@ impl Keeper {
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },
+            caller: Rc::from(""),
             // What a key may have of tasks is counted otherwise.
             jobs: Jobs::new(0).of(""),
             outcome: Outcome::default(),

@@ -4,17 +4,18 @@
 ///
 /// `waiter`: a row for each job that waits for a slot. Order of service is `priority`, `turn`, `since`, `id`.
 ///
-/// `space`: what is known of a Space: what it can do (`profile`, JSON) and how it does (`health`, JSON, of that `version`).
+/// `space`: a Space's health as JSON, and how often it was written. `profile`: what a Space can do, as JSON, and when that was learnt.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lease (resource TEXT NOT NULL, slot BIGINT NOT NULL, holder TEXT NOT NULL, \
      expires BIGINT NOT NULL, PRIMARY KEY (resource, slot))",
     "CREATE INDEX IF NOT EXISTS lease_by_holder ON lease (holder)",
-    "CREATE TABLE IF NOT EXISTS waiter (id TEXT PRIMARY KEY, crowd TEXT NOT NULL, model TEXT NOT NULL, \
+    "CREATE TABLE IF NOT EXISTS waiter (id TEXT PRIMARY KEY, crowd TEXT NOT NULL, queue TEXT NOT NULL, \
      priority BIGINT NOT NULL, caller TEXT NOT NULL, turn BIGINT NOT NULL, since BIGINT NOT NULL, avoid TEXT NOT NULL, \
      holder TEXT NOT NULL, expires BIGINT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS waiter_by_turn ON waiter (crowd, priority, turn, since, id)",
+    "CREATE INDEX IF NOT EXISTS waiter_by_turn ON waiter (queue, priority, turn, since, id)",
+    "CREATE INDEX IF NOT EXISTS waiter_by_crowd ON waiter (crowd, priority, turn)",
     "CREATE INDEX IF NOT EXISTS waiter_by_caller ON waiter (crowd, priority, caller, turn)",
-    "CREATE INDEX IF NOT EXISTS waiter_by_model ON waiter (model, caller, expires)",
+    "CREATE INDEX IF NOT EXISTS waiter_by_queue ON waiter (queue, caller, expires)",
     "CREATE INDEX IF NOT EXISTS waiter_by_holder ON waiter (holder)",
     "CREATE INDEX IF NOT EXISTS waiter_by_expiry ON waiter (expires)",
     "CREATE TABLE IF NOT EXISTS space (id TEXT PRIMARY KEY, version BIGINT NOT NULL, health TEXT NOT NULL)",

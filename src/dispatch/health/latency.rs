@@ -27,22 +27,22 @@ const MEMORY: f64 = 0.7;
 /// In so many seconds, half of what is known is forgotten.
 const HALF_LIFE: f64 = 600.0;
 /// What a unit of work is thought to take where nobody knows, in seconds.
-pub(super) const USUAL: f64 = 1.0;
+pub(in crate::dispatch) const USUAL: f64 = 1.0;
 
 /// The estimate. None before the first sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Latency {
+pub(in crate::dispatch) struct Latency {
     /// Seconds per unit of work.
     per_unit: f64,
     /// When it was last changed, in seconds since the Unix epoch.
     at: f64,
     /// How many samples it comes from.
-    pub(super) samples: u32,
+    pub(in crate::dispatch) samples: u32,
 }
 
 impl Latency {
     /// Takes a sample: `work` units took `seconds`.
-    pub(super) fn observe(&mut self, seconds: f64, work: f64, now: Duration) {
+    pub(in crate::dispatch) fn observe(&mut self, seconds: f64, work: f64, now: Duration) {
         let sample = seconds / work;
         if !sample.is_finite() || sample <= 0.0 {
             return;
@@ -58,22 +58,17 @@ impl Latency {
     }
 
     /// The seconds that a unit of work takes, by the last samples alone.
-    pub(super) fn known(&self) -> Option<f64> {
+    pub(in crate::dispatch) fn known(&self) -> Option<f64> {
         (self.samples > 0).then_some(self.per_unit)
     }
 
     /// The seconds that a unit of work takes, where `usual` is what it takes elsewhere.
-    pub(super) fn estimate(&self, usual: f64, now: Duration) -> f64 {
+    pub(in crate::dispatch) fn estimate(&self, usual: f64, now: Duration) -> f64 {
         if self.samples == 0 {
             return usual;
         }
         let age = (now.as_secs_f64() - self.at).max(0.0);
         usual + (self.per_unit - usual) * (-age / HALF_LIFE).exp2()
-    }
-
-    /// This, or `other` where that has been changed later.
-    pub(super) fn newer(self, other: Self) -> Self {
-        if other.samples > 0 && other.at > self.at { other } else { self }
     }
 }
 

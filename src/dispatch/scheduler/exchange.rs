@@ -1,0 +1,411 @@
+//! Asking the database: for slots, for turns, and for what other instances have told.
+//!
+//! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is their turn (one for each Space), and a
+//! place in the order for those that get none (one each, once). It asks again after 50 to 250 ms, the seldomer the farther its first job is from
+//! the front, and not at all where nobody waits for a slot.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use super::choice::{Claim, Past};
+use super::view::{Foreign, View};
+use super::wait_queue::{Entry, Rank, Waiter};
+use super::{Scheduler, Signal, probe_of, slots_of};
+use crate::catalog::Seat;
+use crate::dispatch::health::SpaceHealth;
+use crate::dispatch::refusal::Refusal;
+use crate::gradio::space::Origin;
+use crate::platform::{Row, StoreError, Value, random_bytes};
+use crate::store::lease::{RENEWAL, TTL, expiry, free_before};
+use crate::store::once::Once;
+use crate::store::row::Columns;
+use crate::store::statement::Argument;
+use crate::store::statements::waiter;
+
+/// Shortest time between two rounds.
+const SHORTEST: Duration = Duration::from_millis(50);
+/// Longest time between two rounds.
+const LONGEST: Duration = Duration::from_millis(250);
+/// Time for which the database isn't asked for slots after it has failed.
+const ALONE: Duration = Duration::from_secs(2);
+/// Number of slots that a Space is thought to have whose slots the database doesn't know yet.
+const UNKNOWN: u32 = 10_000;
+
+impl Scheduler {
+    /// Has the database asked for those who wait, beside the present request.
+    pub(super) fn ask(self: &Rc<Self>) {
+        if self.is_exchanging.replace(true) {
+            let has_news = {
+                let mut state = self.state.borrow_mut();
+                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == Entry::None)
+            };
+            if has_news && let Some(wake) = self.wake.take() {
+                let _ = wake.send(());
+            }
+            return;
+        }
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move { this.exchange().await }));
+    }
+
+    async fn exchange(self: Rc<Self>) {
+        let mut extended = self.host.now();
+        loop {
+            let begun = self.host.now();
+            let is_young = self.viewed.get().is_some_and(|at| begun.saturating_sub(at) < SHORTEST);
+            if !is_young {
+                self.refresh(&HashSet::new()).await;
+            }
+            self.look();
+            self.claim_all().await;
+            self.enter_all().await;
+            if begun.saturating_sub(extended) >= RENEWAL {
+                extended = begun;
+                self.extend();
+            }
+            let wants = self.state.borrow().queue.iter().any(|waiter| waiter.wants_slot);
+            if !wants {
+                self.is_exchanging.set(false);
+                return;
+            }
+            self.rest(begun).await;
+        }
+    }
+
+    /// Waits for the next round: one that has news comes as soon as may be.
+    async fn rest(&self, begun: Duration) {
+        let (wake, woken) = oneshot::channel();
+        *self.wake.borrow_mut() = Some(wake);
+        let pause = self.between_rounds();
+        if let Either::Left(_) = select(woken, self.host.sleep(pause)).await {
+            let left = SHORTEST.saturating_sub(self.host.now().saturating_sub(begun));
+            self.host.sleep(left).await;
+        }
+    }
+
+    /// Time until the next round: short where a job is next, and by chance, so that not all instances ask together.
+    fn between_rounds(&self) -> Duration {
+        let state = self.state.borrow();
+        let wanting = state.queue.iter().find(|waiter| waiter.wants_slot);
+        let before = wanting.map_or(0, |waiter| state.view.all_before(&waiter.rank, &waiter.request.place.queue));
+        let [lot] = random_bytes::<1>(&self.host);
+        let base =
+            SHORTEST.saturating_mul(u32::try_from(before / 2).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST);
+        (base + base * u32::from(lot) / 512).min(LONGEST + LONGEST / 4)
+    }
+
+    /// Reads what is known of the Spaces of `pool`, once.
+    pub(in crate::dispatch) async fn learn(self: &Rc<Self>, pool: &[Seat]) {
+        if !self.store.is_on() {
+            return;
+        }
+        let is_known = {
+            let state = self.state.borrow();
+            pool.iter().all(|seat| state.known(seat.space.origin()).is_some_and(|space| space.health.is_read))
+        };
+        if is_known {
+            return;
+        }
+        let queue = self.place(pool).queue;
+        let once = Rc::clone(self.learning.borrow_mut().entry(queue).or_insert_with(|| Rc::new(Once::default())));
+        let (this, pool) = (Rc::clone(self), pool.to_vec());
+        let read = || -> futures::future::LocalBoxFuture<'static, ()> {
+            Box::pin(async move {
+                let origins = pool.iter().map(|seat| seat.space.origin().clone()).collect();
+                this.knowledge_wanted(&pool);
+                this.refresh(&origins).await;
+            })
+        };
+        once.get(&self.host, read).await;
+    }
+
+    fn knowledge_wanted(&self, pool: &[Seat]) {
+        for seat in pool {
+            self.knowledge.want(&seat.space);
+        }
+    }
+
+    /// Reads what is known of those Spaces, and of all that are used or waited for.
+    pub(in crate::dispatch) async fn refresh(self: &Rc<Self>, more: &HashSet<Origin>) {
+        if !self.store.is_on() {
+            return;
+        }
+        let origins = self.origins(more);
+        if origins.is_empty() {
+            return;
+        }
+        match self.read_view(&origins).await {
+            Ok(rows) => {
+                self.viewed.set(Some(self.host.now()));
+                let is_shared = self.host.now() >= self.alone_until.get();
+                self.state.borrow_mut().is_shared = is_shared;
+                self.take_in(&origins, rows);
+            }
+            Err(_) => self.be_alone(),
+        }
+    }
+
+    /// The database fails: until it is back, this instance goes by what it knows.
+    fn be_alone(self: &Rc<Self>) {
+        self.alone_until.set(self.host.now() + ALONE);
+        {
+            let mut state = self.state.borrow_mut();
+            state.is_shared = false;
+            state.view = View::default();
+            for (_, space) in state.spaces_mut() {
+                space.forget_free();
+            }
+        }
+        self.look();
+    }
+
+    fn origins(&self, more: &HashSet<Origin>) -> HashSet<Origin> {
+        let state = self.state.borrow();
+        let mut origins = more.clone();
+        let waited_for = state.queue.iter().flat_map(|waiter| &waiter.request.candidates);
+        origins.extend(waited_for.map(|candidate| candidate.seat.space.origin().clone()));
+        let used = state.spaces().filter(|(_, space)| space.running() > 0 || space.idle() > 0);
+        origins.extend(used.map(|(origin, _)| origin.clone()));
+        origins
+    }
+
+    async fn read_view(&self, origins: &HashSet<Origin>) -> Result<Vec<Row>, StoreError> {
+        let queues = self.state.borrow().crowds.queues_for(origins);
+        let resources = origins.iter().flat_map(|origin| [slots_of(origin), probe_of(origin)]);
+        let now = self.host.unix_time();
+        let parameters = vec![
+            ("before", free_before(now).into()),
+            ("resources", Argument::list(resources)),
+            ("queues", Argument::list(queues.iter().map(|queue| &**queue))),
+            ("holder", self.store.instance().into()),
+            ("now", self.store.now().into()),
+            ("spaces", Argument::list(origins.iter().map(ToString::to_string))),
+            ("profiles", Argument::list(self.knowledge.wanted())),
+        ];
+        self.store.query(&waiter::VIEW, parameters).await
+    }
+
+    /// Takes in what the database has told.
+    fn take_in(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
+        let now = self.host.unix_time();
+        let mut state = self.state.borrow_mut();
+        for origin in origins {
+            let space = state.space(origin);
+            space.health.is_read = true;
+            space.set_free(UNKNOWN, 0, now);
+        }
+        let mut foreign = Vec::new();
+        for row in rows {
+            let Ok(row) = ViewRow::read(row) else { continue };
+            match row.kind.as_str() {
+                "slots" => {
+                    let (free, taken) = (count(row.a), count(row.b));
+                    for origin in origins {
+                        if slots_of(origin) == row.id {
+                            state.space(origin).set_free(free, taken, now);
+                        } else if probe_of(origin) == row.id && taken > 0 && !state.space(origin).has_probe {
+                            state.space(origin).is_probed(now);
+                        }
+                    }
+                }
+                "waiter" => foreign.push(Foreign {
+                    rank: Rank { priority: row.a, turn: row.b, since: row.c, id: row.text },
+                    queue: row.id,
+                    avoid: row.more,
+                }),
+                "health" => {
+                    if let Some(origin) = origins.iter().find(|origin| origin.to_string() == row.id) {
+                        let health = SpaceHealth::read(&row.text).unwrap_or_default();
+                        state.space(origin).health.read(row.a, health);
+                    }
+                }
+                "profile" => self.knowledge.offer(&row.id, &row.text),
+                _ => {}
+            }
+        }
+        state.view = View::new(foreign);
+        drop(state);
+        self.knowledge.offered();
+    }
+
+    /// Asks for the slots that the last look wants.
+    async fn claim_all(self: &Rc<Self>) {
+        let claims = self.claims.take();
+        if claims.is_empty() || !self.state.borrow().is_shared {
+            return;
+        }
+        for (claim, count) in claims {
+            if self.claim(&claim, count).await.is_err() {
+                return self.be_alone();
+            }
+        }
+        self.look();
+        self.give_probes_back();
+    }
+
+    async fn claim(self: &Rc<Self>, claim: &Claim, count: usize) -> Result<(), StoreError> {
+        if claim.probe && !self.state.borrow_mut().space(&claim.origin).has_probe {
+            let got = !self.leases.claim(&probe_of(&claim.origin), 1, 1).await?.is_empty();
+            let now = self.host.unix_time();
+            let mut state = self.state.borrow_mut();
+            let space = state.space(&claim.origin);
+            if !got {
+                space.is_probed(now);
+                return Ok(());
+            }
+            space.has_probe = true;
+            if space.idle() > 0 {
+                return Ok(());
+            }
+        }
+        self.claim_slots(&claim.origin, count, claim.limit).await
+    }
+
+    /// Asks for slots of a Space.
+    pub(super) async fn claim_slots(
+        self: &Rc<Self>,
+        origin: &Origin,
+        count: usize,
+        limit: usize,
+    ) -> Result<(), StoreError> {
+        let most = u32::try_from(count).unwrap_or(u32::MAX);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let slots = self.leases.claim(&slots_of(origin), most, limit).await?;
+        let now = self.host.unix_time();
+        self.state.borrow_mut().space(origin).add_slots(&slots, count, now);
+        Ok(())
+    }
+
+    /// The right to try a Space is another instance's where no job here uses it.
+    fn give_probes_back(&self) {
+        let mut unused = Vec::new();
+        for (origin, space) in self.state.borrow_mut().spaces_mut() {
+            if space.has_probe && !space.is_probing {
+                space.has_probe = false;
+                unused.push(origin.clone());
+            }
+        }
+        for origin in unused {
+            self.leases.release(&probe_of(&origin), &[0]);
+        }
+    }
+
+    /// Gives those a place in the order that got no slot.
+    async fn enter_all(self: &Rc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.state.borrow_mut();
+                if !state.is_shared {
+                    return;
+                }
+                let now = self.host.unix_time();
+                let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == Entry::None);
+                let Some(waiter) = waiter else { break };
+                waiter.entry = Entry::Pending;
+                let entry = format!("{}{:08x}", self.store.instance(), waiter.id);
+                (waiter.id, entry.clone(), self.entry(waiter, entry, now))
+            };
+            let (id, entry, parameters) = next;
+            let outcome = self.store.first(&waiter::ENTER, parameters).await;
+            match outcome.and_then(|row| row.map(|row| Columns::of(row).integer()).transpose()) {
+                Ok(Some(turn)) => {
+                    let is_there = {
+                        let mut state = self.state.borrow_mut();
+                        if let Some(waiter) = state.queue.find(id) {
+                            waiter.request.is_admitted.set(true);
+                        }
+                        state.queue.reorder(id, turn, entry.clone())
+                    };
+                    if !is_there {
+                        self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list([Value::from(entry)]))]);
+                    }
+                }
+                Ok(None) => self.refuse(id),
+                Err(_) => {
+                    if let Some(waiter) = self.state.borrow_mut().queue.find(id) {
+                        waiter.entry = Entry::None;
+                    }
+                    return self.be_alone();
+                }
+            }
+        }
+        self.tell_positions();
+    }
+
+    fn entry(&self, waiter: &Waiter, entry: String, now: Duration) -> Vec<crate::store::statement::Parameter> {
+        let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
+        let avoid: Vec<String> = failed.map(|candidate| candidate.seat.space.origin().to_string()).collect();
+        // One that has all of them behind it goes wherever there is a slot.
+        let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
+        let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };
+        let most = i64::try_from(self.policy.max_waiting).unwrap_or(i64::MAX);
+        vec![
+            ("id", entry.into()),
+            ("crowd", (&*waiter.request.place.crowd).into()),
+            ("queue", (&*waiter.request.place.queue).into()),
+            ("priority", waiter.rank.priority.into()),
+            ("caller", (&*waiter.request.caller).into()),
+            ("turn", turn.into()),
+            ("since", waiter.rank.since.into()),
+            ("avoid", avoid.join(" ").into()),
+            ("holder", self.store.instance().into()),
+            ("expires", expiry(now, TTL).into()),
+            ("now", self.store.now().into()),
+            ("is_known", waiter.request.is_admitted.get().into()),
+            ("most", most.into()),
+        ]
+    }
+
+    /// A caller's part of the queue is full.
+    fn refuse(&self, id: u64) {
+        let removed = self.state.borrow_mut().queue.remove(id);
+        if let Some(waiter) = removed {
+            let refusal = Refusal::Crowded { waiting: self.policy.max_waiting };
+            let _ = waiter.signal.unbounded_send(Signal::Done(Err(refusal)));
+        }
+    }
+
+    /// Lets the jobs of this instance wait on.
+    fn extend(&self) {
+        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, Entry::Written(_)));
+        if is_any {
+            let expires = expiry(self.host.unix_time(), TTL);
+            let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
+            self.store.spawn(&waiter::EXTEND, parameters);
+        }
+    }
+}
+
+/// A row of the view.
+struct ViewRow {
+    kind: String,
+    id: String,
+    a: i64,
+    b: i64,
+    c: i64,
+    text: String,
+    more: String,
+}
+
+impl ViewRow {
+    fn read(row: Row) -> Result<Self, StoreError> {
+        let mut columns = Columns::of(row);
+        Ok(Self {
+            kind: columns.text()?,
+            id: columns.text()?,
+            a: columns.integer()?,
+            b: columns.integer()?,
+            c: columns.integer()?,
+            text: columns.text()?,
+            more: columns.text()?,
+        })
+    }
+}
+
+fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,103 @@
+//! Telling all instances how a Space does.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Scheduler;
+use crate::dispatch::health::shared::Draft;
+use crate::dispatch::health::{Outcome, OutcomeKind, SpaceHealth};
+use crate::gradio::space::Origin;
+use crate::platform::{StoreError, random_bytes};
+use crate::store::row::Columns;
+use crate::store::statements::waiter;
+
+/// Time after which images that were made are written down; failures are at once.
+const WRITE_AFTER: Duration = Duration::from_secs(2);
+/// Attempts to write where other instances write too.
+const ATTEMPTS: u32 = 6;
+
+impl Scheduler {
+    /// Takes in what happened at a Space, and tells the others.
+    pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: Outcome) {
+        let is_failure = !matches!(outcome.kind, OutcomeKind::Made { .. } | OutcomeKind::Answered);
+        let (is_urgent, is_writing) = {
+            let mut state = self.state.borrow_mut();
+            let health = &mut state.space(origin).health;
+            let is_urgent = health.record(outcome) || is_failure;
+            health.is_urgent |= is_urgent;
+            let is_writing = health.is_writing || (health.is_scheduled && !is_urgent);
+            if !is_writing {
+                (health.is_writing, health.is_scheduled) = (is_urgent, true);
+            }
+            (is_urgent, is_writing)
+        };
+        if is_writing || !self.store.is_on() {
+            return;
+        }
+        let (this, origin) = (Rc::clone(self), origin.clone());
+        self.host.spawn(Box::pin(async move {
+            if !is_urgent {
+                this.host.sleep(WRITE_AFTER).await;
+                let mut state = this.state.borrow_mut();
+                let health = &mut state.space(&origin).health;
+                if health.is_writing || !health.is_dirty() {
+                    health.is_scheduled = false;
+                    return;
+                }
+                health.is_writing = true;
+            }
+            this.write_health(&origin).await;
+        }));
+    }
+
+    /// Writes until nothing urgent is left.
+    async fn write_health(&self, origin: &Origin) {
+        loop {
+            self.state.borrow_mut().space(origin).health.is_urgent = false;
+            // A store that fails now is written to with the next outcome.
+            let outcome = self.write_once(origin).await;
+            let mut state = self.state.borrow_mut();
+            let health = &mut state.space(origin).health;
+            if outcome.is_err() || !health.is_urgent {
+                (health.is_writing, health.is_scheduled) = (false, false);
+                return;
+            }
+        }
+    }
+
+    async fn write_once(&self, origin: &Origin) -> Result<(), StoreError> {
+        for attempt in 0..ATTEMPTS {
+            let draft = self.state.borrow_mut().space(origin).health.draft();
+            if self.try_write(origin, &draft).await? {
+                self.state.borrow_mut().space(origin).health.written(draft);
+                return Ok(());
+            }
+            let row = self.store.first(&waiter::HEALTH, vec![("id", origin.to_string().into())]).await?;
+            let mut state = self.state.borrow_mut();
+            let health = &mut state.space(origin).health;
+            match row {
+                Some(row) => {
+                    let mut columns = Columns::of(row);
+                    let (version, text) = (columns.integer()?, columns.text()?);
+                    health.read(version, SpaceHealth::read(&text).unwrap_or_default());
+                }
+                None => health.vanished(),
+            }
+            drop(state);
+            let [lot] = random_bytes::<1>(&self.host);
+            self.host.sleep(Duration::from_millis(u64::from(lot) << attempt.min(4)) / 8).await;
+        }
+        Ok(())
+    }
+
+    async fn try_write(&self, origin: &Origin, draft: &Draft) -> Result<bool, StoreError> {
+        let mut parameters = vec![("health", draft.health.write().into()), ("id", origin.to_string().into())];
+        let statement = if draft.version == 0 {
+            waiter::ADD_HEALTH
+        } else {
+            parameters.push(("version", draft.version.into()));
+            waiter::SET_HEALTH
+        };
+        Ok(self.store.first(&statement, parameters).await?.is_some())
+    }
+}

@@ -1,0 +1,324 @@
+//! Slots at Spaces, and who gets the next one.
+//!
+//! A Space's slots are the whole service's: leases in the database, which an instance keeps for its next job as long as it has one, renews beside
+//! the work, and gives up when they are idle or when others wait. So a job on an instance that holds a slot asks nobody; one that
+//! finds none asks the database ([`exchange`]), and waits there, in the order of all instances ([`wait_queue`]), if there is none.
+//!
+//! Without a database, or where it fails, an instance goes by what it knows: each then has all slots for itself.
+
+mod choice;
+mod exchange;
+mod guard;
+mod health;
+mod stagger;
+mod state;
+mod upkeep;
+mod view;
+mod wait_queue;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, LocalBoxFuture, select};
+
+use self::choice::Claim;
+pub(crate) use self::choice::Rule;
+pub(super) use self::choice::{Candidate, Past};
+pub(super) use self::guard::SlotGuard;
+pub(super) use self::stagger::Stagger;
+use self::state::{Looked, State, written};
+use super::budget::Budget;
+use super::crowd::{Crowds, Place};
+use super::refusal::Refusal;
+use super::{Knowledge, Policy};
+use crate::catalog::Catalog;
+use crate::generation::Priority;
+use crate::gradio::failure::Failure;
+use crate::gradio::space::Origin;
+use crate::platform::{Outside, Value, random_bytes};
+use crate::store::Store;
+use crate::store::lease::Leases;
+use crate::store::once::Once;
+use crate::store::statement::Argument;
+use crate::store::statements::waiter;
+
+/// A job that wants a slot.
+pub(super) struct SlotRequest {
+    /// Number of the request that it is of.
+    pub(super) request: u64,
+    pub(super) place: Place,
+    /// Who asks, as far as turns are concerned.
+    pub(super) caller: Rc<str>,
+    /// Whether a job of the request has been let in: then all of them are.
+    pub(super) is_admitted: Rc<Cell<bool>>,
+    pub(super) priority: Priority,
+    /// Whether it has no images of its own yet.
+    pub(super) is_idle: bool,
+    /// When it came, since the Unix epoch.
+    pub(super) since: Duration,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) stagger: Rc<Stagger>,
+}
+
+/// What a waiting job is told.
+pub(super) enum Signal {
+    /// So many are before it.
+    Waiting(usize),
+    /// It has a slot, or waits in vain. A slot that is lost on the way is the next one's.
+    Done(Result<SlotGuard, Refusal>),
+}
+
+/// The slots of all Spaces, as an instance has them.
+pub(super) struct Scheduler {
+    host: Outside,
+    policy: Policy,
+    store: Store,
+    leases: Rc<Leases>,
+    knowledge: Rc<Knowledge>,
+    state: RefCell<State>,
+    budget: RefCell<Budget>,
+    /// Slots that the last look wants.
+    claims: RefCell<Vec<(Claim, usize)>>,
+    /// When the database last told of others, in monotonic time.
+    viewed: Cell<Option<Duration>>,
+    /// Until when the database isn't asked for slots, since it has failed, in monotonic time.
+    alone_until: Cell<Duration>,
+    learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
+    is_exchanging: Cell<bool>,
+    is_kept_up: Cell<bool>,
+    wake: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+/// Resource of a Space's slots.
+fn slots_of(origin: &Origin) -> String {
+    format!("space/{origin}")
+}
+
+/// Resource of the right to try a Space.
+fn probe_of(origin: &Origin) -> String {
+    format!("probe/{origin}")
+}
+
+impl Scheduler {
+    /// A scheduler for the Spaces of `catalog`, whose slots are `leases`.
+    pub(super) fn new(leases: &Rc<Leases>, policy: Policy, catalog: &Catalog, knowledge: &Rc<Knowledge>) -> Rc<Self> {
+        let store = leases.store().clone();
+        let host = Rc::clone(store.host());
+        let [jitter] = random_bytes::<1>(&host);
+        let state = State::new(Crowds::of(catalog), policy.rule, f64::from(jitter) / 255.0, store.is_on());
+        let this = Rc::new(Self {
+            budget: RefCell::new(Budget::new(host.now())),
+            host,
+            policy,
+            store,
+            leases: Rc::clone(leases),
+            knowledge: Rc::clone(knowledge),
+            state: RefCell::new(state),
+            claims: RefCell::default(),
+            viewed: Cell::default(),
+            alone_until: Cell::default(),
+            learning: RefCell::default(),
+            is_exchanging: Cell::default(),
+            is_kept_up: Cell::default(),
+            wake: RefCell::default(),
+        });
+        let listener = Rc::downgrade(&this);
+        leases.listen(Rc::new(move |resource, slots| {
+            if let Some(this) = listener.upgrade() {
+                this.lose(resource, slots);
+            }
+        }));
+        this
+    }
+
+    /// Monotonic time.
+    pub(super) fn now(&self) -> Duration {
+        self.host.now()
+    }
+
+    /// Time since the Unix epoch.
+    pub(super) fn unix_time(&self) -> Duration {
+        self.host.unix_time()
+    }
+
+    /// Lets time go by.
+    pub(super) fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        self.host.sleep(time)
+    }
+
+    /// A number that no other request of this instance has.
+    pub(super) fn new_request(&self) -> u64 {
+        self.state.borrow_mut().id()
+    }
+
+    /// What is known, to look at.
+    pub(super) fn state(&self) -> std::cell::Ref<'_, State> {
+        self.state.borrow()
+    }
+
+    /// Place of jobs for `pool` among those that wait.
+    pub(super) fn place(&self, pool: &[crate::catalog::Seat]) -> Place {
+        self.state.borrow().crowds.place(pool)
+    }
+
+    /// What a new job pays in for those that are made again.
+    pub(super) fn pay_in(&self) {
+        self.budget.borrow_mut().deposit(self.host.now());
+    }
+
+    /// Whether a job may be made again that a Space has worked on.
+    pub(super) fn may_repeat(&self) -> bool {
+        self.budget.borrow_mut().withdraw(self.host.now())
+    }
+
+    /// Waits for a slot until `deadline`, in monotonic time. `waits` hears how many jobs are before it, where it has to wait, each time that this changes.
+    ///
+    /// # Errors
+    /// Where there is nothing to wait for, or for too long.
+    pub(super) async fn take(
+        self: &Rc<Self>,
+        request: SlotRequest,
+        deadline: Duration,
+        mut waits: impl FnMut(usize),
+    ) -> Result<SlotGuard, Refusal> {
+        let (signal, mut signals) = mpsc::unbounded();
+        let draw = u64::from_le_bytes(random_bytes(&self.host));
+        let begun = self.host.now();
+        let is_admitted = Rc::clone(&request.is_admitted);
+        let (id, is_full) = {
+            let mut state = self.state.borrow_mut();
+            let is_full = state.queue.is_full(&request, self.policy.max_waiting);
+            let id = state.id();
+            state.queue.push(id, request, draw, signal);
+            (id, is_full)
+        };
+        let _waiting = Waiting { scheduler: self, id };
+        self.look();
+        let is_waiting = self.state.borrow_mut().queue.find(id).is_some();
+        if is_waiting && is_full && !is_admitted.get() && !self.state.borrow().is_shared {
+            return Err(Refusal::Crowded { waiting: self.state.borrow().queue.len().saturating_sub(1) });
+        }
+        loop {
+            let now = self.host.now();
+            let left = deadline.saturating_sub(now);
+            let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
+            let again = again.map_or(left, |at| at.saturating_sub(self.host.unix_time()));
+            // Time is rounded down on its way to the host: a moment too early would be a loop.
+            let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
+            match select(signals.next(), sleep).await {
+                Either::Left((Some(Signal::Done(outcome)), _)) => {
+                    if outcome.is_ok() {
+                        is_admitted.set(true);
+                    }
+                    return outcome;
+                }
+                Either::Left((Some(Signal::Waiting(before)), _)) => waits(before),
+                Either::Left((None, _)) => return Err(Failure::NoImage.into()),
+                Either::Right(_) if self.host.now() >= deadline => {
+                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
+                }
+                Either::Right(_) => self.look(),
+            }
+        }
+    }
+
+    /// Time until a job would be done elsewhere that begins there now, in seconds.
+    pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger) -> Option<f64> {
+        self.state.borrow().elsewhere(candidates, stagger, self.host.unix_time())
+    }
+
+    /// No job of that request is to begin any more.
+    pub(super) fn dismiss(self: &Rc<Self>, request: u64, why: &Refusal) {
+        let looked = self.state.borrow_mut().dismiss(request, false, why);
+        self.follow(looked);
+    }
+
+    /// All images of that request have found somebody who makes them.
+    pub(super) fn dismiss_idle(self: &Rc<Self>, request: u64) {
+        let looked = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
+        self.follow(looked);
+    }
+
+    /// Lets those begin who can.
+    fn look(self: &Rc<Self>) {
+        let now = self.host.unix_time();
+        let mut looked = self.state.borrow_mut().look(now, || self.policy.stagger.draw(&self.host));
+        *self.claims.borrow_mut() = std::mem::take(&mut looked.claims);
+        let wants = looked.wants_slots;
+        self.follow(looked);
+        self.tell_positions();
+        if wants && self.store.is_on() {
+            self.ask();
+        }
+        self.keep_up();
+    }
+
+    /// Does what follows from a look.
+    fn follow(self: &Rc<Self>, looked: Looked) {
+        if !looked.leave.is_empty() {
+            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(looked.leave))]);
+        }
+        for (origin, slots) in looked.release {
+            self.leases.release(&slots_of(&origin), &slots);
+        }
+        for (waiter, outcome) in looked.done {
+            let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
+            // A slot that nobody wants any more is dropped, and so is the next one's.
+            let _ = waiter.signal.unbounded_send(Signal::Done(outcome));
+        }
+    }
+
+    /// Tells those who wait how many are before them, where that has changed.
+    fn tell_positions(&self) {
+        let mut state = self.state.borrow_mut();
+        let is_shared = state.is_shared;
+        // One that may yet get a slot at once doesn't wait.
+        let waits = |waiter: &wait_queue::Waiter| {
+            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::Entry::Written(_))
+        };
+        let ids: Vec<u64> = state.queue.iter().filter(|waiter| waits(waiter)).map(|waiter| waiter.id).collect();
+        for id in ids {
+            let before = state.before(id);
+            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.told != Some(before)) {
+                waiter.told = Some(before);
+                let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
+            }
+        }
+    }
+
+    /// A job waits no longer.
+    fn forget(self: &Rc<Self>, id: u64) {
+        let removed = self.state.borrow_mut().queue.remove(id);
+        if let Some(entry) = removed.as_ref().and_then(written) {
+            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list([Value::from(entry)]))]);
+        }
+    }
+
+    /// Leases turned out to be somebody else's by now.
+    fn lose(self: &Rc<Self>, resource: &str, slots: &[i64]) {
+        let mut state = self.state.borrow_mut();
+        for (origin, space) in state.spaces_mut() {
+            if slots_of(origin) == resource {
+                space.lose_slots(slots);
+            } else if probe_of(origin) == resource {
+                space.has_probe = false;
+            }
+        }
+    }
+}
+
+/// A job that waits; when it is dropped, it waits no longer.
+struct Waiting<'a> {
+    scheduler: &'a Rc<Scheduler>,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.scheduler.forget(self.id);
+    }
+}

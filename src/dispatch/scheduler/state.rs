@@ -1,0 +1,219 @@
+//! What an instance knows of Spaces and of those who wait for them, and who begins where.
+//!
+//! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database has told of others) the waiting
+//! jobs are looked at in their order, and each begins at a Space or goes on waiting. A job begins where this instance holds a slot and nobody
+//! elsewhere comes before it; where the database is likely to give one, that is asked for; what others wait for is given up.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::choice::{Before, Candidate, Claim, Decision, Rule};
+use super::stagger::Stagger;
+use super::view::View;
+use super::wait_queue::{Entry, WaitQueue, Waiter};
+use crate::catalog::Seat;
+use crate::dispatch::crowd::Crowds;
+use crate::dispatch::refusal::Refusal;
+use crate::dispatch::space_state::SpaceState;
+use crate::gradio::space::{Origin, Token};
+
+/// A slot at a Space, and the job that has it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Number of the job, within the instance.
+    pub(super) id: u64,
+    pub(super) seat: Seat,
+    pub(super) stagger: Rc<Stagger>,
+    pub(super) token: Option<Token>,
+    /// Whether the job is to try the Space.
+    pub(super) probe: bool,
+    /// Amount of work that the job is.
+    pub(super) work: f64,
+    /// Time that it is expected to take, in seconds.
+    pub(super) generation: f64,
+    /// When it got the slot, since the Unix epoch.
+    pub(super) since: Duration,
+}
+
+/// What comes of waiting.
+pub(super) type Outcome = Result<Slot, Refusal>;
+
+/// What an instance knows of Spaces, and who waits for them in it.
+pub(in crate::dispatch) struct State {
+    spaces: HashMap<Origin, SpaceState>,
+    pub(super) queue: WaitQueue,
+    /// Who waits elsewhere.
+    pub(super) view: View,
+    pub(super) crowds: Crowds,
+    pub(super) rule: Rule,
+    /// This instance's part of a breaker's time, from 0 to 1.
+    pub(super) jitter: f64,
+    /// Whether slots are the database's to give.
+    pub(super) is_shared: bool,
+    next_id: u64,
+}
+
+/// What follows from a look, for the caller to do once nothing is borrowed any more.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// Jobs that wait no longer.
+    pub(super) done: Vec<(Waiter, Outcome)>,
+    /// Rows of the database that are to go.
+    pub(super) leave: Vec<String>,
+    /// Slots to be asked for: of which Space, and how many.
+    pub(super) claims: Vec<(Claim, usize)>,
+    /// Slots to be given back.
+    pub(super) release: Vec<(Origin, Vec<i64>)>,
+    /// Whether a job waits that lacks nothing but a slot.
+    pub(super) wants_slots: bool,
+}
+
+impl State {
+    pub(super) fn new(crowds: Crowds, rule: Rule, jitter: f64, is_shared: bool) -> Self {
+        Self {
+            spaces: HashMap::new(),
+            queue: WaitQueue::default(),
+            view: View::default(),
+            crowds,
+            rule,
+            jitter,
+            is_shared,
+            next_id: 0,
+        }
+    }
+
+    /// What is known of the Space at `origin`.
+    pub(super) fn space(&mut self, origin: &Origin) -> &mut SpaceState {
+        self.spaces.entry(origin.clone()).or_default()
+    }
+
+    /// What is known of it, if anything is.
+    pub(in crate::dispatch) fn known(&self, origin: &Origin) -> Option<&SpaceState> {
+        self.spaces.get(origin)
+    }
+
+    /// All Spaces of which something is known.
+    pub(super) fn spaces(&self) -> impl Iterator<Item = (&Origin, &SpaceState)> {
+        self.spaces.iter()
+    }
+
+    pub(super) fn spaces_mut(&mut self) -> impl Iterator<Item = (&Origin, &mut SpaceState)> {
+        self.spaces.iter_mut()
+    }
+
+    /// A number that nothing else of this instance has.
+    pub(super) fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Number of jobs that wait, here and elsewhere, and could go to the Space at `origin`.
+    pub(in crate::dispatch) fn waiting_for(&self, origin: &Origin) -> usize {
+        let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.seat.space.origin() == origin);
+        self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
+    }
+
+    /// Number of jobs before the one of that id, here and elsewhere.
+    pub(super) fn before(&self, id: u64) -> usize {
+        let Some(waiter) = self.queue.iter().find(|waiter| waiter.id == id) else { return 0 };
+        let queue = &waiter.request.place.queue;
+        let here = self.queue.iter().take_while(|other| other.id != id);
+        let here = here.filter(|other| other.request.place.queue == *queue).count();
+        here + self.view.all_before(&waiter.rank, queue)
+    }
+
+    /// No waiting job of that request is wanted any more; or none that has no images of its own.
+    pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Looked {
+        let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
+        let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
+        self.queue.restore(kept);
+        let mut looked = Looked::default();
+        for waiter in dismissed {
+            looked.leave.extend(written(&waiter));
+            looked.done.push((waiter, Err(why.clone())));
+        }
+        looked
+    }
+
+    /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may follow.
+    pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Looked {
+        let mut looked = Looked { leave: self.queue.promote(now), ..Looked::default() };
+        let mut before = Before::default();
+        let mut claims: Vec<(Claim, usize)> = Vec::new();
+        let mut kept = Vec::new();
+        for mut waiter in self.queue.take() {
+            match self.decide(&waiter, &before, now) {
+                Decision::Start { index, probe } => {
+                    let Some(candidate) = waiter.request.candidates.get(index).cloned() else { continue };
+                    let slot = self.begin(&waiter, candidate, probe, now, pause());
+                    looked.leave.extend(written(&waiter));
+                    looked.done.push((waiter, Ok(slot)));
+                }
+                Decision::Wait { at, claim, again, wants_slot } => {
+                    if let Some((origin, seconds)) = at {
+                        *before.seconds.entry(origin).or_default() += seconds;
+                    }
+                    if let Some(claim) = claim {
+                        *before.claims.entry(claim.origin.clone()).or_default() += 1;
+                        match claims.iter_mut().find(|(known, _)| known.origin == claim.origin) {
+                            Some((_, count)) => *count += usize::from(!claim.probe),
+                            None => claims.push((claim, 1)),
+                        }
+                    }
+                    if !wants_slot && let Some(id) = written(&waiter) {
+                        // Those behind it need not wait for it.
+                        looked.leave.push(id);
+                        waiter.entry = Entry::None;
+                    }
+                    waiter.again = again.into_iter().chain(waiter.promotion()).min();
+                    waiter.wants_slot = wants_slot;
+                    looked.wants_slots |= wants_slot;
+                    kept.push(waiter);
+                }
+                Decision::Hopeless(refusal) => {
+                    looked.leave.extend(written(&waiter));
+                    looked.done.push((waiter, Err(refusal)));
+                }
+            }
+        }
+        self.queue.restore(kept);
+        looked.claims = claims;
+        if self.is_shared {
+            self.give_up(now, &mut looked);
+        }
+        looked
+    }
+
+    fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {
+        let usual = self.usual(&waiter.request.candidates);
+        let Candidate { seat, work, .. } = candidate;
+        let stagger = Rc::clone(&waiter.request.stagger);
+        stagger.begin(seat.space.origin(), now.saturating_add(pause));
+        let id = waiter.id;
+        let space = self.space(seat.space.origin());
+        let generation = space.generation(work, usual, now);
+        let token = space.enter(id, &seat, generation, now);
+        space.is_probing |= probe;
+        Slot { id, seat, stagger, token, probe, work, generation, since: now }
+    }
+
+    /// Idle slots that others wait for are theirs.
+    fn give_up(&mut self, now: Duration, looked: &mut Looked) {
+        let (view, crowds) = (&self.view, &self.crowds);
+        for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
+            let slots = space.take_idle(view.waiting_for(origin, crowds), now);
+            if !slots.is_empty() {
+                looked.release.push((origin.clone(), slots));
+            }
+        }
+    }
+}
+
+/// The id of a waiting job's row in the database.
+pub(super) fn written(waiter: &Waiter) -> Option<String> {
+    match &waiter.entry {
+        Entry::Written(id) => Some(id.clone()),
+        Entry::None | Entry::Pending => None,
+    }
+}

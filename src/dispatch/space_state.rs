@@ -1,0 +1,492 @@
+//! A Space as an instance sees it, and when a job given to it would be done.
+//!
+//! ```text
+//! generation = work · peak EWMA of seconds per unit            (see `health::latency`)
+//! queue      = what the Space last said of its queue, less the time since
+//! ours       = until the last of our jobs there is expected to be done
+//! finish     = max(stagger, queue, ours + jobs that wait here before it) + generation
+//! finish     = 2 · finish + 5 s                                 where the job is to try a Space that failed
+//! forecast   = finish / weight
+//! ```
+//!
+//! `ours` takes the Space for one that makes an image after the other, which is what a Space on one GPU does. One that makes several at once is
+//! thought up to a generation slower than it is, as long as jobs of ours run there: then jobs go to others first, if
+//! those are less than twice as slow. Jobs of other instances are taken to be half done.
+
+use std::time::Duration;
+
+use super::health::ANONYMOUS;
+use super::health::breaker::Admission;
+use super::health::shared::SharedHealth;
+use crate::catalog::Seat;
+use crate::gradio::message::QueuePosition;
+use crate::gradio::space::Token;
+
+/// Time for which a Space's word on its queue counts, in seconds.
+const QUEUE_SEEN: f64 = 120.0;
+/// Number of jobs that are thought to wait in a queue that is full.
+const FULL: f64 = 10.0;
+/// Time for which another instance's probe is believed in that was met once.
+const PROBED: Duration = Duration::from_secs(2);
+/// Time after which a slot that those before don't take is anybody's: they may have died.
+const SPARE: Duration = Duration::from_millis(400);
+
+/// A Space as an instance sees it. Times are since the Unix epoch.
+#[derive(Debug, Default)]
+pub(super) struct SpaceState {
+    pub(super) health: SharedHealth,
+    /// Jobs of this instance there.
+    running: Vec<Running>,
+    /// Slots that this instance holds and doesn't use, and since when.
+    idle: Vec<(i64, Duration)>,
+    /// Slots that nobody holds, as the database last said; none where it wasn't asked.
+    free: Option<Free>,
+    /// Jobs of other instances there, as the database last said.
+    elsewhere: u32,
+    /// Whether this instance may send a job to try it.
+    pub(super) has_probe: bool,
+    /// Whether such a job is there.
+    pub(super) is_probing: bool,
+    /// Until when another instance is believed to try it.
+    probed_until: Option<Duration>,
+    /// What it last said of its queue.
+    queue: Option<QueueSeen>,
+    /// Position of the next token.
+    turn_of: usize,
+    /// Number of its slots, as the last job's pool had it.
+    limit: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Free {
+    count: u32,
+    /// Since when there has been one, each time that the database was asked.
+    since: Option<Duration>,
+    /// Whether that is so long that those before don't seem to want it.
+    is_spare: bool,
+}
+
+#[derive(Debug)]
+struct Running {
+    id: u64,
+    /// When it is expected to be done.
+    until: Duration,
+    /// When the Space began with it.
+    began: Option<Duration>,
+    /// The slot that it has; none where the database couldn't be asked for one.
+    slot: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct QueueSeen {
+    position: QueuePosition,
+    /// Number of jobs that wait.
+    size: f64,
+    /// Time that one of them takes, in seconds.
+    each: f64,
+    at: Duration,
+}
+
+/// A Space's last word on its queue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeenQueue {
+    /// As it said it.
+    pub position: QueuePosition,
+    /// When, in seconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// Whether a pool's member can have a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It can. `probe` if it is to try the Space.
+    Open { probe: bool },
+    /// Somebody else's job is trying it.
+    Probed,
+    /// Not before then, but it may be tried for want of a better one.
+    Tripped(Duration),
+    /// Not before then.
+    Resting(Duration),
+}
+
+/// Whether there is a slot for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// This instance holds one.
+    Held,
+    /// The database is likely to give it one.
+    Likely,
+    /// There is none.
+    None,
+}
+
+impl SpaceState {
+    /// Whether `seat`, which is here, can have a job, by an instance of that `jitter`.
+    pub(super) fn entry(&self, seat: &Seat, jitter: f64, now: Duration) -> Entry {
+        if let Some(until) = self.all_exhausted_until(seat.space.tokens(), now) {
+            return Entry::Resting(until);
+        }
+        let is_probed = self.is_probing || self.probed_until.is_some_and(|until| until > now);
+        match self.health.view().breaker.admits(now, jitter) {
+            Admission::Closed => Entry::Open { probe: false },
+            Admission::Probe | Admission::Tripped(_) if is_probed => Entry::Probed,
+            Admission::Probe => Entry::Open { probe: true },
+            Admission::Tripped(until) => Entry::Tripped(until),
+            Admission::Resting(until) => Entry::Resting(until),
+        }
+    }
+
+    fn all_exhausted_until(&self, tokens: &[Token], now: Duration) -> Option<Duration> {
+        if tokens.is_empty() {
+            return self.health.view().exhausted_until(ANONYMOUS, now);
+        }
+        let until = |token: &Token| self.health.view().exhausted_until(&token.fingerprint(), now);
+        let untils: Option<Vec<Duration>> = tokens.iter().map(until).collect();
+        untils?.into_iter().min()
+    }
+
+    /// Another instance tries it.
+    pub(super) fn is_probed(&mut self, now: Duration) {
+        self.probed_until = Some(now.saturating_add(PROBED));
+    }
+
+    /// Number of this instance's jobs there.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Number of all instances' jobs there, as far as is known.
+    pub(super) fn in_flight(&self) -> usize {
+        self.running.len() + usize::try_from(self.elsewhere).unwrap_or(usize::MAX)
+    }
+
+    /// Number of this instance's jobs there that have no slot.
+    pub(super) fn without_slot(&self) -> usize {
+        self.running.iter().filter(|job| job.slot.is_none()).count()
+    }
+
+    /// Whether there is a slot for one more job, where `before` jobs of other instances, and `claimed` of this one, come before it.
+    pub(super) fn room(&self, before: usize, claimed: usize) -> Room {
+        let Some(free) = self.free else {
+            return if self.idle.is_empty() { Room::Likely } else { Room::Held };
+        };
+        let before = if free.is_spare { 0 } else { before };
+        if before == 0 && !self.idle.is_empty() {
+            return Room::Held;
+        }
+        let count = usize::try_from(free.count).unwrap_or(usize::MAX);
+        if count > before + claimed { Room::Likely } else { Room::None }
+    }
+
+    /// Whether this instance, on its own, has a slot for one more job, of `slots`.
+    pub(super) fn room_alone(&self, slots: usize) -> Room {
+        if self.running.len() < slots { Room::Held } else { Room::None }
+    }
+
+    /// The database has said how many slots nobody holds, and how many others do.
+    pub(super) fn set_free(&mut self, count: u32, taken: u32, now: Duration) {
+        let known = self.free.and_then(|free| free.since);
+        let since = if count == 0 { None } else { Some(known.unwrap_or(now)) };
+        let is_spare = since.is_some_and(|since| now.saturating_sub(since) >= SPARE);
+        self.free = Some(Free { count, since, is_spare });
+        let mine = u32::try_from(self.idle.len() + self.running.len() - self.without_slot()).unwrap_or(u32::MAX);
+        self.elsewhere = taken.saturating_sub(mine);
+    }
+
+    /// What the database said holds no longer.
+    pub(super) fn forget_free(&mut self) {
+        (self.free, self.elsewhere) = (None, 0);
+    }
+
+    /// The database has given slots, of those that were asked for. Jobs without one get theirs first.
+    pub(super) fn add_slots(&mut self, slots: &[i64], asked: usize, now: Duration) {
+        let mut given = slots.iter().copied();
+        for job in self.running.iter_mut().filter(|job| job.slot.is_none()) {
+            job.slot = given.next();
+        }
+        self.idle.extend(given.map(|slot| (slot, now)));
+        if let Some(free) = &mut self.free {
+            let got = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+            free.count = if slots.len() < asked { 0 } else { free.count.saturating_sub(got) };
+            free.since = free.since.filter(|_| free.count > 0);
+        }
+    }
+
+    /// Slots that turned out to be somebody else's by now.
+    pub(super) fn lose_slots(&mut self, slots: &[i64]) {
+        self.idle.retain(|(slot, _)| !slots.contains(slot));
+        for job in &mut self.running {
+            job.slot = job.slot.filter(|slot| !slots.contains(slot));
+        }
+    }
+
+    /// Takes up to `most` idle slots away that have been idle since `before` or longer, to be given back.
+    pub(super) fn take_idle(&mut self, most: usize, before: Duration) -> Vec<i64> {
+        let mut taken = Vec::new();
+        self.idle.retain(|(slot, since)| {
+            let goes = taken.len() < most && *since <= before;
+            if goes {
+                taken.push(*slot);
+            }
+            !goes
+        });
+        taken
+    }
+
+    /// Number of its slots.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Number of slots that are held and not used.
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Time until the next of this instance's jobs there is expected to be done, in seconds.
+    pub(super) fn next_slot(&self, now: Duration) -> f64 {
+        let lefts = self.running.iter().map(|job| job.until.saturating_sub(now));
+        lefts.min().unwrap_or_default().as_secs_f64()
+    }
+
+    /// Time until a job would begin that came now, in seconds, but for what is before it on our side.
+    fn begins(&self, generation: f64, now: Duration) -> f64 {
+        let ours = self.running.iter().map(|job| job.until.saturating_sub(now)).max().unwrap_or_default();
+        let others = f64::from(self.elsewhere) * generation / 2.0;
+        self.queue_left(now).max(ours.as_secs_f64() + others)
+    }
+
+    fn queue_left(&self, now: Duration) -> f64 {
+        let left = |seen: QueueSeen| {
+            let age = now.saturating_sub(seen.at).as_secs_f64();
+            if age > QUEUE_SEEN { 0.0 } else { (seen.size * seen.each - age).max(0.0) }
+        };
+        self.queue.map_or(0.0, left)
+    }
+
+    /// Time that a generation of `work` units takes, in seconds, where `usual` is what a unit takes elsewhere.
+    pub(super) fn generation(&self, work: f64, usual: f64, now: Duration) -> f64 {
+        work * self.health.view().latency.estimate(usual, now)
+    }
+
+    /// Time until a job is done that is given to `seat`, which is here, in seconds. `before` is the time that jobs take which wait for the same Space, `stagger` that
+    /// which must pass before it begins.
+    pub(super) fn forecast(&self, seat: &Seat, generation: f64, before: f64, stagger: f64, now: Duration) -> f64 {
+        let finish = (self.begins(generation, now) + before).max(stagger) + generation;
+        let is_open = self.health.view().breaker.open_until().is_some();
+        let finish = if is_open { 2.0 * finish + 5.0 } else { finish };
+        finish / seat.weight.max(f64::MIN_POSITIVE)
+    }
+
+    /// A job begins that takes `generation` seconds. Returns the token that it is to bring.
+    pub(super) fn enter(&mut self, id: u64, seat: &Seat, generation: f64, now: Duration) -> Option<Token> {
+        let until = now.saturating_add(span(self.begins(generation, now) + generation));
+        let slot = self.idle.pop().map(|(slot, _)| slot);
+        self.limit = seat.slots;
+        self.running.push(Running { id, until, began: None, slot });
+        self.next_token(seat.space.tokens(), now)
+    }
+
+    /// The next token whose quota isn't used up.
+    fn next_token(&mut self, tokens: &[Token], now: Duration) -> Option<Token> {
+        let health = self.health.view();
+        let good = |token: &&Token| health.exhausted_until(&token.fingerprint(), now).is_none();
+        let found = tokens.iter().cycle().skip(self.turn_of).take(tokens.len()).find(good).cloned();
+        self.turn_of = self.turn_of.wrapping_add(1).checked_rem(tokens.len().max(1)).unwrap_or(0);
+        found
+    }
+
+    /// A job has left; its slot is idle.
+    pub(super) fn leave(&mut self, id: u64, now: Duration) {
+        if let Some(at) = self.running.iter().position(|job| job.id == id) {
+            let job = self.running.swap_remove(at);
+            self.idle.extend(job.slot.map(|slot| (slot, now)));
+        }
+    }
+
+    /// The Space says where a job of ours stands.
+    pub(super) fn queued(&mut self, id: u64, position: QueuePosition, generation: f64, now: Duration) {
+        let each = each(position, generation);
+        self.queue = Some(QueueSeen { position, size: count(position.size), each, at: now });
+        let left = span(begins_in(position, generation) + generation);
+        if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
+            job.until = now.saturating_add(left);
+        }
+    }
+
+    /// The Space has begun with a job of ours.
+    pub(super) fn started(&mut self, id: u64, generation: f64, now: Duration) {
+        if let Some(seen) = &mut self.queue {
+            // It waits no longer.
+            let passed = now.saturating_sub(seen.at).as_secs_f64() / seen.each.max(f64::MIN_POSITIVE);
+            (seen.size, seen.at) = ((seen.size - 1.0 - passed.floor()).max(0.0), now);
+        }
+        if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
+            job.until = now.saturating_add(span(generation));
+            job.began = Some(now);
+        }
+    }
+
+    /// A job of ours is so far, from 0 to 1.
+    pub(super) fn stepped(&mut self, id: u64, done: f64, now: Duration) {
+        if let Some(job) = self.running.iter_mut().find(|job| job.id == id)
+            && let Some(began) = job.began
+            && done > 0.0
+        {
+            let left = now.saturating_sub(began).as_secs_f64() * (1.0 - done).max(0.0) / done;
+            job.until = now.saturating_add(span(left));
+        }
+    }
+
+    /// Its queue is full.
+    pub(super) fn full(&mut self, generation: f64, now: Duration) {
+        let size = self.queue.map_or(0.0, |seen| seen.size).max(FULL);
+        let position = self.queue.map(|seen| seen.position).unwrap_or_default();
+        self.queue = Some(QueueSeen { position, size, each: generation, at: now });
+    }
+
+    /// Its last word on its queue, if that was lately.
+    pub(super) fn seen_queue(&self, now: Duration) -> Option<SeenQueue> {
+        let lately = |seen: &QueueSeen| now.saturating_sub(seen.at).as_secs_f64() <= QUEUE_SEEN;
+        self.queue.filter(lately).map(|seen| SeenQueue { position: seen.position, at: seen.at.as_secs() })
+    }
+}
+
+/// Time that a job takes in a queue where one stands there, in seconds: as the Space estimates, or as a `generation` does.
+fn each(position: QueuePosition, generation: f64) -> f64 {
+    let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
+    eta.map_or(generation, |eta| eta / (count(position.rank) + 1.0))
+}
+
+/// Time until a Space begins with a job that stands there, in seconds.
+pub(super) fn begins_in(position: QueuePosition, generation: f64) -> f64 {
+    each(position, generation) * count(position.rank)
+}
+
+/// Seconds as a time, of a day at most; what is no number is none.
+pub(super) fn span(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
+}
+
+/// A number of jobs; more than can be told apart are none that anybody waits for.
+fn count(jobs: u64) -> f64 {
+    f64::from(u32::try_from(jobs).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::health::{Outcome, OutcomeKind};
+    use crate::gradio::failure::Failure;
+    use crate::gradio::space::Space;
+
+    fn seat(weight: f64) -> Seat {
+        let tokens = ["hf_a", "hf_b"].map(|token| Token::new(token).unwrap()).to_vec();
+        Seat { weight, ..Seat::new(Space::parse("a/b").unwrap().with_tokens(tokens)) }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(1_000_000 + seconds)
+    }
+
+    fn happens(space: &mut SpaceState, kind: OutcomeKind) {
+        space.health.record(Outcome { at: at(0), began: at(0), kind });
+    }
+
+    #[test]
+    fn jobs_of_ours_and_the_spaces_own_queue_put_off_the_finish() {
+        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(0)), 10.0);
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 2.5, at(0)), 12.5);
+        space.enter(1, &seat, 10.0, at(0));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 2.5, at(4)), 16.0);
+        space.queued(1, QueuePosition { rank: 2, size: 5, eta: Some(30.0) }, 10.0, at(4));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(4)), 60.0, "five wait, ten seconds each");
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(14)), 50.0, "and go on");
+        space.started(1, 10.0, at(24));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(24)), 30.0, "two are left");
+        space.stepped(1, 0.25, at(26));
+        space.leave(1, at(26));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(300)), 10.0);
+        assert_eq!(space.seen_queue(at(300)), None);
+        space.set_free(0, 2, at(300));
+        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(300)), 20.0, "two of others, half done");
+    }
+
+    #[test]
+    fn a_heavier_space_seems_faster_and_a_broken_one_slower() {
+        let mut space = SpaceState::default();
+        assert_eq!(space.forecast(&seat(2.0), 10.0, 0.0, 0.0, at(0)), 5.0);
+        happens(&mut space, OutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
+        assert_eq!(space.entry(&seat(1.0), 0.0, at(1)), Entry::Resting(at(5)));
+        assert_eq!(space.entry(&seat(1.0), 0.0, at(5)), Entry::Open { probe: true });
+        assert_eq!(space.forecast(&seat(1.0), 10.0, 0.0, 0.0, at(5)), 25.0);
+        space.is_probing = true;
+        assert_eq!(space.entry(&seat(1.0), 0.0, at(5)), Entry::Probed);
+        space.is_probing = false;
+        space.is_probed(at(5));
+        assert_eq!(space.entry(&seat(1.0), 0.0, at(6)), Entry::Probed, "by another instance");
+        assert_eq!(space.entry(&seat(1.0), 0.0, at(7)), Entry::Open { probe: true });
+    }
+
+    #[test]
+    fn tokens_take_turns_and_each_has_its_own_quota() {
+        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        let name = |token: Option<Token>| token.map(|token| token.fingerprint());
+        let (a, b) = (seat.space.tokens()[0].fingerprint(), seat.space.tokens()[1].fingerprint());
+        let next = |space: &mut SpaceState| name(space.enter(1, &seat, 1.0, at(0)));
+        assert_eq!(
+            (next(&mut space), next(&mut space), next(&mut space)),
+            (Some(a.clone()), Some(b.clone()), Some(a.clone()))
+        );
+        let exhaust =
+            |caller: &str, wait| OutcomeKind::Exhausted(Failure::Cut, caller.to_owned(), Duration::from_secs(wait));
+        happens(&mut space, exhaust(&a, 60));
+        assert_eq!((next(&mut space), next(&mut space)), (Some(b.clone()), Some(b.clone())));
+        happens(&mut space, exhaust(&b, 30));
+        assert_eq!(space.entry(&seat, 0.0, at(10)), Entry::Resting(at(30)));
+        assert_eq!(space.entry(&seat, 0.0, at(30)), Entry::Open { probe: false });
+    }
+
+    #[test]
+    fn without_a_token_the_quota_is_the_anonymous_callers_and_not_the_spaces() {
+        let (mut space, with_token) = (SpaceState::default(), seat(1.0));
+        let anonymous = Seat::new(Space::parse("a/b").unwrap());
+        let used_up = OutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
+        happens(&mut space, used_up);
+        assert_eq!(space.entry(&anonymous, 0.0, at(1)), Entry::Resting(at(30)));
+        assert_eq!(space.entry(&with_token, 0.0, at(1)), Entry::Open { probe: false });
+    }
+
+    #[test]
+    fn a_slot_is_used_again_unless_others_come_first() {
+        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        assert_eq!(space.room(0, 0), Room::Likely, "nobody knows");
+        space.set_free(1, 1, at(0));
+        assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Likely, Room::None));
+        assert_eq!(space.room(0, 1), Room::None, "it is claimed for another one here");
+        space.add_slots(&[4], 1, at(0));
+        assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Held, Room::None));
+        space.enter(1, &seat, 1.0, at(0));
+        assert_eq!((space.room(0, 0), space.idle()), (Room::None, 0));
+        space.leave(1, at(3));
+        assert_eq!(space.room(0, 0), Room::Held);
+        assert_eq!(space.take_idle(1, at(2)), [0; 0], "it was used a moment ago");
+        assert_eq!(space.take_idle(1, at(3)), [4]);
+        space.set_free(1, 1, at(4));
+        space.set_free(1, 1, at(5));
+        assert_eq!(space.room(3, 0), Room::Likely, "those before don't take it");
+    }
+
+    #[test]
+    fn jobs_that_began_without_a_slot_get_theirs_first() {
+        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        assert_eq!((space.room_alone(1), space.in_flight()), (Room::Held, 0));
+        space.enter(1, &seat, 1.0, at(0));
+        assert_eq!((space.room_alone(1), space.without_slot()), (Room::None, 1));
+        space.add_slots(&[0, 1], 2, at(1));
+        assert_eq!((space.without_slot(), space.idle()), (0, 1));
+        space.lose_slots(&[0, 1]);
+        assert_eq!((space.without_slot(), space.idle()), (1, 0));
+    }
+}
