@@ -1,13 +1,13 @@
 //! Serves this project's `spin.toml` on one machine.
 //!
-//! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where none
-//! of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask for (HTTP
-//! routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL, a key-value store) and refuses a manifest that asks for more, rather than
-//! run it half.
+//! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where
+//! none of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask
+//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL, a key-value store) and
+//! refuses a manifest that asks for more, rather than run it half.
 //!
-//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its templates and rules their meaning,
-//! [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`], [`postgres`] and [`store`] as their way outside, and
-//! [`server`] answers clients.
+//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its
+//! templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`],
+//! [`postgres`] and [`store`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
 mod manifest;
@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -58,10 +59,14 @@ struct Arguments {
     /// Where the database and the key-value store lie [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What stands behind the manifest's names, as in Spin: [sqlite_database.default] with type = "spin" and a path, say.
+    /// What stands behind the manifest's names, as in Spin: [sqlite_database.default] with type = "spin" and a path,
+    /// say.
     #[arg(long, value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
 }
+
+/// How long the host waits at its end for statements that still run. A database undoes what isn't committed.
+const LAST_STATEMENTS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -83,7 +88,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let state = arguments.state_dir.clone().unwrap_or_else(|| directory.join(".spin"));
 
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    tokio.block_on(async {
+    let served = tokio.block_on(async {
         let stores = Arc::new(Stores::new(&state, &config)?);
         let databases = Arc::new(Databases::new(&state, &config));
         let runtime = Runtime::new()?;
@@ -99,5 +104,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("  {line}");
         }
         server::serve(arguments.listen, router, &runtime).await
-    })
+    });
+    tokio.shutdown_timeout(LAST_STATEMENTS);
+    served
 }

@@ -1,8 +1,8 @@
 //! PostgreSQL: pooled connections to the servers that a component may reach.
 //!
-//! As in Spin: there are up to 64 connections for an address. A guest's connection keeps one of them until it is dropped, and
-//! whoever wants a 65th waits. A connection that goes back is rid of its session's state before it is used again; one that has
-//! broken is replaced.
+//! As in Spin: there are up to 64 connections for an address. A guest's connection keeps one of them until it is
+//! dropped, and whoever wants a 65th waits. A connection that goes back is rid of its session's state before it is used
+//! again; one that has broken is replaced.
 
 mod address;
 mod tls;
@@ -51,6 +51,7 @@ struct Endpoint {
 pub struct Connection(Arc<Object>);
 
 /// A connection to be.
+#[derive(Clone)]
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Builder(Endpoint);
 
@@ -124,11 +125,6 @@ impl Builder {
         tls::connector(Some(&certificate))?;
         self.0.authority = Some(certificate);
         Ok(())
-    }
-
-    /// The same, for a call that may outlive the guest's handle.
-    pub(crate) fn share(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The runtime configuration, which says what stands behind the names in a manifest: Spin's file of that name, as far as this host can
-//! follow it.
+//! The runtime configuration, which says what stands behind the names in a manifest: Spin's file of that name, as far
+//! as this host can follow it.
 //!
 //! ```toml
 //! [key_value_store.default]
@@ -70,8 +70,8 @@ impl RuntimeConfig {
         for (label, database) in &config.sqlite_database {
             if matches!(database, DatabaseConfig::Libsql { .. }) {
                 bail!(
-                    "[sqlite_database.{label}] has type = \"libsql\", which this host doesn't have: use \"spin\", or run the \
-                     application in Spin"
+                    "[sqlite_database.{label}] has type = \"libsql\", which this host doesn't have: use \"spin\", or \
+                     run the application in Spin"
                 );
             }
         }

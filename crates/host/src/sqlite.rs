@@ -1,8 +1,8 @@
 //! SQLite databases: a file each, and a connection of its own for each opening.
 //!
-//! As in Spin: a connection waits 5 s for another one's lock, keeps its prepared statements, and may not attach files. A result
-//! that is read as a stream holds its connection: rows go through a channel of 4, and until they are read, or the reader is
-//! dropped, every other statement on that connection waits.
+//! As in Spin: a connection waits 5 s for another one's lock, keeps its prepared statements, and may not attach files.
+//! A result that is read as a stream holds its connection: rows go through a channel of 4, and until they are read, or
+//! the reader is dropped, every other statement on that connection waits.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,8 +72,8 @@ impl Databases {
         for label in &component.sqlite_databases {
             ensure!(
                 self.0.contains_key(label),
-                "the component `{}` uses the SQLite database `{label}`, which needs [sqlite_database.{label}] in a runtime \
-                 configuration; only `{DEFAULT}` is there without one",
+                "the component `{}` uses the SQLite database `{label}`, which needs [sqlite_database.{label}] in a \
+                 runtime configuration; only `{DEFAULT}` is there without one",
                 component.id
             );
         }
@@ -294,7 +294,8 @@ mod tests {
         assert!(error.contains("`c`") && error.contains("[sqlite_database.other]"), "{error}");
         assert!(matches!(default.connect("other"), Err(Error::NoSuchDatabase)));
 
-        let config = "[sqlite_database.default]\ntype = \"spin\"\npath = \"/x/y.db\"\n[sqlite_database.other]\ntype = \"spin\"\n";
+        let config = "[sqlite_database.default]\ntype = \"spin\"\npath = \"/x/y.db\"\n\
+                      [sqlite_database.other]\ntype = \"spin\"\n";
         let configured = Databases::new(Path::new("state"), &RuntimeConfig::parse(config).unwrap());
         assert_eq!(configured.0["default"].file.as_deref(), Some(Path::new("/x/y.db")));
         assert_eq!(configured.0["other"].file, None);

@@ -65,7 +65,8 @@ fn sqlite_values_of_each_type_go_in_and_come_back() {
         " []",
         " []",
         "1",
-        r#"k,i,r,b,n [[Value::Text("a"), Value::Integer(-9007199254740993), Value::Real(1.5), Value::Blob([120, 121, 122]), Value::Null]]"#,
+        "k,i,r,b,n [[Value::Text(\"a\"), Value::Integer(-9007199254740993), Value::Real(1.5), \
+         Value::Blob([120, 121, 122]), Value::Null]]",
         r#"x,y,z [[Value::Text("first"), Value::Text("second"), Value::Text("first")]]"#,
         r#"k,i [[Value::Text("a"), Value::Integer(-9007199254740992)]]"#,
         "r [[Value::Real(2.5)]]",
@@ -111,6 +112,17 @@ fn a_half_read_sqlite_result_holds_its_connection() {
     let mut host = host;
     assert!(host.process.wait().unwrap().success());
     assert!(begun.elapsed() < Duration::from_secs(8), "a half-read result held the host up");
+}
+
+#[test]
+fn a_sqlite_statement_without_an_end_does_not_keep_the_host_from_stopping() {
+    let mut host = Host::start("", &[]);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    assert_eq!(host.sqlite(&[&format!("wait\t200\t{endless}")]), ["waits"]);
+    let begun = Instant::now();
+    host.signal("-TERM");
+    assert!(host.process.wait().unwrap().success());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -257,14 +269,16 @@ fn postgres_values_of_each_type_go_in_and_come_back() {
     let told = host.postgres(
         &server,
         &[
-            "execute\tCREATE TABLE t (k TEXT PRIMARY KEY, b BOOL, c \"char\", i2 SMALLINT, i4 INT, i8 BIGINT, f4 REAL, f8 DOUBLE PRECISION, \
-             v VARCHAR(9), by BYTEA, d DATE)",
-            "execute\tINSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)\ttext:a\tbool:true\tchar:65\tint2:-2\tint4:4\t\
-             int8:9007199254740993\tfloat4:1.5\tfloat8:2.5\ttext:v\tbytea:xyz",
+            "execute\tCREATE TABLE t (k TEXT PRIMARY KEY, b BOOL, c \"char\", i2 SMALLINT, i4 INT, i8 BIGINT, f4 REAL, \
+             f8 DOUBLE PRECISION, v VARCHAR(9), by BYTEA, d DATE)",
+            "execute\tINSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)\ttext:a\tbool:true\tchar:65\t\
+             int2:-2\tint4:4\tint8:9007199254740993\tfloat4:1.5\tfloat8:2.5\ttext:v\tbytea:xyz",
             "query\tSELECT k, b, i2, i4, i8, f4, f8, v, by, d FROM t WHERE k = $1\ttext:a",
-            "execute\tINSERT INTO t VALUES ('n', $1, $2, $3, $4, $5, $6, $7, $8, $9)\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:",
+            "execute\tINSERT INTO t VALUES ('n', $1, $2, $3, $4, $5, $6, $7, $8, $9)\t\
+             null:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:\tnull:",
             "query\tSELECT b, i8, v, by FROM t WHERE k = 'n'",
-            "query\tINSERT INTO t (k, i8) VALUES ($1, 1) ON CONFLICT (k) DO UPDATE SET i8 = t.i8 + 1 RETURNING k, i8\ttext:a",
+            "query\tINSERT INTO t (k, i8) VALUES ($1, 1) ON CONFLICT (k) DO UPDATE SET i8 = t.i8 + 1 \
+             RETURNING k, i8\ttext:a",
             "execute\tUPDATE t SET i4 = 5 WHERE i4 = $1\tint4:9",
             "query\tSELECT k FROM t WHERE k = 'none'",
             "query\tSELECT DATE '2000-01-02' AS d, c FROM t WHERE k = 'a'",
@@ -281,9 +295,11 @@ fn postgres_values_of_each_type_go_in_and_come_back() {
     assert_eq!(
         told[2],
         "k:DbDataType::Str,b:DbDataType::Boolean,i2:DbDataType::Int16,i4:DbDataType::Int32,i8:DbDataType::Int64,\
-         f4:DbDataType::Floating32,f8:DbDataType::Floating64,v:DbDataType::Str,by:DbDataType::Binary,d:DbDataType::Other(\"date\") \
-         [[DbValue::Str(\"a\"), DbValue::Boolean(true), DbValue::Int16(-2), DbValue::Int32(4), DbValue::Int64(9007199254740993), \
-         DbValue::Floating32(1.5), DbValue::Floating64(2.5), DbValue::Str(\"v\"), DbValue::Binary([120, 121, 122]), DbValue::DbNull]]"
+         f4:DbDataType::Floating32,f8:DbDataType::Floating64,v:DbDataType::Str,by:DbDataType::Binary,\
+         d:DbDataType::Other(\"date\") \
+         [[DbValue::Str(\"a\"), DbValue::Boolean(true), DbValue::Int16(-2), DbValue::Int32(4), \
+         DbValue::Int64(9007199254740993), DbValue::Floating32(1.5), DbValue::Floating64(2.5), DbValue::Str(\"v\"), \
+         DbValue::Binary([120, 121, 122]), DbValue::DbNull]]"
     );
     assert_eq!(told[3], "Ok(1)");
     assert!(told[4].ends_with("[[DbValue::DbNull, DbValue::DbNull, DbValue::DbNull, DbValue::DbNull]]"), "{}", told[4]);
@@ -391,6 +407,16 @@ fn a_sixty_fifth_postgres_connection_waits() {
     let many = format!("many\t70\t{}", server.url());
     assert_eq!(host.script("/guest/postgres", &[&many]), ["64"]);
     assert_eq!(host.postgres(&server, &["execute\tSELECT 1"]), ["Ok(1)"], "those of a request that ended are free");
+    // Those of an instance are free when it has ended, however it ends.
+    for end in ["idle", "trap"] {
+        let leak = format!("leak\t64\t{}", server.url());
+        assert_eq!(host.script("/guest/postgres", &[&leak]), ["64"]);
+        match end {
+            "trap" => assert_eq!(host.get("/guest/trap").status, 500),
+            _ => thread::sleep(Duration::from_millis(1500)),
+        }
+        assert_eq!(host.script("/guest/postgres", &[&many]), ["64"], "{end}");
+    }
 }
 
 #[test]

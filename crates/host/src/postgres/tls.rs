@@ -1,4 +1,5 @@
-//! TLS to PostgreSQL servers. As in Spin, a server's certificate is verified wherever TLS is used, `sslmode=prefer` included.
+//! TLS to PostgreSQL servers. As in Spin, a server's certificate is verified wherever TLS is used, `sslmode=prefer`
+//! included.
 
 use std::sync::Arc;
 

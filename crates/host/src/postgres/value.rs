@@ -1,8 +1,8 @@
 //! Values on their way to a PostgreSQL server and back.
 //!
-//! A parameter's type must be the one that the statement wants, as in Spin: an `int32` isn't taken for a `bigint`. A null fits any.
-//! Dates, decimals, ranges, arrays and the like are not known here: as parameters they are refused, in results they are
-//! `unsupported`, with the server's own bytes.
+//! A parameter's type must be the one that the statement wants, as in Spin: an `int32` isn't taken for a `bigint`. A
+//! null fits any. Dates, decimals, ranges, arrays and the like are not known here: as parameters they are refused, in
+//! results they are `unsupported`, with the server's own bytes.
 
 use std::error::Error as StdError;
 

@@ -35,7 +35,7 @@ impl postgres::HostConnectionBuilder for Guest {
     }
 
     async fn build(&mut self, builder: Resource<Builder>) -> Answer<Resource<Connection>> {
-        let builder = self.table.get(&builder)?.share();
+        let builder = self.table.get(&builder)?.clone();
         let connection = self.spin.pools.build(&builder).await;
         Ok(self.keep(connection))
     }
@@ -50,7 +50,7 @@ impl<T: Send + 'static> postgres::HostConnectionBuilderWithStore<T> for HasSelf<
     async fn build_async(accessor: &Accessor<T, Self>, builder: Resource<Builder>) -> Answer<Resource<Connection>> {
         let (pools, builder) = accessor.with(|mut access| {
             let guest: &mut Guest = access.get();
-            wasmtime::error::Ok((Arc::clone(&guest.spin.pools), guest.table.get(&builder)?.share()))
+            wasmtime::error::Ok((Arc::clone(&guest.spin.pools), guest.table.get(&builder)?.clone()))
         })?;
         let connection = pools.build(&builder).await;
         accessor.with(|mut access| Ok(access.get().keep(connection)))

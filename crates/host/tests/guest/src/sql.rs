@@ -1,12 +1,12 @@
-//! Databases: each line of a request is a command, and gets a line of the answer. Tabs part a command, a statement and its
-//! parameters, which begin with their type.
+//! Databases: each line of a request is a command, and gets a line of the answer. Tabs part a command, a statement and
+//! its parameters, which begin with their type.
 
 use futures::future::{Either, select};
 use spin_sdk::wasip3::clocks::monotonic_clock::wait_for;
 use spin_sdk::{pg, sqlite};
 
-/// `open LABEL`, `run STATEMENT …`, `half STATEMENT` (reads one row), `more` (the rest of those), `drop` (without the rest),
-/// `wait MILLISECONDS STATEMENT`, `changes`, `rowid`, `many N` (connections), `sync STATEMENT …`.
+/// `open LABEL`, `run STATEMENT …`, `half STATEMENT` (reads one row), `more` (the rest of those), `drop` (without the
+/// rest), `wait MILLISECONDS STATEMENT`, `changes`, `rowid`, `many N` (connections), `sync STATEMENT …`.
 pub async fn sqlite(script: &str) -> String {
     let mut connection = None;
     let mut half = None;
@@ -60,7 +60,10 @@ pub async fn sqlite(script: &str) -> String {
                 let database = sqlite::wit::sqlite::Connection::open("default").unwrap();
                 let parameters: Vec<_> = words[2..].iter().copied().map(sqlite_value).collect();
                 let result = database.execute(words[1], &parameters);
-                let result = result.map(|result| (result.columns, result.rows.into_iter().map(|row| row.values).collect::<Vec<_>>()));
+                let rows = |result: sqlite::wit::sqlite::QueryResult| {
+                    (result.columns, result.rows.into_iter().map(|row| row.values).collect::<Vec<_>>())
+                };
+                let result = result.map(rows);
                 format!("{result:?} {} {}", database.changes(), database.last_insert_rowid())
             }
             other => format!("no command {other}"),
@@ -91,9 +94,10 @@ fn sqlite_value(word: &str) -> sqlite::Value {
     }
 }
 
-/// `open ADDRESS`, `query STATEMENT …`, `execute STATEMENT …`, `half STATEMENT` (reads one row), `more` (the rest of those), `drop`
-/// (without the rest), `wait MILLISECONDS STATEMENT …`, `close`, `many N ADDRESS` (opens as many at once), `sync ADDRESS
-/// STATEMENT …`, `root ADDRESS CERTIFICATE`.
+/// `open ADDRESS`, `query STATEMENT …`, `execute STATEMENT …`, `half STATEMENT` (reads one row), `more` (the rest of
+/// those), `drop` (without the rest), `wait MILLISECONDS STATEMENT …`, `close`, `many N ADDRESS` (opens as many at
+/// once, or as many as it gets), `leak N ADDRESS` (and never closes them), `sync ADDRESS STATEMENT …`, `root ADDRESS
+/// CERTIFICATE`.
 pub async fn postgres(script: &str) -> String {
     let mut connection = None;
     let mut half = None;
@@ -136,7 +140,7 @@ pub async fn postgres(script: &str) -> String {
                 connection = None;
                 "closed".to_owned()
             }
-            "many" => {
+            "many" | "leak" => {
                 let mut opened = Vec::new();
                 for _ in 0..words[1].parse().unwrap() {
                     let limit = Box::pin(wait_for(3_000_000_000));
@@ -146,7 +150,11 @@ pub async fn postgres(script: &str) -> String {
                         Either::Right(_) => break,
                     }
                 }
-                opened.len().to_string()
+                let count = opened.len();
+                if words[0] == "leak" {
+                    std::mem::forget(opened);
+                }
+                count.to_string()
             }
             "sync" => {
                 let database = pg::wit::postgres::Connection::open(words[1]).unwrap();
@@ -170,7 +178,8 @@ async fn query(database: &pg::Connection, statement: &str, parameters: &[&str]) 
         Ok(result) => result,
         Err(error) => return format!("refused {error:?}"),
     };
-    let columns: Vec<_> = result.columns().iter().map(|column| format!("{}:{:?}", column.name, column.data_type)).collect();
+    let column = |column: &pg::Column| format!("{}:{:?}", column.name, column.data_type);
+    let columns: Vec<_> = result.columns().iter().map(column).collect();
     let (_, rows, outcome) = result.into_inner();
     let rows = rows.collect().await;
     match outcome.await {
