@@ -46,7 +46,12 @@ impl AllowedHosts {
     pub(crate) fn allows(&self, uri: &http::Uri) -> bool {
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return false };
         let port = uri.port_u16().or_else(|| default_port(scheme));
-        port.is_some_and(|port| self.0.iter().any(|rule| rule.allows(scheme, host, port)))
+        port.is_some_and(|port| self.allows_host(scheme, host, port))
+    }
+
+    /// Whether that port of a host may be connected to, for that scheme. An IPv6 address stands in brackets.
+    pub(crate) fn allows_host(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.0.iter().any(|rule| rule.allows(scheme, host, port))
     }
 }
 
@@ -112,6 +117,7 @@ fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),
+        "postgres" => Some(5432),
         _ => None,
     }
 }

@@ -1,21 +1,24 @@
 //! Serves this project's `spin.toml` on one machine.
 //!
-//! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where none
-//! of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask for (HTTP
-//! routes, variables, outbound HTTP to allowed hosts, a key-value store) and refuses a manifest that asks for more, rather than
-//! run it half.
+//! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where
+//! none of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask
+//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL, a key-value store) and
+//! refuses a manifest that asks for more, rather than run it half.
 //!
-//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its templates and rules their meaning,
-//! [`runtime`] runs components in wasmtime, with [`outbound`] and [`store`] as their way outside, and [`server`] answers clients.
+//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its
+//! templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`],
+//! [`postgres`] and [`store`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
 mod manifest;
 mod outbound;
+mod postgres;
 mod route;
 mod runtime;
 mod runtime_config;
 mod server;
 mod spin;
+mod sqlite;
 mod store;
 mod variables;
 
@@ -23,6 +26,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -32,6 +36,7 @@ use crate::outbound::Outbound;
 use crate::route::Router;
 use crate::runtime::{App, Runtime};
 use crate::runtime_config::RuntimeConfig;
+use crate::sqlite::Databases;
 use crate::store::Stores;
 use crate::variables::Variables;
 
@@ -51,13 +56,17 @@ struct Arguments {
     /// Sets an application variable, before SPIN_VARIABLE_<NAME> and the manifest's default. Repeatable.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
-    /// Where the key-value store lies [default: .spin beside the manifest].
+    /// Where the database and the key-value store lie [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What stands behind the manifest's names, as in Spin: [key_value_store.default] with type = "redis" and a url.
+    /// What stands behind the manifest's names, as in Spin: [sqlite_database.default] with type = "spin" and a path,
+    /// say.
     #[arg(long, value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
 }
+
+/// How long the host waits at its end for statements that still run. A database undoes what isn't committed.
+const LAST_STATEMENTS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -79,13 +88,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     let state = arguments.state_dir.clone().unwrap_or_else(|| directory.join(".spin"));
 
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    tokio.block_on(async {
+    let served = tokio.block_on(async {
         let stores = Arc::new(Stores::new(&state, &config)?);
+        let databases = Arc::new(Databases::new(&state, &config));
         let runtime = Runtime::new()?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();
         for component in manifest.components() {
-            let app = App::load(&runtime, component, directory, &variables, &outbound, &stores)?;
+            let app = App::load(&runtime, component, directory, &variables, &outbound, &stores, &databases)?;
             apps.push((component.id.clone(), app));
         }
         let router = Router::new(&manifest, apps)?;
@@ -94,5 +104,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("  {line}");
         }
         server::serve(arguments.listen, router, &runtime).await
-    })
+    });
+    tokio.shutdown_timeout(LAST_STATEMENTS);
+    served
 }

@@ -1,7 +1,7 @@
 //! `spin.toml`, as far as this host can run it.
 //!
 //! Source: the Spin manifest reference, version 2. What this host doesn't know is an error: an application that asks for
-//! a database must not start without one and fail later.
+//! files must not start without them and fail later.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ pub(crate) struct Component {
     pub(crate) source: PathBuf,
     pub(crate) allowed_outbound_hosts: Vec<String>,
     pub(crate) key_value_stores: Vec<String>,
+    pub(crate) sqlite_databases: Vec<String>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) build_command: Option<String>,
 }
@@ -83,6 +84,8 @@ struct WireComponent {
     #[serde(default)]
     key_value_stores: Vec<String>,
     #[serde(default)]
+    sqlite_databases: Vec<String>,
+    #[serde(default)]
     variables: BTreeMap<String, String>,
     build: Option<WireBuild>,
 }
@@ -115,10 +118,25 @@ impl Manifest {
             );
         }
         let components = wire.component.into_iter().map(|(id, component)| {
-            let WireComponent { source, _description: _, allowed_outbound_hosts, key_value_stores, variables, build } =
-                component;
+            let WireComponent {
+                source,
+                _description: _,
+                allowed_outbound_hosts,
+                key_value_stores,
+                sqlite_databases,
+                variables,
+                build,
+            } = component;
             let build_command = build.and_then(|build| build.command);
-            Component { id, source, allowed_outbound_hosts, key_value_stores, variables, build_command }
+            Component {
+                id,
+                source,
+                allowed_outbound_hosts,
+                key_value_stores,
+                sqlite_databases,
+                variables,
+                build_command,
+            }
         });
         Ok(Self {
             name: wire.application.name,
@@ -148,11 +166,13 @@ mod tests {
     fn reads_what_it_can_run() {
         let manifest = parse(
             "[variables]\nk = { default = \"v\", secret = true }\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n\
-             [component.c]\nsource = \"c.wasm\"\nkey_value_stores = [\"default\"]\n[component.c.variables]\nx = \"{{ k }}\"\n\
+             [component.c]\nsource = \"c.wasm\"\nkey_value_stores = [\"default\"]\n\
+             sqlite_databases = [\"default\"]\n[component.c.variables]\nx = \"{{ k }}\"\n\
              [component.c.build]\ncommand = \"make\"\nwatch = []\n",
         )
         .unwrap();
         assert_eq!(manifest.components()[0].build_command.as_deref(), Some("make"));
+        assert_eq!(manifest.components()[0].sqlite_databases, ["default"]);
         assert_eq!(manifest.variables["k"].default.as_deref(), Some("v"));
     }
 
@@ -163,7 +183,7 @@ mod tests {
         for (rest, says) in [
             (component.to_owned(), "trigger"),
             (format!("{component}[trigger]\n"), "trigger.http"),
-            (format!("{component}sqlite_databases = [\"default\"]\n{trigger}"), "sqlite_databases"),
+            (format!("{component}ai_models = [\"llama\"]\n{trigger}"), "ai_models"),
             (format!("{component}[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"c\"\n"), "redis"),
             (format!("{component}[[trigger.http]]\nroute = \"/\"\ncomponent = \"d\"\n"), "`d`"),
         ] {

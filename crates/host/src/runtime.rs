@@ -29,7 +29,9 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::allowed_hosts::AllowedHosts;
 use crate::manifest;
 use crate::outbound::{Hooks, Outbound};
-use crate::spin::{self, Spin};
+use crate::postgres::Pools;
+use crate::spin::{self, Granted, Spin};
+use crate::sqlite::Databases;
 use crate::store::Stores;
 use crate::variables::Variables;
 
@@ -110,7 +112,9 @@ impl App {
         variables: &Variables,
         outbound: &Outbound,
         stores: &Arc<Stores>,
+        databases: &Arc<Databases>,
     ) -> Result<Self> {
+        databases.check(description)?;
         let path = directory.join(&description.source);
         let hint = description.build_command.as_deref().map(|command| format!("; build it with: {command}"));
         let bytes = std::fs::read(&path)
@@ -138,11 +142,16 @@ impl App {
                 id: description.id.as_str().into(),
                 runtime: runtime.clone(),
                 pre: ProxyPre::P3(pre),
-                allowed,
                 outbound: outbound.clone(),
-                variables: Arc::new(values),
-                allowed_stores: description.key_value_stores.clone().into(),
-                stores: Arc::clone(stores),
+                granted: Granted {
+                    variables: Arc::new(values),
+                    allowed_stores: description.key_value_stores.clone().into(),
+                    stores: Arc::clone(stores),
+                    allowed_databases: description.sqlite_databases.clone().into(),
+                    databases: Arc::clone(databases),
+                    pools: Arc::new(Pools::new(&description.id, allowed.clone())),
+                },
+                allowed,
             }),
         })
     }
@@ -162,9 +171,7 @@ struct AppState {
     pre: ProxyPre<Guest>,
     allowed: AllowedHosts,
     outbound: Outbound,
-    variables: Arc<BTreeMap<String, String>>,
-    allowed_stores: Arc<[String]>,
-    stores: Arc<Stores>,
+    granted: Granted,
 }
 
 impl HandlerState for AppState {
@@ -182,11 +189,7 @@ impl HandlerState for AppState {
                 allowed: self.allowed.clone(),
                 component: self.id.to_string(),
             },
-            spin: Spin {
-                variables: Arc::clone(&self.variables),
-                allowed_stores: Arc::clone(&self.allowed_stores),
-                stores: Arc::clone(&self.stores),
-            },
+            spin: Spin::new(self.granted.clone()),
             limits: StoreLimitsBuilder::new().memory_size(MEMORY).build(),
         };
         let mut store = Store::new(&self.runtime.engine, guest);

@@ -1,18 +1,24 @@
-//! Spin's own interfaces: variables and the key-value store, and compare-and-swap of the latter.
+//! Spin's own interfaces: variables, SQL databases and the key-value store, and compare-and-swap of the latter.
 
 mod atomics;
+mod postgres;
+mod rows;
+mod sqlite;
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader};
 
 use self::bindings::spin::key_value::key_value::{self, Error as StoreError};
 use self::bindings::spin::variables::variables::{self, Error as VariableError};
+use crate::postgres::Pools;
 use crate::runtime::Guest;
+use crate::sqlite::Databases;
 use crate::store::Stores;
 
-mod bindings {
+pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "wit",
         world: "z-image:host/imports",
@@ -20,21 +26,70 @@ mod bindings {
             "spin:key-value/key-value.[method]store.get-keys": async | store | trappable,
             "wasi:keyvalue/store": async | trappable,
             "wasi:keyvalue/atomics": async | trappable,
+            "spin:sqlite/sqlite": async | trappable,
+            "spin:postgres/postgres": async | trappable,
             default: trappable,
         },
         with: {
             "spin:key-value/key-value.store": crate::spin::OpenStore,
+            "spin:sqlite/sqlite.connection": crate::sqlite::Connection,
+            "spin:postgres/postgres.connection": crate::postgres::Connection,
+            "spin:postgres/postgres.connection-builder": crate::postgres::Builder,
             "wasi:keyvalue/store.bucket": crate::spin::OpenStore,
             "wasi:keyvalue/atomics.cas": crate::spin::Cas,
         },
     });
 }
 
+/// Number of rows of a result that wait for their reader.
+pub(crate) const BUFFERED_ROWS: usize = 4;
+/// The most bytes of a whole result, or of one row of a stream.
+pub(crate) const MAX_BUFFERED_BYTES: usize = 128 << 20;
+/// The most connections to SQLite databases that an instance has open.
+const SQLITE_CONNECTIONS: usize = 256;
+/// The most connections to PostgreSQL servers that an instance has open.
+const POSTGRES_CONNECTIONS: usize = 1024;
+
 /// What a component may use of them.
-pub(crate) struct Spin {
+#[derive(Clone)]
+pub(crate) struct Granted {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     pub(crate) allowed_stores: Arc<[String]>,
     pub(crate) stores: Arc<Stores>,
+    pub(crate) allowed_databases: Arc<[String]>,
+    pub(crate) databases: Arc<Databases>,
+    pub(crate) pools: Arc<Pools>,
+}
+
+/// What an instance has of them: what it may use, and what it has opened.
+pub(crate) struct Spin {
+    granted: Granted,
+    sqlite_connections: ResourceTable,
+    postgres_connections: ResourceTable,
+}
+
+impl Spin {
+    /// Nothing opened yet.
+    pub(crate) fn new(granted: Granted) -> Self {
+        let table = |capacity| {
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(capacity);
+            table
+        };
+        Self {
+            granted,
+            sqlite_connections: table(SQLITE_CONNECTIONS),
+            postgres_connections: table(POSTGRES_CONNECTIONS),
+        }
+    }
+}
+
+impl Deref for Spin {
+    type Target = Granted;
+
+    fn deref(&self) -> &Granted {
+        &self.granted
+    }
 }
 
 /// A store that a component has opened.
@@ -50,6 +105,8 @@ pub use self::atomics::Cas;
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     variables::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
     key_value::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    sqlite::add_to_linker(linker)?;
+    postgres::add_to_linker(linker)?;
     atomics::add_to_linker(linker)
 }
 

@@ -1,7 +1,7 @@
 //! The project's own commands.
 //!
 //! ```text
-//! cargo xtask setup                 get what is missing: the wasm target, the tests' Python packages and Redis
+//! cargo xtask setup                 get what is missing: the wasm target, the tests' Python packages and servers
 //! cargo xtask build                 build the components and the host
 //! cargo xtask up [--demo] […]       set up, build, and serve
 //! cargo xtask test [STAGE…]         set up, and run every test, or those stages
@@ -27,13 +27,14 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, Redis.
+  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL, Redis.
   build             Builds the components and the host, for release.
   up [OPTION…]      Sets up, builds, and serves spin.toml on this machine.
       --demo                  with a real Gradio Space on loopback, and a new key
       --listen ADDR           [default: 127.0.0.1:3000]
       --variable KEY=VALUE    sets a variable of spin.toml; repeatable
-      --state-dir DIR         where the key-value store lies [default: .spin]
+      --state-dir DIR         where the databases lie [default: .spin]
+      --runtime-config-file FILE  what stands behind the manifest's names, as in Spin
   test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
       --soak                  with twenty times as many simulated runs
   simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.

@@ -67,7 +67,8 @@ fn unit(runs: u32) -> Result<()> {
 /// The host, for release, as wasmtime is compiled only once then.
 fn host(_: u32) -> Result<()> {
     build::all()?;
-    run(&mut cargo(&["test", "--release", "--locked", "--package", "z-image-host"]))
+    let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
+    run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
 
 /// The built components in the host, against real Spaces, with real clients.
@@ -79,6 +80,7 @@ fn end_to_end(_: u32) -> Result<()> {
     for generation in [4, 5] {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
+    pytest.env("POSTGRES_BIN", setup::postgres::programs()?);
     pytest.env("REDIS_SERVER", setup::redis::server()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;

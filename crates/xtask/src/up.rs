@@ -45,10 +45,10 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("demo") => options.demo = true,
-                Long(name @ ("listen" | "state-dir" | "variable")) => {
+                Long(name @ ("listen" | "runtime-config-file" | "state-dir" | "variable")) => {
                     let flag = format!("--{name}");
                     let mut value = parser.value()?;
-                    if flag == "--state-dir" {
+                    if matches!(flag.as_str(), "--runtime-config-file" | "--state-dir") {
                         // The host runs in the workspace's folder.
                         value = std::path::absolute(value)?.into_os_string();
                     }

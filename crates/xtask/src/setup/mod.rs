@@ -1,6 +1,7 @@
 //! Getting what is missing. Each step looks first, says what it does, and does nothing twice.
 
 mod debian;
+pub(crate) mod postgres;
 pub(crate) mod redis;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Result<()> {
     for generation in [4, 5] {
         python::gradio(generation)?;
     }
+    postgres::programs()?;
     redis::server()?;
     python::clients()?;
     node::packages()?;

@@ -1,5 +1,7 @@
 //! Does what its path says, so that a test sees what the host does.
 
+mod sql;
+
 use std::time::Duration;
 
 /// The application's own.
@@ -40,6 +42,8 @@ async fn answer(request: Request) -> Response<BoxBody> {
         "/echo" => Response::new(box_body(FullBody::new(request.into_body().collect().await.unwrap().to_bytes()))),
         "/variable" => text(format!("{:?}", spin_sdk::variables::get(&query).await)),
         "/store" => text(store(&query).await),
+        "/sqlite" => text(sql::sqlite(&body(request).await).await),
+        "/postgres" => text(sql::postgres(&body(request).await).await),
         "/fetch" => fetch(&query).await,
         "/stream" => stream(),
         "/log" => {
@@ -83,6 +87,10 @@ async fn answer(request: Request) -> Response<BoxBody> {
         }
         other => text(format!("nothing at {other}")),
     }
+}
+
+async fn body(request: Request) -> String {
+    String::from_utf8(request.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
 fn text(text: String) -> Response<BoxBody> {

@@ -1,0 +1,101 @@
+//! `spin:sqlite`.
+
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
+
+use super::bindings::spin::sqlite::sqlite::{self, Error, QueryResult, RowResult, Value};
+use super::rows::RowProducer;
+use crate::runtime::Guest;
+use crate::sqlite::Connection;
+
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type Streamed = (Vec<String>, StreamReader<RowResult>, FutureReader<Result<(), Error>>);
+
+pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    sqlite::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl Guest {
+    fn open_database(&mut self, label: &str) -> Result<Resource<Connection>, Error> {
+        if !self.spin.allowed_databases.iter().any(|allowed| allowed == label) {
+            return Err(Error::AccessDenied);
+        }
+        let connection = self.spin.databases.connect(label)?;
+        self.spin.sqlite_connections.push(connection).map_err(|_| Error::Io("too many connections opened".to_owned()))
+    }
+}
+
+impl sqlite::Host for Guest {}
+
+impl sqlite::HostConnection for Guest {
+    async fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
+        Ok(self.open_database(&database))
+    }
+
+    async fn execute(
+        &mut self,
+        connection: Resource<Connection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> Answer<QueryResult> {
+        let connection = self.spin.sqlite_connections.get(&connection)?.clone();
+        Ok(connection.execute(statement, parameters).await)
+    }
+
+    async fn last_insert_rowid(&mut self, connection: Resource<Connection>) -> wasmtime::Result<i64> {
+        let connection = self.spin.sqlite_connections.get(&connection)?.clone();
+        Ok(connection.last_insert_rowid().await?)
+    }
+
+    async fn changes(&mut self, connection: Resource<Connection>) -> wasmtime::Result<u64> {
+        let connection = self.spin.sqlite_connections.get(&connection)?.clone();
+        Ok(connection.changes().await?)
+    }
+
+    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+        self.spin.sqlite_connections.delete(connection)?;
+        Ok(())
+    }
+}
+
+impl<T: Send + 'static> sqlite::HostConnectionWithStore<T> for HasSelf<Guest> {
+    async fn open_async(accessor: &Accessor<T, Self>, database: String) -> Answer<Resource<Connection>> {
+        accessor.with(|mut access| Ok(access.get().open_database(&database)))
+    }
+
+    async fn execute_async(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<Connection>,
+        statement: String,
+        parameters: Vec<Value>,
+    ) -> Answer<Streamed> {
+        let connection = shared(accessor, &connection)?;
+        let result = match connection.stream(statement, parameters).await {
+            Ok(result) => result,
+            Err(error) => return Ok(Err(error)),
+        };
+        let outcome = result.outcome;
+        accessor.with(|mut access| {
+            let rows = StreamReader::new(&mut access, RowProducer(result.rows))?;
+            let outcome = FutureReader::new(&mut access, outcome)?;
+            Ok(Ok((result.columns, rows, outcome)))
+        })
+    }
+
+    async fn last_insert_rowid_async(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<Connection>,
+    ) -> wasmtime::Result<i64> {
+        Ok(shared(accessor, &connection)?.last_insert_rowid().await?)
+    }
+
+    async fn changes_async(accessor: &Accessor<T, Self>, connection: Resource<Connection>) -> wasmtime::Result<u64> {
+        Ok(shared(accessor, &connection)?.changes().await?)
+    }
+}
+
+fn shared<T>(
+    accessor: &Accessor<T, HasSelf<Guest>>,
+    connection: &Resource<Connection>,
+) -> wasmtime::Result<Connection> {
+    accessor.with(|mut access| Ok(access.get().spin.sqlite_connections.get(connection)?.clone()))
+}
