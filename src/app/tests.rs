@@ -9,6 +9,7 @@ mod responses;
 mod spaces;
 mod streams;
 mod tasks;
+mod towns;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -25,6 +25,8 @@ struct Inner {
     /// How many it can take.
     last: Cell<u64>,
     is_dead: Cell<bool>,
+    /// Time by which its clock is ahead of the world's slowest.
+    ahead: Cell<Duration>,
 }
 
 impl Instance {
@@ -36,7 +38,13 @@ impl Instance {
             steps: Cell::default(),
             last: Cell::new(last),
             is_dead: Cell::default(),
+            ahead: Cell::default(),
         }))
+    }
+
+    /// Sets its clock ahead of the world's.
+    pub(crate) fn set_clock(&self, ahead: Duration) {
+        self.0.ahead.set(ahead);
     }
 
     pub(crate) fn outside(&self) -> Outside {
@@ -105,7 +113,7 @@ impl Platform for Instance {
     }
 
     fn unix_time(&self) -> Duration {
-        self.0.world.unix_time()
+        self.0.world.unix_time() + self.0.ahead.get()
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
