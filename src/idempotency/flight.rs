@@ -1,8 +1,8 @@
 //! Requests with a key that are being answered.
 //!
-//! The first of a key leads: it is answered, and its answer kept. The store decides which that is, over all instances, and
-//! whoever leads has its mark renewed, with one statement for all of an instance. Those that come meanwhile wait for the answer: in the same instance for
-//! the one who leads, in another one by looking into the store.
+//! The first of a key leads: it is answered, and its answer kept. The store decides which that is, over all instances,
+//! and whoever leads has its mark renewed, with one statement for all of an instance. Those that come meanwhile wait
+//! for the answer: in the same instance for the one who leads, in another one by looking into the store.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -19,8 +19,8 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::store::lease::RENEWAL;
 
-/// Time that a request may have waited for another's answer, and still be answered in its place where that is given up. Who has waited
-/// longer is asked to come again, so that nobody waits twice as long as a request can take.
+/// Time that a request may have waited for another's answer, and still be answered in its place where that is given up.
+/// Who has waited longer is asked to come again, so that nobody waits twice as long as a request can take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The requests that are being answered in this instance.

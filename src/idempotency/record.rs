@@ -1,7 +1,8 @@
 //! What is kept of requests with a key: a row each (`store/schema/idempotency.rs`).
 //!
-//! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance lives; or
-//! it holds the answer. Each change is one conditional statement, so that of any number of requests in the same moment one leads.
+//! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance
+//! lives; or it holds the answer. Each change is one conditional statement, so that of any number of requests in the
+//! same moment one leads.
 
 use std::time::Duration;
 

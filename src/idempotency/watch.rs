@@ -1,6 +1,7 @@
 //! Waiting for answers that other instances are making.
 //!
-//! An instance asks the store for all of them with one statement, some times in a second at random moments, as long as anybody waits.
+//! An instance asks the store for all of them with one statement, some times in a second at random moments, as long as
+//! anybody waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,12 +1,12 @@
 //! Images of one key that are in the making at once, over all instances.
 //!
-//! A request of n images has n places from its beginning, waiting included, and gives one back with each image that is made or has
-//! failed. What is left goes back when the request ends in any way: with its answer, with an error, or because its client has
-//! left.
+//! A request of n images has n places from its beginning, waiting included, and gives one back with each image that is
+//! made or has failed. What is left goes back when the request ends in any way: with its answer, with an error, or
+//! because its client has left.
 //!
-//! A place is a lease (`store/lease.rs`): one statement takes all that a request needs, or none; they are renewed with the
-//! instance's other leases, given back beside the answer, and free within 12 s where the instance dies. As giving back takes a moment, who
-//! finds no place looks once more. Where the database fails, each instance counts for itself.
+//! A place is a lease ([`Leases`]): one statement takes all that a request needs, or none; they are renewed with
+//! the instance's other leases, given back beside the answer, and free within 12 s where the instance dies. As giving
+//! back takes a moment, who finds no place looks once more. Where the database fails, each instance counts for itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,18 +1,19 @@
 //! Requests of one key in a minute, over all instances.
 //!
-//! The rule is the generic cell rate algorithm (GCRA), a token bucket that is one moment: the theoretical arrival time, `tat`. With
-//! a limit of `r` requests in a minute, one is due every `t = 60 s / r`, and at `now` one is let in if
+//! The rule is the generic cell rate algorithm (GCRA), a token bucket that is one moment: the theoretical arrival time,
+//! `tat`. With a limit of `r` requests in a minute, one is due every `t = 60 s / r`, and at `now` one is let in if
 //!
 //! ```text
 //! max(tat, now) + t ≤ now + r · t,   and then   tat := max(tat, now) + t
 //! ```
 //!
-//! So after a quiet minute all `r` may come at once, and over any time the rate is kept. `(now + r · t - tat) / t` more would be let in
-//! now, and at `tat` it is as if none had come.
+//! So after a quiet minute all `r` may come at once, and over any time the rate is kept. `(now + r · t - tat) / t` more
+//! would be let in now, and at `tat` it is as if none had come.
 //!
-//! `tat` lies in the database, in microseconds, and one conditional upsert does both: it is waited for, and so all instances
-//! together keep the limit to the letter, by their clocks, which may differ by two seconds. A request that is refused, or that doesn't count, reads
-//! `tat`. Where the database fails, each instance goes by what it has seen itself.
+//! `tat` lies in the database, in microseconds, and one conditional upsert does both: it is waited for, and so all
+//! instances together keep the limit to the letter, by their clocks, which may differ by two seconds. A request that is
+//! refused, or that doesn't count, reads `tat`. Where the database fails, each instance goes by what it has seen
+//! itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,6 +1,7 @@
 //! The secret that image links are signed with.
 //!
-//! It is the variable `link_secret`, or else one that the database has from its first migration, the same for all instances.
+//! It is the variable `link_secret`, or else one that the database has from its first migration, the same for all
+//! instances.
 
 use super::link::{InvalidLink, Link, Signer};
 use crate::error::Error;
@@ -30,16 +31,12 @@ impl Keyring {
             return Ok(signer.clone());
         }
         let unsigned = |error: &StoreError| {
-            let message = match error {
-                StoreError::Off => {
-                    "Image links can't be signed: there is neither a link_secret nor a database to keep one in. Set the \
-                     variable link_secret, or ask for b64_json."
-                }
-                _ => {
-                    "Image links can't be signed: the database fails. Set the variable link_secret, or ask for b64_json."
-                }
+            let reason = match error {
+                StoreError::Off => "there is neither a link_secret nor a database to keep one in",
+                _ => "the database fails",
             };
-            Error::internal(message, error.to_string())
+            let way = "Set the variable link_secret, or ask for b64_json.";
+            Error::internal(format!("Image links can't be signed: {reason}. {way}"), error.to_string())
         };
         let meta = self.store.meta().await.map_err(|error| unsigned(&error))?;
         Signer::new(&meta.link_secret)

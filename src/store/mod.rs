@@ -1,13 +1,13 @@
 //! The one door to the database: what all instances on all machines know together.
 //!
 //! [`Store`] runs [`Statement`]s, each a transaction of its own, with a time limit. The first of an instance brings the
-//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired.
-//! The statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all of
-//! them against the rules of both engines.
+//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired. The
+//! statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all
+//! of them against the rules of both engines.
 //!
 //! **Where the database fails.** A statement that is refused fails, and nothing else. One that isn't answered in time
-//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at once,
-//! so that no generation waits for a database that hangs. The log says so once.
+//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at
+//! once, so that no generation waits for a database that hangs. The log says so once.
 
 pub mod availability;
 pub mod lease;
@@ -35,8 +35,8 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// Time limit of an instance's first statement: what a generation waits at most for a database that hangs.
 const FIRST_LIMIT: Duration = Duration::from_secs(1);
 /// Warning of a database that fails, once for an instance.
-const FAILURE: &str = "The database fails. Until it is back, generations go on without it: each instance counts limits for \
-                       itself, answers to an Idempotency-Key are not kept, and tasks are refused.";
+const FAILURE: &str = "The database fails. Until it is back, generations go on without it: each instance counts limits \
+                       for itself, answers to an Idempotency-Key are not kept, and tasks are refused.";
 
 /// The database of the service, as an instance has it. Clones are the same.
 #[derive(Clone)]

@@ -9,7 +9,8 @@ use crate::store::row::Columns;
 use crate::store::statements::responses;
 use crate::store::{Store, milliseconds};
 
-/// What tells a response, and all that belongs to it, from others: 8 digits of the time when it ends, and 24 random ones.
+/// What tells a response, and all that belongs to it, from others: 8 digits of the time when it ends, and 24 random
+/// ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suffix(String);
 

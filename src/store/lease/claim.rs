@@ -18,7 +18,8 @@ struct Claimed {
 }
 
 impl Leases {
-    /// Takes up to `most` free slots of `resource`, which has `limit`. They are held and renewed until they are released.
+    /// Takes up to `most` free slots of `resource`, which has `limit`. They are held and renewed until they are
+    /// released.
     ///
     /// # Errors
     /// Where the store fails.

@@ -1,8 +1,8 @@
 //! What one instance at a time may have: slots of a Space, places of a key, the sweep.
 //!
-//! A resource has slots, numbered from 0; a lease is a slot that an instance holds for [`TTL`] and renews every [`RENEWAL`],
-//! with one statement for all that it holds. A slot whose instance has died is free [`SKEW`] after it has expired, since
-//! machines' clocks differ: within 12 s of the last renewal, and a second or two more for whoever looks.
+//! A resource has slots, numbered from 0; a lease is a slot that an instance holds for [`TTL`] and renews every
+//! [`RENEWAL`], with one statement for all that it holds. A slot whose instance has died is free [`SKEW`] after it has
+//! expired, since machines' clocks differ: within 12 s of the last renewal, and a second or two more for whoever looks.
 //!
 //! Resources are `space/ORIGIN`, `probe/ORIGIN`, `jobs/KEY` and `sweep`.
 
@@ -53,7 +53,7 @@ pub struct Leases {
 type Slots = BTreeMap<String, BTreeSet<i64>>;
 
 /// Is told of a resource and its slots.
-type Listener = Rc<dyn Fn(&str, &[i64])>;
+pub type Listener = Rc<dyn Fn(&str, &[i64])>;
 
 impl Leases {
     /// No leases yet, in that store.
@@ -78,7 +78,7 @@ impl Leases {
     }
 
     /// Has `listener` called with the resource and the slots that turn out to be lost at a renewal.
-    pub fn listen(&self, listener: Rc<dyn Fn(&str, &[i64])>) {
+    pub fn listen(&self, listener: Listener) {
         *self.on_loss.borrow_mut() = Some(listener);
     }
 

@@ -1,4 +1,5 @@
-//! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows of.
+//! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows
+//! of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

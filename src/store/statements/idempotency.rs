@@ -4,7 +4,8 @@ use crate::store::statement::Statement;
 
 /// Marks a request as being answered, unless it is by another instance or was: then no row comes back.
 ///
-/// What the same instance has marked it has given up, or it would not ask. A mark ends `before` its lease does by this clock.
+/// What the same instance has marked it has given up, or it would not ask. A mark ends `before` its lease does by this
+/// clock.
 pub const BEGIN: Statement = Statement(
     "INSERT INTO idempotency (id, fingerprint, holder, flight, status, expires, head, body) \
      VALUES (:id, :fingerprint, :holder, :flight, 0, :expires, '', :body) ON CONFLICT (id) DO UPDATE SET \

@@ -2,8 +2,8 @@
 
 use crate::store::statement::Statement;
 
-/// Counts a request unless it is one too many, and tells the new arrival time. One that lies `beyond` what any clock can have
-/// written counts as none.
+/// Counts a request unless it is one too many, and tells the new arrival time. One that lies `beyond` what any clock
+/// can have written counts as none.
 pub const ADMIT: Statement = Statement(
     "INSERT INTO rate (owner, arrival) VALUES (:owner, :first) ON CONFLICT (owner) DO UPDATE SET arrival = \
      CASE WHEN rate.arrival > CAST(:now AS BIGINT) AND rate.arrival <= CAST(:beyond AS BIGINT) \

@@ -1,7 +1,7 @@
 //! All statements, by the room that runs them.
 //!
-//! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and so
-//! each file has `samples`, its statements with parameters.
+//! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and
+//! so each file has `samples`, its statements with parameters.
 
 pub mod idempotency;
 pub mod lease;

@@ -14,7 +14,8 @@ pub const READ: Statement =
 
 /// Deletes what has expired.
 pub const SWEEP: Statement = Statement(
-    "DELETE FROM response WHERE id IN (SELECT id FROM response WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
+    "DELETE FROM response WHERE id IN (SELECT id FROM response WHERE expires < :now ORDER BY expires LIMIT :most) \
+     RETURNING 1",
 );
 
 #[cfg(test)]
