@@ -58,7 +58,10 @@ pub struct App {
     sweeper: Rc<Sweeper>,
     dispatcher: Rc<Dispatcher>,
     client: Client,
-    rates: Rc<Rates>,
+    /// What this instance holds of what all share.
+    #[allow(dead_code, reason = "rooms have clones of it")]
+    leases: Rc<Leases>,
+    rates: Rates,
     jobs: Jobs,
     flights: Rc<Flights>,
     /// What images are remembered by; none where they aren't to be.
@@ -94,9 +97,9 @@ impl App {
         let client = Client::new(Rc::clone(&outside), settings.limits);
         let log = log::aside(&outside);
         let store = Store::new(&outside, settings.database.clone(), &log);
-        let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
-        let keyring = Rc::new(Keyring::new(Rc::clone(&outside), signer));
         let leases = Leases::new(&store);
+        let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
+        let keyring = Rc::new(Keyring::new(&store, signer));
         let policy = settings.policy.clone();
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
         let ledger = settings.history.then(|| Ledger::new(Rc::clone(&outside), "", Rc::clone(&log)));
@@ -117,10 +120,11 @@ impl App {
             keyring,
             tasks,
             started: outside.unix_time().as_secs(),
-            rates: Rates::new(&outside, settings.requests_per_minute, &log),
-            jobs: Jobs::new(settings.jobs_per_key),
-            flights: Flights::new(&outside, settings.idempotency_ttl, &log),
+            rates: Rates::new(&store, settings.requests_per_minute),
+            jobs: Jobs::new(&leases, settings.jobs_per_key),
+            flights: Flights::new(&store, settings.idempotency_ttl),
             sweeper: Sweeper::new(&store),
+            leases,
             store,
             outside,
             settings,
@@ -191,7 +195,7 @@ impl App {
         if let Some(caller) = &caller
             && let Some(found) = self.rates.standing(caller.id(), route.makes_images()).await
         {
-            found.tell(standing);
+            found.write_headers(standing);
             if let Some(wait) = found.refused {
                 return Err(Error::too_many_requests(found.limit, wait));
             }
@@ -282,7 +286,7 @@ impl App {
         })
     }
 
-    /// What signs image links: the configured secret, or the one in the key-value store.
+    /// What signs image links.
     async fn signer(&self) -> Result<Signer, Error> {
         self.keyring.signer().await
     }

@@ -154,9 +154,9 @@ impl Error {
         Self { retry: Retry::After(Duration::from_secs(10)), ..error }
     }
 
-    /// 503: the key-value store doesn't do its work, and what is asked for can't be done without.
+    /// 503: the database fails, and what is asked for can't be done without.
     pub fn store_failed(error: &StoreError) -> Self {
-        let message = "The server's key-value store fails. Try again in a moment; calls that wait for their images need no store.";
+        let message = "The server's database fails. Try again in a moment; calls that wait for their images need none.";
         let failed =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", Some("store_unavailable"), message);
         Self { retry: Retry::After(Duration::from_secs(5)), detail: Some(error.to_string()), ..failed }
@@ -235,12 +235,12 @@ impl Error {
         )
     }
 
-    /// 429: more images than the key may have made at once. Of `most`, `running` are being made.
-    pub fn too_many_jobs(most: u32, running: u32, wait: Duration) -> Self {
+    /// 429: more images than the `limit` that the key may have in the making at once.
+    pub fn too_many_jobs(limit: u32, wait: Duration) -> Self {
         Self::rate_limited(
             wait,
             format!(
-                "Rate limit reached for images at once: {running} of {most} are being made for this API key. Try again when one is done."
+                "Rate limit reached for images at once: {limit} for one API key, and fewer are left. Try again when one is done."
             ),
         )
     }

@@ -38,4 +38,4 @@ pub mod platform;
 pub mod settings;
 pub mod store;
 pub mod tasks;
-pub mod trouble;
+pub mod warn_once;

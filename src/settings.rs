@@ -71,7 +71,7 @@ pub struct Settings {
     pub jobs_per_key: u32,
     /// How long the answer to a request with an `Idempotency-Key` is kept.
     pub idempotency_ttl: Duration,
-    /// What image links are signed with; `None` for a secret of the component's own, in the key-value store.
+    /// What image links are signed with; `None` for the database's own.
     pub link_secret: Option<LinkSecret>,
     /// How long an image link works.
     pub link_ttl: Duration,
@@ -217,7 +217,7 @@ impl Settings {
         let max_waiting = number("max_waiting", get("max_waiting"), 100, 1..=10_000, &mut problems);
         let mut count = |name, greatest: u64| number(name, get(name), 0, 0..=greatest, &mut problems);
         let requests_per_minute = count("requests_per_minute", 1_000_000);
-        let jobs_per_key = count("jobs_per_key", 1_000_000);
+        let jobs_per_key = count("jobs_per_key", 10_000);
         let stagger = stagger(get("stagger_ms"), &mut problems);
         let reveal_spaces = flag("reveal_spaces", get("reveal_spaces"), true, &mut problems);
         let max_tasks = number("max_tasks", get("max_tasks"), 100, 1..=10_000, &mut problems);
@@ -391,8 +391,7 @@ fn link_secret(text: &str, problems: &mut Vec<String>) -> Option<LinkSecret> {
     match text.trim().as_bytes() {
         [] => None,
         secret if secret.len() < 16 => {
-            problems
-                .push("link_secret must have 16 characters or more; one from the key-value store is used".to_owned());
+            problems.push("link_secret must have 16 characters or more; the one in the database is used".to_owned());
             None
         }
         secret => Some(LinkSecret(secret.to_vec())),

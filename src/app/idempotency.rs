@@ -30,13 +30,13 @@ impl App {
             return self.make_images(route, call, body).await;
         };
         let (body, fingerprint) = self.read_fingerprinted(route, &call, body).await?;
-        let mut flight = match self.flights.begin(key, fingerprint).await? {
+        let flight = match self.flights.begin(key, fingerprint).await? {
             Begun::Answered(answer) => return Ok(answer.replayed()),
             Begun::Join(joined) => return joined.answer().await.map(Answer::replayed),
             Begun::Lead(flight) => flight,
         };
         let outcome = call.outcome.clone();
-        match flight.renewing(self.make_images(route, call, body)).await {
+        match self.make_images(route, call, body).await {
             Ok(response) => answered(flight, response, outcome).await,
             Err(error) => {
                 let response = reply::error(&error);
@@ -111,7 +111,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
     let body = unfold((recording, status, headers, outcome), async |(mut recording, status, headers, outcome)| {
         let piece = recording.body.next().await;
         match &piece {
-            Some(Ok(piece)) => recording.take(piece).await,
+            Some(Ok(piece)) => recording.take(piece),
             Some(Err(_)) => recording.flight = None,
             None => {
                 if let (Some(flight), Some(copy)) = (recording.flight.take(), recording.copy.take()) {
@@ -126,10 +126,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
 }
 
 impl Recording {
-    async fn take(&mut self, piece: &[u8]) {
-        if let Some(flight) = &mut self.flight {
-            flight.renew().await;
-        }
+    fn take(&mut self, piece: &[u8]) {
         // A sign of life says nothing the second time.
         if piece != sse::BEAT {
             self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= answer::MAX_BODY);
@@ -143,18 +140,18 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::log;
     use crate::idempotency::flight::Flights;
     use crate::idempotency::key::HEADER;
+    use crate::platform::Value;
     use crate::platform::sim::World;
+    use crate::store::tests::store;
     use http::{HeaderMap, HeaderValue};
     use std::time::Duration;
 
-    /// How many records an answer of that many bytes leaves, and how long it is for its client.
-    fn left_by(length: usize, content_type: &'static str) -> (usize, usize) {
+    /// Number of answers that are kept of one of that many bytes, and its length for its client.
+    fn left_by(length: usize, content_type: &'static str) -> (i64, usize) {
         let world = World::new(1);
-        let outside = world.outside();
-        let flights = Flights::new(&outside, Duration::from_secs(60), &log::aside(&outside));
+        let flights = Flights::new(&store(&world), Duration::from_secs(60));
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
         let key = Key::of(&headers, "", "").unwrap().unwrap();
         let answering = async move {
@@ -172,13 +169,15 @@ mod tests {
         };
         let answered = world.run(answering);
         world.settle();
-        (world.run(async move { outside.keys().await }).unwrap().len(), answered)
+        let rows = world.database().query("SELECT COUNT(*) FROM idempotency", &[]).unwrap();
+        let Value::Integer(count) = rows[0][0] else { panic!("{rows:?}") };
+        (count, answered)
     }
 
     #[test]
     fn what_is_too_large_is_answered_and_not_kept() {
         for content_type in ["application/json", "text/event-stream; charset=utf-8"] {
-            assert_eq!(left_by(answer::MAX_BODY, content_type), (2, answer::MAX_BODY), "a head and a body");
+            assert_eq!(left_by(answer::MAX_BODY, content_type), (1, answer::MAX_BODY));
             assert_eq!(left_by(answer::MAX_BODY + 1, content_type), (0, answer::MAX_BODY + 1));
         }
     }

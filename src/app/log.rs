@@ -9,7 +9,7 @@ use super::path::{Route, Target};
 use crate::error::Error;
 use crate::media::route;
 use crate::platform::Outside;
-use crate::trouble::Log;
+use crate::warn_once::Log;
 
 #[derive(Default, Serialize)]
 struct LogLine<'a> {

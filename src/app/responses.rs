@@ -78,7 +78,7 @@ impl App {
         asked.echo = image.echo;
         image.stream = request.stream;
         let workshop = self.workshop(&call, !asked.has_tool).await?;
-        let updates = workshop.make(model, image)?;
+        let updates = workshop.make(model, image).await?;
         let remember = self.remembering(&call, &asked, &workshop);
         if request.stream {
             let updates = begun(&self.outside, updates).await?;
@@ -92,7 +92,8 @@ impl App {
     async fn recalled(&self, caller: &Caller, request: &ResponseRequest) -> Result<Option<(Record, String)>, Error> {
         // An image that the input names is nearer than the response before it.
         for id in request.named.iter().rev().chain(&request.previous) {
-            let record = recall(&self.outside, caller.id(), id).await;
+            let record = recall(&self.store, caller.id(), id).await;
+            let record = record.map_err(|error| Error::store_failed(&error))?;
             let record = record.ok_or_else(|| Error::response_not_found(id))?;
             if let Some(token) = record.image(id).map(str::to_owned) {
                 return Ok(Some((record, token)));
@@ -117,10 +118,12 @@ impl App {
                 };
                 let trouble = match signer {
                     Ok(signer) => {
-                        let expires = this.outside.unix_time().saturating_add(this.settings.response_ttl).as_secs();
+                        let ttl = this.settings.response_ttl;
+                        let expires = this.outside.unix_time().saturating_add(ttl).as_secs();
                         let token = |(index, file)| (index, signer.sign(&file, None, expires));
-                        let record = Record::new(&owner, &prompt, files.into_iter().map(token).collect());
-                        remember(&this.outside, &suffix, &record).await
+                        let record = Record { prompt, images: files.into_iter().map(token).collect() };
+                        let kept = remember(&this.store, &owner, &suffix, &record, ttl).await;
+                        kept.err().map(|error| error.to_string())
                     }
                     Err(error) => error.detail,
                 };

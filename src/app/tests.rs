@@ -235,7 +235,13 @@ fn without_a_configured_secret_links_are_signed_with_a_stored_one() {
     world.break_store();
     let broken = generate(&world, json!({"prompt": "x", "response_format": "url"}));
     assert_eq!(broken.error().0, 500);
+    assert!(broken.json()["error"]["message"].as_str().unwrap().contains("the database fails"));
     assert_eq!(generate(&world, json!({"prompt": "x"})).status, 200, "base64 needs no secret");
+    world.set_variable("database", "none");
+    let none = generate(&world, json!({"prompt": "x", "response_format": "url"}));
+    assert_eq!(none.error().0, 500);
+    assert!(none.json()["error"]["message"].as_str().unwrap().contains("link_secret nor a database"));
+    assert_eq!(generate(&world, json!({"prompt": "x"})).status, 200);
 }
 
 #[test]

@@ -1,37 +1,38 @@
 //! Requests with a key that are being answered.
 //!
-//! The first of a key leads: it is answered, and its answer kept. Those that come meanwhile to the same instance wait for it. Between
-//! instances there is the mark in the store alone, with a lease. As the store has no comparing and setting in one, two
-//! that come in the same moment to two instances can both lead.
+//! The first of a key leads: it is answered, and its answer kept. The store decides which that is, over all instances,
+//! and whoever leads has its mark renewed, with one statement for all of an instance. Those that come meanwhile wait
+//! for the answer: in the same instance for the one who leads, in another one by looking into the store.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::{Either, select};
 
 use super::answer::{Answer, MAX_BODY};
 use super::key::{Fingerprint, Key};
-use super::record::{self, Known};
+use super::record::{self, Known, Mark, State};
+use super::watch::Watch;
 use crate::error::Error;
-use crate::platform::{Outside, random_hex};
-use crate::trouble::{Log, Trouble};
+use crate::store::Store;
+use crate::store::lease::RENEWAL;
 
-/// For so long a mark counts. An instance that has ended renews it no more.
-const LEASE: Duration = Duration::from_secs(30);
-/// After so long it is renewed.
-const RENEWAL: Duration = Duration::from_secs(10);
+/// Time that a request may have waited for another's answer, and still be answered in its place where that is given up.
+/// Who has waited longer is asked to come again, so that nobody waits twice as long as a request can take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The requests that are being answered in this instance.
 pub struct Flights {
-    outside: Outside,
+    store: Store,
     ttl: Duration,
-    /// What marks are this instance's.
-    instance: String,
     open: RefCell<HashMap<Key, Open>>,
-    trouble: Trouble,
+    /// Keys whose requests the store says are being answered here.
+    marked: RefCell<HashSet<Key>>,
+    is_renewing: Cell<bool>,
+    count: Cell<i64>,
+    watch: Rc<Watch>,
 }
 
 struct Open {
@@ -57,25 +58,26 @@ pub struct Joined(oneshot::Receiver<Result<Answer, Error>>);
 /// A request that is being answered. Dropped, it is as if it had not come.
 pub struct Flight {
     flights: Rc<Flights>,
-    key: Key,
-    fingerprint: Fingerprint,
-    /// Since when the store says that it is being answered, in the platform's monotonic time; `None` where it doesn't say so.
-    marked: Option<Duration>,
+    mark: Mark,
+    /// Whether the store says that it is being answered.
+    is_marked: bool,
 }
 
 impl Flights {
     /// None yet. Answers are kept for `ttl`.
-    pub fn new(outside: &Outside, ttl: Duration, log: &Log) -> Rc<Self> {
+    pub fn new(store: &Store, ttl: Duration) -> Rc<Self> {
         Rc::new(Self {
-            outside: Rc::clone(outside),
+            store: store.clone(),
             ttl,
-            instance: random_hex::<8>(outside),
             open: RefCell::default(),
-            trouble: Trouble::new("Requests with an Idempotency-Key are not kept.", log),
+            marked: RefCell::default(),
+            is_renewing: Cell::default(),
+            count: Cell::default(),
+            watch: Watch::new(store),
         })
     }
 
-    /// Begins with a request.
+    /// Begins with a request. Returns when it is to be answered, or what it is answered by.
     ///
     /// # Errors
     /// 422 where the key came with another request, 409 where it can't be joined.
@@ -94,26 +96,34 @@ impl Flights {
         // Before the store is asked, so that no other one here asks it too.
         let open = Open { fingerprint: fingerprint.clone(), streams: false, waiting: Vec::new() };
         self.open.borrow_mut().insert(key.clone(), open);
-        let mut flight = Flight { flights: Rc::clone(self), key, fingerprint, marked: None };
-        let error = match record::look_up(&self.outside, &flight.key, &flight.fingerprint).await {
-            Ok(Known::Answered(answer)) => {
+        self.count.set(self.count.get() + 1);
+        let mark = Mark { key, fingerprint, number: self.count.get() };
+        let mut flight = Flight { flights: Rc::clone(self), mark, is_marked: false };
+        match flight.lead().await {
+            Ok(None) => Ok(Begun::Lead(flight)),
+            Ok(Some(answer)) => {
                 flight.tell(&Ok(answer.clone()));
-                return Ok(Begun::Answered(answer));
-            }
-            Ok(Known::Other) => Error::idempotency_key_reused(),
-            // What this instance has marked and no longer knows has been given up.
-            Ok(Known::Running(instance)) if instance != self.instance => Error::idempotency_in_progress(),
-            Ok(Known::Nothing | Known::Running(_)) => {
-                flight.mark().await;
-                return Ok(Begun::Lead(flight));
+                Ok(Begun::Answered(answer))
             }
             Err(error) => {
-                self.trouble.tell(&error);
-                return Ok(Begun::Lead(flight));
+                flight.tell(&Err(error.clone()));
+                Err(error)
             }
-        };
-        flight.tell(&Err(error.clone()));
-        Err(error)
+        }
+    }
+
+    /// Renews all marks until there is none.
+    async fn renew(self: Rc<Self>) {
+        loop {
+            self.store.host().sleep(RENEWAL).await;
+            let keys: Vec<Key> = self.marked.borrow().iter().cloned().collect();
+            if keys.is_empty() {
+                self.is_renewing.set(false);
+                return;
+            }
+            // A store that fails now is asked again.
+            let _ = record::renew(&self.store, &keys).await;
+        }
     }
 }
 
@@ -128,83 +138,171 @@ impl Joined {
 }
 
 impl Flight {
-    /// Runs the work for it, and has the store say meanwhile that it is being answered.
-    pub async fn renewing<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            let sleep = self.flights.outside.sleep(RENEWAL);
-            match select(work.as_mut(), sleep).await {
-                Either::Left((done, _)) => return done,
-                // Not beside the work: a mark must not be written behind the answer.
-                Either::Right(((), _)) => self.renew().await,
+    /// Returns `None` once this request is to be answered, or else what it is answered by.
+    async fn lead(&mut self) -> Result<Option<Answer>, Error> {
+        let flights = Rc::clone(&self.flights);
+        let host = flights.store.host();
+        let begun = host.now();
+        while host.now().saturating_sub(begun) <= PATIENCE {
+            // From here on a mark may be there, whether or not this hears of it.
+            self.is_marked = true;
+            match record::begin(&flights.store, &self.mark).await {
+                Ok(true) => {
+                    self.renew();
+                    return Ok(None);
+                }
+                Ok(false) => self.is_marked = false,
+                // Where the store fails, requests are answered as if they had no key.
+                Err(_) => return Ok(None),
+            }
+            let known = record::look_up(&flights.store, &self.mark.key, &self.mark.fingerprint).await;
+            match known {
+                Ok(Known::Nothing) => continue,
+                Ok(Known::Other) => return Err(Error::idempotency_key_reused()),
+                Ok(Known::Answered(answer)) => return Ok(Some(answer)),
+                Ok(Known::Running) => {}
+                // It is known that another one is at it, and can't be heard what comes of it.
+                Ok(Known::Streaming) | Err(_) => return Err(Error::idempotency_in_progress()),
+            }
+            match flights.watch.end(&self.mark.key).await {
+                Ok(Some(State::Streaming)) | Err(_) => return Err(Error::idempotency_in_progress()),
+                Ok(Some(State::Answered)) => {
+                    let known = record::look_up(&flights.store, &self.mark.key, &self.mark.fingerprint).await;
+                    if let Ok(Known::Answered(answer)) = known {
+                        return Ok(Some(answer));
+                    }
+                }
+                Ok(_) => {}
             }
         }
+        Err(Error::idempotency_in_progress())
     }
 
-    /// Says so again where it is due.
-    pub async fn renew(&mut self) {
-        let now = self.flights.outside.now();
-        if self.marked.is_some_and(|marked| now.saturating_sub(marked) >= RENEWAL) {
-            self.mark().await;
+    /// Has the store say meanwhile that it is being answered.
+    fn renew(&self) {
+        let flights = &self.flights;
+        flights.marked.borrow_mut().insert(self.mark.key.clone());
+        if !flights.is_renewing.replace(true) {
+            let flights = Rc::clone(flights);
+            self.flights.store.host().spawn(Box::pin(async move { flights.renew().await }));
         }
     }
 
     /// It is answered by a stream: nobody can join it any more.
     pub fn streams(&self) {
-        if let Some(open) = self.flights.open.borrow_mut().get_mut(&self.key) {
+        if let Some(open) = self.flights.open.borrow_mut().get_mut(&self.mark.key) {
             open.streams = true;
             open.waiting.clear();
         }
+        record::stream(&self.flights.store, &self.mark);
     }
 
-    /// Whether others wait for its answer.
+    /// Whether others wait for its answer in this instance.
     pub fn is_joined(&self) -> bool {
-        self.flights.open.borrow().get(&self.key).is_some_and(|open| !open.waiting.is_empty())
+        self.flights.open.borrow().get(&self.mark.key).is_some_and(|open| !open.waiting.is_empty())
     }
 
-    /// Gives the answer to those who wait for it, and keeps it if it is for good and not too large.
+    /// Gives the answer to those who wait for it, and first keeps it if it is for good and not too large.
     pub async fn end(mut self, answer: Answer, is_final: bool) {
         if is_final && answer.body.len() <= MAX_BODY {
-            let Self { flights, key, fingerprint, .. } = &self;
-            match record::keep(&flights.outside, key, fingerprint, &answer, flights.ttl).await {
-                Ok(()) => self.marked = None,
-                Err(error) => flights.trouble.tell(&error),
+            let flights = &self.flights;
+            // Where the store fails, the answer is given all the same.
+            if record::keep(&flights.store, &self.mark, &answer, flights.ttl).await.is_ok() {
+                self.is_marked = false;
             }
         }
         self.tell(&Ok(answer));
     }
 
     fn tell(&self, outcome: &Result<Answer, Error>) {
-        let open = self.flights.open.borrow_mut().remove(&self.key);
+        let open = self.flights.open.borrow_mut().remove(&self.mark.key);
         for waiting in open.into_iter().flat_map(|open| open.waiting) {
             // Who doesn't wait any more has left.
             let _ = waiting.send(outcome.clone());
-        }
-    }
-
-    async fn mark(&mut self) {
-        let Self { flights, key, fingerprint, .. } = &*self;
-        match record::mark(&flights.outside, key, fingerprint, &flights.instance, LEASE).await {
-            Ok(()) => self.marked = Some(flights.outside.now()),
-            Err(error) => flights.trouble.tell(&error),
         }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        let open = self.flights.open.borrow_mut().remove(&self.key);
+        let open = self.flights.open.borrow_mut().remove(&self.mark.key);
         drop(open);
-        if self.marked.is_some() {
-            let (flights, key) = (Rc::clone(&self.flights), self.key.clone());
-            self.flights.outside.spawn(Box::pin(async move {
-                // Unless another one leads by now.
-                if !flights.open.borrow().contains_key(&key)
-                    && let Err(error) = record::forget(&flights.outside, &key).await
-                {
-                    flights.trouble.tell(&error);
-                }
-            }));
+        self.flights.marked.borrow_mut().remove(&self.mark.key);
+        if self.is_marked {
+            record::forget(&self.flights.store, &self.mark);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    use super::*;
+    use crate::idempotency::key::HEADER;
+    use crate::platform::sim::World;
+    use crate::store::tests::store;
+
+    fn key() -> Key {
+        let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
+        Key::of(&headers, "me", "edits").unwrap().unwrap()
+    }
+
+    fn answer() -> Answer {
+        Answer::new(StatusCode::OK, &HeaderMap::new(), bytes::Bytes::from_static(b"{}"))
+    }
+
+    #[test]
+    fn a_request_waits_for_one_statement_before_it_and_one_behind() {
+        let world = World::new(1);
+        let store = store(&world);
+        let flights = Flights::new(&store, Duration::from_secs(60));
+        let there = world.clone();
+        let counts = world.run(async move {
+            store.meta().await.unwrap();
+            let count = || there.database().statements();
+            let begun = count();
+            let Ok(Begun::Lead(flight)) = flights.begin(key(), Fingerprint::kept("f")).await else { panic!() };
+            let led = count();
+            store.host().sleep(Duration::from_secs(20)).await;
+            let renewed = count();
+            flight.end(answer(), true).await;
+            [led - begun, renewed - led, count() - renewed]
+        });
+        assert_eq!(counts, [1, 6, 1]);
+    }
+
+    #[test]
+    fn requests_of_an_instance_that_wait_for_another_ask_together() {
+        let world = World::new(1);
+        let (here, elsewhere) = (store(&world), store(&world));
+        let flights = Flights::new(&elsewhere, Duration::from_secs(60));
+        let others = Flights::new(&here, Duration::from_secs(60));
+        let there = world.clone();
+        world.run(async move {
+            let keys = ["a", "b", "c", "d"].map(|text| {
+                let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);
+                Key::of(&headers, "me", "edits").unwrap().unwrap()
+            });
+            let mut led = Vec::new();
+            for key in &keys {
+                let Ok(Begun::Lead(flight)) = flights.begin(key.clone(), Fingerprint::kept("f")).await else {
+                    panic!()
+                };
+                led.push(flight);
+            }
+            let before = there.database().statements();
+            let waiting = keys.iter().map(|key| others.begin(key.clone(), Fingerprint::kept("f")));
+            let ending = async {
+                there.outside().sleep(Duration::from_secs(60)).await;
+                let waited = there.database().statements() - before;
+                assert!((60 * 2..60 * 5).contains(&waited), "{waited} statements in a minute");
+                for flight in led {
+                    flight.end(answer(), true).await;
+                }
+            };
+            let (begun, ()) = futures::future::join(futures::future::join_all(waiting), ending).await;
+            assert!(begun.iter().all(|begun| matches!(begun, Ok(Begun::Answered(_)))));
+        });
     }
 }

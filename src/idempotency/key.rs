@@ -55,7 +55,8 @@ impl Fingerprint {
 
 /// Takes a request's fingerprint while its body comes.
 ///
-/// A form's parts are taken one by one, without what stands between them: both SDKs choose another boundary with each try.
+/// A form's parts are taken one by one, without what stands between them: both SDKs choose another boundary with each
+/// try.
 pub struct Fingerprinting {
     whole: Sha256,
     part: Sha256,

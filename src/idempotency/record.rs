@@ -1,51 +1,32 @@
-//! What is kept of requests with a key, in the key-value store.
+//! What is kept of requests with a key: a row each (`store/schema/idempotency.rs`).
 //!
-//! The head of a record lies under the key's digest. It says that the request is being answered, with a lease that is renewed while the
-//! instance lives, or how it was answered. The answer's body lies by itself, under a name that begins with the time when it ends: so a head is read and
-//! written at little cost, and of bodies that have ended the name alone tells it.
+//! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance
+//! lives; or it holds the answer. Each change is one conditional statement, so that of any number of requests in the
+//! same moment one leads.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::key::{Fingerprint, Key};
-use crate::platform::{Outside, StoreError, random_bytes, random_hex};
+use crate::platform::{StoreError, Value};
+use crate::store::lease::{TTL, expiry, free_before};
+use crate::store::row::Columns;
+use crate::store::statement::{Argument, Parameter};
+use crate::store::statements::idempotency;
+use crate::store::{Store, integer};
 
-/// Below which the heads lie.
-const HEADS: &str = "idempotency/";
-/// Below which the bodies lie.
-const BODIES: &str = "idempotency-body/";
-/// One of so many answers sweeps.
-const SWEEP_ONE_OF: u8 = 32;
-/// The most records that one sweep looks at.
-const SWEEP_MOST: usize = 200;
-/// The form of a head. Another form needs another number.
-const VERSION: u32 = 1;
-
-/// The head of a record.
-#[derive(Debug, Serialize, Deserialize)]
-struct Head {
-    version: u32,
-    fingerprint: String,
-    /// When it ends, in seconds since the Unix epoch.
-    ends: u64,
-    state: State,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    /// It is being answered, by that instance.
-    Running(String),
-    Answered {
-        status: u16,
-        headers: Vec<(String, String)>,
-        /// Where the body lies.
-        body: String,
-    },
+/// A mark of this instance: that a request is being answered.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// The request's key.
+    pub key: Key,
+    /// What the request says.
+    pub fingerprint: Fingerprint,
+    /// Number that tells it from the instance's earlier ones.
+    pub number: i64,
 }
 
 /// What the store knows of a key.
@@ -55,127 +36,146 @@ pub enum Known {
     Nothing,
     /// It came with another request.
     Other,
-    /// Its request is being answered by that instance.
-    Running(String),
+    /// Its request is being answered by another instance.
+    Running,
+    /// Its request is being answered by another instance, by a stream.
+    Streaming,
     /// The answer.
     Answered(Answer),
+}
+
+/// State of a key's request, without its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is being answered.
+    Running,
+    /// It is being answered by a stream.
+    Streaming,
+    /// It was answered.
+    Answered,
+}
+
+impl State {
+    fn of(status: i64) -> Self {
+        match status {
+            0 => Self::Running,
+            ..0 => Self::Streaming,
+            _ => Self::Answered,
+        }
+    }
+}
+
+/// Marks a request as being answered. Returns whether this instance is to answer it.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn begin(store: &Store, mark: &Mark) -> Result<bool, StoreError> {
+    let mut parameters = of(store, mark);
+    parameters.extend(clock(store));
+    parameters.extend([
+        ("fingerprint", mark.fingerprint.as_str().into()),
+        ("expires", expiry(store.host().unix_time(), TTL).into()),
+        ("body", Vec::new().into()),
+    ]);
+    Ok(store.first(&idempotency::BEGIN, parameters).await?.is_some())
 }
 
 /// Looks a key up.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn look_up(outside: &Outside, key: &Key, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
-    let json = outside.get(name(key)).await?;
-    let head = json.and_then(|json| serde_json::from_slice::<Head>(&json).ok());
-    let now = outside.unix_time().as_secs();
-    let Some(head) = head.filter(|head| head.version == VERSION && head.ends > now) else { return Ok(Known::Nothing) };
-    if Fingerprint::kept(&head.fingerprint) != *fingerprint {
+pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
+    let mut parameters = clock(store);
+    parameters.push(("id", key.as_str().into()));
+    let Some(row) = store.first(&idempotency::READ, parameters).await? else { return Ok(Known::Nothing) };
+    let mut row = Columns::of(row);
+    let (kept, status, head, body) = (row.text()?, row.integer()?, row.text()?, row.blob()?);
+    if Fingerprint::kept(&kept) != *fingerprint {
         return Ok(Known::Other);
     }
-    match head.state {
-        State::Running(instance) => Ok(Known::Running(instance)),
-        State::Answered { status, headers, body } => {
-            let body = outside.get(body).await?;
-            let answer = StatusCode::from_u16(status).ok().zip(body).map(|(status, body)| Answer {
-                status,
-                headers: headers.iter().filter_map(header).collect(),
-                body: Bytes::from(body),
-            });
-            Ok(answer.map_or(Known::Nothing, Known::Answered))
-        }
-    }
+    Ok(match State::of(status) {
+        State::Running => Known::Running,
+        State::Streaming => Known::Streaming,
+        State::Answered => Known::Answered(
+            answer(status, &head, body).ok_or_else(|| StoreError::Failed("a kept answer is unreadable".to_owned()))?,
+        ),
+    })
 }
 
-/// Says that a request is being answered by `instance`, for so long.
+/// States of those of these keys that are known.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn mark(
-    outside: &Outside,
-    key: &Key,
-    fingerprint: &Fingerprint,
-    instance: &str,
-    lease: Duration,
-) -> Result<(), StoreError> {
-    put(outside, key, fingerprint, lease, State::Running(instance.to_owned())).await
+pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>, StoreError> {
+    let mut parameters = clock(store);
+    parameters.push(("ids", Argument::list(keys.iter().map(Key::as_str))));
+    let rows = store.query(&idempotency::STATES, parameters).await?;
+    let state = |row| {
+        let mut row = Columns::of(row);
+        Ok((row.text()?, State::of(row.integer()?)))
+    };
+    rows.into_iter().map(state).collect()
 }
 
-/// Keeps the answer to a request.
+/// Lets the marks of this instance for these keys last longer.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn keep(
-    outside: &Outside,
-    key: &Key,
-    fingerprint: &Fingerprint,
-    answer: &Answer,
-    ttl: Duration,
-) -> Result<(), StoreError> {
-    let ends = outside.unix_time().saturating_add(ttl).as_secs();
-    let body = format!("{BODIES}{ends:08x}{}", random_hex::<12>(outside));
-    // The body first, as its head leads to it.
-    outside.set(body.clone(), answer.body.to_vec()).await?;
-    let headers =
-        answer.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.into())));
-    let state = State::Answered { status: answer.status.as_u16(), headers: headers.collect(), body };
-    put(outside, key, fingerprint, ttl, state).await?;
-    let [lot] = random_bytes::<1>(outside);
-    if lot % SWEEP_ONE_OF == 0 {
-        let there = outside.clone();
-        outside.spawn(Box::pin(async move { sweep(&there).await }));
-    }
-    Ok(())
+pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &Key>) -> Result<(), StoreError> {
+    let parameters = vec![
+        ("ids", Argument::list(keys.into_iter().map(Key::as_str))),
+        ("holder", store.instance().into()),
+        ("expires", expiry(store.host().unix_time(), TTL).into()),
+    ];
+    store.query(&idempotency::RENEW, parameters).await.map(drop)
 }
 
-/// Forgets that a request was being answered.
+/// Tells beside the answer that it is a stream.
+pub fn stream(store: &Store, mark: &Mark) {
+    store.spawn(&idempotency::STREAM, of(store, mark));
+}
+
+/// Keeps the answer to a request for `ttl`, unless another instance has the request by now.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn forget(outside: &Outside, key: &Key) -> Result<(), StoreError> {
-    outside.delete(name(key)).await
+pub async fn keep(store: &Store, mark: &Mark, answer: &Answer, ttl: Duration) -> Result<(), StoreError> {
+    let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let head = serde_json::to_string(&headers.collect::<Vec<_>>());
+    let mut parameters = of(store, mark);
+    parameters.extend([
+        ("fingerprint", mark.fingerprint.as_str().into()),
+        ("status", integer(answer.status.as_u16()).into()),
+        ("expires", expiry(store.host().unix_time(), ttl).into()),
+        ("head", head.map_err(|error| StoreError::Failed(error.to_string()))?.into()),
+        ("body", answer.body.to_vec().into()),
+    ]);
+    store.query(&idempotency::KEEP, parameters).await.map(drop)
 }
 
-async fn put(
-    outside: &Outside,
-    key: &Key,
-    fingerprint: &Fingerprint,
-    ttl: Duration,
-    state: State,
-) -> Result<(), StoreError> {
-    let ends = outside.unix_time().saturating_add(ttl).as_secs();
-    let head = Head { version: VERSION, fingerprint: fingerprint.as_str().to_owned(), ends, state };
-    let json = serde_json::to_vec(&head).map_err(|error| StoreError::Failed(error.to_string()))?;
-    outside.set(name(key), json).await
+/// Takes a mark away, beside all requests.
+pub fn forget(store: &Store, mark: &Mark) {
+    store.spawn(&idempotency::FORGET, of(store, mark));
 }
 
-fn name(key: &Key) -> String {
-    format!("{HEADS}{}", key.as_str())
+fn of(store: &Store, mark: &Mark) -> Vec<Parameter> {
+    let number = Value::Integer(mark.number);
+    vec![("id", mark.key.as_str().into()), ("holder", store.instance().into()), ("flight", number.into())]
 }
 
-fn header((name, value): &(String, String)) -> Option<(HeaderName, HeaderValue)> {
-    Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+/// Moments that decide whether a row counts: an answer's end, and a lease's.
+fn clock(store: &Store) -> Vec<Parameter> {
+    let now = store.host().unix_time();
+    vec![("now", store.now().into()), ("before", free_before(now).into())]
 }
 
-/// Deletes what has ended: of the bodies all, of the heads those among some, from a random one on.
-async fn sweep(outside: &Outside) {
-    let now = outside.unix_time().as_secs();
-    let Ok(keys) = outside.keys().await else { return };
-    let ended = |name: &str| u64::from_str_radix(name.get(..8).unwrap_or_default(), 16).is_ok_and(|ends| ends <= now);
-    for key in keys.iter().filter(|key| key.strip_prefix(BODIES).is_some_and(ended)).take(SWEEP_MOST) {
-        // What can't be deleted now can be later.
-        let _ = outside.delete(key.clone()).await;
-    }
-    let heads: Vec<_> = keys.iter().filter(|key| key.starts_with(HEADS)).collect();
-    let from = usize::from(u16::from_le_bytes(random_bytes(outside))) % heads.len().max(1);
-    let count = heads.len().min(SWEEP_MOST);
-    for key in heads.into_iter().cycle().skip(from).take(count) {
-        let json = outside.get(key.clone()).await.ok().flatten();
-        let head = json.and_then(|json| serde_json::from_slice::<Head>(&json).ok());
-        if head.is_some_and(|head| head.ends <= now) {
-            let _ = outside.delete(key.clone()).await;
-        }
-    }
+fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<Answer> {
+    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
+    let head: Vec<(String, String)> = serde_json::from_str(head).ok()?;
+    let header = |(name, value): &(String, String)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    };
+    Some(Answer { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
 }
 
 #[cfg(test)]
@@ -183,6 +183,8 @@ mod tests {
     use super::*;
     use crate::idempotency::key::{Fingerprinting, HEADER};
     use crate::platform::sim::World;
+    use crate::store::sweep::Sweeper;
+    use crate::store::tests::store;
     use http::HeaderMap;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
@@ -198,36 +200,49 @@ mod tests {
     #[test]
     fn an_answer_is_kept_for_its_request_until_it_ends() {
         let world = World::new(1);
-        let outside = world.outside();
         let headers = HeaderMap::from_iter([
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from_static("7")),
         ]);
         let answer = Answer::new(StatusCode::ACCEPTED, &headers, Bytes::from_static(b"\xff{}"));
         assert_eq!(answer.headers.len(), 1);
-        let there = outside.clone();
+        let (here, there) = (store(&world), store(&world));
         world.run(async move {
-            let (one, other, outside) = (fingerprint("one"), fingerprint("other"), there);
-            assert_eq!(look_up(&outside, &key("k"), &one).await, Ok(Known::Nothing));
-            mark(&outside, &key("k"), &one, "an instance", Duration::from_secs(30)).await.unwrap();
-            assert_eq!(look_up(&outside, &key("k"), &one).await, Ok(Known::Running("an instance".into())));
-            assert_eq!(look_up(&outside, &key("k"), &other).await, Ok(Known::Other));
-            outside.sleep(Duration::from_secs(31)).await;
-            assert_eq!(look_up(&outside, &key("k"), &other).await, Ok(Known::Nothing), "a lease has ended");
-            keep(&outside, &key("k"), &one, &answer, Duration::from_secs(60)).await.unwrap();
-            assert_eq!(look_up(&outside, &key("k"), &one).await, Ok(Known::Answered(answer)));
-            assert_eq!(look_up(&outside, &key("k"), &other).await, Ok(Known::Other));
-            assert_eq!(look_up(&outside, &key("l"), &one).await, Ok(Known::Nothing));
+            let (one, other) = (fingerprint("one"), fingerprint("other"));
+            let mark = |number| Mark { key: key("k"), fingerprint: one.clone(), number };
+            assert_eq!(look_up(&there, &key("k"), &one).await, Ok(Known::Nothing));
+            assert_eq!(begin(&here, &mark(1)).await, Ok(true));
+            assert_eq!(begin(&there, &mark(1)).await, Ok(false));
+            assert_eq!(look_up(&there, &key("k"), &one).await, Ok(Known::Running));
+            assert_eq!(look_up(&there, &key("k"), &other).await, Ok(Known::Other));
+            here.host().sleep(Duration::from_secs(9)).await;
+            renew(&here, [&key("k")]).await.unwrap();
+            here.host().sleep(Duration::from_millis(11_999)).await;
+            assert_eq!(begin(&there, &mark(1)).await, Ok(false));
+            here.host().sleep(Duration::from_millis(2)).await;
+            assert_eq!(look_up(&there, &key("k"), &other).await, Ok(Known::Nothing), "a lease has ended");
+            assert_eq!(begin(&there, &mark(1)).await, Ok(true));
+            keep(&here, &mark(1), &answer, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(look_up(&here, &key("k"), &one).await, Ok(Known::Running), "another has it by now");
+            assert_eq!(begin(&there, &mark(2)).await, Ok(true), "what the same instance has given up");
+            forget(&there, &mark(1));
+            stream(&there, &mark(1));
+            there.host().sleep(Duration::from_millis(1)).await;
+            assert_eq!(look_up(&here, &key("k"), &one).await, Ok(Known::Running));
+            keep(&there, &mark(2), &answer, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(look_up(&here, &key("k"), &one).await, Ok(Known::Answered(answer)));
+            assert_eq!(look_up(&here, &key("k"), &other).await, Ok(Known::Other));
+            assert_eq!(look_up(&here, &key("l"), &one).await, Ok(Known::Nothing));
+            assert_eq!(begin(&here, &mark(3)).await, Ok(false));
         });
-        world.pass(Duration::from_secs(61));
-        let there = outside.clone();
-        let left = world.run(async move {
-            assert_eq!(look_up(&there, &key("k"), &fingerprint("one")).await, Ok(Known::Nothing));
-            mark(&there, &key("m"), &fingerprint("one"), "an instance", Duration::from_secs(30)).await.unwrap();
-            there.set("other".into(), vec![]).await.unwrap();
-            sweep(&there).await;
-            there.keys().await.unwrap()
-        });
-        assert_eq!(left, [name(&key("m")), "other".to_owned()]);
+        let sweeper = Sweeper::new(&store(&world));
+        for (seconds, swept) in [(60, 0), (61, 1)] {
+            world.pass(Duration::from_secs(seconds));
+            let (there, sweeper) = (store(&world), std::rc::Rc::clone(&sweeper));
+            world.run(async move {
+                assert_eq!(look_up(&there, &key("k"), &fingerprint("one")).await, Ok(Known::Nothing));
+                assert_eq!(sweeper.sweep().await, Ok(swept));
+            });
+        }
     }
 }

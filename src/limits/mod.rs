@@ -1,6 +1,8 @@
-//! How much one API key may ask for: requests in a minute ([`rate`]), and images being made at once ([`jobs`]).
+//! Limits of one API key: requests in a minute ([`rate`]), and images in the making at once ([`jobs`]), over all
+//! instances.
 //!
-//! Both are off unless the operator sets them, and cost nothing then. Callers without a key, where everybody is let in, are one.
+//! Both are off unless the operator sets them, and cost nothing then; each costs one statement that a request waits
+//! for. Callers without a key, where everybody is let in, are one.
 
 pub mod jobs;
 pub mod rate;

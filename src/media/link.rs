@@ -1,11 +1,11 @@
 //! Signed image links.
 //!
 //! A link's token names a Space by a digest of its origin, a path there and an expiry, and is signed with HMAC-SHA-256
-//! (RFC 2104), of which 128 bits are kept. It carries no URL: whoever reads it can't use it elsewhere, and whoever changes
-//! a bit of it gets nothing. What is fetched is looked up among the configured Spaces, so a link can't widen what the
-//! component connects to, even with the right signature.
+//! (RFC 2104), of which 128 bits are kept. It carries no URL: whoever reads it can't use it elsewhere, and whoever
+//! changes a bit of it gets nothing. What is fetched is looked up among the configured Spaces, so a link can't widen
+//! what the component connects to, even with the right signature.
 //!
-//! The secret is the variable `link_secret`, or else random bytes that the component keeps in its key-value store ([`super::keyring`]). It is
+//! The secret is the variable `link_secret`, or else random bytes that the database keeps ([`super::keyring`]). It is
 //! not derived from the API keys: a link is public, and would let anyone try out guesses of a weak key offline.
 
 use base64::Engine as _;

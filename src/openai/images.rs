@@ -66,7 +66,7 @@ pub enum Reply {
 pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) -> Result<Reply, Error> {
     let asked = Asked::of(&request, workshop.outside().unix_time().as_secs());
     let is_streamed = request.stream;
-    let updates = workshop.make(model, request)?;
+    let updates = workshop.make(model, request).await?;
     if is_streamed {
         let updates = begun(workshop.outside(), updates).await?;
         return Ok(Reply::Streamed(streamed(workshop, asked, updates)));

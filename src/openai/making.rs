@@ -185,8 +185,8 @@ impl Workshop {
     ///
     /// # Errors
     /// 429 where the caller would have too many in the making.
-    pub fn make(&self, model: &Model, request: ImageRequest) -> Result<Updates, Error> {
-        let mut permit = self.jobs.take(request.generation.count)?;
+    pub async fn make(&self, model: &Model, request: ImageRequest) -> Result<Updates, Error> {
+        let mut permit = self.jobs.take(request.generation.count).await?;
         let outcome = self.outcome.clone();
         let updates = match &self.ledger {
             Some(ledger) => ledger.follow(model, &request, self.begin(model, request.clone())),

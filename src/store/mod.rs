@@ -1,13 +1,13 @@
 //! The one door to the database: what all instances on all machines know together.
 //!
 //! [`Store`] runs [`Statement`]s, each a transaction of its own, with a time limit. The first of an instance brings the
-//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired.
-//! The statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all of
-//! them against the rules of both engines.
+//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired. The
+//! statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all
+//! of them against the rules of both engines.
 //!
 //! **Where the database fails.** A statement that is refused fails, and nothing else. One that isn't answered in time
-//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at once,
-//! so that no generation waits for a database that hangs. The log says so once.
+//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at
+//! once, so that no generation waits for a database that hangs. The log says so once.
 
 pub mod availability;
 pub mod lease;
@@ -28,12 +28,15 @@ use self::availability::{Admission, Availability};
 use self::once::Once;
 use self::statement::{Bound, Dialect, Parameter, Statement};
 use crate::platform::{Database, Outside, Row, StoreError, Value, random_hex, timeout};
-use crate::trouble::{Log, Trouble};
+use crate::warn_once::{Log, WarnOnce};
 
 /// Time limit of a statement.
 const LIMIT: Duration = Duration::from_secs(3);
 /// Time limit of an instance's first statement: what a generation waits at most for a database that hangs.
 const FIRST_LIMIT: Duration = Duration::from_secs(1);
+/// Warning of a database that fails, once for an instance.
+const FAILURE: &str = "The database fails. Until it is back, generations go on without it: each instance counts limits \
+                       for itself, answers to an Idempotency-Key are not kept, and tasks are refused.";
 
 /// The database of the service, as an instance has it. Clones are the same.
 #[derive(Clone)]
@@ -48,7 +51,7 @@ struct Inner {
     availability: RefCell<Availability>,
     opened: Once<Result<Meta, StoreError>>,
     statements: Cell<u64>,
-    trouble: Trouble,
+    failure: WarnOnce,
 }
 
 /// What an instance reads of the database at its start.
@@ -68,10 +71,7 @@ impl Store {
             availability: RefCell::default(),
             opened: Once::default(),
             statements: Cell::default(),
-            trouble: Trouble::new(
-                "The database fails. Generations go on without it; tasks are refused until it is back.",
-                log,
-            ),
+            failure: WarnOnce::new(FAILURE, log),
         }))
     }
 
@@ -110,14 +110,8 @@ impl Store {
     /// # Errors
     /// Where there is no database, or it fails, or doesn't answer within 3 s.
     pub async fn query(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
-        let answer = match self.meta().await {
-            Ok(_) => self.run(statement, parameters, LIMIT).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error @ StoreError::Failed(_)) = &answer {
-            self.0.trouble.tell(error);
-        }
-        answer
+        self.meta().await?;
+        self.run(statement, parameters, LIMIT).await
     }
 
     /// Runs `statement` and returns its first row.
@@ -147,16 +141,18 @@ impl Store {
         }
         let this = self.clone();
         let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
-        if opened.is_err() {
+        if let Err(error) = &opened {
+            self.0.failure.warn(error);
             // The next statement tries again.
             self.0.opened.reset();
         }
         opened
     }
 
-    /// Runs `statement` on a database whose schema may be of another time.
+    /// Runs `statement` on a database whose schema may be of another time. Its refusal is no failure yet.
     async fn run_first(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
-        self.run(statement, parameters, FIRST_LIMIT).await
+        self.admit()?;
+        self.send(self.bind(statement, parameters)?, FIRST_LIMIT).await
     }
 
     async fn run(
@@ -165,17 +161,23 @@ impl Store {
         parameters: Vec<Parameter>,
         limit: Duration,
     ) -> Result<Vec<Row>, StoreError> {
+        self.admit()?;
+        let answer = self.send(self.bind(statement, parameters)?, limit).await;
+        if let Err(error) = &answer {
+            self.0.failure.warn(error);
+        }
+        answer
+    }
+
+    /// Fails where no statement is sent for the moment.
+    fn admit(&self) -> Result<(), StoreError> {
         let admission = self.0.availability.borrow_mut().admit(self.0.host.now());
         match admission {
-            Admission::Up => {}
-            Admission::Trial => {
-                self.spawn_trial();
-                return Err(StoreError::Down);
-            }
-            Admission::Down => return Err(StoreError::Down),
+            Admission::Up => return Ok(()),
+            Admission::Trial => self.spawn_trial(),
+            Admission::Down => {}
         }
-        let bound = self.bind(statement, parameters)?;
-        self.send(bound, limit).await
+        Err(StoreError::Down)
     }
 
     /// Finds out, beside all requests, whether the database answers again.
@@ -210,10 +212,7 @@ impl Store {
             Ok(Err(oneshot::Canceled)) => Err(StoreError::Down),
             Err(_) => {
                 availability.timed_out(host.now());
-                drop(availability);
-                let error = StoreError::TimedOut(limit);
-                self.0.trouble.tell(&error);
-                Err(error)
+                Err(StoreError::TimedOut(limit))
             }
         }
     }
@@ -241,4 +240,4 @@ pub fn integer(number: impl TryInto<i64>) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

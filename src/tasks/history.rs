@@ -19,7 +19,7 @@ use crate::generation::Generation;
 use crate::openai::making::{Item, Update, Updates, conversion};
 use crate::openai::params::ImageRequest;
 use crate::platform::{Outside, StoreError};
-use crate::trouble::Log;
+use crate::warn_once::Log;
 
 /// Below which the records lie.
 pub const PREFIX: &str = "image/";

@@ -29,7 +29,7 @@ use crate::media::keyring::Keyring;
 use crate::media::link::Links;
 use crate::openai::making::Workshop;
 use crate::platform::{Outside, StoreError, random_bytes};
-use crate::trouble::Log;
+use crate::warn_once::Log;
 
 /// The time between two looks of one instance.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
@@ -273,7 +273,7 @@ impl Keeper {
             links: Links { signer: None, base: String::new(), expires: 0 },
             caller: Rc::from(""),
             // What a key may have of tasks is counted otherwise.
-            jobs: Jobs::new(0).of(""),
+            jobs: Jobs::unlimited().of(""),
             outcome: Outcome::default(),
             log: Rc::new(|_| {}),
             ledger: None,

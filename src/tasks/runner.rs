@@ -117,7 +117,7 @@ impl Run {
             let mut part = request.clone();
             part.generation.seed = request.generation.seed.plus(range.start);
             part.generation.count = range.end - range.start;
-            let updates = self.keeper.workshop().make(&model, part)?;
+            let updates = self.keeper.workshop().make(&model, part).await?;
             making.push(updates.map(move |update| shifted(update, range.start)).boxed_local());
         }
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })

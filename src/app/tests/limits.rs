@@ -3,6 +3,8 @@
 use futures::future::join_all;
 
 use super::*;
+use crate::platform::Platform as _;
+use crate::platform::sim::instance::Instance;
 
 fn generation(fields: &Value) -> Request<Body> {
     request(Method::POST, "/v1/images/generations", fields.to_string())
@@ -83,12 +85,88 @@ fn a_stranger_is_told_nothing_and_counts_for_nobody() {
 #[test]
 fn without_limits_nothing_is_told_or_stored() {
     let (world, _) = world(102, Fate::Succeeds);
+    let store = crate::store::tests::store(&world);
+    world.run(async move { store.meta().await.unwrap() });
     let made = answer(&world, generation(&json!({"prompt": "x"})));
     assert_eq!((made.status.as_u16(), standing(&made)), (200, [None, None, None]));
     world.settle();
-    let outside = world.outside();
-    let keys = world.run(async move { outside.keys().await }).unwrap();
-    assert!(keys.iter().all(|key| !key.starts_with("rate/") && !key.starts_with("idempotency")), "{keys:?}");
+    for rows in ["rate", "idempotency", "lease WHERE resource LIKE 'jobs/%'"] {
+        assert_eq!(world.database().query(&format!("SELECT 1 FROM {rows}"), &[]), Ok(vec![]));
+    }
+}
+
+#[test]
+fn four_instances_let_in_as_many_as_one_would() {
+    let (world, _) = world(106, Fate::Succeeds);
+    world.set_variable("requests_per_minute", "60");
+    let there = world.clone();
+    let answers = world.run(async move {
+        let apps = join_all((0..4).map(|_| instance(there.clone()))).await;
+        let refused = |number: usize| ask_of(Rc::clone(&apps[number % 4]), generation(&json!({})));
+        join_all((0..200).map(refused)).await
+    });
+    let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(400), count(429)), (60, 140));
+    let left: std::collections::BTreeSet<u32> = answers
+        .iter()
+        .filter(|answer| answer.status == 400)
+        .map(|answer| answer.header("x-ratelimit-remaining-requests").unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(left.len(), 60, "each is told another number");
+}
+
+#[test]
+fn three_instances_make_as_many_images_at_once_as_one_would_and_a_death_frees_its_places() {
+    let (world, _) = world(107, Fate::NeverEnds);
+    world.set_variable("jobs_per_key", "4");
+    let instances: Vec<_> = (0..3).map(|_| Instance::new(&world, u64::MAX)).collect();
+    let refused: Rc<std::cell::Cell<u32>> = Rc::default();
+    for instance in &instances {
+        for n in [1, 2, 1] {
+            let refused = Rc::clone(&refused);
+            let asked = ask_at(instance.outside(), generation(&json!({"prompt": "x", "n": n})));
+            instance.outside().spawn(Box::pin(async move {
+                assert_eq!(asked.await.status, 429);
+                refused.set(refused.get() + n);
+            }));
+        }
+    }
+    world.pass(Duration::from_secs(40));
+    assert_eq!(refused.get(), 12 - 4);
+    let all = || ask(world.clone(), generation(&json!({"prompt": "x", "n": 4})));
+    assert_eq!(world.run(all()).status, 429);
+    instances.iter().for_each(Instance::kill);
+    world.pass(Duration::from_secs(14));
+    assert!(world.run_for(Duration::from_secs(20), all()).is_none(), "they are being made");
+}
+
+#[test]
+fn a_database_that_hangs_holds_a_request_with_all_limits_for_a_second_and_is_told_once() {
+    let took = |hangs: bool| {
+        let (world, _) = world(108, Fate::Succeeds);
+        world.set_variable("requests_per_minute", "100");
+        world.set_variable("jobs_per_key", "100");
+        world.hang_database(hangs);
+        let there = world.clone();
+        let took = world.run(async move {
+            let app = instance(there.clone()).await;
+            let mut took = Vec::new();
+            for number in 0..3 {
+                let begun = there.now();
+                let mut request = generation(&json!({"prompt": "x"}));
+                request.headers_mut().insert("idempotency-key", number.to_string().parse().unwrap());
+                assert_eq!(ask_of(Rc::clone(&app), request).await.status, 200);
+                took.push(there.now() - begun);
+            }
+            took
+        });
+        assert_eq!(world.log_lines().len(), usize::from(hangs), "{:?}", world.log_lines());
+        took
+    };
+    let (with, without) = (took(false), took(true));
+    // Times of jobs are random here, up to some seconds.
+    let (with, without): (Duration, Duration) = (with.iter().sum(), without.iter().sum());
+    assert!(without < with * 3 + Duration::from_secs(2), "{with:?} {without:?}");
 }
 
 #[test]

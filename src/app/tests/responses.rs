@@ -108,8 +108,10 @@ fn a_response_is_gone_on_from_by_its_owner_until_it_ends() {
     let unkept = respond(&world, with_tool(json!({"input": "a fox", "store": false}))).json()["id"].clone();
     assert_eq!(respond(&world, json!({"input": "x", "previous_response_id": unkept})).error().0, 400);
     world.pass(Duration::from_secs(86_401));
-    assert_eq!(respond(&world, next).error().3, json!("previous_response_id"));
+    assert_eq!(respond(&world, next.clone()).error().3, json!("previous_response_id"));
     world.break_store();
+    let unknown = respond(&world, next);
+    assert_eq!((unknown.error().0, unknown.error().2), (503, json!("store_unavailable")), "it may be there");
     let made = respond(&world, with_tool(json!({"input": "a fox"})));
     assert_eq!(made.status, 200, "an image is not lost with the store");
 }

@@ -303,10 +303,11 @@ impl Scheduler {
                     return;
                 }
                 let now = self.host.unix_time();
+                // Never used again: a row of that name may be about to go.
+                let entry = format!("{}{:08x}", self.store.instance(), state.id());
                 let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == Entry::None);
                 let Some(waiter) = waiter else { break };
                 waiter.entry = Entry::Pending;
-                let entry = format!("{}{:08x}", self.store.instance(), waiter.id);
                 (waiter.id, entry.clone(), self.entry(waiter, entry, now))
             };
             let (id, entry, parameters) = next;

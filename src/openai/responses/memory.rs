@@ -1,24 +1,16 @@
-//! What is remembered of responses.
+//! What is remembered of responses, for requests that go on from them (`previous_response_id`).
 //!
-//! A record lies in the key-value store under the response's id, which begins with the time when it ends: what has ended is known by its name
-//! alone, so sweeping reads no record. A response belongs to the key that asked for it.
+//! A response belongs to the key that asked for it, and lies in the database under the random part of its id.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use crate::platform::{Outside, StoreError, random_hex};
+use crate::store::row::Columns;
+use crate::store::statements::responses;
+use crate::store::{Store, milliseconds};
 
-use crate::platform::{Outside, random_bytes, random_hex};
-
-/// Below which the records lie.
-const PREFIX: &str = "response/";
-/// One of so many writes sweeps.
-const SWEEP_ONE_OF: u8 = 32;
-/// The most records that one sweep deletes.
-const SWEEP_MOST: usize = 500;
-/// The form of a record. Another form needs another number.
-const VERSION: u32 = 1;
-
-/// What tells a response, and all that belongs to it, from others: 8 digits of the time when it ends, and 24 random ones.
+/// What tells a response, and all that belongs to it, from others: 8 digits of the time when it ends, and 24 random
+/// ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suffix(String);
 
@@ -51,22 +43,11 @@ impl Suffix {
     pub fn message(&self) -> String {
         format!("msg_{}", self.0)
     }
-
-    fn ends(&self) -> u64 {
-        self.0.get(..8).and_then(|ends| u64::from_str_radix(ends, 16).ok()).unwrap_or(0)
-    }
-
-    fn key(&self) -> String {
-        format!("{PREFIX}{}", self.0)
-    }
 }
 
 /// What is remembered of a response.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    version: u32,
-    /// Whose it is.
-    owner: String,
     /// The prompt that it was made from.
     pub prompt: String,
     /// The tokens of links to its images, by their indexes.
@@ -74,11 +55,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of `owner`'s.
-    pub fn new(owner: &str, prompt: &str, images: Vec<(u32, String)>) -> Self {
-        Self { version: VERSION, owner: owner.to_owned(), prompt: prompt.to_owned(), images }
-    }
-
     /// The link's token of the image that `id` names, or of the last one.
     pub fn image(&self, id: &str) -> Option<&str> {
         let index = id.strip_prefix("ig_").and_then(|id| id.rsplit('_').next()?.parse::<u32>().ok());
@@ -90,73 +66,81 @@ impl Record {
     }
 }
 
-/// Keeps a record. Where the store fails, it is as if it had ended; the failure is returned for the log.
-pub async fn remember(outside: &Outside, suffix: &Suffix, record: &Record) -> Option<String> {
-    let json = serde_json::to_vec(record).ok()?;
-    let kept = outside.set(suffix.key(), json).await;
-    let [lot] = random_bytes::<1>(outside);
-    if lot % SWEEP_ONE_OF == 0 {
-        let there = outside.clone();
-        outside.spawn(Box::pin(async move { sweep(&there).await }));
-    }
-    kept.err().map(|error| error.to_string())
+/// Keeps what is remembered of a response of `owner` for `ttl`.
+///
+/// # Errors
+/// Where the store fails: then nothing can go on from it.
+pub async fn remember(
+    store: &Store,
+    owner: &str,
+    suffix: &Suffix,
+    record: &Record,
+    ttl: Duration,
+) -> Result<(), StoreError> {
+    let images = serde_json::to_string(&record.images).map_err(|error| StoreError::Failed(error.to_string()))?;
+    let parameters = vec![
+        ("id", suffix.0.as_str().into()),
+        ("owner", owner.into()),
+        ("expires", milliseconds(store.host().unix_time().saturating_add(ttl)).into()),
+        ("prompt", record.prompt.as_str().into()),
+        ("images", images.into()),
+    ];
+    store.query(&responses::KEEP, parameters).await.map(drop)
 }
 
 /// What is remembered of the response that `id` names, if it is `owner`'s and has not ended.
-pub async fn recall(outside: &Outside, owner: &str, id: &str) -> Option<Record> {
-    let suffix = Suffix::of_id(id)?;
-    if suffix.ends() <= outside.unix_time().as_secs() {
-        return None;
-    }
-    let json = outside.get(suffix.key()).await.ok()??;
-    let record: Record = serde_json::from_slice(&json).ok()?;
-    (record.version == VERSION && record.owner == owner).then_some(record)
-}
-
-/// Deletes what has ended.
-async fn sweep(outside: &Outside) {
-    let now = outside.unix_time().as_secs();
-    let Ok(keys) = outside.keys().await else { return };
-    let ended = |key: &&String| key.strip_prefix(PREFIX).is_some_and(|suffix| Suffix(suffix.to_owned()).ends() <= now);
-    for key in keys.iter().filter(ended).take(SWEEP_MOST) {
-        // What can't be deleted now can be later.
-        let _ = outside.delete(key.clone()).await;
-    }
+///
+/// # Errors
+/// Where the store fails.
+pub async fn recall(store: &Store, owner: &str, id: &str) -> Result<Option<Record>, StoreError> {
+    let Some(suffix) = Suffix::of_id(id) else { return Ok(None) };
+    let parameters = vec![("id", suffix.0.into()), ("owner", owner.into()), ("now", store.now().into())];
+    let Some(row) = store.first(&responses::READ, parameters).await? else { return Ok(None) };
+    let mut row = Columns::of(row);
+    let (prompt, images) = (row.text()?, row.text()?);
+    let images = serde_json::from_str(&images).map_err(|error| StoreError::Failed(error.to_string()))?;
+    Ok(Some(Record { prompt, images }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::platform::sim::World;
+    use crate::store::sweep::Sweeper;
+    use crate::store::tests::store;
 
     #[test]
     fn a_response_is_remembered_for_its_owner_until_it_ends() {
         let world = World::new(1);
-        let outside = world.outside();
-        let suffix = Suffix::new(&outside, Duration::from_secs(60));
-        let record = Record::new("me", "a fox", vec![(0, "T0".into()), (1, "T1".into())]);
-        let (there, kept) = (outside.clone(), suffix.clone());
-        world.run(async move { assert_eq!(remember(&there, &kept, &record).await, None) });
+        let store = store(&world);
+        let ttl = Duration::from_secs(60);
+        let suffix = Suffix::new(store.host(), ttl);
+        let record = Record { prompt: "a fox".to_owned(), images: vec![(0, "T0".into()), (1, "T1".into())] };
+        let (there, kept) = (store.clone(), suffix.clone());
+        world.run(async move { remember(&there, "me", &kept, &record, ttl).await.unwrap() });
         let recall = |owner: &'static str, id: String| {
-            let outside = outside.clone();
-            world.run(async move { recall(&outside, owner, &id).await })
+            let store = store.clone();
+            world.run(async move { recall(&store, owner, &id).await })
         };
-        let found = recall("me", suffix.response()).unwrap();
+        let found = recall("me", suffix.response()).unwrap().unwrap();
         assert_eq!((found.image(&suffix.response()), found.image(&suffix.image(0))), (Some("T1"), Some("T0")));
         assert_eq!(found.image(&suffix.image(2)), None);
-        assert_eq!(recall("me", suffix.image(1)).map(|found| found.prompt), Some("a fox".to_owned()));
-        assert_eq!(recall("you", suffix.response()), None);
+        assert_eq!(recall("me", suffix.image(1)).unwrap().map(|found| found.prompt), Some("a fox".to_owned()));
+        assert_eq!(recall("you", suffix.response()), Ok(None));
         for id in ["", "resp_", "resp_x", "response/x", "resp_../link-secret", "link-secret"] {
-            assert_eq!(recall("me", id.to_owned()), None, "{id}");
+            assert_eq!(recall("me", id.to_owned()), Ok(None), "{id}");
         }
+        let sweeper = Sweeper::new(&store);
+        let sweep = || {
+            let sweeper = std::rc::Rc::clone(&sweeper);
+            world.run(async move { sweeper.sweep().await })
+        };
+        assert_eq!(sweep(), Ok(0));
         world.pass(Duration::from_secs(61));
-        assert_eq!(recall("me", suffix.response()), None);
-        let there = outside.clone();
-        let left = world.run(async move {
-            there.set("other".into(), vec![]).await.unwrap();
-            sweep(&there).await;
-            there.keys().await.unwrap()
-        });
-        assert_eq!(left, ["other"]);
+        assert_eq!(recall("me", suffix.response()), Ok(None));
+        assert_eq!(sweep(), Ok(1));
+        world.break_store();
+        assert!(recall("me", suffix.response()).is_err(), "it isn't known whether it was there");
+        assert_eq!(recall("me", "resp_x".to_owned()), Ok(None));
     }
 }

@@ -107,6 +107,8 @@ struct Inner {
     fixed_end: Cell<Option<End>>,
     /// When it has last said that its quota is used up, and until when.
     quota: Cell<(Duration, Duration)>,
+    /// How long until everybody knows that.
+    on_the_way: Cell<Duration>,
     /// The jobs that came in between, though that was known.
     came_too_early: Cell<usize>,
 }
@@ -124,6 +126,7 @@ impl QueueSpace {
             most_at_once: Cell::default(),
             fixed_end: Cell::default(),
             quota: Cell::default(),
+            on_the_way: Cell::new(Duration::from_millis(200)),
             came_too_early: Cell::default(),
         }))
     }
@@ -147,6 +150,11 @@ impl QueueSpace {
             self.0.running.borrow_mut().clear();
         }
         self.0.health.set(health);
+    }
+
+    /// Sets how long it takes until everybody knows what the Space has said of its quota.
+    pub(crate) fn set_on_the_way(&self, time: Duration) {
+        self.0.on_the_way.set(time);
     }
 
     /// Lets every job end in this way.
@@ -185,15 +193,7 @@ impl QueueSpace {
 
     /// Begins with the job of that name, if it is its turn. Jobs that nobody listens to, as cancelling them has failed, are passed over.
     fn try_begin(&self, world: &World, name: &str) -> bool {
-        let jobs = self.0.jobs.borrow();
-        self.0.line.borrow_mut().retain(|other| match jobs.get(other) {
-            Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(10) => {
-                job.over.set(job.over.get().or(Some(world.now())));
-                false
-            }
-            _ => true,
-        });
-        drop(jobs);
+        self.forget_orphans(world);
         let is_first = self.0.line.borrow().first().is_some_and(|first| first == name);
         let has_room = self.0.running.borrow().len() < self.0.nature.at_once;
         if !is_first || !has_room || self.health() == Health::Stuck {
@@ -202,6 +202,18 @@ impl QueueSpace {
         self.0.line.borrow_mut().retain(|other| other != name);
         self.0.running.borrow_mut().push(name.to_owned());
         true
+    }
+
+    /// Passes over jobs that nobody has listened to for ten seconds.
+    pub(crate) fn forget_orphans(&self, world: &World) {
+        let jobs = self.0.jobs.borrow();
+        self.0.line.borrow_mut().retain(|other| match jobs.get(other) {
+            Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(10) => {
+                job.over.set(job.over.get().or(Some(world.now())));
+                false
+            }
+            _ => true,
+        });
     }
 
     fn leave(&self, name: &str) {
@@ -243,11 +255,12 @@ impl QueueSpace {
         }
         let now = world.now();
         let (told, until) = self.0.quota.get();
-        let on_the_way = Duration::from_millis(200);
+        let on_the_way = self.0.on_the_way.get();
         if until > Duration::ZERO && now > told + on_the_way && now + on_the_way < until {
             self.0.came_too_early.set(self.0.came_too_early.get() + 1);
         }
         let number = |index: usize| data[index].as_f64().expect("a number");
+        self.forget_orphans(world);
         let job = QueuedJob {
             prompt: data[0].as_str().expect("a prompt").to_owned(),
             seed: data[4].as_u64().expect("a seed"),

@@ -89,6 +89,11 @@ fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
     Ok(secret.filter(|_| version >= VERSION).map(|link_secret| Meta { link_secret }))
 }
 
+/// Whether PostgreSQL has refused a table or an index since another instance was making it.
+fn is_race(error: &str) -> bool {
+    ["(23505)", "(42P07)", "(42710)", "(XX000)"].iter().any(|code| error.contains(code))
+}
+
 async fn migrate(store: &Store) -> Result<Meta, StoreError> {
     let Some(database) = &store.0.database else { return Err(StoreError::Off) };
     if *database == Database::Sqlite {
@@ -99,7 +104,7 @@ async fn migrate(store: &Store) -> Result<Meta, StoreError> {
         // Two instances that make a table in the same moment: PostgreSQL lets one of them fail.
         let mut outcome = store.run_raw(&sql, LIMIT).await;
         for _ in 0..3 {
-            if !matches!(outcome, Err(StoreError::Failed(_))) {
+            if !matches!(&outcome, Err(StoreError::Failed(error)) if is_race(error)) {
                 break;
             }
             store.host().sleep(Duration::from_millis(50)).await;

@@ -1,2 +1,8 @@
-/// Tables of `responses`.
-pub(super) const TABLES: &[&str] = &[];
+//! Tables of responses that a request can go on from.
+
+/// `response`: what is remembered of a response, by its id; `images` is JSON.
+pub(super) const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS response (id TEXT PRIMARY KEY, owner TEXT NOT NULL, expires BIGINT NOT NULL, \
+     prompt TEXT NOT NULL, images TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS response_by_expiry ON response (expires)",
+];

@@ -17,6 +17,14 @@ pub const CLAIM: Statement = Statement(
      /*postgres: FOR UPDATE SKIP LOCKED*/) AND expires < :before RETURNING slot",
 );
 
+/// Takes `most` slots of a resource that have expired `before`, of those below `limit`, or none.
+pub const CLAIM_ALL: Statement = Statement(
+    "WITH own_free AS (SELECT slot FROM lease WHERE resource = :resource AND slot < :limit AND expires < :before \
+     ORDER BY slot LIMIT :most/*postgres: FOR UPDATE SKIP LOCKED*/) \
+     UPDATE lease SET holder = :holder, expires = :expires WHERE resource = :resource AND expires < :before \
+     AND slot IN (SELECT slot FROM own_free) AND (SELECT COUNT(*) FROM own_free) = :most RETURNING slot",
+);
+
 /// Lets the leases of a holder last longer, and tells which they are.
 pub const RENEW: Statement =
     Statement("UPDATE lease SET expires = :expires WHERE holder = :holder RETURNING resource, slot");
@@ -30,19 +38,22 @@ pub const RELEASE: Statement = Statement(
 pub(crate) fn samples() -> Vec<super::Sample> {
     use crate::store::statement::Argument;
 
-    let claim = vec![
-        ("holder", "i".into()),
-        ("expires", 1_i64.into()),
-        ("resource", "space/x".into()),
-        ("limit", 2_i64.into()),
-        ("before", 1_i64.into()),
-        ("most", 1_i64.into()),
-    ];
+    let claim = || {
+        vec![
+            ("holder", "i".into()),
+            ("expires", 1_i64.into()),
+            ("resource", "space/x".into()),
+            ("limit", 2_i64.into()),
+            ("before", 1_i64.into()),
+            ("most", 1_i64.into()),
+        ]
+    };
     let add = vec![("first", 0_i64.into()), ("end", 2_i64.into()), ("resource", "space/x".into())];
     let release = vec![("resource", "space/x".into()), ("slots", Argument::list([0_i64, 1])), ("holder", "i".into())];
     vec![
         ("ADD", ADD, add),
-        ("CLAIM", CLAIM, claim),
+        ("CLAIM", CLAIM, claim()),
+        ("CLAIM_ALL", CLAIM_ALL, claim()),
         ("RENEW", RENEW, vec![("expires", 1_i64.into()), ("holder", "i".into())]),
         ("RELEASE", RELEASE, release),
     ]

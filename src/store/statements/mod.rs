@@ -1,16 +1,19 @@
 //! All statements, by the room that runs them.
 //!
-//! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and so
-//! each file has `samples`, its statements with parameters.
+//! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and
+//! so each file has `samples`, its statements with parameters.
 
+pub mod idempotency;
 pub mod lease;
+pub mod limits;
 pub mod meta;
+pub mod responses;
 pub mod waiter;
 
 use super::statement::Statement;
 
 /// What deletes expired rows: up to `most` that have expired before `now`, of each of which it returns a row.
-pub const SWEEPS: &[&Statement] = &[&waiter::SWEEP];
+pub const SWEEPS: &[&Statement] = &[&waiter::SWEEP, &limits::SWEEP, &idempotency::SWEEP, &responses::SWEEP];
 
 /// A statement, its name, and parameters to explain it with.
 #[cfg(test)]
@@ -19,5 +22,13 @@ pub(crate) type Sample = (&'static str, Statement, Vec<super::statement::Paramet
 /// All statements.
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<Sample> {
-    [lease::samples(), meta::samples(), waiter::samples()].concat()
+    [
+        idempotency::samples(),
+        lease::samples(),
+        limits::samples(),
+        meta::samples(),
+        responses::samples(),
+        waiter::samples(),
+    ]
+    .concat()
 }

@@ -1,0 +1,95 @@
+//! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows
+//! of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::{Leases, RENEWAL, Slots, TTL, expiry, has, remove};
+use crate::platform::Row;
+use crate::store::row::Columns;
+use crate::store::statements::lease;
+
+/// Resources of which slots are being claimed: what the store has for this instance there may be on its way here.
+#[derive(Default)]
+pub(super) struct Claiming {
+    now: BTreeMap<String, u32>,
+    /// At any time since the last renewal was sent.
+    lately: BTreeSet<String>,
+}
+
+impl Leases {
+    /// Renews all leases until none is held.
+    pub(super) async fn renew(self: Rc<Self>) {
+        loop {
+            self.store.host().sleep(RENEWAL).await;
+            self.fresh.take();
+            if self.held.borrow().is_empty() {
+                self.is_renewing.set(false);
+                return;
+            }
+            self.claiming.borrow_mut().forget();
+            let before = self.held.borrow().clone();
+            let expires = expiry(self.store.host().unix_time(), TTL);
+            let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
+            // A store that fails now is asked again: until then all go on as if their leases held.
+            if let Ok(rows) = self.store.query(&lease::RENEW, parameters).await {
+                self.settle(&before, rows);
+            }
+        }
+    }
+
+    /// Compares what was held when a renewal began with what the store has renewed.
+    fn settle(self: &Rc<Self>, before: &Slots, rows: Vec<Row>) {
+        let mut renewed = Slots::new();
+        for mut columns in rows.into_iter().map(Columns::of) {
+            if let (Ok(resource), Ok(slot)) = (columns.text(), columns.integer()) {
+                renewed.entry(resource).or_default().insert(slot);
+            }
+        }
+        for (resource, slots) in before {
+            let there = renewed.get(resource);
+            let is_gone =
+                |slot: &i64| !there.is_some_and(|there| there.contains(slot)) && !has(&self.fresh, resource, *slot);
+            let gone: Vec<i64> = slots.iter().copied().filter(is_gone).collect();
+            let lost = remove(&self.held, resource, &gone);
+            let listener = self.on_loss.borrow().clone();
+            if let Some(listener) = listener.filter(|_| !lost.is_empty()) {
+                listener(resource, &lost);
+            }
+        }
+        // Slots of a claim whose answer came too late: nobody here knows of them.
+        for (resource, slots) in renewed {
+            if self.claiming.borrow().lately.contains(&resource) {
+                continue;
+            }
+            let is_known = |slot: &i64| {
+                let was_held = before.get(&resource).is_some_and(|known| known.contains(slot));
+                let is_returning = self.returning.borrow().contains_key(&(resource.clone(), *slot));
+                was_held || is_returning || has(&self.held, &resource, *slot) || has(&self.unsent, &resource, *slot)
+            };
+            let unknown = slots.into_iter().filter(|slot| !is_known(slot)).collect();
+            self.give_back(&resource, unknown);
+        }
+    }
+}
+
+impl Claiming {
+    pub(super) fn begin(&mut self, resource: &str) {
+        *self.now.entry(resource.to_owned()).or_default() += 1;
+        self.lately.insert(resource.to_owned());
+    }
+
+    pub(super) fn end(&mut self, resource: &str) {
+        if let Some(count) = self.now.get_mut(resource) {
+            *count -= 1;
+            if *count == 0 {
+                self.now.remove(resource);
+            }
+        }
+    }
+
+    /// A renewal is sent: what was claimed before is known by now.
+    fn forget(&mut self) {
+        self.lately = self.now.keys().cloned().collect();
+    }
+}

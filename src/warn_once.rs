@@ -1,0 +1,28 @@
+//! A warning that is logged once, however often there is reason for it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Writes a message and its detail to the log.
+pub type Log = Rc<dyn Fn(&str, &str)>;
+
+/// The warning, and whether it was given.
+pub struct WarnOnce {
+    message: &'static str,
+    is_given: Cell<bool>,
+    log: Log,
+}
+
+impl WarnOnce {
+    /// A warning of that message, for people.
+    pub fn new(message: &'static str, log: &Log) -> Self {
+        Self { message, is_given: Cell::new(false), log: Rc::clone(log) }
+    }
+
+    /// Logs it with `detail`, the first time.
+    pub fn warn(&self, detail: &impl ToString) {
+        if !self.is_given.replace(true) {
+            (self.log)(self.message, &detail.to_string());
+        }
+    }
+}
