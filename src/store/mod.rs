@@ -10,6 +10,7 @@
 //! so that no generation waits for a database that hangs. The log says so once.
 
 pub mod availability;
+pub mod id;
 pub mod lease;
 pub mod once;
 pub mod row;
@@ -239,4 +240,4 @@ pub fn integer(number: impl TryInto<i64>) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,7 @@ use futures::future::LocalBoxFuture;
 use super::*;
 use crate::platform::sim::Server;
 use crate::platform::sim::instance::Instance;
-use crate::platform::{Inbound, Outbound};
+use crate::platform::{Inbound, Outbound, Value as Cell};
 
 const GENERATIONS: &str = "/v1/images/generations";
 
@@ -39,6 +39,26 @@ fn ended(world: &World, id: &str) -> Value {
         world.pass(Duration::from_secs(2));
     }
     panic!("task {id} does not end")
+}
+
+/// The first column of what a statement finds, as text.
+fn found(world: &World, sql: &str) -> Vec<String> {
+    let rows = world.database().query(sql, &[]).unwrap_or_default();
+    let text = |value: &Cell| match value {
+        Cell::Text(text) => text.clone(),
+        other => format!("{other:?}"),
+    };
+    rows.iter().map(|row| text(&row[0])).collect()
+}
+
+/// Tasks for which something is left to do.
+fn open(world: &World) -> Vec<String> {
+    found(world, "SELECT id FROM task WHERE work > 0")
+}
+
+/// Parts of images that were sent along.
+fn files(world: &World) -> Vec<String> {
+    found(world, "SELECT task || name || part FROM task_file")
 }
 
 #[test]
@@ -103,7 +123,7 @@ fn a_task_is_taken_told_of_and_ends() {
     }
     world.settle();
     assert_eq!(space.jobs().len(), 2);
-    assert_eq!((world.stored("task-open/"), world.stored("task-image/")), (vec![], vec![]), "nothing is left to do");
+    assert_eq!((open(&world), files(&world)), (vec![], vec![]), "nothing is left to do");
     check_jobs(100, &space);
 }
 
@@ -175,8 +195,11 @@ fn tasks_are_listed_newest_first_in_pages() {
     world.pass(Duration::from_secs(86_401));
     assert_eq!(of(&list("")), [""; 0], "they have expired");
     assert_eq!(get(&world, &format!("/v1/tasks/{}", ids[0])).error().0, 404);
-    world.settle();
-    assert_eq!(world.stored("task"), [""; 0], "and are deleted");
+    get(&world, "/internal/tick");
+    assert_eq!(found(&world, "SELECT id FROM task").len(), 5, "their images are listed on");
+    world.pass(Duration::from_secs(30 * 86_400));
+    get(&world, "/internal/tick");
+    assert_eq!(found(&world, "SELECT id FROM task"), [""; 0], "and are deleted then");
 }
 
 #[test]
@@ -193,7 +216,7 @@ fn a_task_that_is_cancelled_is_cancelled_at_the_space() {
     world.settle();
     check_jobs(103, &space);
     assert_eq!(ended(&world, &id)["status"], "cancelled");
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let gone = delete(&world, &format!("/v1/tasks/{id}")).json();
     assert_eq!(gone, json!({"id": id, "object": "image.task", "deleted": true}));
     assert_eq!(get(&world, &format!("/v1/tasks/{id}")).error().0, 404);
@@ -324,13 +347,13 @@ fn an_edit_can_be_a_task_with_its_images_in_the_store() {
     let fields = json!({"prompt": "x", "image": image, "mask": image, "async": true});
     let taken = answer(&world, request(Method::POST, "/v1/images/edits", fields.to_string()));
     assert_eq!((taken.status.as_u16(), &taken.json()["kind"]), (202, &json!("edit")), "{taken:?}");
-    assert_eq!(world.stored("task-image/").len(), 2);
+    assert_eq!(files(&world).len(), 2);
     // This Space can't edit, and that is a task's failure like others.
     let task = ended(&world, taken.json()["id"].as_str().unwrap());
     assert_eq!((&task["status"], &task["error"]["code"]), (&json!("failed"), &json!("unsupported_by_model")));
     assert_eq!(task["data"][0]["status"], "failed");
     world.settle();
-    assert_eq!((world.stored("task-image/"), space.jobs().len()), (vec![], 0));
+    assert_eq!((files(&world), space.jobs().len()), (vec![], 0));
 }
 
 #[test]
@@ -371,7 +394,7 @@ fn a_task_waits_where_a_call_would_be_told_to_come_again() {
     world.pass(Duration::from_secs(100));
     delete(&world, &format!("/v1/tasks/{id}"));
     world.pass(Duration::from_secs(60));
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
 }
 
 #[test]
@@ -425,7 +448,7 @@ fn images_are_remembered_of_calls_that_wait_and_of_tasks() {
     assert_eq!(prompts(&list("?q=nobody")), [""; 0]);
     world.pass(Duration::from_secs(31 * 86_400));
     get(&world, "/internal/tick");
-    assert_eq!(world.stored("image/"), [""; 0], "not for ever");
+    assert_eq!(found(&world, "SELECT id FROM image UNION ALL SELECT id FROM task"), [""; 0], "not for ever");
 }
 
 /// Takes webhooks; the first ones are refused.
@@ -477,7 +500,7 @@ fn the_end_is_told_to_whoever_asked_for_it_until_it_is_taken() {
         assert!(message["timestamp"].as_str().unwrap().starts_with("2027-01-15T"));
     }
     assert!(taken[2].0["webhook-timestamp"].to_str().unwrap() > taken[0].0["webhook-timestamp"].to_str().unwrap());
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let refused = generate(&world, json!({"prompt": "x", "async": true, "webhook_url": "https://evil.example/"}));
     assert_eq!(refused.error().3, json!("webhook_url"));
     let told = format!("{refused:?}{}", world.log_lines().join(""));
@@ -492,7 +515,7 @@ fn a_webhook_that_nobody_takes_is_given_up_in_the_end() {
     assert_eq!(ended(&world, &id)["status"], "failed");
     world.settle();
     assert_eq!(hook.taken.borrow().len(), 6);
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let cancelled = with_hook(&world, 0);
     let id = submit(&world, json!({"prompt": "x", "webhook_url": HOOK}));
     delete(&world, &format!("/v1/tasks/{id}"));
@@ -515,8 +538,9 @@ type Records = BTreeMap<String, (String, Vec<Value>)>;
 /// Looks at all records, and holds them against those of an earlier look: what has ended stays as it is.
 fn check_records(seed: u64, world: &World, before: &Records) -> Records {
     let mut now = Records::new();
-    for key in world.stored("task/") {
-        let record: Value = serde_json::from_slice(&world.value(&key).unwrap()).unwrap();
+    for record in found(world, "SELECT id || record FROM task WHERE until > 0") {
+        let (key, record) = record.split_at(32);
+        let (key, record): (String, Value) = (key.to_owned(), serde_json::from_str(record).unwrap());
         let place = |image: &Value| match image["status"].as_str() {
             Some("succeeded") => json!([image["seed"], image["place"]]),
             _ => Value::Null,
@@ -549,11 +573,11 @@ fn die_at(seed: u64, last: u64) -> u64 {
         // The others only look: whoever has a task may never ask for it.
         let tick = request(Method::GET, "/internal/tick", "");
         assert_eq!(answer(&world, tick).status, 200);
-        if world.stored("task-open/").is_empty() {
+        if open(&world).is_empty() {
             break;
         }
     }
-    assert_eq!(world.stored("task-open/"), [""; 0], "seed {seed}, step {last}: something is left to do");
+    assert_eq!(open(&world), [""; 0], "seed {seed}, step {last}: something is left to do");
     if let Some(id) = id {
         let task = get(&world, &format!("/v1/tasks/{id}")).json();
         assert_eq!(task["status"], "succeeded", "seed {seed}, step {last}: {task}");
@@ -572,7 +596,7 @@ fn die_at(seed: u64, last: u64) -> u64 {
     let unknown = space.jobs().iter().filter(|job| !job.ended.get() && !job.cancelled.get()).count();
     assert!(unknown <= if first.is_dead() { 2 } else { 0 }, "seed {seed}, step {last}: {:?}", space.jobs());
     assert!(space.jobs().iter().all(|job| !job.streaming.get()), "seed {seed}, step {last}");
-    assert!(world.stored("task-image/").is_empty(), "seed {seed}, step {last}");
+    assert!(files(&world).is_empty(), "seed {seed}, step {last}");
     first.steps()
 }
 
@@ -649,12 +673,12 @@ fn live(seed: u64) {
     for _ in 0..400 {
         before = check_records(seed, &world, &before);
         get(&world, "/internal/tick");
-        if world.stored("task-open/").is_empty() {
+        if open(&world).is_empty() {
             break;
         }
         world.pass(Duration::from_secs(10));
     }
-    assert_eq!(world.stored("task-open/"), [""; 0], "seed {seed}: something is left to do");
+    assert_eq!(open(&world), [""; 0], "seed {seed}: something is left to do");
     let jobs = space.jobs().len();
     world.settle();
     world.slow_store(Duration::ZERO);
@@ -684,14 +708,14 @@ fn live(seed: u64) {
         assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {id} ended in several ways: {told:?}");
     }
     assert!(space.jobs().iter().all(|job| !job.streaming.get()), "seed {seed}: somebody still listens");
-    assert_eq!(world.stored("task-image/"), [""; 0], "seed {seed}");
+    assert_eq!(files(&world), [""; 0], "seed {seed}");
     check_records(seed, &world, &before);
 }
 
 #[test]
 fn whoever_dies_when_no_task_is_lost_and_none_is_made_twice() {
     #[allow(clippy::disallowed_methods, reason = "for whoever wants more of them, or fewer")]
-    let runs = std::env::var("TASK_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
+    let runs = std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
     for seed in 0..runs {
         live(seed);
     }

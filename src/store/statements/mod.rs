@@ -3,14 +3,16 @@
 //! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and so
 //! each file has `samples`, its statements with parameters.
 
+pub mod history;
 pub mod lease;
 pub mod meta;
+pub mod tasks;
 pub mod waiter;
 
 use super::statement::Statement;
 
 /// What deletes expired rows: up to `most` that have expired before `now`, of each of which it returns a row.
-pub const SWEEPS: &[&Statement] = &[&waiter::SWEEP];
+pub const SWEEPS: &[&Statement] = &[&waiter::SWEEP, &tasks::SWEEP, &tasks::SWEEP_FILES, &history::SWEEP];
 
 /// A statement, its name, and parameters to explain it with.
 #[cfg(test)]
@@ -19,5 +21,5 @@ pub(crate) type Sample = (&'static str, Statement, Vec<super::statement::Paramet
 /// All statements.
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<Sample> {
-    [lease::samples(), meta::samples(), waiter::samples()].concat()
+    [history::samples(), lease::samples(), meta::samples(), tasks::samples(), waiter::samples()].concat()
 }

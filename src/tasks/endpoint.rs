@@ -1,4 +1,4 @@
-//! Tells the end of a task to whoever asked for that.
+//! Where the ends of tasks are told.
 //!
 //! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`, which is the same however often
 //! it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both and the body. It goes to the one host
@@ -12,28 +12,15 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde::Serialize;
 use sha2::Sha256;
 use url::{Host, Url};
 
-use super::keeper::Keeper;
-use super::runner::{Lost, Run};
-use super::view::TaskObject;
 use crate::error::Error;
 use crate::platform::{Outbound, Outside, TransportError, timeout};
 
-/// What comes before each try, but for a random part.
-const PAUSES: [Duration; 6] = [
-    Duration::ZERO,
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(120),
-    Duration::from_secs(300),
-    Duration::from_secs(600),
-];
-/// How long the host may take to answer. Standard Webhooks asks for 15 to 30 s.
+/// Time limit of an answer. Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// The secret's length, in bytes, as Standard Webhooks has it.
+/// Length of the secret, in bytes, as Standard Webhooks has it.
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
@@ -100,7 +87,7 @@ impl Endpoint {
     }
 
     /// Sends a message once.
-    async fn send(&self, outside: &Outside, url: Url, id: &str, body: &Bytes) -> Result<StatusCode, TransportError> {
+    pub(super) async fn send(&self, outside: &Outside, url: Url, id: &str, body: &Bytes) -> Result<StatusCode, TransportError> {
         let timestamp = outside.unix_time().as_secs();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, AGENT);
@@ -133,107 +120,6 @@ fn is_safe(url: &Url) -> bool {
     };
     let is_plain = url.username().is_empty() && url.password().is_none();
     is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
-}
-
-/// What is told.
-#[derive(Serialize)]
-struct Message<'a> {
-    r#type: String,
-    timestamp: String,
-    data: &'a TaskObject,
-}
-
-impl Run {
-    /// Tells the task's end to whoever asked for it.
-    pub(super) async fn notify(&mut self) -> Result<(), Lost> {
-        while let Some(webhook) = self.held.record.webhook.clone().filter(|webhook| !webhook.is_done) {
-            let attempt = usize::try_from(webhook.attempts).unwrap_or(usize::MAX);
-            let (Some(pause), Some(endpoint)) = (PAUSES.get(attempt), self.keeper.terms.webhooks.clone()) else {
-                self.keeper.log_line(&self.name, "A webhook could not be delivered.", "it was tried often enough");
-                self.webhook(|webhook| webhook.is_done = true).await?;
-                break;
-            };
-            self.pause(*pause).await?;
-            let outcome = match (endpoint.url(&webhook.url), self.message().await) {
-                (Ok(url), Ok(body)) => {
-                    let id = format!("evt_{}", self.name.digits());
-                    match endpoint.send(&self.keeper.outside, url, &id, &body).await {
-                        Ok(status) if status.is_success() => Ok(true),
-                        // The receiver wants no more of them.
-                        Ok(StatusCode::GONE) => Ok(false),
-                        Ok(status) => Err(status.to_string()),
-                        Err(error) => Err(error.to_string()),
-                    }
-                }
-                // The variable has changed since: it won't change back soon.
-                (Err(error), _) => {
-                    self.keeper.log_error(&self.name, &error);
-                    Ok(false)
-                }
-                (_, Err(error)) => Err(error.message),
-            };
-            if let Err(why) = &outcome {
-                self.keeper.log_line(&self.name, "A webhook was not taken.", why);
-            }
-            self.webhook(|webhook| {
-                webhook.attempts += 1;
-                webhook.is_done = outcome.is_ok();
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn webhook(&mut self, change: impl FnOnce(&mut super::record::Webhook)) -> Result<(), Lost> {
-        self.held.record.webhook.as_mut().map(change);
-        if !self.held.record.wants_work() {
-            self.held.record.lease = None;
-        }
-        self.keep_patiently().await
-    }
-
-    async fn message(&self) -> Result<Bytes, Error> {
-        let record = &self.held.record;
-        let links = self.keeper.links(&record.base).await?;
-        let task = self.keeper.view(&self.name, record, &links);
-        let message = Message {
-            r#type: format!("image.task.{}", record.status.name()),
-            timestamp: rfc3339(record.completed.unwrap_or_default()),
-            data: &task,
-        };
-        let json = serde_json::to_vec(&message);
-        json.map(Bytes::from).map_err(|error| Error::internal("A message could not be written.", error.to_string()))
-    }
-}
-
-impl Keeper {
-    /// Reads the webhook that a request names.
-    ///
-    /// # Errors
-    /// 400 where this server can't send it.
-    pub fn webhook_url(&self, text: &str) -> Result<Url, Error> {
-        match &self.terms.webhooks {
-            Some(endpoint) => endpoint.url(text),
-            None => Err(Error::invalid_value(
-                "webhook_url",
-                "This server sends no webhooks. Its operator must set the variables webhook_host and webhook_secret. Poll the task, or follow its events.",
-            )),
-        }
-    }
-}
-
-/// Seconds since the Unix epoch as RFC 3339 has them. Days become a date by Howard Hinnant's `civil_from_days`.
-fn rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
@@ -271,20 +157,6 @@ mod tests {
         assert!(Endpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
         for secret in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_?"] {
             assert_eq!(Endpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
-        }
-    }
-
-    #[test]
-    fn times_are_written_as_people_read_them() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (1_735_689_599, "2024-12-31T23:59:59Z"),
-            (4_102_444_800, "2100-01-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), text);
         }
     }
 }
