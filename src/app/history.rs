@@ -27,8 +27,7 @@ impl App {
             .as_deref()
             .map(|id| image_of_id(id).ok_or_else(|| Error::invalid_value("after", "There is no such image.")));
         let links = self.tasks.links(&self.public_url(&call.head)).await?;
-        let asked =
-            Query { after: after.transpose()?, search: query.search.unwrap_or_default(), limit: query.limit };
+        let asked = Query { after: after.transpose()?, search: query.search.unwrap_or_default(), limit: query.limit };
         let of_task = |id: &TimeId, record: &str| self.tasks.entry(id, &serde_json::from_str(record).ok()?);
         let entries = self.history.list(call.caller.id(), &asked, of_task).await.map_err(failed)?;
         let images = entries.iter().flat_map(|(id, entry)| self.tasks.remembered(id, entry, &links));

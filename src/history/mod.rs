@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use self::recorder::Batch;
-use crate::platform::StoreError;
+use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
@@ -26,6 +26,9 @@ pub const KEPT: i64 = 500;
 /// Requests that are looked at beyond those when the oldest are deleted.
 const SURPLUS: i64 = 200;
 
+/// Requests that are written between two deletions of the oldest.
+const BETWEEN_TRIMS: usize = 64;
+
 /// The history of all keys, as an instance has it.
 pub struct History {
     store: Store,
@@ -33,18 +36,26 @@ pub struct History {
     is_on: bool,
     batch: RefCell<Batch>,
     is_writing: Cell<bool>,
+    /// Requests until the oldest are deleted again.
+    until_trim: Cell<usize>,
     trouble: Trouble,
 }
 
 impl History {
     /// The history in `store`.
     pub fn new(store: &Store, is_on: bool, log: &Log) -> Rc<Self> {
+        // An instance may live for fewer requests than that.
+        let [lot] = random_bytes::<1>(store.host());
         Rc::new(Self {
+            until_trim: Cell::new(usize::from(lot) % BETWEEN_TRIMS),
             store: store.clone(),
             is_on: is_on && store.is_on(),
             batch: RefCell::default(),
             is_writing: Cell::default(),
-            trouble: Trouble::new("The history can't be written; images are left out of it until the database is back.", log),
+            trouble: Trouble::new(
+                "The history can't be written; images are left out of it until the database is back.",
+                log,
+            ),
         })
     }
 

@@ -13,12 +13,12 @@ use futures::channel::oneshot;
 use futures::stream::unfold;
 
 use super::entry::{Entry, ImageRecord, KeptFile, fold};
-use super::{History, TTL};
+use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
 use crate::format::Wanted;
 use crate::openai::making::{Item, Update, Updates, conversion};
 use crate::openai::params::ImageRequest;
-use crate::platform::{StoreError, Value, random_bytes, timeout};
+use crate::platform::{StoreError, Value, timeout};
 use crate::store::id::TimeId;
 use crate::store::milliseconds;
 use crate::store::statement::Argument;
@@ -111,19 +111,13 @@ impl History {
     }
 
     /// Adds an entry to the batch, and sees to it that it is written.
-    fn push(self: &Rc<Self>, owner: &str, entry: &Entry) {
+    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &Entry) {
         let Ok(json) = serde_json::to_string(entry) else { return };
         let (id, prompt) = (TimeId::new(self.store.host()), fold(&entry.prompt));
         let bytes = json.len() + prompt.len();
         let expires = milliseconds(id.created().saturating_add(TTL));
-        let values = vec![
-            id.as_str().into(),
-            owner.into(),
-            prompt.into(),
-            entry.shown().into(),
-            expires.into(),
-            json.into(),
-        ];
+        let values =
+            vec![id.as_str().into(), owner.into(), prompt.into(), entry.shown().into(), expires.into(), json.into()];
         let row = Pending { owner: owner.to_owned(), bytes, values };
         if !self.batch.borrow().has_room(&row) {
             self.trouble.tell(&"too many entries wait for the database");
@@ -187,12 +181,14 @@ impl History {
         }
         let rows = batch.iter().map(|row| row.values.clone()).collect();
         self.store.query(&history::ADD, vec![("rows", Argument::Rows(rows))]).await?;
-        // One batch in four is enough to keep owners near their number.
-        let [lot] = random_bytes::<1>(self.store.host());
-        if lot < 64 {
-            let owners: BTreeSet<&str> = batch.iter().map(|row| row.owner.as_str()).collect();
-            // What is too much now is so later.
-            let _ = self.trim(owners).await;
+        match self.until_trim.get().checked_sub(batch.len()) {
+            Some(left) => self.until_trim.set(left),
+            None => {
+                self.until_trim.set(BETWEEN_TRIMS);
+                let owners: BTreeSet<&str> = batch.iter().map(|row| row.owner.as_str()).collect();
+                // What is too much now is so later.
+                let _ = self.trim(owners).await;
+            }
         }
         Ok(())
     }

@@ -24,6 +24,9 @@ pub const RENEWAL: Duration = Duration::from_secs(3);
 /// Difference between two machines' clocks that does no harm.
 pub const SKEW: Duration = Duration::from_secs(2);
 
+/// Is told the resource and the slots that are lost.
+pub type Listener = Rc<dyn Fn(&str, &[i64])>;
+
 /// The leases of an instance.
 pub struct Leases {
     store: Store,
@@ -33,7 +36,7 @@ pub struct Leases {
     known: RefCell<HashSet<(String, u32)>>,
     is_renewing: Cell<bool>,
     /// Called with what was lost: another instance has it, or may.
-    on_loss: RefCell<Option<Rc<dyn Fn(&str, &[i64])>>>,
+    on_loss: RefCell<Option<Listener>>,
 }
 
 impl Leases {
@@ -54,7 +57,7 @@ impl Leases {
     }
 
     /// Has `listener` called with the resource and the slots that turn out to be lost at a renewal.
-    pub fn listen(&self, listener: Rc<dyn Fn(&str, &[i64])>) {
+    pub fn listen(&self, listener: Listener) {
         *self.on_loss.borrow_mut() = Some(listener);
     }
 

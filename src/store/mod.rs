@@ -142,19 +142,35 @@ impl Store {
         }
         let this = self.clone();
         let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
-        if opened.is_err() {
+        if let Err(error) = &opened {
+            if matches!(error, StoreError::Failed(_)) {
+                self.0.trouble.tell(error);
+            }
             // The next statement tries again.
             self.0.opened.reset();
         }
         opened
     }
 
-    /// Runs `statement` on a database whose schema may be of another time.
+    /// Runs `statement` on a database whose schema may be of another time: that it is refused is no trouble.
     async fn run_first(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
-        self.run(statement, parameters, FIRST_LIMIT).await
+        self.run_untold(statement, parameters, FIRST_LIMIT).await
     }
 
     async fn run(
+        &self,
+        statement: &Statement,
+        parameters: Vec<Parameter>,
+        limit: Duration,
+    ) -> Result<Vec<Row>, StoreError> {
+        let answer = self.run_untold(statement, parameters, limit).await;
+        if let Err(error @ StoreError::Failed(_)) = &answer {
+            self.0.trouble.tell(error);
+        }
+        answer
+    }
+
+    async fn run_untold(
         &self,
         statement: &Statement,
         parameters: Vec<Parameter>,
@@ -200,10 +216,6 @@ impl Store {
         match answer {
             Ok(Ok(answer)) => {
                 availability.answered();
-                drop(availability);
-                if let Err(error) = &answer {
-                    self.0.trouble.tell(error);
-                }
                 answer
             }
             Ok(Err(oneshot::Canceled)) => Err(StoreError::Down),

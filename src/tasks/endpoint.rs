@@ -87,7 +87,13 @@ impl Endpoint {
     }
 
     /// Sends a message once.
-    pub(super) async fn send(&self, outside: &Outside, url: Url, id: &str, body: &Bytes) -> Result<StatusCode, TransportError> {
+    pub(super) async fn send(
+        &self,
+        outside: &Outside,
+        url: Url,
+        id: &str,
+        body: &Bytes,
+    ) -> Result<StatusCode, TransportError> {
         let timestamp = outside.unix_time().as_secs();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, AGENT);

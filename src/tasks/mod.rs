@@ -26,3 +26,6 @@ pub mod store;
 pub mod supervisor;
 pub mod view;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

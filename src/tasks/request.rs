@@ -44,8 +44,7 @@ impl TaskSupervisor {
     pub fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
-        let mut entry =
-            Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
+        let mut entry = Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
         entry.task = Some(task_id(id));
         entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
         Some(entry)

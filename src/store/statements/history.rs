@@ -3,9 +3,8 @@
 use crate::store::statement::Statement;
 
 /// Adds requests. A batch whose answer was lost is added again.
-pub const ADD: Statement = Statement(
-    "INSERT INTO image (id, owner, prompt, shown, expires, entry) VALUES :rows ON CONFLICT (id) DO NOTHING",
-);
+pub const ADD: Statement =
+    Statement("INSERT INTO image (id, owner, prompt, shown, expires, entry) VALUES :rows ON CONFLICT (id) DO NOTHING");
 
 /// Lists requests of an owner, the newest first, from `last` on; where there is a pattern, those whose prompt is like it.
 pub const LIST: Statement = Statement(

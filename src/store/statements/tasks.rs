@@ -179,11 +179,8 @@ pub(crate) fn samples() -> Vec<super::Sample> {
         (
             "CANCEL",
             CANCEL,
-            [
-                text(&["record", "next", "id"]),
-                number(&["lease", "work", "now", "shown", "expires", "revision"]),
-            ]
-            .concat(),
+            [text(&["record", "next", "id"]), number(&["lease", "work", "now", "shown", "expires", "revision"])]
+                .concat(),
         ),
         ("RENEW", RENEW, vec![("lease", 1_i64.into()), ids(), holders.clone()]),
         ("CHECK", CHECK, vec![ids(), holders]),
