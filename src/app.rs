@@ -5,6 +5,7 @@ mod cors;
 mod history;
 mod idempotency;
 mod images;
+mod list;
 mod log;
 mod path;
 mod read;

@@ -4,19 +4,14 @@ use std::rc::Rc;
 
 use http::Response;
 use serde_json::json;
-use url::form_urlencoded;
 
+use super::list::{ListObject, ListQuery};
 use super::{App, Call, reply};
 use crate::error::Error;
 use crate::history::list::Query;
+use crate::history::view::{RememberedObject, image_id};
 use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
-use crate::tasks::view::{ListObject, RememberedObject, image_id};
-
-/// Things that a page of a list has.
-const PAGE: usize = 20;
-/// Things that it may have.
-const MAX_PAGE: usize = 100;
 
 impl App {
     /// `GET /v1/images`.
@@ -30,7 +25,8 @@ impl App {
         let asked = Query { after: after.transpose()?, search: query.search.unwrap_or_default(), limit: query.limit };
         let of_task = |id: &TimeId, record: &str| self.tasks.entry(id, &serde_json::from_str(record).ok()?);
         let entries = self.history.list(call.caller.id(), &asked, of_task).await.map_err(failed)?;
-        let images = entries.iter().flat_map(|(id, entry)| self.tasks.remembered(id, entry, &links));
+        let spaces = self.settings.reveal_spaces.then_some(&self.settings.catalog);
+        let images = entries.iter().flat_map(|(id, entry)| RememberedObject::of_entry(id, entry, &links, spaces));
         let images: Vec<RememberedObject> = images.take(query.limit.saturating_add(1)).collect();
         reply::json(&ListObject::new(images, query.limit, |image| image.id.clone()))
     }
@@ -42,33 +38,6 @@ impl App {
             return Err(Error::image_not_found(id));
         }
         reply::json(&json!({"id": image_id(&time_id, index), "object": "image", "deleted": true}))
-    }
-}
-
-/// What a list is asked for.
-pub(super) struct ListQuery {
-    pub(super) limit: usize,
-    pub(super) after: Option<String>,
-    pub(super) status: Option<String>,
-    search: Option<String>,
-}
-
-impl ListQuery {
-    pub(super) fn of(call: &Call) -> Result<Self, Error> {
-        let limit = match Self::text(call, "limit").as_deref() {
-            None | Some("") => PAGE,
-            Some(text) => text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(|| {
-                let message = format!("Invalid value for 'limit'. Expected a whole number from 1 to {MAX_PAGE}.");
-                Error::invalid_value("limit", message)
-            })?,
-        };
-        let text = |name| Self::text(call, name).filter(|text| !text.is_empty());
-        Ok(Self { limit, after: text("after"), status: text("status"), search: text("q") })
-    }
-
-    pub(super) fn text(call: &Call, name: &str) -> Option<String> {
-        let query = call.head.uri.query().unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::history::ListQuery;
+use super::list::{ListObject, ListQuery};
 use super::reply::{self, insert};
 use super::{App, Call};
 use crate::catalog::Model;
@@ -21,12 +21,12 @@ use crate::openai::params::ImageRequest;
 use crate::openai::sse;
 use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
+use crate::tasks::cancel::Cancelled;
 use crate::tasks::files::{MASK, input, output};
 use crate::tasks::image::{Place, Status};
 use crate::tasks::record::{NewTask, Record};
 use crate::tasks::store::Snapshot;
-use crate::tasks::supervisor::Cancelled;
-use crate::tasks::view::{ListObject, TaskObject, task_id};
+use crate::tasks::view::{TaskObject, task_id};
 use crate::tasks::watch::Found;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -152,8 +152,9 @@ impl App {
         }
     }
 
-    /// `GET /v1/tasks/{id}/events`: how the task is, and then each change, as server-sent events. They go on after the one that the client has seen
-    /// last: its number is in `Last-Event-ID`, as browsers send it, or in the query's `after`.
+    /// `GET /v1/tasks/{id}/events`: how the task is, and then each change, as server-sent events. They go on after the
+    /// one that the client has seen last: its number is in `Last-Event-ID`, as browsers send it, or in the query's
+    /// `after`.
     pub(super) async fn task_events(self: &Rc<Self>, call: &Call, id: &str) -> Result<Response<Content>, Error> {
         let (id, snapshot) = self.task(call, id).await?;
         let header = call.head.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);

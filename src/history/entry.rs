@@ -7,6 +7,7 @@ use crate::format::{Format, Wanted};
 use crate::generation::{Generation, RequestKind};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Space;
+use crate::media::link::Links;
 
 /// A request, and the images that were made for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,8 +110,13 @@ impl KeptFile {
         Some(RemoteFile { origin: space.origin().clone(), path: self.path.clone() })
     }
 
+    /// A link to it.
+    pub fn url(&self, links: &Links) -> Option<String> {
+        Some(links.to(&self.file()?, self.wanted()))
+    }
+
     /// The format that it is to come in.
-    pub fn wanted(&self) -> Option<Wanted> {
+    fn wanted(&self) -> Option<Wanted> {
         let (name, quality) = self.wanted.as_ref()?;
         Some(Wanted { format: Format::of_output_format(name)?, quality: *quality })
     }

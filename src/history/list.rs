@@ -10,7 +10,8 @@ use crate::store::statements::history;
 
 /// Requests that are read at once: a task's record may have 256 KB.
 const ROWS: usize = 25;
-/// Longest text that is looked for, in bytes: the longest prompt has 32,000 characters, and SQLite takes patterns of 50,000 bytes.
+/// Longest text that is looked for, in bytes: the longest prompt has 32,000 characters, and SQLite takes patterns of
+/// 50,000 bytes.
 const MAX_SEARCH: usize = 20_000;
 
 /// What is asked of the list.
@@ -25,11 +26,10 @@ pub struct Query {
 }
 
 impl History {
-    /// The requests of `owner`, the newest first, with more than `limit` images together where there are so many. `of_task` reads the
-    /// record of a task.
+    /// The requests of `owner`, the newest first, with more than `limit` images together where there are so many.
+    /// `of_task` reads the record of a task.
     ///
-    /// # Errors
-    /// Where the store fails.
+    /// # Errors Where the store fails.
     pub async fn list(
         &self,
         owner: &str,

@@ -1,12 +1,14 @@
 //! The images that were made for a key: what was asked for, and where they lie.
 //!
-//! An [`entry`] is a request and its images. It holds no image: an image can be had as long as its Space keeps the file, a day or so
-//! at Hugging Face. What waiting and streaming requests have made is written by a [`recorder`] around their updates, in batches, beside the answer.
-//! What tasks have made stands in the rows of the tasks themselves, and isn't written twice: the [`list`] merges both.
+//! An [`entry`] is a request and its images. It holds no image: an image can be had as long as its Space keeps the
+//! file, a day or so at Hugging Face. What waiting and streaming requests have made is written by a [`recorder`] around
+//! their updates, in batches, beside the answer. What tasks have made stands in the rows of the tasks themselves, and
+//! isn't written twice: the [`list`] merges both.
 
 pub mod entry;
 pub mod list;
 pub mod recorder;
+pub mod view;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

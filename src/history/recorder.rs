@@ -1,8 +1,9 @@
 //! Remembers what waiting and streaming requests make, beside their answers.
 //!
-//! An entry is complete when nothing more comes, which is also when nobody listens any more. Entries are collected, and written by one
-//! task of the instance with one statement: a second after the first of them, or once there are 32 or 64 KB of them. So an
-//! instance that is killed loses a second of history. While the database fails, a bounded number is kept for a minute.
+//! An entry is complete when nothing more comes, which is also when nobody listens any more. Entries are collected, and
+//! written by one task of the instance with one statement: a second after the first of them, or once there are 32 or 64
+//! KB of them. So an instance that is killed loses a second of history. While the database fails, a bounded number is
+//! kept for a minute.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;

@@ -95,7 +95,8 @@ impl Record {
         }
     }
 
-    /// Nothing more is made of it: what isn't made by now has that status. Where no image is made, the task has failed, or was cancelled.
+    /// Nothing more is made of it: what isn't made by now has that status. Where no image is made, the task has failed,
+    /// or was cancelled.
     pub fn end(&mut self, rest: Status, now: Duration) {
         for image in self.images.iter_mut().filter(|image| !image.status.is_end()) {
             image.end(rest);

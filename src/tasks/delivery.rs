@@ -34,7 +34,8 @@ struct Message<'a> {
 }
 
 impl Run {
-    /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next attempt.
+    /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next
+    /// attempt.
     pub(super) async fn deliver(&mut self) -> Result<(), Lost> {
         let Some(webhook) = self.record.webhook.clone().filter(|webhook| !webhook.is_done) else { return Ok(()) };
         let outcome = match &self.supervisor.config.webhooks {
@@ -104,7 +105,8 @@ impl TaskSupervisor {
             Some(endpoint) => endpoint.url(text),
             None => Err(Error::invalid_value(
                 "webhook_url",
-                "This server sends no webhooks. Its operator must set the variables webhook_host and webhook_secret. Poll the task, or follow its events.",
+                "This server sends no webhooks. Its operator must set the variables webhook_host and webhook_secret. \
+                 Poll the task, or follow its events.",
             )),
         }
     }

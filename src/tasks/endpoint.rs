@@ -1,8 +1,9 @@
 //! Where the ends of tasks are told.
 //!
-//! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`, which is the same however often
-//! it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both and the body. It goes to the one host
-//! that the operator has named, and nowhere else: a client must not decide where this server connects to.
+//! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`,
+//! which is the same however often it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both
+//! and the body. It goes to the one host that the operator has named, and nowhere else: a client must not decide where
+//! this server connects to.
 
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ impl std::fmt::Debug for Endpoint {
 pub enum Unusable {
     /// The host.
     #[error(
-        "webhook_host must be like https://hooks.example, without a path, or http:// with a loopback address; no webhooks are sent"
+        "webhook_host must be like https://hooks.example, without a path, or http:// with a loopback address; \
+         no webhooks are sent"
     )]
     Host,
     /// The secret.

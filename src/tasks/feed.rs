@@ -1,7 +1,7 @@
 //! Changes of tasks, as event streams follow them.
 //!
-//! All streams of an instance share one statement for each look, which tells the revisions of their tasks; only the records that have
-//! changed are read. What is streamed is what is kept, also where the runner is in the same instance.
+//! All streams of an instance share one statement for each look, which tells the revisions of their tasks; only the
+//! records that have changed are read. What is streamed is what is kept, also where the runner is in the same instance.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

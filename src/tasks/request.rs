@@ -1,7 +1,7 @@
 //! What a task asks for.
 //!
-//! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed that was drawn
-//! at first.
+//! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed
+//! that was drawn at first.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Makes a task's images, as long as the task is held.
 //!
-//! What happens is kept before anybody is told: at once where a job has joined or an image has ended, else at most once in a second. Whoever
-//! takes a task over makes only the images that aren't made, from the same seeds; a job that the one before left at a Space is
-//! cancelled first, as Gradio gives the result of a job only to whoever joined it. A task that can't go on now, as all
-//! Spaces rest or are full, is put back into the database until later.
+//! What happens is kept before anybody is told: at once where a job has joined or an image has ended, else at most once
+//! in a second. Whoever takes a task over makes only the images that aren't made, from the same seeds; a job that the
+//! one before left at a Space is cancelled first, as Gradio gives the result of a job only to whoever joined it. A task
+//! that can't go on now, as all Spaces rest or are full, is put back into the database until later.
 
 use std::rc::Rc;
 use std::time::Duration;

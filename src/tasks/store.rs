@@ -182,10 +182,10 @@ impl TaskStore {
         Ok(Some(Claimed { id, owner, record, revision: columns.integer()?, token }))
     }
 
-    /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether `token` still holds it.
+    /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
+    /// `token` still holds it.
     ///
-    /// # Errors
-    /// Where the store fails. It may have written all the same; so the next write needs another number.
+    /// # Errors Where the store fails. It may have written all the same; so the next write needs another number.
     pub async fn save(
         &self,
         id: &TimeId,
@@ -214,10 +214,10 @@ impl TaskStore {
         Ok(self.store.first(&tasks::SAVE, parameters).await?.is_some())
     }
 
-    /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written since.
+    /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written
+    /// since.
     ///
-    /// # Errors
-    /// Where the store fails. It may have ended it all the same.
+    /// # Errors Where the store fails. It may have ended it all the same.
     pub async fn cancel(
         &self,
         id: &TimeId,
@@ -311,10 +311,10 @@ impl TaskStore {
         Ok(Some((snapshot, is_held)))
     }
 
-    /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is named.
+    /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is
+    /// named.
     ///
-    /// # Errors
-    /// Where the store fails.
+    /// # Errors Where the store fails.
     pub async fn list(
         &self,
         owner: &str,

@@ -1,8 +1,8 @@
 //! The tasks that an instance works at.
 //!
-//! A task is taken when it is submitted, when another one ends, and by the instance that [watches](super::watch), always with the one
-//! statement that looks for the next of a model. One statement in a second, for all tasks of the instance, tells which of them have been
-//! cancelled or taken over; each third also renews their leases.
+//! A task is taken when it is submitted, when another one ends, and by the instance that [watches](super::watch),
+//! always with the one statement that looks for the next of a model. One statement in a second, for all tasks of the
+//! instance, tells which of them have been cancelled or taken over; each third also renews their leases.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,18 +10,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::{join_all, select};
+use futures::future::select;
 
 use super::config::TaskConfig;
 use super::feed::Feed;
-use super::image::Status;
 use super::record::Record;
 use super::runner::Run;
-use super::store::{Claimed, NewRow, Next, RowEnd, Snapshot, TaskStore, Token};
+use super::store::{Claimed, NewRow, Next, RowEnd, TaskStore, Token};
 use crate::catalog::{Catalog, Model};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
-use crate::gradio::job::Receipt;
 use crate::history::{self, History};
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Jobs;
@@ -40,9 +38,6 @@ const AT_ONCE: usize = 32;
 const TICK: Duration = Duration::from_secs(1);
 /// Looks of which one renews the leases.
 const RENEWAL: u32 = 3;
-/// Tries of a cancellation that a runner's writes come before.
-const TRIES: u32 = 20;
-
 /// Keeps tasks going.
 pub struct TaskSupervisor {
     pub(super) host: Outside,
@@ -94,16 +89,6 @@ pub struct Tools {
     pub reveal_spaces: bool,
     /// Is told what goes wrong.
     pub log: Log,
-}
-
-/// What has come of a cancellation.
-pub enum Cancelled {
-    /// There is no such task.
-    NotFound,
-    /// It had ended before, and is forgotten now.
-    Forgotten,
-    /// It has ended.
-    Ended(Box<Record>),
 }
 
 impl TaskSupervisor {
@@ -182,7 +167,7 @@ impl TaskSupervisor {
     }
 
     /// Works at a task beside the present request, until nothing is left to do, it is put back, or it is lost.
-    fn start(self: &Rc<Self>, claimed: Claimed) {
+    pub(super) fn start(self: &Rc<Self>, claimed: Claimed) {
         let (lost, is_lost) = oneshot::channel();
         let (id, token) = (claimed.id.clone(), claimed.token.clone());
         // Where this instance has lost it and taken it again, the runner from before ends here.
@@ -242,54 +227,6 @@ impl TaskSupervisor {
             self.look_if_due();
         }
         self.is_ticking.set(false);
-    }
-
-    /// Cancels a task of `owner`'s, or forgets one that has ended.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn cancel_or_forget(self: &Rc<Self>, id: &TimeId, owner: &str) -> Result<Cancelled, StoreError> {
-        for _ in 0..TRIES {
-            let Some((Snapshot { mut record, revision }, is_held)) = self.store.read(id, owner).await? else {
-                return Ok(Cancelled::NotFound);
-            };
-            if record.status.is_end() {
-                let was_there = self.store.forget(id, owner).await?;
-                return Ok(if was_there { Cancelled::Forgotten } else { Cancelled::NotFound });
-            }
-            // A runner that lives cancels its jobs itself, when it learns of this.
-            let receipts = if is_held { Vec::new() } else { record.restart() };
-            record.end(Status::Cancelled, self.host.unix_time());
-            let end = self.row_end(id, &record);
-            if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
-                let record = Box::new(claimed.record.clone());
-                self.wind_up(claimed, receipts);
-                return Ok(Cancelled::Ended(record));
-            }
-        }
-        Err(StoreError::Failed("somebody else writes the task again and again".to_owned()))
-    }
-
-    /// Does what is left to do for a task that was cancelled, beside the present request: cancels the jobs of a runner that
-    /// is dead, and tells the end.
-    fn wind_up(self: &Rc<Self>, claimed: Claimed, receipts: Vec<Receipt>) {
-        let this = Rc::clone(self);
-        self.host.spawn(Box::pin(async move {
-            this.cancel(receipts).await;
-            this.start(claimed);
-        }));
-    }
-
-    /// Cancels jobs that nobody follows any more, at Spaces that are still configured.
-    pub(super) async fn cancel(&self, receipts: Vec<Receipt>) {
-        let client = self.dispatcher.client();
-        let cancelled = receipts.into_iter().filter_map(|receipt| {
-            let origin = receipt.cancel_url.origin().ascii_serialization();
-            let space = self.catalog.spaces().find(|space| space.origin().to_string() == origin)?;
-            let client = client.for_space(space);
-            Some(async move { receipt.cancel(&client).await })
-        });
-        join_all(cancelled).await;
     }
 
     /// What a task's end says of its row: it stays as long as the history lists its images.

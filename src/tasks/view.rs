@@ -1,13 +1,11 @@
-//! A task, and the images that were made, as clients see them.
+//! A task as clients see it.
 
 use serde::Serialize;
 
 use super::image::{Fault, ImageState, Place, ProgressState, Status};
 use super::record::Record;
 use super::supervisor::TaskSupervisor;
-use crate::catalog::Catalog;
 use crate::generation::{Priority, RequestKind};
-use crate::history::entry::{Entry, ImageRecord, KeptFile};
 use crate::media::link::Links;
 use crate::openai::usage::Usage;
 use crate::store::id::TimeId;
@@ -159,94 +157,11 @@ impl TaskSupervisor {
             id,
         }
     }
-
-    /// The images of a remembered request as their owner sees them, the last one first.
-    pub fn remembered(&self, id: &TimeId, entry: &Entry, links: &Links) -> Vec<RememberedObject> {
-        let of_image = |image: &ImageRecord| {
-            Some(RememberedObject {
-                id: image_id(id, image.index),
-                object: "image",
-                created_at: id.created().as_secs(),
-                model: entry.model.clone(),
-                prompt: entry.prompt.clone(),
-                negative_prompt: entry.negative_prompt.clone(),
-                seed: image.seed,
-                size: image.size.clone(),
-                output_format: image.format.clone(),
-                steps: entry.steps,
-                guidance_scale: entry.guidance,
-                sampler: entry.sampler.clone(),
-                kind: entry.kind,
-                url: url(&image.file, links)?,
-                space: self.reveal_spaces.then(|| space(&self.catalog, &image.file)).flatten(),
-                task_id: entry.task.clone(),
-            })
-        };
-        entry.images.iter().rev().filter_map(of_image).collect()
-    }
 }
 
 /// The id of a task, as clients have it.
 pub fn task_id(id: &TimeId) -> String {
     format!("task_{id}")
-}
-
-/// The id of a remembered image, as clients have it.
-pub fn image_id(id: &TimeId, index: u32) -> String {
-    format!("img_{id}_{index}")
-}
-
-/// An image that was made.
-#[derive(Clone, Debug, Serialize)]
-pub struct RememberedObject {
-    /// Its id.
-    pub id: String,
-    object: &'static str,
-    created_at: u64,
-    model: String,
-    /// What it was made from.
-    pub prompt: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    negative_prompt: Option<String>,
-    seed: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guidance_scale: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sampler: Option<String>,
-    kind: RequestKind,
-    url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    space: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task_id: Option<String>,
-}
-
-/// A page of a list, as OpenAI's lists are.
-#[derive(Debug, Serialize)]
-pub struct ListObject<T> {
-    object: &'static str,
-    data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_id: Option<String>,
-    has_more: bool,
-}
-
-impl<T> ListObject<T> {
-    /// The first `limit` of `data`, whose ids `id` tells.
-    pub fn new(mut data: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
-        let has_more = data.len() > limit;
-        data.truncate(limit);
-        let (first_id, last_id) = (data.first().map(&id), data.last().map(&id));
-        Self { object: "list", data, first_id, last_id, has_more }
-    }
 }
 
 fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
@@ -262,7 +177,7 @@ fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject 
         seed: image.seed,
         size: image.size.clone(),
         output_format: image.format.clone(),
-        url: file.and_then(|file| url(file, links)),
+        url: file.and_then(|file| file.url(links)),
         error: image.error.clone(),
     }
 }
@@ -284,12 +199,4 @@ fn result(record: &Record, images: &[ImageObject]) -> ResultObject {
         usage: usage.with_images_made(images.iter().filter(made).count()),
         errors: errors.collect(),
     }
-}
-
-fn url(file: &KeptFile, links: &Links) -> Option<String> {
-    Some(links.to(&file.file()?, file.wanted()))
-}
-
-fn space(catalog: &Catalog, file: &KeptFile) -> Option<String> {
-    Some(catalog.space_at(&file.file()?.origin)?.name().to_owned())
 }

@@ -1,8 +1,8 @@
 //! Sees to it that tasks go on whose time has come, or whose instance has died.
 //!
-//! One instance at a time does, the one with the lease `tasks`: with one statement every second or two, as long as a task is unfinished.
-//! The others look, when a request comes by or while they work at tasks, whether somebody watches; a look is one statement, and reads no
-//! record.
+//! One instance at a time does, the one with the lease `tasks`: with one statement every second or two, as long as a
+//! task is unfinished. The others look, when a request comes by or while they work at tasks, whether somebody watches;
+//! a look is one statement, and reads no record.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -71,10 +71,10 @@ impl TaskSupervisor {
         }));
     }
 
-    /// Finds out whether a task is unfinished and nobody watches; then does what is to be done, and watches from now on.
+    /// Finds out whether a task is unfinished and nobody watches; then does what is to be done, and watches from now
+    /// on.
     ///
-    /// # Errors
-    /// Where the store fails.
+    /// # Errors Where the store fails.
     pub async fn look(self: &Rc<Self>) -> Result<Found, StoreError> {
         self.watch.looked.set(Some(self.host.now()));
         let findings = self.store.look().await?;

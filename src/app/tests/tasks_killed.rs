@@ -11,6 +11,8 @@ type Records = BTreeMap<String, (String, Vec<Value>)>;
 
 /// Looks at all records, and holds them against those of an earlier look: what has ended stays as it is.
 fn check_records(seed: u64, world: &World, before: &Records) -> Records {
+    let busy = found(world, "SELECT id FROM task WHERE work = 2 AND holder <> ''").len();
+    assert!(busy <= 2, "seed {seed}: {busy} tasks are worked at, and the Space has two slots");
     let mut now = Records::new();
     for record in found(world, "SELECT id || record FROM task WHERE until > 0") {
         let (key, record) = record.split_at(32);
@@ -34,7 +36,8 @@ fn check_records(seed: u64, world: &World, before: &Records) -> Records {
     now
 }
 
-/// Submits a task of two images to an instance that dies with its step number `last`, and lets others go on. Returns how many steps the first one has taken.
+/// Submits a task of two images to an instance that dies with its step number `last`, and lets others go on. Returns
+/// how many steps the first one has taken.
 fn die_at(seed: u64, last: u64) -> u64 {
     let (world, space) = world_of(seed, |_, _| Fate::Succeeds);
     let hook = with_hook(&world, 0);
@@ -85,8 +88,8 @@ fn an_instance_can_die_at_any_step() {
     }
 }
 
-/// Some instances before one store that is slow, and sometimes fails, and clients that submit, poll, list, cancel and leave; instances
-/// die at random. Every task that was taken comes to an end, once.
+/// Some instances before one store that is slow, and sometimes fails, and clients that submit, poll, list, cancel and
+/// leave; instances die at random. Every task that was taken comes to an end, once.
 fn live(seed: u64) {
     let (world, space) = world_of(seed, |world, _| {
         let all = Fate::ALL;

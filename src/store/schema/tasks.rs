@@ -5,8 +5,8 @@
 /// - `id`: digits that begin with the time of creation, so that what is newer is greater.
 /// - `until`: end of the time in which the task can be asked for; `expires`: end of the row.
 /// - `model`: model whose Spaces make the images; of a preset, the model that it is a preset of.
-/// - `priority`: 0 for high, 1 for normal, 2 for low; `turn`: place in the round robin between owners. Tasks of a model are
-///   worked at in the order of `priority`, `turn`, `id`.
+/// - `priority`: 0 for high, 1 for normal, 2 for low; `turn`: place in the round robin between owners. Tasks of a model
+///   are worked at in the order of `priority`, `turn`, `id`.
 /// - `prompt`: in lower case, for the search; `shown`: images that the history lists, bit i for image i.
 /// - `work`: 2 while images are to be made, 1 while only the webhook is left, 0 once nothing is left to do.
 /// - `holder`: token of the runner, or nothing while the task waits; `lease`: time until which nobody else may take it.

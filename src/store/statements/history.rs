@@ -6,7 +6,8 @@ use crate::store::statement::Statement;
 pub const ADD: Statement =
     Statement("INSERT INTO image (id, owner, prompt, shown, expires, entry) VALUES :rows ON CONFLICT (id) DO NOTHING");
 
-/// Lists requests of an owner, the newest first, from `last` on; where there is a pattern, those whose prompt is like it.
+/// Lists requests of an owner, the newest first, from `last` on; where there is a pattern, those whose prompt is like
+/// it.
 pub const LIST: Statement = Statement(
     "SELECT own_rows.kind, own_rows.id, own_rows.shown, own_rows.entry FROM (\
      SELECT * FROM (SELECT CAST(0 AS BIGINT) AS kind, id, shown, entry FROM image \
@@ -26,7 +27,8 @@ pub const HIDE: Statement = Statement(
 /// Deletes a request of which nothing is left.
 pub const DELETE: Statement = Statement("DELETE FROM image WHERE id = :id AND shown = 0");
 
-/// Takes an image of a task out of the history; a task of which nothing is left there stays as long as it can be asked for.
+/// Takes an image of a task out of the history; a task of which nothing is left there stays as long as it can be asked
+/// for.
 pub const HIDE_OF_TASK: Statement = Statement(
     "UPDATE task SET shown = shown - :bit, expires = CASE WHEN shown = :bit THEN until ELSE expires END \
      WHERE id = :id AND owner = :owner AND shown > 0 AND (shown & :bit) <> 0 RETURNING shown",
@@ -52,7 +54,8 @@ pub const TRIM_TASKS: Statement = Statement(
 
 /// Deletes requests that have expired.
 pub const SWEEP: Statement = Statement(
-    "DELETE FROM image WHERE id IN (SELECT id FROM image WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
+    "DELETE FROM image WHERE id IN (\
+     SELECT id FROM image WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
 );
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Statements about tasks.
 //!
-//! What waits has no holder; what is worked at has one, and a lease. The runner alone writes a task that it holds, with a revision
-//! that is greater each time, so a write that is repeated, or that comes late, does no harm.
+//! What waits has no holder; what is worked at has one, and a lease. The runner alone writes a task that it holds, with
+//! a revision that is greater each time, so a write that is repeated, or that comes late, does no harm.
 
 use crate::store::statement::Statement;
 
 /// Adds a task, provided that its owner has fewer than `most` unfinished ones.
 ///
-/// Its turn is the one after the owner's last, or the present one where that is later: the first turn that waits or, where none
-/// does, the last one that is being worked at.
+/// Its turn is the one after the owner's last, or the present one where that is later: the first turn that waits or,
+/// where none does, the last one that is being worked at.
 pub const ADD: Statement = Statement(
     "INSERT INTO task (id, owner, created, until, expires, status, model, priority, turn, prompt, shown, record, \
      revision, holder, lease, work, due) \
@@ -16,15 +16,16 @@ pub const ADD: Statement = Statement(
      CAST(:until AS BIGINT), 'queued', CAST(:model AS TEXT), CAST(:priority AS BIGINT), \
      CASE WHEN own_turn.mine > own_turn.present THEN own_turn.mine ELSE own_turn.present END, \
      CAST(:prompt AS TEXT), 0, CAST(:record AS TEXT), 0, '', 0, 2, CAST(:created AS BIGINT) FROM (SELECT \
-     COALESCE((SELECT MAX(turn) FROM task WHERE owner = :owner AND model = :model AND priority = :priority AND work = 2) + 1, 0) \
-     AS mine, \
+     COALESCE((SELECT MAX(turn) FROM task WHERE owner = :owner AND model = :model AND priority = :priority \
+     AND work = 2) + 1, 0) AS mine, \
      COALESCE((SELECT MIN(turn) FROM task WHERE model = :model AND priority = :priority AND work = 2 AND holder = ''), \
      (SELECT MAX(turn) FROM task WHERE model = :model AND priority = :priority AND work = 2 AND holder <> ''), 0) \
      AS present) own_turn \
      WHERE (SELECT COUNT(*) FROM task WHERE owner = :owner AND work = 2) < CAST(:most AS BIGINT) RETURNING revision",
 );
 
-/// Takes the next waiting task of a model, unless `last` and one more of its priority or a more urgent one are worked at.
+/// Takes the next waiting task of a model, unless `last` and one more of its priority or a more urgent one are worked
+/// at.
 ///
 /// The least urgent of the `last + 1` most urgent tasks that are worked at bounds what may begin.
 pub const CLAIM: Statement = Statement(
@@ -74,8 +75,8 @@ pub const REQUEUE: Statement = Statement(
      /*postgres: FOR UPDATE SKIP LOCKED*/) AND lease < :before RETURNING id",
 );
 
-/// Tells what is to be done: unfinished tasks (up to `most`), who watches them until when, whether some have dead runners or a
-/// webhook that is due, and the models that tasks wait for.
+/// Tells what is to be done: unfinished tasks (up to `most`), who watches them until when, whether some have dead
+/// runners or a webhook that is due, and the models that tasks wait for.
 pub const LOOK: Statement = Statement(
     "WITH RECURSIVE own_model (model) AS (SELECT CAST('' AS TEXT) UNION ALL SELECT (\
      SELECT task.model FROM task WHERE task.work = 2 AND task.holder = '' AND task.due <= CAST(:now AS BIGINT) \
@@ -86,7 +87,8 @@ pub const LOOK: Statement = Statement(
      UNION ALL SELECT 'expired', '', COUNT(*) FROM (\
      SELECT 1 FROM task WHERE holder <> '' AND lease < CAST(:before AS BIGINT) LIMIT 1) own_expired \
      UNION ALL SELECT 'delivery', '', COUNT(*) FROM (\
-     SELECT 1 FROM task WHERE work > 0 AND work = 1 AND holder = '' AND due <= CAST(:now AS BIGINT) LIMIT 1) own_delivery",
+     SELECT 1 FROM task WHERE work > 0 AND work = 1 AND holder = '' AND due <= CAST(:now AS BIGINT) LIMIT 1\
+     ) own_delivery",
 );
 
 /// Reads a task.
@@ -124,7 +126,8 @@ pub const TRIM: Statement = Statement(
 
 /// Deletes tasks that have expired.
 pub const SWEEP: Statement = Statement(
-    "DELETE FROM task WHERE id IN (SELECT id FROM task WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
+    "DELETE FROM task WHERE id IN (\
+     SELECT id FROM task WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
 );
 
 /// Adds a part of a file.
@@ -145,8 +148,8 @@ pub const DELETE_FILES: Statement = Statement(
 
 /// Deletes files that have expired.
 pub const SWEEP_FILES: Statement = Statement(
-    "DELETE FROM task_file WHERE task IN (SELECT task FROM task_file WHERE expires < :now ORDER BY expires LIMIT :most) \
-     RETURNING 1",
+    "DELETE FROM task_file WHERE task IN (\
+     SELECT task FROM task_file WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
 );
 
 #[cfg(test)]
