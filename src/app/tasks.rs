@@ -127,7 +127,8 @@ impl App {
             let most = ROWS.min(query.limit + 1 - tasks.len());
             let status = status.map(Status::name);
             let rows = self.tasks.store.list(call.caller.id(), after.as_ref(), status, most).await.map_err(failed)?;
-            tasks.extend(rows.iter().map(|(id, record)| self.tasks.view(id, record, &links)));
+            let read = rows.iter().filter_map(|(id, record)| Some((id, record.as_ref()?)));
+            tasks.extend(read.map(|(id, record)| self.tasks.view(id, record, &links)));
             if rows.len() < most {
                 break;
             }

@@ -40,8 +40,8 @@ pub struct RememberedObject {
 }
 
 impl RememberedObject {
-    /// The images of a request as their owner sees them, the last one first; with the names of their Spaces, where `spaces`
-    /// may be told.
+    /// The images of a request as their owner sees them, the last one first; with the names of their Spaces, where
+    /// `spaces` may be told.
     pub fn of_entry(id: &TimeId, entry: &Entry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
         let of_image = |image: &ImageRecord| {
             let space =

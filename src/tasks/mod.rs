@@ -10,7 +10,8 @@
 //! - [`record`], [`image`] and [`changes`] are the state of a task and how it changes: values, no store;
 //! - [`store`] and [`files`] read and write rows, and the images that were sent along;
 //! - [`runner`] makes a task's images from its [`request`], [`delivery`] tells its end to an [`endpoint`];
-//! - [`supervisor`] and [`watch`] decide who works at what, [`cancel`] ends it early, [`feed`] follows changes for event streams;
+//! - [`supervisor`] and [`watch`] decide who works at what, [`cancel`] ends it early, [`feed`] follows changes for
+//!   event streams;
 //! - [`view`] is a task as clients see it.
 
 pub mod cancel;

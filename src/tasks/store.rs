@@ -177,9 +177,14 @@ impl TaskStore {
         ]);
         let Some(row) = self.store.first(statement, parameters).await? else { return Ok(None) };
         let mut columns = Columns::of(row);
-        let (id, owner) = (id(&mut columns)?, columns.text()?);
-        let record = record(&columns.text()?)?;
-        Ok(Some(Claimed { id, owner, record, revision: columns.integer()?, token }))
+        let (id, owner, record) = (id(&mut columns)?, columns.text()?, record(&columns.text()?));
+        let revision = columns.integer()?;
+        let Some(record) = record else {
+            // Nobody will ever make anything of it, and it takes a place from others.
+            self.store.spawn(&tasks::ABANDON, vec![("id", id.as_str().into()), ("holder", token.0.into())]);
+            return Ok(None);
+        };
+        Ok(Some(Claimed { id, owner, record, revision, token }))
     }
 
     /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
@@ -306,7 +311,8 @@ impl TaskStore {
         let parameters = vec![("id", id.as_str().into()), ("owner", owner.into()), ("now", self.now().into())];
         let Some(row) = self.store.first(&tasks::READ, parameters).await? else { return Ok(None) };
         let mut columns = Columns::of(row);
-        let snapshot = Snapshot { record: record(&columns.text()?)?, revision: columns.integer()? };
+        let (Some(record), revision) = (record(&columns.text()?), columns.integer()?) else { return Ok(None) };
+        let snapshot = Snapshot { record, revision };
         let is_held = columns.integer()? >= free_before(self.store.host().unix_time());
         Ok(Some((snapshot, is_held)))
     }
@@ -321,7 +327,7 @@ impl TaskStore {
         after: Option<&TimeId>,
         status: Option<&'static str>,
         most: usize,
-    ) -> Result<Vec<(TimeId, Record)>, StoreError> {
+    ) -> Result<Vec<(TimeId, Option<Record>)>, StoreError> {
         let parameters = vec![
             ("owner", owner.into()),
             ("after", after.map_or(TimeId::END, TimeId::as_str).into()),
@@ -330,7 +336,7 @@ impl TaskStore {
             ("most", integer(most).into()),
         ];
         let rows = self.store.query(&tasks::LIST, parameters).await?.into_iter().map(Columns::of);
-        rows.map(|mut columns| Ok((id(&mut columns)?, record(&columns.text()?)?))).collect()
+        rows.map(|mut columns| Ok((id(&mut columns)?, record(&columns.text()?)))).collect()
     }
 
     /// The numbers of the last writes of tasks; those that can't be asked for are left out.
@@ -349,10 +355,11 @@ impl TaskStore {
     pub async fn read_all(&self, ids: &[TimeId]) -> Result<Vec<(TimeId, Snapshot)>, StoreError> {
         let read = |row: Row| {
             let mut columns = Columns::of(row);
-            let id = id(&mut columns)?;
-            Ok((id, Snapshot { record: record(&columns.text()?)?, revision: columns.integer()? }))
+            let (id, record, revision) = (id(&mut columns)?, record(&columns.text()?), columns.integer()?);
+            Ok(record.map(|record| (id, Snapshot { record, revision })))
         };
-        self.store.query(&tasks::READ_ALL, self.named(ids)).await?.into_iter().map(read).collect()
+        let rows = self.store.query(&tasks::READ_ALL, self.named(ids)).await?;
+        rows.into_iter().filter_map(|row| read(row).transpose()).collect()
     }
 
     fn named(&self, ids: &[TimeId]) -> Vec<Parameter> {
@@ -383,8 +390,9 @@ fn id(columns: &mut Columns) -> Result<TimeId, StoreError> {
     TimeId::parse(&text).ok_or_else(|| StoreError::Failed("a task's id can't be read".to_owned()))
 }
 
-fn record(json: &str) -> Result<Record, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::Failed(format!("a task's record can't be read: {error}")))
+/// Reads a record; one of another form is as good as none.
+fn record(json: &str) -> Option<Record> {
+    serde_json::from_str(json).ok()
 }
 
 fn json(record: &Record) -> Result<String, StoreError> {

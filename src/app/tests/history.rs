@@ -220,6 +220,37 @@ fn a_key_has_so_many_remembered_requests_and_no_more() {
 }
 
 #[test]
+fn tasks_count_among_the_remembered_requests_of_a_key() {
+    let (world, _) = world(138, Fate::Succeeds);
+    let id = submit(&world, json!({"prompt": "x"}));
+    ended(&world, &id);
+    world.settle();
+    let store = crate::store::tests::store(&world);
+    let log: crate::trouble::Log = Rc::new(|_, _| {});
+    let history = crate::history::History::new(&store, true, &log);
+    let owner = found(&world, "SELECT owner FROM task").remove(0);
+    let copy = "INSERT INTO task SELECT printf('%032x', n), owner, created, until, expires, status, model, priority, \
+                turn, prompt, shown, record, revision, holder, lease, work, due FROM task, \
+                (WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 400) \
+                SELECT n FROM number)";
+    world.database().query(copy, &[]).unwrap();
+    for number in 0..300 {
+        history.push(&owner, &entry(&format!("number {number}")));
+    }
+    world.pass(Duration::from_secs(3));
+    history.spawn_trim_of_tasks(&owner);
+    world.pass(Duration::from_secs(1));
+    let listed = found(&world, "SELECT id FROM image UNION ALL SELECT id FROM task WHERE shown > 0");
+    assert_eq!(listed.len(), 500);
+    assert_eq!(found(&world, "SELECT id FROM image").len(), 300, "they are newer");
+    assert_eq!(get(&world, "/v1/images?q=x&limit=1").json()["data"][0]["task_id"], json!(id));
+    // What the history has no more room for goes when it can't be asked for any more.
+    world.pass(Duration::from_secs(86_401));
+    get(&world, "/internal/tick");
+    assert_eq!(found(&world, "SELECT id FROM task").len(), 200);
+}
+
+#[test]
 fn without_a_database_there_is_no_history() {
     let (world, _) = world(137, Fate::Succeeds);
     world.set_variable("database", "none");

@@ -482,6 +482,21 @@ fn tasks_wait_in_the_database_and_cost_few_statements() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_is_given_up() {
+    let (world, _) = world(124, Fate::Succeeds);
+    world.set_variable("spaces", "z-image-turbo=http://127.0.0.1:1");
+    let id = submit(&world, json!({"prompt": "x"}));
+    world.settle();
+    let spoil = "UPDATE task SET record = '{}', work = 2, holder = '', due = 0";
+    world.database().query(spoil, &[]).unwrap();
+    get(&world, "/internal/tick");
+    world.settle();
+    assert_eq!(open(&world), [""; 0]);
+    assert_eq!(get(&world, &format!("/v1/tasks/{id}")).error().0, 404);
+    assert_eq!(get(&world, "/v1/tasks").json()["data"], json!([]));
+}
+
+#[test]
 fn a_runner_elsewhere_learns_of_a_cancellation_within_two_seconds() {
     let (world, space) = world(121, Fate::NeverEnds);
     let (one, other) = (world.run(instance(world.clone())), world.run(instance(world.clone())));

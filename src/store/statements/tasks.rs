@@ -52,6 +52,11 @@ pub const SAVE: Statement = Statement(
      WHERE id = :id AND holder = :holder AND revision < :revision RETURNING revision",
 );
 
+/// Gives up a task whose record can't be read.
+pub const ABANDON: Statement = Statement(
+    "UPDATE task SET status = 'failed', until = 0, work = 0, holder = '' WHERE id = :id AND holder = :holder",
+);
+
 /// Ends an unfinished task as it was seen, whoever holds it.
 pub const CANCEL: Statement = Statement(
     "UPDATE task SET record = :record, status = 'cancelled', revision = revision + 1, holder = :next, lease = :lease, \
@@ -186,6 +191,7 @@ pub(crate) fn samples() -> Vec<super::Sample> {
                 .concat(),
         ),
         ("RENEW", RENEW, vec![("lease", 1_i64.into()), ids(), holders.clone()]),
+        ("ABANDON", ABANDON, text(&["id", "holder"])),
         ("CHECK", CHECK, vec![ids(), holders]),
         ("REQUEUE", REQUEUE, number(&["before"])),
         ("LOOK", LOOK, number(&["now", "before", "most"])),
