@@ -2,8 +2,10 @@
 
 mod chat;
 mod cors;
+mod history;
 mod idempotency;
 mod images;
+mod list;
 mod log;
 mod path;
 mod read;
@@ -23,9 +25,11 @@ use url::Url;
 use self::cors::Cors;
 use self::path::{Route, Target};
 use self::reply::{insert, json};
+use crate::catalog::Model;
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::gradio::client::Client;
+use crate::history::History;
 use crate::idempotency::flight::Flights;
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Jobs;
@@ -34,15 +38,15 @@ use crate::media::keyring::Keyring;
 use crate::media::link::{Links, Signer};
 use crate::media::route;
 use crate::openai::auth::{Caller, authenticate};
-use crate::openai::making::Workshop;
+use crate::openai::making::{Updates, Workshop};
 use crate::openai::models;
+use crate::openai::params::ImageRequest;
 use crate::platform::{Body, Content, Outside, random_hex};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lease::Leases;
 use crate::store::sweep::Sweeper;
-use crate::tasks::history::Ledger;
-use crate::tasks::keeper::{Keeper, Tools};
+use crate::tasks::supervisor::{TaskSupervisor, Tools};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -58,16 +62,12 @@ pub struct App {
     sweeper: Rc<Sweeper>,
     dispatcher: Rc<Dispatcher>,
     client: Client,
-    /// What this instance holds of what all share.
-    #[allow(dead_code, reason = "rooms have clones of it")]
-    leases: Rc<Leases>,
     rates: Rates,
     jobs: Jobs,
     flights: Rc<Flights>,
-    /// What images are remembered by; none where they aren't to be.
-    ledger: Option<Ledger>,
+    history: Rc<History>,
     keyring: Rc<Keyring>,
-    tasks: Rc<Keeper>,
+    tasks: Rc<TaskSupervisor>,
     /// When the settings were read, in seconds since the Unix epoch.
     started: u64,
     /// Whether the settings' problems have been told.
@@ -102,29 +102,31 @@ impl App {
         let keyring = Rc::new(Keyring::new(&store, signer));
         let policy = settings.policy.clone();
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
-        let ledger = settings.history.then(|| Ledger::new(Rc::clone(&outside), "", Rc::clone(&log)));
+        let jobs = Jobs::new(&leases, settings.jobs_per_key);
+        let history = History::new(&store, settings.history, &log);
         let tools = Tools {
+            store: store.clone(),
+            leases,
             dispatcher: Rc::clone(&dispatcher),
             catalog: settings.catalog.clone(),
             keyring: Rc::clone(&keyring),
-            ledger: ledger.as_ref().map(|ledger| Rc::new(ledger.of(""))),
+            history: Rc::clone(&history),
             max_image_bytes: settings.max_image_bytes,
             link_ttl: settings.link_ttl,
             reveal_spaces: settings.reveal_spaces,
             log: Rc::clone(&log),
         };
-        let tasks = Rc::new(Keeper::new(Rc::clone(&outside), settings.tasks.clone(), tools));
+        let tasks = Rc::new(TaskSupervisor::new(settings.tasks.clone(), tools));
         Self {
             dispatcher,
-            ledger,
+            history,
             keyring,
             tasks,
             started: outside.unix_time().as_secs(),
             rates: Rates::new(&store, settings.requests_per_minute),
-            jobs: Jobs::new(&leases, settings.jobs_per_key),
+            jobs,
             flights: Flights::new(&store, settings.idempotency_ttl),
             sweeper: Sweeper::new(&store),
-            leases,
             store,
             outside,
             settings,
@@ -201,7 +203,7 @@ impl App {
             }
         }
         if caller.is_some() {
-            self.tasks.look_in_passing();
+            self.tasks.look_if_due();
             self.sweeper.sweep_if_due();
         }
         match (route, caller) {
@@ -282,7 +284,22 @@ impl App {
             jobs: self.jobs.of(call.caller.id()),
             outcome: call.outcome.clone(),
             log: Rc::new(move |error| this.log_error(&id, method.as_str(), &path, error)),
-            ledger: self.ledger.as_ref().map(|ledger| Rc::new(ledger.of(call.caller.id()))),
+        })
+    }
+
+    /// Makes the images of a call, and remembers them.
+    async fn updates(
+        &self,
+        call: &Call,
+        workshop: &Workshop,
+        model: &Model,
+        request: ImageRequest,
+    ) -> Result<Updates, Error> {
+        let recorder = self.history.recorder(call.caller.id(), model, &request);
+        let updates = workshop.make(model, request).await?;
+        Ok(match recorder {
+            Some(recorder) => recorder.follow(updates),
+            None => updates,
         })
     }
 

@@ -154,9 +154,10 @@ impl Error {
         Self { retry: Retry::After(Duration::from_secs(10)), ..error }
     }
 
-    /// 503: the database fails, and what is asked for can't be done without.
+    /// 503: the database fails, or there is none, and what is asked for can't be done without.
     pub fn store_failed(error: &StoreError) -> Self {
-        let message = "The server's database fails. Try again in a moment; calls that wait for their images need none.";
+        let message =
+            "The server's database fails. Try again in a moment; calls that wait for their images need no database.";
         let failed =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", Some("store_unavailable"), message);
         Self { retry: Retry::After(Duration::from_secs(5)), detail: Some(error.to_string()), ..failed }

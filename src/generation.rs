@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::format::Format;
@@ -77,6 +77,18 @@ impl Priority {
             Self::High => "high",
         }
     }
+}
+
+/// Kind of a request for images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestKind {
+    /// Images from text.
+    Generation,
+    /// Images from images.
+    Edit,
+    /// Images from an image, without words.
+    Variation,
 }
 
 /// An image that a client has sent.

@@ -8,7 +8,7 @@
 //! 4. [`media`] fetches what came out, or signs a link to it, and lets nothing through that isn't an image;
 //! 5. [`openai`] writes the answer.
 //!
-//! [`tasks`] are generations that outlive their request, [`limits`] is what a key may ask for, [`idempotency`] answers a request that is sent again once. [`app`] is the route table, [`settings`] what the operator has
+//! [`tasks`] are generations that outlive their request, [`history`] lists what was made, [`limits`] is what a key may ask for, [`idempotency`] answers a request that is sent again once. [`app`] is the route table, [`settings`] what the operator has
 //! set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
 //! [`platform`] is the port to the outside, with one adapter for Spin and one simulated world for the tests.
 //!
@@ -30,6 +30,7 @@ pub mod error;
 pub mod format;
 pub mod generation;
 pub mod gradio;
+pub mod history;
 pub mod idempotency;
 pub mod limits;
 pub mod media;

@@ -17,8 +17,8 @@ use crate::catalog::Catalog;
 use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
 use crate::platform::{Database, Outside};
-use crate::tasks::keeper::Terms;
-use crate::tasks::webhook::Endpoint;
+use crate::tasks::config::TaskConfig;
+use crate::tasks::endpoint::Endpoint;
 
 /// Every variable's name.
 pub const NAMES: [&str; 26] = [
@@ -83,8 +83,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether clients are told which Space makes their images.
     pub reveal_spaces: bool,
-    /// What tasks are subject to.
-    pub tasks: Terms,
+    /// What holds for tasks.
+    pub tasks: TaskConfig,
     /// Whether the images that are made are remembered.
     pub history: bool,
     /// Database that all instances share; `None` for none, so that each instance is on its own.
@@ -221,9 +221,9 @@ impl Settings {
         let stagger = stagger(get("stagger_ms"), &mut problems);
         let reveal_spaces = flag("reveal_spaces", get("reveal_spaces"), true, &mut problems);
         let max_tasks = number("max_tasks", get("max_tasks"), 100, 1..=10_000, &mut problems);
-        let tasks = Terms {
+        let tasks = TaskConfig {
             ttl: task_ttl,
-            most: usize::try_from(max_tasks).unwrap_or(usize::MAX),
+            max_unfinished: u32::try_from(max_tasks).unwrap_or(u32::MAX),
             webhooks: webhooks(get("webhook_host"), get("webhook_secret"), &mut problems),
         };
         let history = switch("history", get("history"), &mut problems);

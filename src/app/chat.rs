@@ -48,7 +48,7 @@ impl App {
         asked.images_sent = request.generation.images.len();
         asked.count = request.generation.count;
         let workshop = self.workshop(&call, !asked.wants_images).await?;
-        let updates = workshop.make(model, request).await?;
+        let updates = self.updates(&call, &workshop, model, request).await?;
         if chat.stream {
             let events = answer::streamed(workshop, asked, updates);
             return Ok(reply::events(sse::body(&self.outside, events)));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::tasks::prefers_async;
 use super::{App, Call, reply};
 use crate::error::Error;
-use crate::openai::images::{self, Reply};
+use crate::openai::images::{self, Reply, ResponseContext};
 use crate::openai::models;
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::openai::sse;
@@ -53,7 +53,9 @@ impl App {
             ));
         }
         let workshop = self.workshop(call, request.format == ResponseFormat::Url).await?;
-        match images::answer(workshop, model, request).await? {
+        let asked = ResponseContext::of(&request, self.outside.unix_time().as_secs());
+        let updates = self.updates(call, &workshop, model, request).await?;
+        match images::answer(workshop, asked, updates).await? {
             Reply::Whole(answer) => Ok(reply::answer(answer)),
             Reply::Streamed(events) => Ok(reply::events(sse::body(&self.outside, events))),
         }

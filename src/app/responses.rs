@@ -78,7 +78,7 @@ impl App {
         asked.echo = image.echo;
         image.stream = request.stream;
         let workshop = self.workshop(&call, !asked.has_tool).await?;
-        let updates = workshop.make(model, image).await?;
+        let updates = self.updates(&call, &workshop, model, image).await?;
         let remember = self.remembering(&call, &asked, &workshop);
         if request.stream {
             let updates = begun(&self.outside, updates).await?;

@@ -2,6 +2,7 @@
 
 mod chats;
 mod faces;
+mod history;
 mod idempotency;
 mod limits;
 mod pools;
@@ -9,6 +10,7 @@ mod responses;
 mod spaces;
 mod streams;
 mod tasks;
+mod tasks_killed;
 mod towns;
 
 use std::rc::Rc;

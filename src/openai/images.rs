@@ -17,7 +17,6 @@ use super::making::{Answer, Item, Payload, Update, Updates, Workshop, begun};
 use super::params::{Echo, ImageRequest, Streaming};
 use super::sse::{self, Events};
 use super::usage::Usage;
-use crate::catalog::Model;
 use crate::error::{Body as ErrorBody, Error};
 use crate::format::Format;
 use crate::gradio::discovery::choose::Purpose;
@@ -26,18 +25,19 @@ use crate::gradio::job::Progress;
 
 /// What an answer repeats of its request.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+pub struct ResponseContext {
     created: u64,
     count: u32,
     usage: Usage,
     purpose: Purpose,
     echo: Echo,
     streaming: Streaming,
+    is_streamed: bool,
 }
 
-impl Asked {
+impl ResponseContext {
     /// Reads it, at `created`, in seconds since the Unix epoch.
-    fn of(request: &ImageRequest, created: u64) -> Self {
+    pub fn of(request: &ImageRequest, created: u64) -> Self {
         let generation = &request.generation;
         let sent = generation.images.len() + generation.mask.iter().len();
         Self {
@@ -47,6 +47,7 @@ impl Asked {
             purpose: request.purpose,
             echo: request.echo,
             streaming: request.streaming,
+            is_streamed: request.stream,
         }
     }
 }
@@ -59,15 +60,12 @@ pub enum Reply {
     Streamed(Events),
 }
 
-/// Makes what is asked for with `model`, and answers in the form that is asked for.
+/// Answers with what becomes of the images, in the form that is asked for.
 ///
 /// # Errors
-/// Where no image is made: the reason for the first, or that the caller has too many in the making. A streaming answer that has begun tells it in the stream.
-pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) -> Result<Reply, Error> {
-    let asked = Asked::of(&request, workshop.outside().unix_time().as_secs());
-    let is_streamed = request.stream;
-    let updates = workshop.make(model, request).await?;
-    if is_streamed {
+/// Where no image is made: the reason for the first. A streaming answer that has begun tells it in the stream.
+pub async fn answer(workshop: Workshop, asked: ResponseContext, updates: Updates) -> Result<Reply, Error> {
+    if asked.is_streamed {
         let updates = begun(workshop.outside(), updates).await?;
         return Ok(Reply::Streamed(streamed(workshop, asked, updates)));
     }
@@ -80,7 +78,7 @@ pub async fn answer(workshop: Workshop, model: &Model, request: ImageRequest) ->
 ///
 /// # Errors
 /// Where none is made: the reason for the first.
-async fn waited(workshop: &Workshop, asked: Asked, mut updates: Updates) -> Result<Answer, Error> {
+async fn waited(workshop: &Workshop, asked: ResponseContext, mut updates: Updates) -> Result<Answer, Error> {
     let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
@@ -102,7 +100,7 @@ async fn waited(workshop: &Workshop, asked: Asked, mut updates: Updates) -> Resu
     Ok(Answer { body: whole(asked, made, &errors), ignored, course })
 }
 
-fn whole(asked: Asked, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
+fn whole(asked: ResponseContext, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
     let mut body = JsonBody::default();
     body.push_text(&format!("{{\"created\":{},\"data\":[", asked.created));
     let first = items.first();
@@ -173,7 +171,7 @@ fn listed(errors: &[(u32, Error)]) -> Vec<ImageError<'_>> {
 /// What has been told so far.
 struct Telling {
     workshop: Workshop,
-    asked: Asked,
+    asked: ResponseContext,
     updates: Updates,
     made: usize,
     errors: Vec<(u32, Error)>,
@@ -186,7 +184,7 @@ struct Telling {
 ///
 /// An error that no image was made for is told in the one form that both official SDKs raise. The failure of one of several images is told by `….failed` where
 /// progress is asked for, and in `errors` of the images that come after it.
-fn streamed(workshop: Workshop, asked: Asked, updates: Updates) -> Events {
+fn streamed(workshop: Workshop, asked: ResponseContext, updates: Updates) -> Events {
     let telling =
         Telling { workshop, asked, updates, made: 0, errors: Vec::new(), places: HashMap::new(), ended: false };
     unfold(telling, |mut telling| async move {

@@ -32,7 +32,6 @@ use crate::media::image;
 use crate::media::link::Links;
 use crate::media::transcode::transcode;
 use crate::platform::{Outside, timeout};
-use crate::tasks::history::Ledger;
 
 /// How many images are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -58,8 +57,6 @@ pub struct Workshop {
     pub outcome: Outcome,
     /// Is told of each image that could not be made, for the log.
     pub log: Rc<dyn Fn(&Error)>,
-    /// Remembers those that are made.
-    pub ledger: Option<Rc<Ledger>>,
 }
 
 /// An answer that is written all at once, and what it says beside its body.
@@ -188,10 +185,7 @@ impl Workshop {
     pub async fn make(&self, model: &Model, request: ImageRequest) -> Result<Updates, Error> {
         let mut permit = self.jobs.take(request.generation.count).await?;
         let outcome = self.outcome.clone();
-        let updates = match &self.ledger {
-            Some(ledger) => ledger.follow(model, &request, self.begin(model, request.clone())),
-            None => self.begin(model, request),
-        };
+        let updates = self.begin(model, request);
         let told = updates.inspect(move |update| match update {
             Update::Made(_) => {
                 outcome.made();

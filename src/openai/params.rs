@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::format::{Format, Wanted};
-use crate::generation::{Aspect, Generation, Priority, Quality, Seed, Size};
+use crate::generation::{Aspect, Generation, Priority, Quality, RequestKind, Seed, Size};
 use crate::gradio::discovery::choose::Purpose;
 use crate::platform::{Outside, random_bytes};
 
@@ -126,6 +126,15 @@ pub enum ResponseFormat {
 }
 
 impl ImageRequest {
+    /// Its kind.
+    pub fn kind(&self) -> RequestKind {
+        match self.purpose {
+            Purpose::Generate => RequestKind::Generation,
+            Purpose::Edit if self.is_variation => RequestKind::Variation,
+            Purpose::Edit => RequestKind::Edit,
+        }
+    }
+
     /// Reads the body of `POST /v1/images/generations`. Without a seed, `outside` gives one.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! once, so that no generation waits for a database that hangs. The log says so once.
 
 pub mod availability;
+pub mod id;
 pub mod lease;
 pub mod once;
 pub mod row;

@@ -1,275 +1,400 @@
-//! Where tasks lie in the key-value store.
-//!
-//! | key | what |
-//! |---|---|
-//! | `task/OWNER/DIGITS` | the [`Record`] |
-//! | `task-open/OWNER/DIGITS` | nothing: a mark that there is something to be done for the task |
-//! | `task-image/OWNER/DIGITS/NAME/PART` | an image that the request sent along, or one that a Space sent along, in parts |
-//!
-//! A store only gives a value by its key, and all keys. The mark is there before its record is, and goes when nothing is to be
-//! done any more, so what is unfinished, and how much of it a key has, is known without reading a record.
+//! The rows of tasks.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::iter;
+use super::record::{Record, Work};
+use crate::generation::Priority;
+use crate::history::entry::fold;
+use crate::platform::{Outside, Row, StoreError, Value, random_hex};
+use crate::store::id::TimeId;
+use crate::store::lease::{TTL, expiry, free_before};
+use crate::store::row::Columns;
+use crate::store::statement::{Argument, Parameter};
+use crate::store::statements::tasks;
+use crate::store::{Store, integer, milliseconds};
 
-use super::lease::Token;
-use super::name::Name;
-use super::record::Record;
-use crate::platform::{Outside, StoreError, random_hex, timeout};
+/// Unfinished tasks that a look counts at most.
+const COUNTED: i64 = 1000;
+/// Finished tasks of a key that can be asked for.
+const KEPT: i64 = 1000;
 
-/// Below which the records lie.
-pub const RECORDS: &str = "task/";
-/// Below which the marks lie.
-pub const OPEN: &str = "task-open/";
-/// Below which images lie.
-pub const IMAGES: &str = "task-image/";
-/// The size of a part, in bytes: what every store behind Spin takes as one value (DynamoDB's limit is 400 KB).
-const PART: usize = 256 << 10;
-/// How long an operation may take. The host has limits of its own; this is for those that have none.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many values are read at the same time.
-const READS_AT_ONCE: usize = 8;
-
-/// The key-value store, as tasks use it.
+/// The database, as tasks use it.
 #[derive(Clone)]
-pub struct Shelf {
-    outside: Outside,
+pub struct TaskStore {
+    pub(super) store: Store,
 }
 
-/// A record, and what was seen in its place.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// The record, with changes that aren't written yet.
+/// What tells a runner from all others: each time a task is taken, there is another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Token(String);
+
+/// A new task's row.
+pub struct NewRow<'a> {
+    /// Its id.
+    pub id: &'a TimeId,
+    /// Its owner.
+    pub owner: &'a str,
+    /// The model whose Spaces make its images.
+    pub model: &'a str,
+    /// The record.
+    pub record: &'a Record,
+    /// End of the time in which it can be asked for.
+    pub until: Duration,
+    /// Unfinished tasks that its owner may have, this one included.
+    pub most: u32,
+}
+
+/// A task that a runner has taken.
+pub struct Claimed {
+    /// Its id.
+    pub id: TimeId,
+    /// Its owner.
+    pub owner: String,
+    /// The record.
     pub record: Record,
-    /// What lies in the store, as far as is known.
-    seen: Vec<u8>,
+    /// Number of the last write.
+    pub revision: i64,
+    /// The runner's token.
+    pub token: Token,
 }
 
-/// What has become of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// It is in the store.
-    Kept,
-    /// The task is somebody else's by now, or gone.
-    Lost,
+/// A task as it was read.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The record.
+    pub record: Record,
+    /// Number of the last write.
+    pub revision: i64,
 }
 
-impl Shelf {
-    /// The store behind `outside`.
-    pub fn new(outside: Outside) -> Self {
-        Self { outside }
+/// Who has a task after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The runner that writes.
+    Keep,
+    /// Nobody; it waits until then, in milliseconds since the Unix epoch.
+    Wait(i64),
+}
+
+/// What a task's end says of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowEnd {
+    /// Images that the history lists.
+    pub shown: i64,
+    /// End of the row, in milliseconds since the Unix epoch.
+    pub expires: i64,
+}
+
+/// What there is to be done for tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Unfinished tasks, up to a thousand.
+    pub unfinished: u32,
+    /// Whether an instance watches them.
+    pub is_watched: bool,
+    /// Whether some have dead runners.
+    pub has_expired: bool,
+    /// Whether a webhook is due.
+    pub has_deliveries: bool,
+    /// Models whose tasks wait.
+    pub models: Vec<String>,
+}
+
+impl Token {
+    /// A new one.
+    pub fn new(host: &Outside) -> Self {
+        Self(random_hex::<8>(host))
+    }
+}
+
+impl TaskStore {
+    /// The tasks in `store`.
+    pub fn new(store: &Store) -> Self {
+        Self { store: store.clone() }
     }
 
-    async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let late = |_| StoreError::Failed(format!("no answer within {} s", TIMEOUT.as_secs()));
-        timeout(&self.outside, TIMEOUT, work).await.map_err(late)?
+    fn now(&self) -> i64 {
+        self.store.now()
     }
 
-    fn mark(&self) -> String {
-        random_hex::<6>(&self.outside)
+    fn lease(&self) -> i64 {
+        expiry(self.store.host().unix_time(), TTL)
     }
 
-    /// All keys.
-    pub async fn keys(&self) -> Result<Vec<String>, StoreError> {
-        self.within(self.outside.keys()).await
-    }
-
-    /// Puts a new task into the store.
-    pub async fn put(&self, name: &Name, mut record: Record) -> Result<Held, StoreError> {
-        self.within(self.outside.set(name.key(OPEN), Vec::new())).await?;
-        let seen = record.write(self.mark());
-        self.within(self.outside.set(name.key(RECORDS), seen.clone())).await?;
-        Ok(Held { record, seen })
-    }
-
-    /// Reads a task's record.
-    pub async fn read(&self, name: &Name) -> Result<Option<Held>, StoreError> {
-        let seen = self.within(self.outside.get(name.key(RECORDS))).await?;
-        Ok(seen.and_then(|seen| Some(Held { record: Record::read(&seen)?, seen })))
-    }
-
-    /// Reads records, some at a time, in that order; those that are gone or can't be read are left out.
-    pub fn read_all(&self, names: Vec<Name>) -> impl futures::Stream<Item = Result<(Name, Held), StoreError>> + use<> {
-        let shelf = self.clone();
-        let read = move |name: Name| {
-            let shelf = shelf.clone();
-            async move { shelf.read(&name).await.map(|held| held.map(|held| (name, held))).transpose() }
-        };
-        iter(names).map(read).buffered(READS_AT_ONCE).filter_map(std::future::ready)
-    }
-
-    /// Takes a task that nobody works at, and returns it with `token`'s lease in it; none where somebody does, or nothing is left to do.
-    pub async fn take(&self, name: &Name, token: &Token) -> Result<Option<Held>, StoreError> {
-        let Some(mut held) = self.read(name).await? else { return Ok(None) };
-        if !held.record.wants_work() || !held.record.is_free(self.outside.unix_time()) {
-            return Ok(None);
-        }
-        held.record.lease = Some(token.lease(&self.outside));
-        Ok((self.write(name, &mut held, token).await? == Written::Kept).then_some(held))
-    }
-
-    /// Writes a record in place of what was seen, which is possible as long as nobody else has written.
+    /// Adds a task. Returns whether its owner has room for it.
     ///
     /// # Errors
-    /// Where the store fails. It may have written all the same; the next write finds out.
-    pub async fn write(&self, name: &Name, held: &mut Held, token: &Token) -> Result<Written, StoreError> {
-        // Each round either ends it, or has learnt of a write that was not known, and of those there are few.
-        for _ in 0..8 {
-            let next = held.record.write(self.mark());
-            let swap = self.outside.swap(name.key(RECORDS), held.seen.clone(), next.clone());
-            if self.within(swap).await? {
-                held.seen = next;
-                return Ok(Written::Kept);
-            }
-            let there = self.within(self.outside.get(name.key(RECORDS))).await?;
-            match there {
-                Some(there) if there == next => {
-                    held.seen = next;
-                    return Ok(Written::Kept);
-                }
-                // An earlier write of this holder's, which was said to have failed.
-                Some(there) if Record::read(&there).is_some_and(|record| record.is_held_by(token)) => held.seen = there,
-                _ => return Ok(Written::Lost),
-            }
-        }
-        Err(StoreError::Failed("what is written isn't what is read".to_owned()))
+    /// Where the store fails. It may have added it all the same.
+    pub async fn add(&self, row: NewRow<'_>) -> Result<bool, StoreError> {
+        let NewRow { id, owner, model, record, until, most } = row;
+        let priority: i64 = match record.priority() {
+            Priority::High => 0,
+            Priority::Normal => 1,
+            Priority::Low => 2,
+        };
+        let parameters = vec![
+            ("id", id.as_str().into()),
+            ("owner", owner.into()),
+            ("created", milliseconds(id.created()).into()),
+            ("until", milliseconds(until).into()),
+            ("model", model.into()),
+            ("priority", priority.into()),
+            ("prompt", fold(record.prompt()).into()),
+            ("record", json(record)?.into()),
+            ("most", Value::from(most).into()),
+        ];
+        Ok(self.store.first(&tasks::ADD, parameters).await?.is_some())
     }
 
-    /// Changes a record that somebody else may be writing too, until `change` finds nothing to do. Returns the record as it is
-    /// then; none where there is no such task.
-    pub async fn change(
+    /// Takes the next waiting task of `model`, whose Spaces have `slots`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<Claimed>, StoreError> {
+        let last = integer(slots.max(1) - 1);
+        self.take(&tasks::CLAIM, vec![("model", model.into()), ("last", last.into())]).await
+    }
+
+    /// Takes a task of which only the webhook is left.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn claim_delivery(&self) -> Result<Option<Claimed>, StoreError> {
+        self.take(&tasks::CLAIM_DELIVERY, Vec::new()).await
+    }
+
+    async fn take(
         &self,
-        name: &Name,
-        mut change: impl FnMut(&mut Record) -> bool,
-    ) -> Result<Option<Held>, StoreError> {
-        loop {
-            let Some(mut held) = self.read(name).await? else { return Ok(None) };
-            if !change(&mut held.record) {
-                return Ok(Some(held));
+        statement: &crate::store::statement::Statement,
+        mut parameters: Vec<Parameter>,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let token = Token::new(self.store.host());
+        parameters.extend([
+            ("holder", token.0.as_str().into()),
+            ("lease", self.lease().into()),
+            ("now", self.now().into()),
+        ]);
+        let Some(row) = self.store.first(statement, parameters).await? else { return Ok(None) };
+        let mut columns = Columns::of(row);
+        let (id, owner, record) = (id(&mut columns)?, columns.text()?, record(&columns.text()?));
+        let revision = columns.integer()?;
+        let Some(record) = record else {
+            // Nobody will ever make anything of it, and it takes a place from others.
+            self.store.spawn(&tasks::ABANDON, vec![("id", id.as_str().into()), ("holder", token.0.into())]);
+            return Ok(None);
+        };
+        Ok(Some(Claimed { id, owner, record, revision, token }))
+    }
+
+    /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
+    /// `token` still holds it.
+    ///
+    /// # Errors Where the store fails. It may have written all the same; so the next write needs another number.
+    pub async fn save(
+        &self,
+        id: &TimeId,
+        token: &Token,
+        (record, revision): (&Record, i64),
+        next: Next,
+        end: Option<RowEnd>,
+    ) -> Result<bool, StoreError> {
+        let (holder, lease, due) = match next {
+            Next::Keep => (token.0.as_str(), self.lease(), self.now()),
+            Next::Wait(due) => ("", 0, due),
+        };
+        let parameters = vec![
+            ("id", id.as_str().into()),
+            ("holder", token.0.as_str().into()),
+            ("revision", revision.into()),
+            ("record", json(record)?.into()),
+            ("status", record.status.name().into()),
+            ("next", holder.into()),
+            ("lease", lease.into()),
+            ("work", record.work().number().into()),
+            ("due", due.into()),
+            ("shown", Value::from(end.map(|end| end.shown)).into()),
+            ("expires", Value::from(end.map(|end| end.expires)).into()),
+        ];
+        Ok(self.store.first(&tasks::SAVE, parameters).await?.is_some())
+    }
+
+    /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written
+    /// since.
+    ///
+    /// # Errors Where the store fails. It may have ended it all the same.
+    pub async fn cancel(
+        &self,
+        id: &TimeId,
+        owner: &str,
+        seen: Snapshot,
+        end: RowEnd,
+    ) -> Result<Option<Claimed>, StoreError> {
+        let token = Token::new(self.store.host());
+        let Snapshot { record, revision } = seen;
+        let (holder, lease) = match record.work() {
+            Work::Nothing => ("", 0),
+            Work::Webhook | Work::Images => (token.0.as_str(), self.lease()),
+        };
+        let parameters = vec![
+            ("id", id.as_str().into()),
+            ("revision", revision.into()),
+            ("record", json(&record)?.into()),
+            ("next", holder.into()),
+            ("lease", lease.into()),
+            ("work", record.work().number().into()),
+            ("now", self.now().into()),
+            ("shown", end.shown.into()),
+            ("expires", end.expires.into()),
+        ];
+        let Some(row) = self.store.first(&tasks::CANCEL, parameters).await? else { return Ok(None) };
+        let revision = Columns::of(row).integer()?;
+        Ok(Some(Claimed { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
+    }
+
+    /// Tells which of these runners still hold their task; lets their leases last longer, where `renews`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn check(&self, held: &[(TimeId, Token)], renews: bool) -> Result<HashSet<Token>, StoreError> {
+        let mut parameters = vec![
+            ("ids", Argument::list(held.iter().map(|(id, _)| id.as_str()))),
+            ("holders", Argument::list(held.iter().map(|(_, token)| token.0.as_str()))),
+        ];
+        let statement = if renews {
+            parameters.push(("lease", self.lease().into()));
+            &tasks::RENEW
+        } else {
+            &tasks::CHECK
+        };
+        let rows = self.store.query(statement, parameters).await?;
+        rows.into_iter().map(|row| Columns::of(row).text().map(Token)).collect()
+    }
+
+    /// Lets the tasks of dead runners wait again.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn requeue(&self) -> Result<(), StoreError> {
+        let before = free_before(self.store.host().unix_time());
+        self.store.query(&tasks::REQUEUE, vec![("before", before.into())]).await.map(drop)
+    }
+
+    /// Tells what is to be done.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn look(&self) -> Result<Findings, StoreError> {
+        let before = free_before(self.store.host().unix_time());
+        let parameters = vec![("now", self.now().into()), ("before", before.into()), ("most", COUNTED.into())];
+        let mut findings = Findings::default();
+        for row in self.store.query(&tasks::LOOK, parameters).await? {
+            let mut columns = Columns::of(row);
+            let (what, model, number) = (columns.text()?, columns.text()?, columns.integer()?);
+            match what.as_str() {
+                "model" => findings.models.push(model),
+                "open" => findings.unfinished = u32::try_from(number).unwrap_or(u32::MAX),
+                "watched" => findings.is_watched = number >= before,
+                "expired" => findings.has_expired = number > 0,
+                "delivery" => findings.has_deliveries = number > 0,
+                _ => {}
             }
-            let next = held.record.write(self.mark());
-            if self.within(self.outside.swap(name.key(RECORDS), held.seen.clone(), next.clone())).await? {
-                return Ok(Some(Held { seen: next, ..held }));
-            }
         }
+        Ok(findings)
     }
 
-    /// Whether a record is still as it was seen, or at least still `token`'s. What it holds now is taken for seen.
-    pub async fn is_still(&self, name: &Name, held: &mut Held, token: &Token) -> Result<bool, StoreError> {
-        let Some(there) = self.within(self.outside.get(name.key(RECORDS))).await? else { return Ok(false) };
-        if there == held.seen {
-            return Ok(true);
-        }
-        let is_mine = Record::read(&there).is_some_and(|record| record.is_held_by(token));
-        if is_mine {
-            held.seen = there;
-        }
-        Ok(is_mine)
+    /// Reads a task of `owner`'s, and whether a runner holds it.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn read(&self, id: &TimeId, owner: &str) -> Result<Option<(Snapshot, bool)>, StoreError> {
+        let parameters = vec![("id", id.as_str().into()), ("owner", owner.into()), ("now", self.now().into())];
+        let Some(row) = self.store.first(&tasks::READ, parameters).await? else { return Ok(None) };
+        let mut columns = Columns::of(row);
+        let (Some(record), revision) = (record(&columns.text()?), columns.integer()?) else { return Ok(None) };
+        let snapshot = Snapshot { record, revision };
+        let is_held = columns.integer()? >= free_before(self.store.host().unix_time());
+        Ok(Some((snapshot, is_held)))
     }
 
-    /// Nothing is to be done for the task any more: takes its mark away, and the images that were sent along.
-    pub async fn close(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
-        for index in 0..record.inputs {
-            self.delete_image(name, &input(index)).await?;
-        }
-        if record.has_mask {
-            self.delete_image(name, MASK).await?;
-        }
-        self.within(self.outside.delete(name.key(OPEN))).await
+    /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is
+    /// named.
+    ///
+    /// # Errors Where the store fails.
+    pub async fn list(
+        &self,
+        owner: &str,
+        after: Option<&TimeId>,
+        status: Option<&'static str>,
+        most: usize,
+    ) -> Result<Vec<(TimeId, Option<Record>)>, StoreError> {
+        let parameters = vec![
+            ("owner", owner.into()),
+            ("after", after.map_or(TimeId::END, TimeId::as_str).into()),
+            ("now", self.now().into()),
+            ("statuses", Argument::list(status)),
+            ("most", integer(most).into()),
+        ];
+        let rows = self.store.query(&tasks::LIST, parameters).await?.into_iter().map(Columns::of);
+        rows.map(|mut columns| Ok((id(&mut columns)?, record(&columns.text()?)))).collect()
     }
 
-    /// Deletes all there is of a task, of which `keys` are some.
-    pub async fn forget(&self, name: &Name, keys: &[String]) -> Result<(), StoreError> {
-        let images = name.key(IMAGES);
-        for key in keys.iter().filter(|key| key.strip_prefix(&images).is_some_and(|rest| rest.starts_with('/'))) {
-            self.delete(key.clone()).await?;
-        }
-        self.delete(name.key(RECORDS)).await?;
-        self.delete(name.key(OPEN)).await
+    /// The numbers of the last writes of tasks; those that can't be asked for are left out.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn revisions(&self, ids: &[TimeId]) -> Result<Vec<(TimeId, i64)>, StoreError> {
+        let rows = self.store.query(&tasks::REVISIONS, self.named(ids)).await?.into_iter().map(Columns::of);
+        rows.map(|mut columns| Ok((id(&mut columns)?, columns.integer()?))).collect()
     }
 
-    /// Deletes what lies under a key.
-    pub async fn delete(&self, key: String) -> Result<(), StoreError> {
-        self.within(self.outside.delete(key)).await
+    /// Reads tasks.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn read_all(&self, ids: &[TimeId]) -> Result<Vec<(TimeId, Snapshot)>, StoreError> {
+        let read = |row: Row| {
+            let mut columns = Columns::of(row);
+            let (id, record, revision) = (id(&mut columns)?, record(&columns.text()?), columns.integer()?);
+            Ok(record.map(|record| (id, Snapshot { record, revision })))
+        };
+        let rows = self.store.query(&tasks::READ_ALL, self.named(ids)).await?;
+        rows.into_iter().filter_map(|row| read(row).transpose()).collect()
     }
 
-    /// Keeps an image of a task's.
-    pub async fn put_image(&self, name: &Name, image: &str, bytes: &Bytes) -> Result<(), StoreError> {
-        // An image that ends where a part does is followed by an empty one, so that its end is seen.
-        for number in 0..=bytes.len() / PART {
-            let part = bytes.slice(number * PART..bytes.len().min((number + 1) * PART));
-            self.within(self.outside.set(part_key(name, image, number), part.into())).await?;
-        }
-        Ok(())
+    fn named(&self, ids: &[TimeId]) -> Vec<Parameter> {
+        vec![("ids", Argument::list(ids.iter().map(TimeId::as_str))), ("now", self.now().into())]
     }
 
-    /// An image of a task's; none where a part is missing.
-    pub async fn image(&self, name: &Name, image: &str) -> Result<Option<Bytes>, StoreError> {
-        let mut bytes = Vec::new();
-        for number in 0.. {
-            let Some(part) = self.within(self.outside.get(part_key(name, image, number))).await? else {
-                return Ok(None);
-            };
-            bytes.extend_from_slice(&part);
-            if part.len() < PART {
-                break;
-            }
+    /// Forgets a task that has ended. Returns whether it was one.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn forget(&self, id: &TimeId, owner: &str) -> Result<bool, StoreError> {
+        let parameters = vec![("id", id.as_str().into()), ("owner", owner.into()), ("now", self.now().into())];
+        let Some(row) = self.store.first(&tasks::FORGET, parameters).await? else { return Ok(false) };
+        if Columns::of(row).integer()? == 0 {
+            self.store.spawn(&tasks::DELETE, vec![("id", id.as_str().into())]);
         }
-        Ok(Some(Bytes::from(bytes)))
+        Ok(true)
     }
 
-    async fn delete_image(&self, name: &Name, image: &str) -> Result<(), StoreError> {
-        for number in 0.. {
-            let key = part_key(name, image, number);
-            if self.within(self.outside.get(key.clone())).await?.is_none() {
-                break;
-            }
-            self.delete(key).await?;
-        }
-        Ok(())
+    /// Forgets the oldest finished tasks of an owner who has too many, beside the present request.
+    pub fn spawn_trim(&self, owner: &str) {
+        self.store.spawn(&tasks::TRIM, vec![("owner", owner.into()), ("kept", KEPT.into())]);
     }
 }
 
-/// The name of the mask that a request sends along.
-pub const MASK: &str = "mask";
-
-/// The name of an image that a request sends along.
-pub fn input(index: u32) -> String {
-    format!("in{index}")
+fn id(columns: &mut Columns) -> Result<TimeId, StoreError> {
+    let text = columns.text()?;
+    TimeId::parse(&text).ok_or_else(|| StoreError::Failed("a task's id can't be read".to_owned()))
 }
 
-/// The name of an image that a Space sent along.
-pub fn output(index: u32) -> String {
-    format!("out{index}")
+/// Reads a record; one of another form is as good as none.
+fn record(json: &str) -> Option<Record> {
+    serde_json::from_str(json).ok()
 }
 
-fn part_key(name: &Name, image: &str, number: usize) -> String {
-    format!("{}/{image}/{number}", name.key(IMAGES))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::platform::sim::World;
-
-    #[test]
-    fn images_are_kept_in_parts() {
-        let world = World::new(1);
-        let (shelf, name) = (Shelf::new(world.outside()), Name::new(&world.outside(), "me"));
-        world.run(async move {
-            for length in [0, 1, PART - 1, PART, PART + 1, 3 * PART] {
-                let bytes = Bytes::from((0..length).map(|i| i.to_le_bytes()[0]).collect::<Vec<_>>());
-                shelf.put_image(&name, "in0", &bytes).await.unwrap();
-                assert_eq!(shelf.image(&name, "in0").await.unwrap(), Some(bytes), "{length}");
-                shelf.delete_image(&name, "in0").await.unwrap();
-                assert_eq!(shelf.keys().await.unwrap(), [""; 0], "{length}");
-            }
-            shelf.put_image(&name, "in0", &Bytes::from(vec![1; 2 * PART])).await.unwrap();
-            shelf.delete(part_key(&name, "in0", 2)).await.unwrap();
-            assert_eq!(shelf.image(&name, "in0").await.unwrap(), None, "half an image is none");
-        });
-    }
+fn json(record: &Record) -> Result<String, StoreError> {
+    serde_json::to_string(record).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -1,16 +1,14 @@
-//! A task, and the images that were made, as clients see them.
+//! A task as clients see it.
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::history::Entry;
-use super::keeper::Keeper;
-use super::name::Name;
-use super::record::{Fault, ImageState, Kept, Kind, Place, ProgressState, Record, Status};
-use crate::catalog::Catalog;
-use crate::generation::Priority;
+use super::image::{Fault, ImageState, Place, ProgressState, Status};
+use super::record::Record;
+use super::supervisor::TaskSupervisor;
+use crate::generation::{Priority, RequestKind};
 use crate::media::link::Links;
 use crate::openai::usage::Usage;
+use crate::store::id::TimeId;
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,7 +16,7 @@ pub struct TaskObject {
     id: String,
     object: &'static str,
     status: &'static str,
-    kind: Kind,
+    kind: RequestKind,
     created_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<u64>,
@@ -124,10 +122,10 @@ struct ErrorObject {
     code: Option<String>,
 }
 
-impl Keeper {
+impl TaskSupervisor {
     /// A task as its owner sees it. Images that came without a file have no link; see [`TaskObject::embed`].
-    pub fn view(&self, name: &Name, record: &Record, links: &Links) -> TaskObject {
-        let id = name.task_id();
+    pub fn view(&self, key: &TimeId, record: &Record, links: &Links) -> TaskObject {
+        let id = task_id(key);
         let base = &links.base;
         let images: Vec<ImageObject> =
             record.images.iter().enumerate().map(|(index, image)| image_object(index, image, links)).collect();
@@ -137,7 +135,6 @@ impl Keeper {
             Some(result) if record.status == Status::Succeeded => result.data.clone(),
             _ => vec![Datum::Pending { status: record.status.name(), task_id: id.clone() }],
         };
-        let priority = record.fields.get("priority").and_then(Value::as_str).and_then(Priority::parse);
         TaskObject {
             object: "image.task",
             status: record.status.name(),
@@ -145,11 +142,11 @@ impl Keeper {
             created_at: record.created,
             started_at: record.started,
             completed_at: record.completed,
-            expires_at: self.expires(name).as_secs(),
+            expires_at: self.until(key).as_secs(),
             model: record.model.clone(),
             prompt: record.prompt().to_owned(),
             n: record.images.len(),
-            priority: priority.unwrap_or_default(),
+            priority: record.priority(),
             poll_url: format!("{base}/v1/tasks/{id}"),
             events_url: format!("{base}/v1/tasks/{id}/events"),
             progress: record.done(),
@@ -160,89 +157,11 @@ impl Keeper {
             id,
         }
     }
-
-    /// The images of a remembered request as their owner sees them, the last one first.
-    pub fn remembered(&self, name: &Name, entry: &Entry, links: &Links) -> Vec<RememberedObject> {
-        let of_shot = |shot: &super::history::Shot| {
-            Some(RememberedObject {
-                id: image_id(name, shot.index),
-                object: "image",
-                created_at: name.created().as_secs(),
-                model: entry.model.clone(),
-                prompt: entry.prompt.clone(),
-                negative_prompt: entry.negative_prompt.clone(),
-                seed: shot.seed,
-                size: shot.size.clone(),
-                output_format: shot.format.clone(),
-                steps: entry.steps,
-                guidance_scale: entry.guidance,
-                sampler: entry.sampler.clone(),
-                kind: entry.kind,
-                url: url(&shot.file, links)?,
-                space: self.reveal_spaces.then(|| space(&self.catalog, &shot.file)).flatten(),
-                task_id: entry.task.clone(),
-            })
-        };
-        entry.images.iter().rev().filter_map(of_shot).collect()
-    }
 }
 
-/// The id of a remembered image.
-pub fn image_id(name: &Name, index: u32) -> String {
-    format!("img_{}_{index}", name.digits())
-}
-
-/// An image that was made.
-#[derive(Clone, Debug, Serialize)]
-pub struct RememberedObject {
-    /// Its id.
-    pub id: String,
-    object: &'static str,
-    created_at: u64,
-    model: String,
-    /// What it was made from.
-    pub prompt: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    negative_prompt: Option<String>,
-    seed: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    steps: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    guidance_scale: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sampler: Option<String>,
-    kind: Kind,
-    url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    space: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task_id: Option<String>,
-}
-
-/// A page of a list.
-#[derive(Debug, Serialize)]
-pub struct Page<T> {
-    object: &'static str,
-    data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_id: Option<String>,
-    has_more: bool,
-}
-
-impl<T> Page<T> {
-    /// The first `limit` of `data`, whose ids `id` tells.
-    pub fn new(mut data: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
-        let has_more = data.len() > limit;
-        data.truncate(limit);
-        let (first_id, last_id) = (data.first().map(&id), data.last().map(&id));
-        Self { object: "list", data, first_id, last_id, has_more }
-    }
+/// The id of a task, as clients have it.
+pub fn task_id(id: &TimeId) -> String {
+    format!("task_{id}")
 }
 
 fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
@@ -258,7 +177,7 @@ fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject 
         seed: image.seed,
         size: image.size.clone(),
         output_format: image.format.clone(),
-        url: file.and_then(|file| url(file, links)),
+        url: file.and_then(|file| file.url(links)),
         error: image.error.clone(),
     }
 }
@@ -280,12 +199,4 @@ fn result(record: &Record, images: &[ImageObject]) -> ResultObject {
         usage: usage.with_images_made(images.iter().filter(made).count()),
         errors: errors.collect(),
     }
-}
-
-fn url(file: &Kept, links: &Links) -> Option<String> {
-    Some(links.to(&file.file()?, file.wanted()))
-}
-
-fn space(catalog: &Catalog, file: &Kept) -> Option<String> {
-    Some(catalog.space_at(&file.file()?.origin)?.name().to_owned())
 }

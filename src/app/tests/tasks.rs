@@ -1,27 +1,27 @@
 //! Tasks: what clients see of them, and that none is lost or made twice, whichever instance dies when.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use futures::future::LocalBoxFuture;
 
 use super::*;
+use crate::platform::Platform as _;
 use crate::platform::sim::Server;
 use crate::platform::sim::instance::Instance;
-use crate::platform::{Inbound, Outbound};
+use crate::platform::{Inbound, Outbound, Value as Cell};
 
 const GENERATIONS: &str = "/v1/images/generations";
 
-fn get(world: &World, path: &str) -> Answer {
+pub(super) fn get(world: &World, path: &str) -> Answer {
     answer(world, request(Method::GET, path, ""))
 }
 
-fn delete(world: &World, path: &str) -> Answer {
+pub(super) fn delete(world: &World, path: &str) -> Answer {
     answer(world, request(Method::DELETE, path, ""))
 }
 
 /// Submits a task, and returns its id.
-fn submit(world: &World, mut fields: Value) -> String {
+pub(super) fn submit(world: &World, mut fields: Value) -> String {
     fields["async"] = json!(true);
     let taken = generate(world, fields);
     assert_eq!(taken.status, 202, "{taken:?}");
@@ -29,7 +29,7 @@ fn submit(world: &World, mut fields: Value) -> String {
 }
 
 /// Asks for a task until it has ended, every two seconds.
-fn ended(world: &World, id: &str) -> Value {
+pub(super) fn ended(world: &World, id: &str) -> Value {
     for _ in 0..1000 {
         let task = get(world, &format!("/v1/tasks/{id}"));
         assert_eq!(task.status, 200, "{task:?}");
@@ -39,6 +39,26 @@ fn ended(world: &World, id: &str) -> Value {
         world.pass(Duration::from_secs(2));
     }
     panic!("task {id} does not end")
+}
+
+/// The first column of what a statement finds, as text.
+pub(super) fn found(world: &World, sql: &str) -> Vec<String> {
+    let rows = world.database().query(sql, &[]).unwrap_or_default();
+    let text = |value: &Cell| match value {
+        Cell::Text(text) => text.clone(),
+        other => format!("{other:?}"),
+    };
+    rows.iter().map(|row| text(&row[0])).collect()
+}
+
+/// Tasks for which something is left to do.
+pub(super) fn open(world: &World) -> Vec<String> {
+    found(world, "SELECT id FROM task WHERE work > 0")
+}
+
+/// Parts of images that were sent along.
+pub(super) fn files(world: &World) -> Vec<String> {
+    found(world, "SELECT task || name || part FROM task_file")
 }
 
 #[test]
@@ -103,7 +123,7 @@ fn a_task_is_taken_told_of_and_ends() {
     }
     world.settle();
     assert_eq!(space.jobs().len(), 2);
-    assert_eq!((world.stored("task-open/"), world.stored("task-image/")), (vec![], vec![]), "nothing is left to do");
+    assert_eq!((open(&world), files(&world)), (vec![], vec![]), "nothing is left to do");
     check_jobs(100, &space);
 }
 
@@ -175,8 +195,11 @@ fn tasks_are_listed_newest_first_in_pages() {
     world.pass(Duration::from_secs(86_401));
     assert_eq!(of(&list("")), [""; 0], "they have expired");
     assert_eq!(get(&world, &format!("/v1/tasks/{}", ids[0])).error().0, 404);
-    world.settle();
-    assert_eq!(world.stored("task"), [""; 0], "and are deleted");
+    get(&world, "/internal/tick");
+    assert_eq!(found(&world, "SELECT id FROM task").len(), 5, "their images are listed on");
+    world.pass(Duration::from_secs(30 * 86_400));
+    get(&world, "/internal/tick");
+    assert_eq!(found(&world, "SELECT id FROM task"), [""; 0], "and are deleted then");
 }
 
 #[test]
@@ -193,7 +216,7 @@ fn a_task_that_is_cancelled_is_cancelled_at_the_space() {
     world.settle();
     check_jobs(103, &space);
     assert_eq!(ended(&world, &id)["status"], "cancelled");
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let gone = delete(&world, &format!("/v1/tasks/{id}")).json();
     assert_eq!(gone, json!({"id": id, "object": "image.task", "deleted": true}));
     assert_eq!(get(&world, &format!("/v1/tasks/{id}")).error().0, 404);
@@ -324,13 +347,13 @@ fn an_edit_can_be_a_task_with_its_images_in_the_store() {
     let fields = json!({"prompt": "x", "image": image, "mask": image, "async": true});
     let taken = answer(&world, request(Method::POST, "/v1/images/edits", fields.to_string()));
     assert_eq!((taken.status.as_u16(), &taken.json()["kind"]), (202, &json!("edit")), "{taken:?}");
-    assert_eq!(world.stored("task-image/").len(), 2);
+    assert_eq!(files(&world).len(), 2);
     // This Space can't edit, and that is a task's failure like others.
     let task = ended(&world, taken.json()["id"].as_str().unwrap());
     assert_eq!((&task["status"], &task["error"]["code"]), (&json!("failed"), &json!("unsupported_by_model")));
     assert_eq!(task["data"][0]["status"], "failed");
     world.settle();
-    assert_eq!((world.stored("task-image/"), space.jobs().len()), (vec![], 0));
+    assert_eq!((files(&world), space.jobs().len()), (vec![], 0));
 }
 
 #[test]
@@ -351,7 +374,7 @@ fn the_images_that_are_made_count_though_others_fail() {
 fn a_task_waits_where_a_call_would_be_told_to_come_again() {
     let full_until = Duration::from_secs(900);
     let (world, space) = world_of(113, move |world, _| {
-        let now = crate::platform::Platform::now(world);
+        let now = world.now();
         if now < full_until { Fate::QueueFull } else { Fate::Succeeds }
     });
     let id = submit(&world, json!({"prompt": "x"}));
@@ -371,7 +394,7 @@ fn a_task_waits_where_a_call_would_be_told_to_come_again() {
     world.pass(Duration::from_secs(100));
     delete(&world, &format!("/v1/tasks/{id}"));
     world.pass(Duration::from_secs(60));
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
 }
 
 #[test]
@@ -425,13 +448,120 @@ fn images_are_remembered_of_calls_that_wait_and_of_tasks() {
     assert_eq!(prompts(&list("?q=nobody")), [""; 0]);
     world.pass(Duration::from_secs(31 * 86_400));
     get(&world, "/internal/tick");
-    assert_eq!(world.stored("image/"), [""; 0], "not for ever");
+    assert_eq!(found(&world, "SELECT id FROM image UNION ALL SELECT id FROM task"), [""; 0], "not for ever");
+}
+
+#[test]
+fn tasks_wait_in_the_database_and_cost_few_statements() {
+    let (world, space) = world(120, Fate::Succeeds);
+    let apps: Vec<Rc<App>> = (0..4).map(|_| world.run(instance(world.clone()))).collect();
+    for number in 0..60 {
+        let fields = json!({"prompt": format!("number {number}"), "async": true});
+        let asked = request(Method::POST, GENERATIONS, fields.to_string());
+        assert_eq!(world.run(ask_of(Rc::clone(&apps[number % 4]), asked)).status, 202);
+    }
+    let (begun, before) = (world.now(), world.database().statements());
+    let mut looks = 0;
+    while !open(&world).is_empty() {
+        let busy = found(&world, "SELECT id FROM task WHERE work = 2 AND holder <> ''").len();
+        assert!(busy <= 2, "{busy} are worked at, and the Space has two slots");
+        assert_eq!(busy, open(&world).len().min(2), "nothing is idle while something waits");
+        looks += 4;
+        world.pass(Duration::from_secs(10));
+    }
+    let minutes = (world.now() - begun).as_secs_f64() / 60.0;
+    let statements = world.database().statements() - before - looks;
+    let in_a_minute = f64::from(u32::try_from(statements).unwrap()) / minutes;
+    assert!(in_a_minute < 300.0, "{in_a_minute} statements in a minute, for {minutes} minutes");
+    assert_eq!(found(&world, "SELECT id FROM task WHERE status = 'succeeded'").len(), 60);
+    assert_eq!(space.jobs().len(), 60);
+    world.settle();
+    let before = world.database().statements();
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.database().statements(), before, "nothing to do, nothing asked");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_given_up() {
+    let (world, _) = world(124, Fate::Succeeds);
+    world.set_variable("spaces", "z-image-turbo=http://127.0.0.1:1");
+    let id = submit(&world, json!({"prompt": "x"}));
+    world.settle();
+    let spoil = "UPDATE task SET record = '{}', work = 2, holder = '', due = 0";
+    world.database().query(spoil, &[]).unwrap();
+    get(&world, "/internal/tick");
+    world.settle();
+    assert_eq!(open(&world), [""; 0]);
+    assert_eq!(get(&world, &format!("/v1/tasks/{id}")).error().0, 404);
+    assert_eq!(get(&world, "/v1/tasks").json()["data"], json!([]));
+}
+
+#[test]
+fn a_runner_elsewhere_learns_of_a_cancellation_within_two_seconds() {
+    let (world, space) = world(121, Fate::NeverEnds);
+    let (one, other) = (world.run(instance(world.clone())), world.run(instance(world.clone())));
+    let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
+    let id = world.run(ask_of(one, asked)).json()["id"].as_str().unwrap().to_owned();
+    world.pass(Duration::from_secs(20));
+    let cancelled = world.run(ask_of(other, request(Method::DELETE, &format!("/v1/tasks/{id}"), "")));
+    assert_eq!(cancelled.json()["status"], "cancelled");
+    world.pass(Duration::from_secs(2));
+    assert!(space.jobs().iter().all(|job| job.cancelled_while_open.get()), "{:?}", space.jobs());
+}
+
+#[test]
+fn streams_of_one_instance_look_together() {
+    let (world, _) = world(122, Fate::NeverEnds);
+    let app = world.run(instance(world.clone()));
+    let ids: Vec<String> = (0..20)
+        .map(|_| {
+            let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
+            world.run(ask_of(Rc::clone(&app), asked)).json()["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    world.pass(Duration::from_secs(30));
+    let streams: Vec<_> = ids
+        .iter()
+        .map(|id| ask_of(Rc::clone(&app), request(Method::GET, &format!("/v1/tasks/{id}/events"), "")))
+        .collect();
+    let before = world.database().statements();
+    let streamed = world.run_for(Duration::from_secs(60), async move { futures::future::join_all(streams).await });
+    assert!(streamed.is_none(), "they go on");
+    let statements = world.database().statements() - before;
+    assert!(statements < 20 + 120 + 200, "{statements} statements in a minute, for 20 streams");
+}
+
+#[test]
+fn a_database_that_hangs_is_a_503_within_a_second_and_one_line_in_the_log() {
+    let (world, _) = world(123, Fate::Succeeds);
+    submit(&world, json!({"prompt": "x"}));
+    world.settle();
+    world.hang_database(true);
+    let app = world.run(instance(world.clone()));
+    let lines = world.log_lines().len();
+    for number in 0..10 {
+        let begun = world.now();
+        let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
+        let refused = world.run(ask_of(Rc::clone(&app), asked));
+        assert_eq!((refused.error().0, refused.error().2), (503, json!("store_unavailable")), "{number}");
+        let took = world.now() - begun;
+        assert!(took <= Duration::from_millis(1000), "{number}: {took:?}");
+        world.pass(Duration::from_secs(3));
+    }
+    let told: Vec<String> = world.log_lines().split_off(lines);
+    assert_eq!(told.iter().filter(|line| line.contains("The database fails")).count(), 1, "{told:?}");
+    world.hang_database(false);
+    world.pass(Duration::from_secs(30));
+    let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
+    world.run(ask_of(Rc::clone(&app), request(Method::GET, "/v1/tasks", "")));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.run(ask_of(app, asked)).status, 202, "it comes back by itself");
 }
 
 /// Takes webhooks; the first ones are refused.
-struct Hook {
+pub(super) struct Hook {
     refusals: u64,
-    taken: RefCell<Vec<(http::HeaderMap, Value)>>,
+    pub(super) taken: RefCell<Vec<(http::HeaderMap, Value)>>,
 }
 
 impl Server for Hook {
@@ -444,10 +574,10 @@ impl Server for Hook {
     }
 }
 
-const HOOK: &str = "https://hooks.example";
+pub(super) const HOOK: &str = "https://hooks.example";
 const HOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-fn with_hook(world: &World, refusals: u64) -> Rc<Hook> {
+pub(super) fn with_hook(world: &World, refusals: u64) -> Rc<Hook> {
     let hook = Rc::new(Hook { refusals, taken: RefCell::default() });
     world.put_server(HOOK, hook.clone());
     world.set_variable("webhook_host", HOOK);
@@ -477,7 +607,7 @@ fn the_end_is_told_to_whoever_asked_for_it_until_it_is_taken() {
         assert!(message["timestamp"].as_str().unwrap().starts_with("2027-01-15T"));
     }
     assert!(taken[2].0["webhook-timestamp"].to_str().unwrap() > taken[0].0["webhook-timestamp"].to_str().unwrap());
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let refused = generate(&world, json!({"prompt": "x", "async": true, "webhook_url": "https://evil.example/"}));
     assert_eq!(refused.error().3, json!("webhook_url"));
     let told = format!("{refused:?}{}", world.log_lines().join(""));
@@ -492,7 +622,7 @@ fn a_webhook_that_nobody_takes_is_given_up_in_the_end() {
     assert_eq!(ended(&world, &id)["status"], "failed");
     world.settle();
     assert_eq!(hook.taken.borrow().len(), 6);
-    assert_eq!(world.stored("task-open/"), [""; 0]);
+    assert_eq!(open(&world), [""; 0]);
     let cancelled = with_hook(&world, 0);
     let id = submit(&world, json!({"prompt": "x", "webhook_url": HOOK}));
     delete(&world, &format!("/v1/tasks/{id}"));
@@ -502,197 +632,9 @@ fn a_webhook_that_nobody_takes_is_given_up_in_the_end() {
 }
 
 /// Submits a task to an instance; none where the instance dies over it.
-fn submit_to(instance: &Instance, mut fields: Value) -> Option<String> {
+pub(super) fn submit_to(instance: &Instance, mut fields: Value) -> Option<String> {
     fields["async"] = json!(true);
     let asked = request(Method::POST, GENERATIONS, fields.to_string());
     let taken = instance.run(Duration::from_secs(60), ask_at(instance.outside(), asked))?;
     (taken.status == 202).then(|| taken.json()["id"].as_str().unwrap().to_owned())
-}
-
-/// What lies in the store of each task: its status, and the places of its images.
-type Records = BTreeMap<String, (String, Vec<Value>)>;
-
-/// Looks at all records, and holds them against those of an earlier look: what has ended stays as it is.
-fn check_records(seed: u64, world: &World, before: &Records) -> Records {
-    let mut now = Records::new();
-    for key in world.stored("task/") {
-        let record: Value = serde_json::from_slice(&world.value(&key).unwrap()).unwrap();
-        let place = |image: &Value| match image["status"].as_str() {
-            Some("succeeded") => json!([image["seed"], image["place"]]),
-            _ => Value::Null,
-        };
-        let images: Vec<Value> = record["images"].as_array().unwrap().iter().map(place).collect();
-        let status = record["status"].as_str().unwrap().to_owned();
-        if let Some((earlier, places)) = before.get(&key) {
-            if ["succeeded", "failed", "cancelled"].contains(&&**earlier) {
-                assert_eq!((earlier, places), (&status, &images), "seed {seed}: {key} has changed after its end");
-            }
-            for (earlier, image) in places.iter().zip(&images) {
-                assert!(earlier.is_null() || earlier == image, "seed {seed}: {key}: {earlier} became {image}");
-            }
-        }
-        now.insert(key, (status, images));
-    }
-    now
-}
-
-/// Submits a task of two images to an instance that dies with its step number `last`, and lets others go on. Returns how many steps the first one has taken.
-fn die_at(seed: u64, last: u64) -> u64 {
-    let (world, space) = world_of(seed, |_, _| Fate::Succeeds);
-    let hook = with_hook(&world, 0);
-    let first = Instance::new(&world, last);
-    let id = submit_to(&first, json!({"prompt": "x", "n": 2, "seed": 40, "webhook_url": HOOK}));
-    let mut before = Records::new();
-    for _ in 0..200 {
-        before = check_records(seed, &world, &before);
-        world.pass(Duration::from_secs(5));
-        // The others only look: whoever has a task may never ask for it.
-        let tick = request(Method::GET, "/internal/tick", "");
-        assert_eq!(answer(&world, tick).status, 200);
-        if world.stored("task-open/").is_empty() {
-            break;
-        }
-    }
-    assert_eq!(world.stored("task-open/"), [""; 0], "seed {seed}, step {last}: something is left to do");
-    if let Some(id) = id {
-        let task = get(&world, &format!("/v1/tasks/{id}")).json();
-        assert_eq!(task["status"], "succeeded", "seed {seed}, step {last}: {task}");
-        let seeds: Vec<_> =
-            task["result"]["data"].as_array().unwrap().iter().map(|made| made["seed"].clone()).collect();
-        assert_eq!(seeds, [40, 41], "seed {seed}, step {last}");
-        let messages = hook.taken.borrow();
-        assert!(!messages.is_empty(), "seed {seed}, step {last}: nobody was told");
-        assert!(messages.iter().all(|(headers, _)| headers["webhook-id"] == messages[0].0["webhook-id"]));
-        let images = get(&world, "/v1/images").json();
-        assert_eq!(images["data"].as_array().unwrap().len(), 2, "seed {seed}, step {last}: each is remembered once");
-    }
-    world.settle();
-    check_records(seed, &world, &before);
-    // What a dead instance joined and had no time to write down runs to its end; all the rest is followed or cancelled.
-    let unknown = space.jobs().iter().filter(|job| !job.ended.get() && !job.cancelled.get()).count();
-    assert!(unknown <= if first.is_dead() { 2 } else { 0 }, "seed {seed}, step {last}: {:?}", space.jobs());
-    assert!(space.jobs().iter().all(|job| !job.streaming.get()), "seed {seed}, step {last}");
-    assert!(world.stored("task-image/").is_empty(), "seed {seed}, step {last}");
-    first.steps()
-}
-
-#[test]
-fn an_instance_can_die_at_any_step() {
-    let steps = die_at(0, u64::MAX);
-    assert!(steps > 60, "{steps} steps are too few to be all");
-    for last in 1..=steps {
-        for seed in 0..4 {
-            die_at(seed, last);
-        }
-    }
-}
-
-/// Some instances before one store that is slow, and sometimes fails, and clients that submit, poll, list, cancel and leave; instances
-/// die at random. Every task that was taken comes to an end, once.
-fn live(seed: u64) {
-    let (world, space) = world_of(seed, |world, _| {
-        let all = Fate::ALL;
-        // Most go well.
-        let choice = usize::try_from(world.random_below(6 * all.len() as u64)).unwrap();
-        all.get(choice).copied().unwrap_or(Fate::Succeeds)
-    });
-    world.set_variable("job_timeout", "60");
-    let hook = with_hook(&world, 0);
-    world.slow_store(Duration::from_millis([0, 3, 200, 2000][usize::try_from(world.random_below(4)).unwrap()]));
-    world.flaky_store([0, 0, 0, 50, 8][usize::try_from(world.random_below(5)).unwrap()]);
-    let instance =
-        || Instance::new(&world, if world.random_below(3) == 0 { u64::MAX } else { 1 + world.random_below(250) });
-    let mut instances: Vec<Instance> = (0..2).map(|_| instance()).collect();
-    let mut tasks: BTreeMap<String, u64> = BTreeMap::new();
-    let mut cancelled = Vec::new();
-    let mut before = Records::new();
-    for round in 0..12 {
-        let at = usize::try_from(world.random_below(2)).unwrap();
-        if instances[at].is_dead() {
-            instances[at] = instance();
-        }
-        let here = instances[at].clone();
-        let known = tasks.keys().nth(usize::try_from(world.random_below(4)).unwrap()).cloned();
-        match (world.random_below(6), known) {
-            (0 | 1, _) if round < 8 => {
-                let n = 1 + world.random_below(3);
-                let webhook = if world.random_below(3) == 0 { HOOK } else { "" };
-                let fields = json!({"prompt": "x", "n": n, "seed": 100, "webhook_url": webhook});
-                if let Some(id) = submit_to(&here, fields) {
-                    tasks.insert(id, n);
-                }
-            }
-            (2, Some(id)) if round % 4 == 3 => {
-                let asked = request(Method::DELETE, &format!("/v1/tasks/{id}"), "");
-                let answered = here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
-                if answered.is_none_or(|answer| answer.status != 404) {
-                    // It may have been forgotten, too.
-                    cancelled.push(id.clone());
-                    tasks.remove(&id);
-                }
-            }
-            (3, _) => {
-                let asked = request(Method::GET, "/v1/tasks", "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
-            }
-            (_, Some(id)) => {
-                let asked = request(Method::GET, &format!("/v1/tasks/{id}"), "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
-            }
-            _ => {}
-        }
-        world.pass(world.random_ms(0, 20_000));
-        before = check_records(seed, &world, &before);
-    }
-    // The store recovers, and one healthy instance looks at times.
-    world.mend_store();
-    for _ in 0..400 {
-        before = check_records(seed, &world, &before);
-        get(&world, "/internal/tick");
-        if world.stored("task-open/").is_empty() {
-            break;
-        }
-        world.pass(Duration::from_secs(10));
-    }
-    assert_eq!(world.stored("task-open/"), [""; 0], "seed {seed}: something is left to do");
-    let jobs = space.jobs().len();
-    world.settle();
-    world.slow_store(Duration::ZERO);
-    assert_eq!(space.jobs().len(), jobs, "seed {seed}: something was made after the end");
-    for (id, n) in &tasks {
-        let told = get(&world, &format!("/v1/tasks/{id}"));
-        assert_eq!(told.status, 200, "seed {seed}: {id} is lost");
-        let task = told.json();
-        assert!(["succeeded", "failed"].contains(&task["status"].as_str().unwrap()), "seed {seed}: {task}");
-        let images = task["images"].as_array().unwrap();
-        assert_eq!(images.len() as u64, *n);
-        for image in images {
-            let (index, seed_of) = (image["index"].as_u64().unwrap(), image["seed"].as_u64());
-            match image["status"].as_str().unwrap() {
-                "succeeded" => assert_eq!(seed_of, Some(100 + index), "seed {seed}: {task}"),
-                "failed" => assert!(image["error"]["message"].is_string(), "seed {seed}: {task}"),
-                other => panic!("seed {seed}: an image is {other}"),
-            }
-        }
-    }
-    let mut ends: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (headers, message) in hook.taken.borrow().iter() {
-        let id = headers["webhook-id"].to_str().unwrap().to_owned();
-        ends.entry(id).or_default().push(message["data"]["status"].as_str().unwrap().to_owned());
-    }
-    for (id, told) in ends {
-        assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {id} ended in several ways: {told:?}");
-    }
-    assert!(space.jobs().iter().all(|job| !job.streaming.get()), "seed {seed}: somebody still listens");
-    assert_eq!(world.stored("task-image/"), [""; 0], "seed {seed}");
-    check_records(seed, &world, &before);
-}
-
-#[test]
-fn whoever_dies_when_no_task_is_lost_and_none_is_made_twice() {
-    #[allow(clippy::disallowed_methods, reason = "for whoever wants more of them, or fewer")]
-    let runs = std::env::var("TASK_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(10_000);
-    for seed in 0..runs {
-        live(seed);
-    }
 }

@@ -175,16 +175,6 @@ impl World {
         &self.0.database
     }
 
-    /// What lies under a key in the store.
-    pub(crate) fn value(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.store.borrow().get(key).cloned()
-    }
-
-    /// The keys in the store that begin with `prefix`.
-    pub(crate) fn stored(&self, prefix: &str) -> Vec<String> {
-        self.0.store.borrow().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
-    }
-
     /// All lines that were logged.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.0.log.borrow().clone()

@@ -1,0 +1,116 @@
+//! Lists what was made for a key, the newest first, and takes images out of it.
+
+use super::History;
+use super::entry::{Entry, bit, fold};
+use crate::platform::StoreError;
+use crate::store::id::TimeId;
+use crate::store::row::Columns;
+use crate::store::statement::Argument;
+use crate::store::statements::history;
+
+/// Requests that are read at once: a task's record may have 256 KB.
+const ROWS: usize = 25;
+/// Longest text that is looked for, in bytes: the longest prompt has 32,000 characters, and SQLite takes patterns of
+/// 50,000 bytes.
+const MAX_SEARCH: usize = 20_000;
+
+/// What is asked of the list.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The last image that was seen: its request's id, and its index there.
+    pub after: Option<(TimeId, u32)>,
+    /// Text that prompts are to contain; empty for any.
+    pub search: String,
+    /// Images that are wanted.
+    pub limit: usize,
+}
+
+impl History {
+    /// The requests of `owner`, the newest first, with more than `limit` images together where there are so many.
+    /// `of_task` reads the record of a task.
+    ///
+    /// # Errors Where the store fails.
+    pub async fn list(
+        &self,
+        owner: &str,
+        query: &Query,
+        of_task: impl Fn(&TimeId, &str) -> Option<Entry>,
+    ) -> Result<Vec<(TimeId, Entry)>, StoreError> {
+        if query.search.len() > MAX_SEARCH {
+            return Ok(Vec::new());
+        }
+        let patterns: Vec<String> = if query.search.is_empty() { Vec::new() } else { vec![pattern(&query.search)] };
+        let mut last = query.after.as_ref().map_or_else(|| TimeId::END.to_owned(), |(id, _)| id.to_string());
+        let (mut entries, mut count, mut seen) = (Vec::new(), 0, query.after.as_ref().map(|(id, _)| id.clone()));
+        loop {
+            let parameters = vec![
+                ("owner", owner.into()),
+                ("last", last.clone().into()),
+                ("patterns", Argument::list(patterns.iter().map(String::as_str))),
+                ("most", crate::store::integer(ROWS).into()),
+            ];
+            let rows = self.store.query(&history::LIST, parameters).await?;
+            let is_last = rows.len() < ROWS;
+            for row in rows {
+                let mut columns = Columns::of(row);
+                let (kind, id, shown) = (columns.integer()?, columns.text()?, columns.integer()?);
+                let text = columns.text()?;
+                last.clone_from(&id);
+                let Some(id) = TimeId::parse(&id) else { continue };
+                let entry = if kind == 1 { of_task(&id, &text) } else { serde_json::from_str(&text).ok() };
+                let Some(mut entry): Option<Entry> = entry else { continue };
+                entry.images.retain(|image| bit(image.index).is_some_and(|bit| shown & bit != 0));
+                // The first row is the last one of the page before.
+                if seen.take_if(|seen| *seen == id).is_some() {
+                    let index = query.after.as_ref().filter(|(after, _)| *after == id).map_or(0, |(_, index)| *index);
+                    entry.images.retain(|image| image.index < index);
+                }
+                count += entry.images.len();
+                entries.push((id, entry));
+            }
+            if is_last || count > query.limit {
+                return Ok(entries);
+            }
+            seen = TimeId::parse(&last);
+        }
+    }
+
+    /// Takes an image out of the history. Returns whether it was there.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn hide(&self, owner: &str, id: &TimeId, index: u32) -> Result<bool, StoreError> {
+        let Some(bit) = bit(index) else { return Ok(false) };
+        let parameters = || vec![("bit", bit.into()), ("id", id.as_str().into()), ("owner", owner.into())];
+        if let Some(row) = self.store.first(&history::HIDE, parameters()).await? {
+            if Columns::of(row).integer()? == 0 {
+                self.store.spawn(&history::DELETE, vec![("id", id.as_str().into())]);
+            }
+            return Ok(true);
+        }
+        Ok(self.store.first(&history::HIDE_OF_TASK, parameters()).await?.is_some())
+    }
+}
+
+/// The pattern of texts that contain `search`, for `LIKE … ESCAPE '!'`.
+fn pattern(search: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in fold(search).chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_meaning_in_patterns_is_escaped() {
+        assert_eq!(pattern("100%_Ä!"), "%100!%!_ä!!%");
+    }
+}

@@ -1,0 +1,75 @@
+//! The images that were made, as clients see them.
+
+use serde::Serialize;
+
+use super::entry::{Entry, ImageRecord};
+use crate::catalog::Catalog;
+use crate::generation::RequestKind;
+use crate::media::link::Links;
+use crate::store::id::TimeId;
+
+/// An image that was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct RememberedObject {
+    /// Its id.
+    pub id: String,
+    object: &'static str,
+    created_at: u64,
+    model: String,
+    /// What it was made from.
+    pub prompt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negative_prompt: Option<String>,
+    seed: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampler: Option<String>,
+    kind: RequestKind,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<String>,
+}
+
+impl RememberedObject {
+    /// The images of a request as their owner sees them, the last one first; with the names of their Spaces, where
+    /// `spaces` may be told.
+    pub fn of_entry(id: &TimeId, entry: &Entry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
+        let of_image = |image: &ImageRecord| {
+            let space =
+                spaces.and_then(|catalog| Some(catalog.space_at(&image.file.file()?.origin)?.name().to_owned()));
+            Some(Self {
+                id: image_id(id, image.index),
+                object: "image",
+                created_at: id.created().as_secs(),
+                model: entry.model.clone(),
+                prompt: entry.prompt.clone(),
+                negative_prompt: entry.negative_prompt.clone(),
+                seed: image.seed,
+                size: image.size.clone(),
+                output_format: image.format.clone(),
+                steps: entry.steps,
+                guidance_scale: entry.guidance,
+                sampler: entry.sampler.clone(),
+                kind: entry.kind,
+                url: image.file.url(links)?,
+                space,
+                task_id: entry.task.clone(),
+            })
+        };
+        entry.images.iter().rev().filter_map(of_image).collect()
+    }
+}
+
+/// The id of a remembered image, as clients have it.
+pub fn image_id(id: &TimeId, index: u32) -> String {
+    format!("img_{id}_{index}")
+}

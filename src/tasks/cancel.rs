@@ -1,0 +1,76 @@
+//! Cancels tasks, whichever instance works at them, and forgets those that have ended.
+
+use std::rc::Rc;
+
+use futures::future::join_all;
+
+use super::image::Status;
+use super::record::Record;
+use super::store::{Claimed, Snapshot};
+use super::supervisor::TaskSupervisor;
+use crate::gradio::job::Receipt;
+use crate::platform::StoreError;
+use crate::store::id::TimeId;
+
+/// Tries of a cancellation that a runner's writes come before.
+const TRIES: u32 = 20;
+
+/// What has come of a cancellation.
+pub enum Cancelled {
+    /// There is no such task.
+    NotFound,
+    /// It had ended before, and is forgotten now.
+    Forgotten,
+    /// It has ended.
+    Ended(Box<Record>),
+}
+
+impl TaskSupervisor {
+    /// Cancels a task of `owner`'s, or forgets one that has ended.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn cancel_or_forget(self: &Rc<Self>, id: &TimeId, owner: &str) -> Result<Cancelled, StoreError> {
+        for _ in 0..TRIES {
+            let Some((Snapshot { mut record, revision }, is_held)) = self.store.read(id, owner).await? else {
+                return Ok(Cancelled::NotFound);
+            };
+            if record.status.is_end() {
+                let was_there = self.store.forget(id, owner).await?;
+                return Ok(if was_there { Cancelled::Forgotten } else { Cancelled::NotFound });
+            }
+            // A runner that lives cancels its jobs itself, when it learns of this.
+            let receipts = if is_held { Vec::new() } else { record.restart() };
+            record.end(Status::Cancelled, self.host.unix_time());
+            let end = self.row_end(id, &record);
+            if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
+                let record = Box::new(claimed.record.clone());
+                self.wind_up(claimed, receipts);
+                return Ok(Cancelled::Ended(record));
+            }
+        }
+        Err(StoreError::Failed("somebody else writes the task again and again".to_owned()))
+    }
+
+    /// Does what is left to do for a task that was cancelled, beside the present request: cancels the jobs of a runner
+    /// that is dead, and tells the end.
+    fn wind_up(self: &Rc<Self>, claimed: Claimed, receipts: Vec<Receipt>) {
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move {
+            this.cancel(receipts).await;
+            this.start(claimed);
+        }));
+    }
+
+    /// Cancels jobs that nobody follows any more, at Spaces that are still configured.
+    pub(super) async fn cancel(&self, receipts: Vec<Receipt>) {
+        let client = self.dispatcher.client();
+        let cancelled = receipts.into_iter().filter_map(|receipt| {
+            let origin = receipt.cancel_url.origin().ascii_serialization();
+            let space = self.catalog.spaces().find(|space| space.origin().to_string() == origin)?;
+            let client = client.for_space(space);
+            Some(async move { receipt.cancel(&client).await })
+        });
+        join_all(cancelled).await;
+    }
+}

@@ -1,0 +1,125 @@
+//! How a task changes.
+
+use std::time::Duration;
+
+use super::image::{Finished, ImageState, ProgressState, Status};
+use super::record::Record;
+use crate::error::Error;
+use crate::gradio::job::Progress;
+
+impl Record {
+    fn image(&mut self, index: u32) -> Option<&mut ImageState> {
+        let image = self.images.get_mut(usize::try_from(index).ok()?)?;
+        // What has ended stays as it is.
+        (!image.status.is_end()).then_some(image)
+    }
+
+    /// An image waits here for a Space with room. Returns whether that must be kept at once.
+    pub fn waiting(&mut self, index: u32, before: usize) -> bool {
+        let Some(image) = self.image(index) else { return false };
+        let is_back = image.status != Status::Waiting;
+        *image = ImageState::new();
+        image.progress.queue_position = u64::try_from(before).ok();
+        is_back
+    }
+
+    /// An image has been given to a Space.
+    pub fn placed(&mut self, index: u32, space: Option<String>) {
+        if let Some(image) = self.image(index) {
+            *image = ImageState { space, ..ImageState::new() };
+            image.status = Status::Queued;
+        }
+    }
+
+    /// Takes down how far an image is. Returns whether that must be kept at once.
+    pub fn progress(&mut self, index: u32, progress: &Progress, now: Duration) -> bool {
+        let Some(image) = self.image(index) else { return false };
+        let before = image.status;
+        match progress {
+            Progress::Joined(receipt) => {
+                image.receipt = Some(receipt.clone());
+                image.status = Status::Queued;
+                image.progress = ProgressState::default();
+            }
+            Progress::Queued(position) => {
+                image.status = Status::Queued;
+                image.progress = ProgressState {
+                    queue_position: Some(position.rank),
+                    queue_size: Some(position.size),
+                    eta_seconds: position.eta,
+                    ..ProgressState::default()
+                };
+            }
+            Progress::Started(eta) => {
+                image.status = Status::Running;
+                image.progress = ProgressState { eta_seconds: *eta, ..ProgressState::default() };
+            }
+            Progress::Step(step) => {
+                image.status = Status::Running;
+                image.progress = ProgressState {
+                    step: step.index,
+                    steps: step.length,
+                    fraction: step.done(),
+                    ..ProgressState::default()
+                };
+            }
+            Progress::Generating(_) => image.status = Status::Running,
+            Progress::Finished(_) => return false,
+        }
+        let changed = image.status != before;
+        if image.status == Status::Running && self.status == Status::Queued {
+            self.status = Status::Running;
+            self.started = self.started.or(Some(now.as_secs()));
+        }
+        changed || matches!(progress, Progress::Joined(_))
+    }
+
+    /// An image is made.
+    pub fn made(&mut self, index: u32, made: Finished) {
+        let Finished { seed, size, format, space, place } = made;
+        if let Some(image) = self.image(index) {
+            image.end(Status::Succeeded);
+            image.seed = Some(seed);
+            image.size = size.map(|size| size.to_string());
+            image.format = format.map(|format| format.name().to_owned());
+            image.space = space.or(image.space.take());
+            image.place = Some(place);
+        }
+    }
+
+    /// An image won't be made.
+    pub fn failed(&mut self, index: u32, error: &Error) {
+        if let Some(image) = self.image(index) {
+            image.end(Status::Failed);
+            image.error = Some(error.into());
+        }
+    }
+
+    /// Nothing more is made of it: what isn't made by now has that status. Where no image is made, the task has failed,
+    /// or was cancelled.
+    pub fn end(&mut self, rest: Status, now: Duration) {
+        for image in self.images.iter_mut().filter(|image| !image.status.is_end()) {
+            image.end(rest);
+        }
+        let made = self.images.iter().any(|image| image.status == Status::Succeeded);
+        self.status = match rest {
+            Status::Cancelled => Status::Cancelled,
+            _ if made => Status::Succeeded,
+            _ => Status::Failed,
+        };
+        if self.status == Status::Failed {
+            self.error = self.images.iter().find_map(|image| image.error.clone());
+        }
+        self.completed = Some(now.as_secs());
+    }
+
+    /// The part of the work that is done, from 0 to 1.
+    pub fn done(&self) -> f64 {
+        let done = |image: &ImageState| match image.status {
+            status if status.is_end() => 1.0,
+            _ => image.progress.fraction.unwrap_or(0.0).clamp(0.0, 1.0),
+        };
+        let count = f64::from(u32::try_from(self.images.len().max(1)).unwrap_or(u32::MAX));
+        self.images.iter().map(done).sum::<f64>() / count
+    }
+}

@@ -1,0 +1,146 @@
+//! Tells the end of a task to whoever asked for that.
+//!
+//! A message that isn't taken is sent again, some minutes later; meanwhile the task waits in the database.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+use url::Url;
+
+use super::runner::{Lost, Run};
+use super::store::Next;
+use super::supervisor::TaskSupervisor;
+use super::view::TaskObject;
+use crate::error::Error;
+
+/// Time before each attempt, of which half is left to chance.
+const PAUSES: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+    Duration::from_secs(600),
+];
+
+/// What is told.
+#[derive(Serialize)]
+struct Message<'a> {
+    r#type: String,
+    timestamp: String,
+    data: &'a TaskObject,
+}
+
+impl Run {
+    /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next
+    /// attempt.
+    pub(super) async fn deliver(&mut self) -> Result<(), Lost> {
+        let Some(webhook) = self.record.webhook.clone().filter(|webhook| !webhook.is_done) else { return Ok(()) };
+        let outcome = match &self.supervisor.config.webhooks {
+            None => {
+                self.supervisor.log_line(&self.id, "A webhook could not be delivered.", "webhook_host is not set");
+                Ok(())
+            }
+            Some(endpoint) => match (endpoint.url(&webhook.url), self.message().await) {
+                (Ok(url), Ok(body)) => {
+                    let id = format!("evt_{}", self.id);
+                    match endpoint.send(&self.supervisor.host, url, &id, &body).await {
+                        // Of one that is gone, the receiver wants no more of them.
+                        Ok(status) if status.is_success() || status == StatusCode::GONE => Ok(()),
+                        Ok(status) => Err(status.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                // The variable has changed since: it won't change back soon.
+                (Err(error), _) => {
+                    self.supervisor.log_error(&self.id, &error);
+                    Ok(())
+                }
+                (_, Err(error)) => Err(error.message),
+            },
+        };
+        let attempts = webhook.attempts.saturating_add(1);
+        let pause = PAUSES.get(usize::try_from(attempts).unwrap_or(usize::MAX));
+        let mut next = Next::Wait(0);
+        if let Err(why) = &outcome {
+            self.supervisor.log_line(&self.id, "A webhook was not taken.", why);
+            match pause {
+                Some(pause) => next = self.supervisor.later(*pause),
+                None => {
+                    let why = "it was tried often enough";
+                    self.supervisor.log_line(&self.id, "A webhook could not be delivered.", why);
+                }
+            }
+        }
+        if let Some(webhook) = &mut self.record.webhook {
+            webhook.attempts = attempts;
+            webhook.is_done = outcome.is_ok() || pause.is_none();
+        }
+        self.persist_with_retry(next, None).await
+    }
+
+    async fn message(&self) -> Result<Bytes, Error> {
+        let record = &self.record;
+        let links = self.supervisor.links(&record.base).await?;
+        let task = self.supervisor.view(&self.id, record, &links);
+        let message = Message {
+            r#type: format!("image.task.{}", record.status.name()),
+            timestamp: rfc3339(record.completed.unwrap_or_default()),
+            data: &task,
+        };
+        let json = serde_json::to_vec(&message);
+        json.map(Bytes::from).map_err(|error| Error::internal("A message could not be written.", error.to_string()))
+    }
+}
+
+impl TaskSupervisor {
+    /// Reads the webhook that a request names.
+    ///
+    /// # Errors
+    /// 400 where this server can't send it.
+    pub fn webhook_url(&self, text: &str) -> Result<Url, Error> {
+        match &self.config.webhooks {
+            Some(endpoint) => endpoint.url(text),
+            None => Err(Error::invalid_value(
+                "webhook_url",
+                "This server sends no webhooks. Its operator must set the variables webhook_host and webhook_secret. \
+                 Poll the task, or follow its events.",
+            )),
+        }
+    }
+}
+
+/// Seconds since the Unix epoch as RFC 3339 has them. Days become a date by Howard Hinnant's `civil_from_days`.
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_read_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (4_102_444_800, "2100-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Where the ends of tasks are told.
+//!
+//! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`,
+//! which is the same however often it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both
+//! and the body. It goes to the one host that the operator has named, and nowhere else: a client must not decide where
+//! this server connects to.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use sha2::Sha256;
+use url::{Host, Url};
+
+use crate::error::Error;
+use crate::platform::{Outbound, Outside, TransportError, timeout};
+
+/// Time limit of an answer. Standard Webhooks asks for 15 to 30 s.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Length of the secret, in bytes, as Standard Webhooks has it.
+const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
+
+/// Where ends are told, and what the messages are signed with.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// An origin, as the manifest's list of allowed hosts has it.
+    host: Url,
+    mac: Hmac<Sha256>,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Endpoint({})", self.host)
+    }
+}
+
+/// Why the two variables don't make an endpoint.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unusable {
+    /// The host.
+    #[error(
+        "webhook_host must be like https://hooks.example, without a path, or http:// with a loopback address; \
+         no webhooks are sent"
+    )]
+    Host,
+    /// The secret.
+    #[error("webhook_secret must be whsec_ and 24 to 64 bytes in base64; no webhooks are sent")]
+    Secret,
+}
+
+impl Endpoint {
+    /// Reads the variables `webhook_host` and `webhook_secret`.
+    ///
+    /// # Errors
+    /// Which of them can't be used.
+    pub fn parse(host: &str, secret: &str) -> Result<Self, Unusable> {
+        let host = Url::parse(host).ok().filter(|url| is_safe(url) && url.path() == "/" && url.query().is_none());
+        let host = host.ok_or(Unusable::Host)?;
+        let secret = secret.strip_prefix("whsec_").and_then(|secret| STANDARD.decode(secret).ok());
+        let secret = secret.filter(|secret| SECRET.contains(&secret.len())).ok_or(Unusable::Secret)?;
+        Ok(Self { host, mac: Hmac::new_from_slice(&secret).map_err(|_| Unusable::Secret)? })
+    }
+
+    /// Reads the URL that a request names.
+    ///
+    /// # Errors
+    /// 400 where it leads elsewhere.
+    pub fn url(&self, text: &str) -> Result<Url, Error> {
+        let url = Url::parse(text).ok().filter(is_safe).filter(|url| url.origin() == self.host.origin());
+        url.ok_or_else(|| {
+            let host = self.host.as_str().trim_end_matches('/');
+            Error::invalid_value(
+                "webhook_url",
+                format!("Invalid 'webhook_url': this server sends webhooks to {host} only (variable webhook_host)."),
+            )
+        })
+    }
+
+    /// The value of `webhook-signature`.
+    fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
+        let signed = self.mac.clone().chain_update(format!("{id}.{timestamp}.")).chain_update(body);
+        format!("v1,{}", STANDARD.encode(signed.finalize().into_bytes()))
+    }
+
+    /// Sends a message once.
+    pub(super) async fn send(
+        &self,
+        outside: &Outside,
+        url: Url,
+        id: &str,
+        body: &Bytes,
+    ) -> Result<StatusCode, TransportError> {
+        let timestamp = outside.unix_time().as_secs();
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", timestamp.to_string()),
+            ("webhook-signature", self.sign(id, timestamp, body)),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let (method, body) = (Method::POST, Some(body.clone()));
+        let message = Outbound { method, url, headers, body, connect_timeout: TIMEOUT, read_timeout: TIMEOUT };
+        match timeout(outside, TIMEOUT, outside.send(message)).await {
+            Ok(answer) => Ok(answer?.status),
+            Err(_) => Err(TransportError::TimedOut("no answer".to_owned())),
+        }
+    }
+}
+
+/// Over TLS, or to this machine; without a user, who would be sent in clear.
+fn is_safe(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    #[test]
+    fn a_message_is_signed_as_the_specifications_example() {
+        let endpoint = Endpoint::parse("https://hooks.example", SECRET).unwrap();
+        let signature = endpoint.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn messages_go_to_one_host_and_safely() {
+        let endpoint = Endpoint::parse("https://hooks.example:8443", SECRET).unwrap();
+        assert!(endpoint.url("https://HOOKS.example:8443/a?b=c").is_ok());
+        for elsewhere in [
+            "https://hooks.example/a",
+            "http://hooks.example:8443/a",
+            "https://evil.example:8443",
+            "https://hooks.example:8443@evil.example/",
+            "https://user@hooks.example:8443/",
+            "file:///etc/passwd",
+            "",
+        ] {
+            let error = endpoint.url(elsewhere).unwrap_err();
+            assert_eq!((error.status.as_u16(), error.param), (400, Some("webhook_url")), "{elsewhere}");
+        }
+        for host in ["", "hooks.example", "http://hooks.example", "https://hooks.example/path", "http://10.0.0.1:80"] {
+            assert_eq!(Endpoint::parse(host, SECRET).unwrap_err(), Unusable::Host, "{host}");
+        }
+        assert!(Endpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
+        for secret in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_?"] {
+            assert_eq!(Endpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
+        }
+    }
+}

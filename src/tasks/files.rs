@@ -1,0 +1,108 @@
+//! Images that a request or a Space has sent along, in the database, in parts.
+
+use bytes::Bytes;
+
+use super::record::Record;
+use super::store::TaskStore;
+use crate::platform::{StoreError, Value};
+use crate::store::id::TimeId;
+use crate::store::row::Columns;
+use crate::store::statement::Argument;
+use crate::store::statements::tasks;
+use crate::store::{integer, milliseconds};
+
+/// Size of a part, in bytes.
+const PART: usize = 1 << 20;
+
+/// Name of the mask that a request sends along.
+pub const MASK: &str = "mask";
+
+/// Name of an image that a request sends along.
+pub fn input(index: u32) -> String {
+    format!("in{index}")
+}
+
+/// Name of an image that a Space sent along.
+pub fn output(index: u32) -> String {
+    format!("out{index}")
+}
+
+impl TaskStore {
+    /// Adds a file to a task, which is deleted at `until` at the latest.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn add_file(
+        &self,
+        task: &TimeId,
+        name: &str,
+        bytes: &Bytes,
+        until: std::time::Duration,
+    ) -> Result<(), StoreError> {
+        // A file that ends where a part does is followed by an empty one, so that its end is seen.
+        for number in 0..=bytes.len() / PART {
+            let part = bytes.slice(number * PART..bytes.len().min((number + 1) * PART));
+            let parameters = vec![
+                ("task", task.as_str().into()),
+                ("name", name.into()),
+                ("part", integer(number).into()),
+                ("bytes", Value::Blob(part.into()).into()),
+                ("expires", milliseconds(until).into()),
+            ];
+            self.store.query(&tasks::ADD_PART, parameters).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file of a task; none where a part is missing.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn file(&self, task: &TimeId, name: &str) -> Result<Option<Bytes>, StoreError> {
+        let mut bytes = Vec::new();
+        for number in 0_i64.. {
+            let parameters = vec![("task", task.as_str().into()), ("name", name.into()), ("part", number.into())];
+            let Some(row) = self.store.first(&tasks::READ_PART, parameters).await? else { return Ok(None) };
+            let part = Columns::of(row).blob()?;
+            bytes.extend_from_slice(&part);
+            if part.len() < PART {
+                break;
+            }
+        }
+        Ok(Some(Bytes::from(bytes)))
+    }
+
+    /// Deletes what a request has sent along, unless its images are still to be made; beside the present request.
+    pub fn spawn_delete_inputs(&self, task: &TimeId, record: &Record) {
+        let mut names: Vec<String> = (0..record.inputs).map(input).collect();
+        names.extend(record.has_mask.then(|| MASK.to_owned()));
+        if !names.is_empty() {
+            let parameters = vec![("task", task.as_str().into()), ("names", Argument::list(names))];
+            self.store.spawn(&tasks::DELETE_FILES, parameters);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::platform::sim::World;
+    use crate::store::tests::store;
+
+    #[test]
+    fn files_are_kept_in_parts() {
+        let world = World::new(1);
+        let (tasks, id) = (TaskStore::new(&store(&world)), TimeId::new(&world.outside()));
+        world.run(async move {
+            for (number, length) in [0, 1, PART - 1, PART, PART + 1, 2 * PART].into_iter().enumerate() {
+                let bytes = Bytes::from((0..length).map(|i| i.to_le_bytes()[0]).collect::<Vec<_>>());
+                let name = format!("in{number}");
+                tasks.add_file(&id, &name, &bytes, Duration::from_secs(1)).await.unwrap();
+                assert_eq!(tasks.file(&id, &name).await.unwrap(), Some(bytes), "{length}");
+            }
+            assert_eq!(tasks.file(&id, "in9").await.unwrap(), None);
+        });
+    }
+}

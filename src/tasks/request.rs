@@ -1,0 +1,68 @@
+//! What a task asks for.
+//!
+//! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed
+//! that was drawn at first.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::files::{MASK, input};
+use super::record::Record;
+use super::supervisor::TaskSupervisor;
+use super::view::task_id;
+use crate::catalog::Model;
+use crate::error::Error;
+use crate::format::Format;
+use crate::generation::SourceImage;
+use crate::gradio::discovery::choose::Purpose;
+use crate::history::entry::Entry;
+use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
+use crate::store::id::TimeId;
+
+impl TaskSupervisor {
+    /// What a task asks for.
+    pub(super) async fn request(&self, id: &TimeId, record: &Record) -> Result<(Model, ImageRequest), Error> {
+        let known = self.catalog.models().iter().map(|model| model.id.as_str());
+        let model = self.catalog.models().iter().find(|model| model.id == record.model);
+        let model = model.ok_or_else(|| Error::model_not_found(&record.model, known))?;
+        let mut request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host)?;
+        (request.format, request.stream) = (ResponseFormat::Url, false);
+        if record.inputs > 0 {
+            request.purpose = Purpose::Edit;
+            for index in 0..record.inputs {
+                request.generation.images.push(self.source(id, &input(index)).await?);
+            }
+            if record.has_mask {
+                request.generation.mask = Some(self.source(id, MASK).await?);
+            }
+        }
+        Ok((model.clone(), request))
+    }
+
+    /// What the history tells of a task's images.
+    pub fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
+        let model = self.catalog.models().iter().find(|model| model.id == record.model);
+        let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
+        let mut entry = Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
+        entry.task = Some(task_id(id));
+        entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
+        Some(entry)
+    }
+
+    async fn source(&self, id: &TimeId, image: &str) -> Result<SourceImage, Error> {
+        let mut bytes = self.store.file(id, image).await;
+        for pause in [500, 2000, 5000] {
+            if bytes.is_ok() {
+                break;
+            }
+            self.host.sleep(Duration::from_millis(pause)).await;
+            bytes = self.store.file(id, image).await;
+        }
+        let bytes: Option<Bytes> = bytes.map_err(|error| Error::store_failed(&error))?;
+        let read = bytes.and_then(|bytes| Some(SourceImage { format: Format::of_magic(&bytes)?, bytes }));
+        read.ok_or_else(|| {
+            Error::internal("An image that was sent with the task is gone.", format!("{image} is not in the database"))
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Sees to it that tasks go on whose time has come, or whose instance has died.
+//!
+//! One instance at a time does, the one with the lease `tasks`: with one statement every second or two, as long as a
+//! task is unfinished. The others look, when a request comes by or while they work at tasks, whether somebody watches;
+//! a look is one statement, and reads no record.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::store::Findings;
+use super::supervisor::TaskSupervisor;
+use crate::platform::{StoreError, random_bytes};
+
+/// Time between two looks of an instance that doesn't watch.
+const LOOK: Duration = Duration::from_secs(5);
+/// Shortest time between two looks of the instance that watches; another such time is left to chance.
+const ROUND: Duration = Duration::from_secs(1);
+/// Looks that may fail before an instance gives up watching.
+const FAILURES: u32 = 30;
+/// What the instance that watches holds.
+const RESOURCE: &str = "tasks";
+
+/// What an instance knows of its watching.
+#[derive(Default)]
+pub(super) struct State {
+    is_watching: Cell<bool>,
+    /// Monotonic time of the last look.
+    looked: Cell<Option<Duration>>,
+    /// Whether a look is to come.
+    is_look_due: Cell<bool>,
+}
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// Tasks for which something is to be done, up to a thousand.
+    pub unfinished: u32,
+    /// Those of them that nobody worked at, and that this instance goes on with.
+    pub taken_over: u32,
+}
+
+impl TaskSupervisor {
+    /// Looks, beside the present request, if it is time to.
+    pub fn look_if_due(self: &Rc<Self>) {
+        let now = self.host.now();
+        let is_early = self.watch.looked.get().is_some_and(|last| now.saturating_sub(last) < LOOK);
+        if is_early || self.watch.is_watching.get() || !self.store.store.is_on() {
+            return;
+        }
+        self.watch.looked.set(Some(now));
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move {
+            // A store that fails now is looked through later.
+            let _ = this.look().await;
+        }));
+    }
+
+    /// Looks in a few seconds: a task may be waiting, and nobody watch.
+    pub(super) fn look_soon(self: &Rc<Self>) {
+        if self.watch.is_watching.get() || self.watch.is_look_due.replace(true) {
+            return;
+        }
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move {
+            this.host.sleep(LOOK).await;
+            this.watch.is_look_due.set(false);
+            this.look_if_due();
+        }));
+    }
+
+    /// Finds out whether a task is unfinished and nobody watches; then does what is to be done, and watches from now
+    /// on.
+    ///
+    /// # Errors Where the store fails.
+    pub async fn look(self: &Rc<Self>) -> Result<Found, StoreError> {
+        self.watch.looked.set(Some(self.host.now()));
+        let findings = self.store.look().await?;
+        let mut found = Found { unfinished: findings.unfinished, taken_over: 0 };
+        let is_mine = self.watch.is_watching.get();
+        if findings.unfinished == 0 || is_mine || findings.is_watched {
+            return Ok(found);
+        }
+        self.watch.is_watching.set(true);
+        match self.leases.claim(RESOURCE, 1, 1).await {
+            Ok(slots) if !slots.is_empty() => {}
+            other => {
+                self.watch.is_watching.set(false);
+                return other.map(|_| found);
+            }
+        }
+        let attended = self.attend(findings).await;
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move { this.keep_watching().await }));
+        found.taken_over = attended?;
+        Ok(found)
+    }
+
+    async fn keep_watching(self: Rc<Self>) {
+        let mut failures = 0;
+        while failures < FAILURES {
+            let [lot] = random_bytes::<1>(&self.host);
+            self.host.sleep(ROUND + ROUND * u32::from(lot) / 255).await;
+            if self.leases.count(RESOURCE) == 0 {
+                break;
+            }
+            let attended = match self.store.look().await {
+                Ok(findings) if findings.unfinished == 0 => break,
+                Ok(findings) => self.attend(findings).await.map(drop),
+                Err(error) => Err(error),
+            };
+            failures = if attended.is_ok() { 0 } else { failures + 1 };
+        }
+        self.leases.release(RESOURCE, &[0]);
+        self.watch.is_watching.set(false);
+    }
+
+    /// Does what is to be done. Returns how many tasks this instance goes on with.
+    async fn attend(self: &Rc<Self>, mut findings: Findings) -> Result<u32, StoreError> {
+        if findings.has_expired {
+            self.store.requeue().await?;
+            findings = self.store.look().await?;
+        }
+        let mut taken = 0;
+        for model in &findings.models {
+            while self.claim_next(model).await? {
+                taken += 1;
+            }
+        }
+        while findings.has_deliveries && self.claim_delivery().await? {
+            taken += 1;
+        }
+        Ok(taken)
+    }
+}
