@@ -103,7 +103,7 @@ impl App {
         let policy = settings.policy.clone();
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
         let jobs = Jobs::new(&leases, settings.jobs_per_key);
-        let history = History::new(&store, settings.history, &log);
+        let history = History::new(&store, settings.history);
         let tools = Tools {
             store: store.clone(),
             leases,

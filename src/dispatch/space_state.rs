@@ -193,6 +193,11 @@ impl SpaceState {
         self.elsewhere = taken.saturating_sub(mine);
     }
 
+    /// Whether all of its slots are this instance's: only its own jobs' ends change anything.
+    pub(super) fn is_all_ours(&self) -> bool {
+        self.free.is_some_and(|free| free.count == 0) && self.elsewhere == 0
+    }
+
     /// What the database said holds no longer.
     pub(super) fn forget_free(&mut self) {
         (self.free, self.elsewhere) = (None, 0);

@@ -46,7 +46,7 @@ const MOVES: u32 = 2;
 /// Number of failures that may be the prompt's as well as the Space's that a job is moved for.
 const UNCLEAR: u32 = 2;
 /// Most tries of an image where there are several Spaces, those with a fresh token left out.
-const TRIES: usize = 6;
+const TRIES: usize = 8;
 
 /// What all workers of a request share.
 pub(super) struct Shared<T> {
@@ -393,7 +393,7 @@ impl<T: 'static> Worker<T> {
             return Some(refusal);
         }
         let several = self.shared.order.stations().len();
-        let most = if several > 1 { (2 * several).min(TRIES) } else { 1 };
+        let most = if several > 1 { (2 * several + 2).min(TRIES) } else { 1 };
         // Where there are tokens, a Space with a fresh one is as good as another Space.
         let most = match verdict.blame {
             Blame::Exhausted(_) => {

@@ -19,7 +19,6 @@ use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
-use crate::warn_once::{Log, WarnOnce};
 
 /// Time that a request is kept.
 pub const TTL: Duration = Duration::from_secs(30 * 86_400);
@@ -40,12 +39,11 @@ pub struct History {
     is_writing: Cell<bool>,
     /// Requests until the oldest are deleted again.
     until_trim: Cell<usize>,
-    trouble: WarnOnce,
 }
 
 impl History {
     /// The history in `store`.
-    pub fn new(store: &Store, is_on: bool, log: &Log) -> Rc<Self> {
+    pub fn new(store: &Store, is_on: bool) -> Rc<Self> {
         // An instance may live for fewer requests than that.
         let [lot] = random_bytes::<1>(store.host());
         Rc::new(Self {
@@ -54,10 +52,6 @@ impl History {
             is_on: is_on && store.is_on(),
             batch: RefCell::default(),
             is_writing: Cell::default(),
-            trouble: WarnOnce::new(
-                "The history can't be written; images are left out of it until the database is back.",
-                log,
-            ),
         })
     }
 

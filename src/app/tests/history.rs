@@ -41,8 +41,9 @@ fn requests_are_remembered_together_and_beside_their_answers() {
     world.pass(Duration::from_secs(2));
     assert_eq!(found(&world, "SELECT id FROM image").len(), 20);
     let statements = world.database().statements() - before;
-    // Jobs end at different times, and a batch waits for a second.
-    assert!(statements < 40, "{statements}");
+    // Jobs end at different times, and a batch waits for a second; who waits asks for a slot once a second.
+    let seconds = crate::platform::Platform::now(&world).as_secs();
+    assert!(statements < 40 + 3 * seconds, "{statements} in {seconds} s");
     assert_eq!(pages(&world, 7, "").len(), 20);
 }
 
@@ -50,8 +51,7 @@ fn requests_are_remembered_together_and_beside_their_answers() {
 fn a_batch_is_one_statement() {
     let world = World::new(131);
     let store = crate::store::tests::store(&world);
-    let log: crate::warn_once::Log = Rc::new(|_, _| {});
-    let history = crate::history::History::new(&store, true, &log);
+    let history = crate::history::History::new(&store, true);
     world.run({
         let store = store.clone();
         async move { store.meta().await.unwrap() }
@@ -118,7 +118,6 @@ fn a_database_that_fails_costs_history_and_nothing_else() {
     world.pass(Duration::from_secs(5));
     assert_eq!(prompts(&pages(&world, 10, "")), ["after", "kept for a while", "before"]);
     let told = world.log_lines();
-    assert_eq!(told.iter().filter(|line| line.contains("history can't be written")).count(), 1, "{told:?}");
     assert_eq!(told.iter().filter(|line| line.contains("database fails")).count(), 1, "{told:?}");
 }
 
@@ -202,8 +201,7 @@ fn what_is_searched_for_means_itself() {
 fn a_key_has_so_many_remembered_requests_and_no_more() {
     let world = World::new(136);
     let store = crate::store::tests::store(&world);
-    let log: crate::warn_once::Log = Rc::new(|_, _| {});
-    let history = crate::history::History::new(&store, true, &log);
+    let history = crate::history::History::new(&store, true);
     for number in 0..1000 {
         history.push("me", &entry(&format!("number {number}")));
         if number % 10 == 0 {
@@ -226,8 +224,7 @@ fn tasks_count_among_the_remembered_requests_of_a_key() {
     ended(&world, &id);
     world.settle();
     let store = crate::store::tests::store(&world);
-    let log: crate::warn_once::Log = Rc::new(|_, _| {});
-    let history = crate::history::History::new(&store, true, &log);
+    let history = crate::history::History::new(&store, true);
     let owner = found(&world, "SELECT owner FROM task").remove(0);
     let copy = "INSERT INTO task SELECT printf('%032x', n), owner, created, until, expires, status, model, priority, \
                 turn, prompt, shown, record, revision, holder, lease, work, due FROM task, \

@@ -341,5 +341,5 @@ fn whatever_happens_a_key_makes_one_image() {
         let marks = kept(&world);
         assert!(marks.len() <= 1 && marks.iter().all(|status| *status > 0), "seed {seed}: a mark was left: {marks:?}");
     }
-    assert!(replays > 100 && refusals > 10, "{replays} replays, {refusals} refusals");
+    assert!(replays > 100 && refusals > 4, "{replays} replays, {refusals} refusals");
 }

@@ -18,6 +18,7 @@ use super::{Scheduler, Signal, probe_of, slots_of};
 use crate::catalog::Seat;
 use crate::dispatch::health::SpaceHealth;
 use crate::dispatch::refusal::Refusal;
+use crate::dispatch::space_state::SpaceState;
 use crate::gradio::space::Origin;
 use crate::platform::{Row, StoreError, Value, random_bytes};
 use crate::store::lease::{RENEWAL, TTL, expiry, free_before};
@@ -30,6 +31,8 @@ use crate::store::statements::waiter;
 const SHORTEST: Duration = Duration::from_millis(50);
 /// Longest time between two rounds.
 const LONGEST: Duration = Duration::from_millis(250);
+/// Time between two rounds where this instance has all slots itself: it learns of those who wait elsewhere.
+const UNHURRIED: Duration = Duration::from_secs(1);
 /// Time for which the database isn't asked for slots after it has failed.
 const ALONE: Duration = Duration::from_secs(2);
 /// Number of slots that a Space is thought to have whose slots the database doesn't know yet.
@@ -92,6 +95,12 @@ impl Scheduler {
         let state = self.state.borrow();
         let wanting = state.queue.iter().find(|waiter| waiter.wants_slot);
         let before = wanting.map_or(0, |waiter| state.view.all_before(&waiter.rank, &waiter.request.place.queue));
+        let wanted =
+            state.queue.iter().filter(|waiter| waiter.wants_slot).flat_map(|waiter| &waiter.request.candidates);
+        let mut wanted = wanted.filter_map(|candidate| state.known(candidate.seat.space.origin()));
+        if state.is_shared && wanted.all(SpaceState::is_all_ours) {
+            return UNHURRIED;
+        }
         let [lot] = random_bytes::<1>(&self.host);
         let base =
             SHORTEST.saturating_mul(u32::try_from(before / 2).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST);
@@ -141,6 +150,7 @@ impl Scheduler {
         match self.read_view(&origins).await {
             Ok(rows) => {
                 self.viewed.set(Some(self.host.now()));
+                self.has_begun.set(false);
                 let is_shared = self.host.now() >= self.alone_until.get();
                 self.state.borrow_mut().is_shared = is_shared;
                 self.take_in(&origins, rows);

@@ -85,6 +85,8 @@ pub(super) struct Scheduler {
     claims: RefCell<Vec<(Claim, usize)>>,
     /// When the database last told of others, in monotonic time.
     viewed: Cell<Option<Duration>>,
+    /// Whether a job has begun since then.
+    has_begun: Cell<bool>,
     /// Until when the database isn't asked for slots, since it has failed, in monotonic time.
     alone_until: Cell<Duration>,
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
@@ -120,6 +122,7 @@ impl Scheduler {
             state: RefCell::new(state),
             claims: RefCell::default(),
             viewed: Cell::default(),
+            has_begun: Cell::default(),
             alone_until: Cell::default(),
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
@@ -266,6 +269,7 @@ impl Scheduler {
             self.leases.release(&slots_of(&origin), &slots);
         }
         for (waiter, outcome) in looked.done {
+            self.has_begun.set(self.has_begun.get() | outcome.is_ok());
             let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
             // A slot that nobody wants any more is dropped, and so is the next one's.
             let _ = waiter.signal.unbounded_send(Signal::Done(outcome));

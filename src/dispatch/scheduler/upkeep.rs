@@ -38,8 +38,9 @@ impl Scheduler {
             self.host.sleep(if idle > 0 { LINGER } else { LOOK }).await;
             self.give_idle_back();
             let viewed = self.viewed.get().unwrap_or_default();
-            let is_used = self.state.borrow().spaces().any(|(_, space)| space.running() > 0);
-            if is_used && self.host.now().saturating_sub(viewed) >= LOOK {
+            // Those who began may have come before others; and a database that failed may be back.
+            let has_news = self.has_begun.get() || !self.state.borrow().is_shared;
+            if has_news && self.host.now().saturating_sub(viewed) >= LOOK {
                 self.refresh(&HashSet::new()).await;
                 self.adopt().await;
                 self.look();
