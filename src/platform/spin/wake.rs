@@ -25,6 +25,8 @@ use spin_sdk::wasip3::wit_stream;
 thread_local! {
     /// The task that runs.
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
+    /// Wakes the executor of the future that is being polled.
+    static EXECUTOR: RefCell<Option<Waker>> = const { RefCell::new(None) };
     /// How many there have been.
     static TASKS: Cell<u64> = const { Cell::new(0) };
 }
@@ -35,9 +37,16 @@ pub(super) async fn task<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Runs `future` beside what runs, in the same task.
+///
+/// The executor takes new futures over when it has polled the others, and then waits for the next event. So it is woken: a future that is
+/// spawned runs at once, whatever else there is to wait for.
 pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
     let task = CURRENT.get().unwrap_or_else(new_task);
     spin_sdk::wasip3::spawn(Awake::new(task, future));
+    let executor = EXECUTOR.with_borrow(Clone::clone);
+    if let Some(executor) = executor {
+        executor.wake();
+    }
 }
 
 fn new_task() -> u64 {
@@ -102,7 +111,7 @@ impl<F: Future> Future for Awake<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let _entered = enter(this.task);
+        let _entered = enter(this.task, Some(cx.waker().clone()));
         this.bell.inner.within.replace(Some(cx.waker().clone()));
         let Some(future) = &mut this.future else { return Poll::Pending };
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&this.waker)) {
@@ -128,19 +137,20 @@ impl<F: Future> Future for Awake<F> {
 impl<F> Drop for Awake<F> {
     fn drop(&mut self) {
         // What the future held may be what others wait for.
-        let _entered = enter(self.task);
+        let _entered = enter(self.task, None);
         self.future = None;
         self.rung = None;
     }
 }
 
-/// Makes `task` the one that runs, until the value is dropped.
-fn enter(task: u64) -> impl Drop {
-    struct Entered(Option<u64>);
+/// Makes `task` the one that runs, on that executor, until the value is dropped.
+fn enter(task: u64, executor: Option<Waker>) -> impl Drop {
+    struct Entered(Option<u64>, Option<Waker>);
     impl Drop for Entered {
         fn drop(&mut self) {
             CURRENT.set(self.0);
+            EXECUTOR.replace(self.1.take());
         }
     }
-    Entered(CURRENT.replace(Some(task)))
+    Entered(CURRENT.replace(Some(task)), EXECUTOR.replace(executor))
 }
