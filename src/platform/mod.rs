@@ -55,25 +55,6 @@ pub trait Platform {
     /// The value of the Spin variable `name`, or `None` where the manifest gives the component no such variable.
     fn variable(&self, name: &'static str) -> LocalBoxFuture<'static, Option<String>>;
 
-    /// The value under `key` in the default key-value store.
-    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>>;
-
-    /// Puts `value` under `key` in the default key-value store, in place of what was there.
-    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>>;
-
-    /// Puts `value` under `key` in the default key-value store, provided that `expected` is what is there.
-    ///
-    /// `true` says that the value is there. `false` says that `expected` was not, or that somebody has replaced the value since: what is
-    /// there now tells which. After an error, either may be. So a value must be told from every other that anybody ever writes.
-    fn swap(&self, key: String, expected: Vec<u8>, value: Vec<u8>)
-    -> LocalBoxFuture<'static, Result<bool, StoreError>>;
-
-    /// Removes what is under `key` in the default key-value store, if anything is.
-    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>>;
-
-    /// All keys of the default key-value store, in no order.
-    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>>;
-
     /// Runs one SQL statement on `database` and returns its rows.
     ///
     /// Parameters are numbered `$1`, `$2` and so on in the order of their first appearance. A statement is a transaction of its own. Once begun it runs

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,7 +13,6 @@ import threading
 from pathlib import Path
 
 import openai
-from app import free_port
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,32 +63,6 @@ class Host:
         self._reader.join(5)
         self.state.cleanup()
         return status
-
-
-class Redis:
-    """A Redis server that keeps nothing on the disk, on a free port of loopback until ``stop``."""
-
-    def __init__(self) -> None:
-        program = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
-        assert program, "there is no redis-server; `cargo xtask setup` gets one, and REDIS_SERVER names it"
-        port = free_port()
-        self.url = f"redis://127.0.0.1:{port}/0"
-        self.folder = tempfile.TemporaryDirectory(prefix="z-image-redis-")
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen([*command, "--dir", self.folder.name], stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if "Ready to accept connections" in line:
-                break
-        else:
-            raise AssertionError("the Redis server ended before it was ready")
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
-        self.config = Path(self.folder.name) / "runtime-config.toml"
-        self.config.write_text(f'[key_value_store.default]\ntype = "redis"\nurl = "{self.url}"\n')
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
-        self.folder.cleanup()
 
 
 class Space:

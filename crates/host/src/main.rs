@@ -2,12 +2,12 @@
 //!
 //! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where
 //! none of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask
-//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL, a key-value store) and
+//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL) and
 //! refuses a manifest that asks for more, rather than run it half.
 //!
 //! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its
-//! templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`],
-//! [`postgres`] and [`store`] as their way outside, and [`server`] answers clients.
+//! templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`]
+//! and [`postgres`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
 mod manifest;
@@ -19,7 +19,6 @@ mod runtime_config;
 mod server;
 mod spin;
 mod sqlite;
-mod store;
 mod variables;
 
 use std::net::SocketAddr;
@@ -37,7 +36,6 @@ use crate::route::Router;
 use crate::runtime::{App, Runtime};
 use crate::runtime_config::RuntimeConfig;
 use crate::sqlite::Databases;
-use crate::store::Stores;
 use crate::variables::Variables;
 
 /// Serves a Spin application's HTTP components on one machine.
@@ -56,7 +54,7 @@ struct Arguments {
     /// Sets an application variable, before SPIN_VARIABLE_<NAME> and the manifest's default. Repeatable.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
-    /// Where the database and the key-value store lie [default: .spin beside the manifest].
+    /// Where the SQLite database lies [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// What stands behind the manifest's names, as in Spin: [sqlite_database.default] with type = "spin" and a path,
@@ -89,13 +87,12 @@ fn run(arguments: &Arguments) -> Result<()> {
 
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
-        let stores = Arc::new(Stores::new(&state, &config)?);
         let databases = Arc::new(Databases::new(&state, &config));
         let runtime = Runtime::new()?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();
         for component in manifest.components() {
-            let app = App::load(&runtime, component, directory, &variables, &outbound, &stores, &databases)?;
+            let app = App::load(&runtime, component, directory, &variables, &outbound, &databases)?;
             apps.push((component.id.clone(), app));
         }
         let router = Router::new(&manifest, apps)?;

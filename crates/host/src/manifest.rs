@@ -44,7 +44,6 @@ pub(crate) struct Component {
     pub(crate) id: String,
     pub(crate) source: PathBuf,
     pub(crate) allowed_outbound_hosts: Vec<String>,
-    pub(crate) key_value_stores: Vec<String>,
     pub(crate) sqlite_databases: Vec<String>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) build_command: Option<String>,
@@ -82,8 +81,6 @@ struct WireComponent {
     #[serde(default)]
     allowed_outbound_hosts: Vec<String>,
     #[serde(default)]
-    key_value_stores: Vec<String>,
-    #[serde(default)]
     sqlite_databases: Vec<String>,
     #[serde(default)]
     variables: BTreeMap<String, String>,
@@ -118,25 +115,10 @@ impl Manifest {
             );
         }
         let components = wire.component.into_iter().map(|(id, component)| {
-            let WireComponent {
-                source,
-                _description: _,
-                allowed_outbound_hosts,
-                key_value_stores,
-                sqlite_databases,
-                variables,
-                build,
-            } = component;
+            let WireComponent { source, _description: _, allowed_outbound_hosts, sqlite_databases, variables, build } =
+                component;
             let build_command = build.and_then(|build| build.command);
-            Component {
-                id,
-                source,
-                allowed_outbound_hosts,
-                key_value_stores,
-                sqlite_databases,
-                variables,
-                build_command,
-            }
+            Component { id, source, allowed_outbound_hosts, sqlite_databases, variables, build_command }
         });
         Ok(Self {
             name: wire.application.name,
@@ -166,8 +148,7 @@ mod tests {
     fn reads_what_it_can_run() {
         let manifest = parse(
             "[variables]\nk = { default = \"v\", secret = true }\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n\
-             [component.c]\nsource = \"c.wasm\"\nkey_value_stores = [\"default\"]\n\
-             sqlite_databases = [\"default\"]\n[component.c.variables]\nx = \"{{ k }}\"\n\
+             [component.c]\nsource = \"c.wasm\"\nsqlite_databases = [\"default\"]\n[component.c.variables]\nx = \"{{ k }}\"\n\
              [component.c.build]\ncommand = \"make\"\nwatch = []\n",
         )
         .unwrap();
@@ -183,6 +164,7 @@ mod tests {
         for (rest, says) in [
             (component.to_owned(), "trigger"),
             (format!("{component}[trigger]\n"), "trigger.http"),
+            (format!("{component}key_value_stores = [\"default\"]\n{trigger}"), "key_value_stores"),
             (format!("{component}ai_models = [\"llama\"]\n{trigger}"), "ai_models"),
             (format!("{component}[[trigger.redis]]\nchannel = \"x\"\ncomponent = \"c\"\n"), "redis"),
             (format!("{component}[[trigger.http]]\nroute = \"/\"\ncomponent = \"d\"\n"), "`d`"),

@@ -32,7 +32,6 @@ use crate::outbound::{Hooks, Outbound};
 use crate::postgres::Pools;
 use crate::spin::{self, Granted, Spin};
 use crate::sqlite::Databases;
-use crate::store::Stores;
 use crate::variables::Variables;
 
 const CONCURRENT_REQUESTS: usize = 16;
@@ -111,7 +110,6 @@ impl App {
         directory: &Path,
         variables: &Variables,
         outbound: &Outbound,
-        stores: &Arc<Stores>,
         databases: &Arc<Databases>,
     ) -> Result<Self> {
         databases.check(description)?;
@@ -145,8 +143,6 @@ impl App {
                 outbound: outbound.clone(),
                 granted: Granted {
                     variables: Arc::new(values),
-                    allowed_stores: description.key_value_stores.clone().into(),
-                    stores: Arc::clone(stores),
                     allowed_databases: description.sqlite_databases.clone().into(),
                     databases: Arc::clone(databases),
                     pools: Arc::new(Pools::new(&description.id, allowed.clone())),

@@ -2,10 +2,6 @@
 //! as this host can follow it.
 //!
 //! ```toml
-//! [key_value_store.default]
-//! type = "redis"
-//! url = "redis://127.0.0.1:6379"
-//!
 //! [sqlite_database.default]
 //! type = "spin"
 //! path = "/var/lib/z-image/default.db"
@@ -23,19 +19,7 @@ use serde::de::IgnoredAny;
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeConfig {
     #[serde(default)]
-    pub(crate) key_value_store: BTreeMap<String, StoreConfig>,
-    #[serde(default)]
     pub(crate) sqlite_database: BTreeMap<String, DatabaseConfig>,
-}
-
-/// What a key-value store is.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum StoreConfig {
-    /// The host's own file.
-    Spin {},
-    /// A Redis server's database.
-    Redis { url: String },
 }
 
 /// What a SQLite database is.
@@ -84,16 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stores_are_named_and_what_is_unknown_is_refused() {
-        let config = RuntimeConfig::parse(
-            "[key_value_store.default]\ntype = \"redis\"\nurl = \"redis://h\"\n[key_value_store.x]\ntype = \"spin\"\n",
-        )
-        .unwrap();
-        assert_eq!(config.key_value_store["default"], StoreConfig::Redis { url: "redis://h".to_owned() });
+    fn databases_are_named_and_what_is_unknown_is_refused() {
+        let config = RuntimeConfig::parse("[sqlite_database.default]\ntype = \"spin\"\npath = \"/x.db\"\n").unwrap();
+        assert!(matches!(&config.sqlite_database["default"], DatabaseConfig::Spin { path: Some(_), .. }));
         for wrong in [
-            "[key_value_store.default]\ntype = \"azure_cosmos\"\nkey = \"secret\"\n",
-            "[key_value_store.default]\ntype = \"redis\"\n",
-            "[key_value_store.default]\ntype = \"redis\"\nurl = \"secret\"\nmore = 1\n",
+            "[sqlite_database.default]\ntype = \"other\"\nkey = \"secret\"\n",
+            "[key_value_store.default]\ntype = \"redis\"\nurl = \"secret\"\n",
             "[sqlite_database.default]\ntype = \"spin\"\nkey = \"secret\"\n",
             "[outbound_networking]\nblock_networks = []\n",
         ] {

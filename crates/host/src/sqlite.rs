@@ -284,7 +284,6 @@ mod tests {
             id: "c".to_owned(),
             source: PathBuf::new(),
             allowed_outbound_hosts: Vec::new(),
-            key_value_stores: Vec::new(),
             sqlite_databases: vec![label.to_owned()],
             variables: BTreeMap::new(),
             build_command: None,

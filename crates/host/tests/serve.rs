@@ -84,25 +84,6 @@ fn variables_are_given_and_others_are_not() {
 }
 
 #[test]
-fn the_store_outlives_the_host_and_is_kept_to_those_that_are_allowed() {
-    let host = Host::start("", &[]);
-    assert_eq!(host.text("/guest/store?get:k"), "Ok(None)");
-    assert_eq!(host.text("/guest/store?set:k=v"), "Ok(())");
-    assert_eq!(host.text("/guest/store?set:l=w"), "Ok(())");
-    assert_eq!(host.text("/guest/store?exists:k"), "Ok(true)");
-    assert_eq!(host.text("/guest/store?keys"), "Ok([\"k\", \"l\"])");
-    assert_eq!(host.text("/guest/store?delete:l"), "Ok(())");
-    assert!(host.text("/guest/store?open:other").contains("AccessDenied"));
-    host.signal("-TERM");
-    let folder = host.folder.clone();
-    let mut ended = host;
-    assert!(ended.process.wait().unwrap().success());
-    let again = Host::in_folder(folder, &[]);
-    assert_eq!(again.text("/guest/store?get:k"), "Ok(Some(\"v\"))");
-    assert_eq!(again.text("/guest/store?exists:l"), "Ok(false)");
-}
-
-#[test]
 fn outbound_requests_go_to_allowed_hosts_only_and_follow_no_redirect() {
     let (url, asked) = upstream(b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\nhi", drop);
     let host = Host::start("\"{{ host }}\", \"https://*.example\"", &["--variable", &format!("host={url}")]);

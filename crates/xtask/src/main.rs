@@ -27,7 +27,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL, Redis.
+  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL.
   build             Builds the components and the host, for release.
   up [OPTION…]      Sets up, builds, and serves spin.toml on this machine.
       --demo                  with a real Gradio Space on loopback, and a new key

@@ -81,7 +81,6 @@ fn end_to_end(_: u32) -> Result<()> {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
     pytest.env("POSTGRES_BIN", setup::postgres::programs()?);
-    pytest.env("REDIS_SERVER", setup::redis::server()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);

@@ -376,7 +376,7 @@ impl Scheduler {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(waiter) = removed {
             let refusal = Refusal::Crowded { waiting: self.policy.max_waiting };
-            let _ = waiter.signal.unbounded_send(Signal::Done(Err(refusal)));
+            let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(Err(refusal))));
         }
     }
 

@@ -7,7 +7,7 @@ use super::Scheduler;
 use crate::dispatch::health::shared::Draft;
 use crate::dispatch::health::{Outcome, OutcomeKind, SpaceHealth};
 use crate::gradio::space::Origin;
-use crate::platform::{StoreError, random_bytes};
+use crate::platform::{Row, StoreError, random_bytes};
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
 
@@ -38,16 +38,21 @@ impl Scheduler {
         self.host.spawn(Box::pin(async move {
             if !is_urgent {
                 this.host.sleep(WRITE_AFTER).await;
-                let mut state = this.state.borrow_mut();
-                let health = &mut state.space(&origin).health;
-                if health.is_writing || !health.is_dirty() {
-                    health.is_scheduled = false;
+                if !this.begins_writing(&origin) {
                     return;
                 }
-                health.is_writing = true;
             }
             this.write_health(&origin).await;
         }));
+    }
+
+    /// Whether there is something to write that nobody writes yet; then somebody does.
+    fn begins_writing(&self, origin: &Origin) -> bool {
+        let mut state = self.state.borrow_mut();
+        let health = &mut state.space(origin).health;
+        let begins = !health.is_writing && health.is_dirty();
+        (health.is_writing, health.is_scheduled) = (health.is_writing || begins, begins);
+        begins
     }
 
     /// Writes until nothing urgent is left.
@@ -73,19 +78,24 @@ impl Scheduler {
                 return Ok(());
             }
             let row = self.store.first(&waiter::HEALTH, vec![("id", origin.to_string().into())]).await?;
-            let mut state = self.state.borrow_mut();
-            let health = &mut state.space(origin).health;
-            match row {
-                Some(row) => {
-                    let mut columns = Columns::of(row);
-                    let (version, text) = (columns.integer()?, columns.text()?);
-                    health.read(version, SpaceHealth::read(&text).unwrap_or_default());
-                }
-                None => health.vanished(),
-            }
-            drop(state);
+            self.reread(origin, row)?;
             let [lot] = random_bytes::<1>(&self.host);
             self.host.sleep(Duration::from_millis(u64::from(lot) << attempt.min(4)) / 8).await;
+        }
+        Ok(())
+    }
+
+    /// Takes over what another instance has written meanwhile.
+    fn reread(&self, origin: &Origin, row: Option<Row>) -> Result<(), StoreError> {
+        let mut state = self.state.borrow_mut();
+        let health = &mut state.space(origin).health;
+        match row {
+            Some(row) => {
+                let mut columns = Columns::of(row);
+                let (version, text) = (columns.integer()?, columns.text()?);
+                health.read(version, SpaceHealth::read(&text).unwrap_or_default());
+            }
+            None => health.vanished(),
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ pub(super) enum Signal {
     /// So many are before it.
     Waiting(usize),
     /// It has a slot, or waits in vain. A slot that is lost on the way is the next one's.
-    Done(Result<SlotGuard, Refusal>),
+    Done(Box<Result<SlotGuard, Refusal>>),
 }
 
 /// The slots of all Spaces, as an instance has them.
@@ -217,7 +217,7 @@ impl Scheduler {
                     if outcome.is_ok() {
                         is_admitted.set(true);
                     }
-                    return outcome;
+                    return *outcome;
                 }
                 Either::Left((Some(Signal::Waiting(before)), _)) => waits(before),
                 Either::Left((None, _)) => return Err(Failure::NoImage.into()),
@@ -272,7 +272,7 @@ impl Scheduler {
             self.has_begun.set(self.has_begun.get() | outcome.is_ok());
             let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
             // A slot that nobody wants any more is dropped, and so is the next one's.
-            let _ = waiter.signal.unbounded_send(Signal::Done(outcome));
+            let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
         }
     }
 

@@ -133,31 +133,6 @@ impl Platform for Instance {
         self.step(|world| world.variable(name))
     }
 
-    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
-        self.step(|world| world.get(key))
-    }
-
-    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        self.step(|world| world.set(key, value))
-    }
-
-    fn swap(
-        &self,
-        key: String,
-        expected: Vec<u8>,
-        value: Vec<u8>,
-    ) -> LocalBoxFuture<'static, Result<bool, StoreError>> {
-        self.step(|world| world.swap(key, expected, value))
-    }
-
-    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        self.step(|world| world.delete(key))
-    }
-
-    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
-        self.step(|world| world.keys())
-    }
-
     fn query(
         &self,
         database: &Database,

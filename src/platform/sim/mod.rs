@@ -42,7 +42,6 @@ struct Inner {
     timer_count: Cell<u64>,
     randomness: Cell<u64>,
     variables: RefCell<BTreeMap<String, String>>,
-    store: RefCell<BTreeMap<String, Vec<u8>>>,
     store_fails: Cell<bool>,
     /// How long the store takes at most for each half of an operation, in milliseconds.
     store_delay: Cell<u64>,
@@ -69,7 +68,6 @@ impl World {
             timer_count: Cell::default(),
             randomness: Cell::new(seed),
             variables: RefCell::default(),
-            store: RefCell::default(),
             store_fails: Cell::default(),
             store_delay: Cell::default(),
             store_failures: Cell::default(),
@@ -270,48 +268,6 @@ impl Platform for World {
         Box::pin(async { value })
     }
 
-    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
-        self.operation(move |store| store.get(&key).cloned())
-    }
-
-    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        self.operation(move |store| {
-            store.insert(key, value);
-        })
-    }
-
-    /// As the adapter does it: what is there afterwards is read, and somebody else may have been there in between.
-    fn swap(
-        &self,
-        key: String,
-        expected: Vec<u8>,
-        value: Vec<u8>,
-    ) -> LocalBoxFuture<'static, Result<bool, StoreError>> {
-        let written = {
-            let (key, value) = (key.clone(), value.clone());
-            self.operation(move |store| {
-                if store.get(&key) == Some(&expected) {
-                    store.insert(key, value);
-                }
-            })
-        };
-        let read = self.operation(move |store| store.get(&key) == Some(&value));
-        Box::pin(async move {
-            written.await?;
-            read.await
-        })
-    }
-
-    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        self.operation(move |store| {
-            store.remove(&key);
-        })
-    }
-
-    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
-        self.operation(|store| store.keys().cloned().collect())
-    }
-
     fn query(
         &self,
         _: &Database,
@@ -319,7 +275,7 @@ impl Platform for World {
         parameters: Vec<Value>,
     ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>> {
         let world = self.clone();
-        let asked = self.operation(move |_| world.0.database.query(&sql, &parameters));
+        let asked = self.operation(move || world.0.database.query(&sql, &parameters));
         let hangs = self.0.database_hangs.get();
         Box::pin(async move { if hangs { std::future::pending().await } else { asked.await? } })
     }
@@ -333,7 +289,7 @@ impl World {
     /// An operation of the store: it takes its time, has its effect at one moment, and may fail before or after that.
     fn operation<T: 'static>(
         &self,
-        work: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T + 'static,
+        work: impl FnOnce() -> T + 'static,
     ) -> LocalBoxFuture<'static, Result<T, StoreError>> {
         let world = self.clone();
         Box::pin(async move {
@@ -346,7 +302,7 @@ impl World {
             if world.0.store_fails.get() || (fails && !is_done) {
                 return Err(StoreError::Failed("the disk is gone".to_owned()));
             }
-            let result = work(&mut world.0.store.borrow_mut());
+            let result = work();
             if most > 0 {
                 world.sleep(world.random_ms(0, most)).await;
             }

@@ -1,6 +1,5 @@
 //! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
 
-mod atomic;
 mod database;
 mod wake;
 mod wire;
@@ -10,7 +9,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use spin_sdk::key_value::Store;
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random::get_random_bytes;
@@ -94,31 +92,6 @@ impl Platform for Spin {
         Box::pin(async move { spin_sdk::variables::get(name).await.ok() })
     }
 
-    fn get(&self, key: String) -> LocalBoxFuture<'static, Result<Option<Vec<u8>>, StoreError>> {
-        Box::pin(async move { store().await?.get(key).await.map_err(store_error) })
-    }
-
-    fn set(&self, key: String, value: Vec<u8>) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        Box::pin(async move { store().await?.set(key, value).await.map_err(store_error) })
-    }
-
-    fn swap(
-        &self,
-        key: String,
-        expected: Vec<u8>,
-        value: Vec<u8>,
-    ) -> LocalBoxFuture<'static, Result<bool, StoreError>> {
-        Box::pin(async move { atomic::swap(&key, &expected, &value) })
-    }
-
-    fn delete(&self, key: String) -> LocalBoxFuture<'static, Result<(), StoreError>> {
-        Box::pin(async move { store().await?.delete(key).await.map_err(store_error) })
-    }
-
-    fn keys(&self) -> LocalBoxFuture<'static, Result<Vec<String>, StoreError>> {
-        Box::pin(async move { store().await?.get_keys().await.collect().await.map_err(store_error) })
-    }
-
     fn query(
         &self,
         database: &Database,
@@ -137,12 +110,4 @@ impl Platform for Spin {
     fn log(&self, line: &str) {
         eprintln!("{line}");
     }
-}
-
-async fn store() -> Result<Store, StoreError> {
-    Store::open_default().await.map_err(store_error)
-}
-
-fn store_error(error: spin_sdk::key_value::Error) -> StoreError {
-    StoreError::Failed(error.to_string())
 }

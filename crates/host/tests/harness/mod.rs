@@ -48,7 +48,7 @@ impl Host {
         let manifest = format!(
             "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\na = {{ default = \"1\" }}\nhost = {{ default = \"\" }}\n\
              [[trigger.http]]\nroute = \"/guest/...\"\ncomponent = \"guest\"\n[component.guest]\nsource = {:?}\n\
-             allowed_outbound_hosts = [{hosts}]\nkey_value_stores = [\"default\"]\nsqlite_databases = [\"default\"]\n[component.guest.variables]\nb = \"<{{{{ a }}}}>\"\n",
+             allowed_outbound_hosts = [{hosts}]\nsqlite_databases = [\"default\"]\n[component.guest.variables]\nb = \"<{{{{ a }}}}>\"\n",
             guest()
         );
         fs::write(folder.join("spin.toml"), manifest).unwrap();

@@ -2,7 +2,6 @@
 
 mod debian;
 pub(crate) mod postgres;
-pub(crate) mod redis;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,7 +22,6 @@ pub(crate) fn all() -> Result<()> {
         python::gradio(generation)?;
     }
     postgres::programs()?;
-    redis::server()?;
     python::clients()?;
     node::packages()?;
     node::chromium()?;

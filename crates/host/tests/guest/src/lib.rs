@@ -14,7 +14,6 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{BoxBody, FullBody, Request, Response, body, box_body};
-use spin_sdk::key_value::Store;
 use spin_sdk::wasip3::clocks::monotonic_clock::wait_for;
 
 thread_local! {
@@ -41,7 +40,6 @@ async fn answer(request: Request) -> Response<BoxBody> {
         "/uri" => text(request.uri().to_string()),
         "/echo" => Response::new(box_body(FullBody::new(request.into_body().collect().await.unwrap().to_bytes()))),
         "/variable" => text(format!("{:?}", spin_sdk::variables::get(&query).await)),
-        "/store" => text(store(&query).await),
         "/sqlite" => text(sql::sqlite(&body(request).await).await),
         "/postgres" => text(sql::postgres(&body(request).await).await),
         "/fetch" => fetch(&query).await,
@@ -95,26 +93,6 @@ async fn body(request: Request) -> String {
 
 fn text(text: String) -> Response<BoxBody> {
     Response::new(box_body(FullBody::new(Bytes::from(text))))
-}
-
-/// `set:KEY=VALUE`, `get:KEY`, `delete:KEY`, `keys`, `open:LABEL`.
-async fn store(call: &str) -> String {
-    let (verb, rest) = call.split_once(':').unwrap_or((call, ""));
-    if verb == "open" {
-        return format!("{:?}", Store::open(rest).await.map(drop));
-    }
-    let store = Store::open_default().await.unwrap();
-    match verb {
-        "set" => {
-            let (key, value) = rest.split_once('=').unwrap();
-            format!("{:?}", store.set(key, value).await)
-        }
-        "get" => format!("{:?}", store.get(rest).await.map(|value| value.map(|bytes| String::from_utf8(bytes).unwrap()))),
-        "exists" => format!("{:?}", store.exists(rest).await),
-        "delete" => format!("{:?}", store.delete(rest).await),
-        "keys" => format!("{:?}", store.get_keys().await.collect().await),
-        other => format!("no verb {other}"),
-    }
 }
 
 /// GETs the URL in the query, and passes the answer on as it comes.
