@@ -102,14 +102,14 @@ pub(super) fn nature(world: &World, bad_per_mille: u64) -> Nature {
 
 /// Changes the Spaces' health now and then, for ten minutes, and sends strangers there. What happens when is drawn beforehand, from `seed`, so that it is the same
 /// whatever the component does. `keeps_one` leaves one of them alone at any time.
-fn stir(town: &Town, seed: u64, keeps_one: bool) {
+pub(super) fn stir(world: &World, spaces: &[QueueSpace], seed: u64, keeps_one: bool) {
     let dice = World::new(seed ^ 0x0d1ce);
     let mut left = 600_u64;
     let mut plan = Vec::new();
     while left > 0 {
         let pause = 3 + dice.random_below(40);
         left = left.saturating_sub(pause);
-        let space = usize::try_from(dice.random_below(town.spaces.len() as u64)).unwrap();
+        let space = usize::try_from(dice.random_below(spaces.len() as u64)).unwrap();
         let health = match dice.random_below(9) {
             0..4 => Health::Up,
             4 | 5 => Health::Down,
@@ -120,8 +120,9 @@ fn stir(town: &Town, seed: u64, keeps_one: bool) {
         let stranger = (dice.random_below(3) == 0).then(|| dice.random_ms(1000, 30_000));
         plan.push((Duration::from_secs(pause), space, health, stranger));
     }
-    let (world, spaces) = (town.world.clone(), town.spaces.clone());
-    town.world.spawn(Box::pin(async move {
+    let (world, spaces) = (world.clone(), spaces.to_vec());
+    let there = world.clone();
+    there.spawn(Box::pin(async move {
         for (pause, space, health, stranger) in plan {
             world.sleep(pause).await;
             let space = &spaces[space];
@@ -178,7 +179,7 @@ fn whatever_the_spaces_do_the_invariants_hold() {
         let bad = [0, 100, 500][usize::try_from(world.random_below(3)).unwrap()];
         let natures: Vec<Nature> = (0..1 + world.random_below(4)).map(|_| nature(&world, bad)).collect();
         let town = Town::new(seed, &natures, &[], Rule::Forecast);
-        stir(&town, seed, false);
+        stir(&town.world, &town.spaces, seed, false);
         let mut asked = Vec::new();
         for number in 0..1 + world.random_below(6) {
             let n = 1 + world.random_below(4);
@@ -227,7 +228,7 @@ fn while_one_space_lives_every_request_ends_well() {
         let natures: Vec<Nature> =
             (0..2 + world.random_below(3)).map(|_| Nature { room: 50, ..nature(&world, 0) }).collect();
         let town = Town::new(seed, &natures, &[], Rule::Forecast);
-        stir(&town, seed, true);
+        stir(&town.world, &town.spaces, seed, true);
         let asked: Vec<_> = (0..1 + world.random_below(5))
             .map(|number| {
                 let fields = json!({
@@ -443,52 +444,4 @@ fn tokens_take_turns_and_each_has_its_own_quota() {
     world.pass(at(600));
     let asked = request(Method::POST, "/v1/images/generations", image("x", 1, json!({})).to_string());
     assert_eq!(world.run(ask_of(app, asked)).status, 200);
-}
-
-/// Made by `cargo xtask simulate`: writes how the choice by forecast does against others on the same traces.
-#[test]
-#[ignore = "a measurement"]
-fn comparison() {
-    let towns = 300;
-    let mut rows = Vec::new();
-    for (name, rule) in [("forecast", Rule::Forecast), ("random", Rule::Random), ("round robin", Rule::RoundRobin)] {
-        let (mut took, mut lost, mut jobs) = (Vec::new(), 0, 0);
-        for seed in 0..towns {
-            let dice = World::new(seed ^ 0xc0de);
-            let natures: Vec<Nature> =
-                [1.0, 2.0, 4.0, 8.0].map(|speed| Nature { bad_per_mille: 30, ..usual(speed) }).to_vec();
-            let town = Town::new(seed, &natures, &[], rule);
-            stir(&town, seed, false);
-            let asked: Vec<_> = (0..40)
-                .map(|number| {
-                    let n = 1 + u32::try_from(dice.random_below(2)).unwrap();
-                    let fields = image(&format!("request {number}"), n, json!({"seed": number * 100}));
-                    (n, town.ask(dice.random_ms(0, 300_000), &fields, None))
-                })
-                .collect();
-            town.world.settle();
-            for (n, told) in asked {
-                let told = told.borrow();
-                let made = told.seeds().len();
-                lost += usize::try_from(n).unwrap() - made;
-                if made > 0 {
-                    took.push((told.ended.unwrap() - told.began).as_secs_f64());
-                }
-            }
-            jobs += town.spaces.iter().map(|space| space.jobs().len()).sum::<usize>();
-        }
-        took.sort_by(f64::total_cmp);
-        let quantile = |per_cent: usize| took[per_cent * (took.len() - 1) / 100];
-        rows.push(format!(
-            "| {name} | {} | {:.1} | {:.1} | {:.1} | {lost} | {jobs} |",
-            took.len(),
-            quantile(50),
-            quantile(90),
-            quantile(99)
-        ));
-    }
-    println!(
-        "| choice | requests answered | p50 s | p90 s | p99 s | images lost | jobs |\n|---|---|---|---|---|---|---|\n{}",
-        rows.join("\n")
-    );
 }

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pools::{Told, check_spaces, image, nature, runs, usual};
+use super::pools::{Told, check_spaces, image, nature, runs, stir, usual};
 use super::*;
+use crate::dispatch::Rule;
 use crate::platform::sim::instance::Instance;
 use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
 use crate::platform::{Platform as _, Value as Sql};
@@ -45,11 +46,17 @@ impl Service {
 
     /// Begins an instance that dies with its step of that number.
     fn begin(&self, last: u64) -> (Instance, Rc<App>) {
+        self.begin_by(last, Rule::Forecast)
+    }
+
+    /// The same, with Spaces chosen by that rule.
+    fn begin_by(&self, last: u64, rule: Rule) -> (Instance, Rc<App>) {
         let instance = Instance::new(&self.world, last);
         instance.set_clock(self.world.random_ms(0, 2000));
         let outside = instance.outside();
         let host = self.world.outside();
-        let settings = self.world.run(async move { crate::settings::Settings::load(&host).await });
+        let mut settings = self.world.run(async move { crate::settings::Settings::load(&host).await });
+        settings.policy.rule = rule;
         let app = Rc::new(App::new(outside, settings));
         self.instances.borrow_mut().push((instance.clone(), Rc::clone(&app)));
         (instance, app)
@@ -382,4 +389,57 @@ fn generations_go_on_whatever_the_database_does() {
         let expected = if trouble == "none" { 0..=0 } else { 1..=2 };
         assert!(expected.contains(&told), "{trouble}: each instance tells it once: {:?}", service.world.log_lines());
     }
+}
+
+/// Made by `cargo xtask simulate`: writes how the choice by forecast does against others on the same traces.
+/// Number of instances that the measurement has.
+const INSTANCES: u64 = 4;
+
+#[test]
+#[ignore = "a measurement"]
+fn comparison() {
+    let towns = 300;
+    let mut rows = Vec::new();
+    for (name, rule) in [("forecast", Rule::Forecast), ("random", Rule::Random), ("round robin", Rule::RoundRobin)] {
+        let (mut took, mut lost, mut jobs) = (Vec::new(), 0, 0);
+        for seed in 0..towns {
+            let dice = World::new(seed ^ 0xc0de);
+            let natures: Vec<Nature> =
+                [1.0, 2.0, 4.0, 8.0].map(|speed| Nature { bad_per_mille: 30, ..usual(speed) }).to_vec();
+            let service = Service::new(seed, &natures, 0, &[]);
+            (0..INSTANCES).for_each(|_| drop(service.begin_by(u64::MAX, rule)));
+            stir(&service.world, &service.spaces, seed, false);
+            let asked: Vec<_> = (0..40)
+                .map(|number| {
+                    let n = 1 + u32::try_from(dice.random_below(2)).unwrap();
+                    let fields = image(&format!("request {number}"), n, json!({"seed": number * 100}));
+                    let of = usize::try_from(dice.random_below(INSTANCES)).unwrap();
+                    (n, service.ask(of, dice.random_ms(0, 300_000), KEY, &fields))
+                })
+                .collect();
+            service.world.settle();
+            for (n, told) in asked {
+                let told = told.borrow();
+                let made = told.seeds().len();
+                lost += usize::try_from(n).unwrap() - made;
+                if made > 0 {
+                    took.push((told.ended.unwrap() - told.began).as_secs_f64());
+                }
+            }
+            jobs += service.spaces.iter().map(|space| space.jobs().len()).sum::<usize>();
+        }
+        took.sort_by(f64::total_cmp);
+        let quantile = |per_cent: usize| took[per_cent * (took.len() - 1) / 100];
+        rows.push(format!(
+            "| {name} | {} | {:.1} | {:.1} | {:.1} | {lost} | {jobs} |",
+            took.len(),
+            quantile(50),
+            quantile(90),
+            quantile(99)
+        ));
+    }
+    println!(
+        "| choice | requests answered | p50 s | p90 s | p99 s | images lost | jobs |\n|---|---|---|---|---|---|---|\n{}",
+        rows.join("\n")
+    );
 }
