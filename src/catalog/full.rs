@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Defaults, Model, Seat};
+use super::{Defaults, Model, PoolMember};
 use crate::generation::{Quality, Size};
 use crate::gradio::space::{Space, Token};
 
@@ -78,7 +78,7 @@ impl Reader<'_> {
         for (key, entry) in fields {
             match (key.get_ref().as_ref(), entry.get_ref()) {
                 ("spaces", DeValue::Array(entries)) => {
-                    pool = entries.iter().filter_map(|entry| self.seat(entry)).collect()
+                    pool = entries.iter().filter_map(|entry| self.member(entry)).collect()
                 }
                 ("aliases", DeValue::Array(entries)) => {
                     aliases = entries.iter().filter_map(|entry| self.string(key, entry)).collect();
@@ -118,10 +118,10 @@ impl Reader<'_> {
         models
     }
 
-    fn seat(&mut self, entry: &Entry<'_>) -> Option<Seat> {
+    fn member(&mut self, entry: &Entry<'_>) -> Option<PoolMember> {
         let at = entry.span().start;
         match entry.get_ref() {
-            DeValue::String(text) => self.space(at, text).map(Seat::new),
+            DeValue::String(text) => self.space(at, text).map(PoolMember::new),
             DeValue::Table(fields) => {
                 let mut space = None;
                 let (mut endpoint, mut tokens) = (None, Vec::new());
@@ -158,7 +158,7 @@ impl Reader<'_> {
                 if space.is_none() {
                     self.tell(at, "space", "is missing");
                 }
-                Some(Seat { space: space?.with_endpoint(endpoint).with_tokens(tokens), slots, weight })
+                Some(PoolMember { space: space?.with_endpoint(endpoint).with_tokens(tokens), slots, weight })
             }
             _ => {
                 self.tell(at, "spaces", "has an entry that is neither a text nor a table");
@@ -262,9 +262,9 @@ mod tests {
         );
         assert_eq!(problems, [""; 0]);
         let flux = models.iter().find(|model| model.id == "flux").unwrap();
-        let seat = &flux.pool[1];
-        assert_eq!((seat.space.endpoint(), seat.slots, seat.weight), (Some("infer"), 1, 0.5));
-        assert_eq!((seat.space.tokens().len(), flux.pool[0].space.tokens().len()), (2, 0));
+        let member = &flux.pool[1];
+        assert_eq!((member.space.endpoint(), member.slots, member.weight), (Some("infer"), 1, 0.5));
+        assert_eq!((member.space.tokens().len(), flux.pool[0].space.tokens().len()), (2, 0));
         assert_eq!(
             (flux.defaults.steps, flux.defaults.guidance, flux.aliases.as_slice()),
             (Some(4), Some(3.5), ["f".to_owned()].as_slice())

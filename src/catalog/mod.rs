@@ -41,7 +41,7 @@ pub struct Model {
     /// Other ids that mean it.
     pub aliases: Vec<String>,
     /// What makes its images: any of them can. Never empty.
-    pub pool: Vec<Seat>,
+    pub pool: Vec<PoolMember>,
     /// What a request gets that says nothing else.
     pub defaults: Defaults,
     /// The model that this is a preset of.
@@ -50,7 +50,7 @@ pub struct Model {
 
 /// A Space in a model's pool.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Seat {
+pub struct PoolMember {
     /// The Space.
     pub space: Space,
     /// How many jobs of one request it may have at once.
@@ -62,7 +62,7 @@ pub struct Seat {
 /// How many jobs of a request a Space may have at once where nobody says otherwise.
 const SLOTS: usize = 2;
 
-impl Seat {
+impl PoolMember {
     /// A Space as it is.
     pub fn new(space: Space) -> Self {
         Self { space, slots: SLOTS, weight: 1.0 }
@@ -164,7 +164,7 @@ impl Catalog {
 
     /// All Spaces; one that is in several pools comes several times.
     pub fn spaces(&self) -> impl Iterator<Item = &Space> {
-        self.models.iter().flat_map(|model| &model.pool).map(|seat| &seat.space)
+        self.models.iter().flat_map(|model| &model.pool).map(|member| &member.space)
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(ids(&catalog)[..2], ["z-image-turbo", "other"]);
         assert_eq!(ids(&catalog)[2..], BUILT_IN_IDS[1..]);
         for id in ["z-image-turbo", "z-image-quality"] {
-            let pool: Vec<_> = catalog.find(Some(id)).unwrap().pool.iter().map(|seat| seat.space.name()).collect();
+            let pool: Vec<_> = catalog.find(Some(id)).unwrap().pool.iter().map(|member| member.space.name()).collect();
             assert_eq!(pool, ["http://127.0.0.1:7860", "c/d"], "{id}");
         }
         assert_eq!(ids(&parse("flux=a/b", "").0), ["flux"], "presets of a model that isn't there aren't either");

@@ -1,11 +1,11 @@
 //! The short form: `[model=]space`, separated by commas. Several with one model's name are its pool.
 
-use super::Seat;
+use super::PoolMember;
 use crate::gradio::space::Space;
 
 /// Reads it: the models in the order of their first mention, each with its pool. What is wrong goes to `problems` and is passed over.
-pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<(String, Vec<Seat>)> {
-    let mut models: Vec<(String, Vec<Seat>)> = Vec::new();
+pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<(String, Vec<PoolMember>)> {
+    let mut models: Vec<(String, Vec<PoolMember>)> = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
         let (id, space) = match entry.split_once('=') {
             Some((id, space)) => (Some(id.trim()), space.trim()),
@@ -24,11 +24,11 @@ pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<(String, Vec<Seat>)>
             continue;
         }
         match models.iter_mut().find(|(known, _)| *known == id) {
-            Some((_, pool)) if pool.iter().any(|seat| seat.space == space) => {
+            Some((_, pool)) if pool.iter().any(|member| member.space == space) => {
                 problems.push(format!("spaces: the model `{id}` has the Space {} twice", space.name()));
             }
-            Some((_, pool)) => pool.push(Seat::new(space)),
-            None => models.push((id, vec![Seat::new(space)])),
+            Some((_, pool)) => pool.push(PoolMember::new(space)),
+            None => models.push((id, vec![PoolMember::new(space)])),
         }
     }
     models
@@ -45,7 +45,10 @@ mod tests {
         let read: Vec<_> = models
             .iter()
             .map(|(id, pool)| {
-                (id.as_str(), pool.iter().map(|seat| (seat.space.name(), seat.space.endpoint())).collect::<Vec<_>>())
+                (
+                    id.as_str(),
+                    pool.iter().map(|member| (member.space.name(), member.space.endpoint())).collect::<Vec<_>>(),
+                )
             })
             .collect();
         assert_eq!(

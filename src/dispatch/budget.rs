@@ -1,4 +1,4 @@
-//! The retry budget: what keeps a bad day from doubling the load.
+//! The retry budget, which keeps a bad day from doubling the load.
 //!
 //! Each new job pays a fifth into it, each job that is made again elsewhere after a Space has worked on it takes one out. Ten are there at the beginning, and
 //! come back one every ten seconds, so that an instance with few requests can move its jobs at all. Where nothing is left, a failure is
@@ -9,16 +9,16 @@
 
 use std::time::Duration;
 
-/// What a new job pays in.
+/// Payment of a new job.
 const DEPOSIT: f64 = 0.2;
-/// What is there at the beginning, and comes back by itself.
+/// Balance at the beginning, which comes back by itself.
 const RESERVE: f64 = 10.0;
-/// What comes back in a second.
+/// Part that comes back in a second.
 const TRICKLE: f64 = 0.1;
 /// The most that is kept.
 const MOST: f64 = 100.0;
 
-/// What can be spent on making jobs again.
+/// Balance that can be spent on making jobs again.
 #[derive(Debug)]
 pub(super) struct Budget {
     balance: f64,

@@ -1,4 +1,4 @@
-//! Who waits for the same Spaces.
+//! Jobs that wait for the same Spaces.
 //!
 //! Jobs of models with the same pool wait in one *queue*, whose length is bounded. Queues whose pools share a Space, straight or
 //! by way of others, are a *crowd*: among its jobs, turns are comparable.
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::catalog::{Catalog, Seat};
+use crate::catalog::{Catalog, PoolMember};
 use crate::gradio::space::Origin;
 
 /// The queues and crowds of a catalogue.
@@ -41,8 +41,8 @@ impl Crowds {
     }
 
     /// Adds a pool's queue, and joins the crowds that it connects.
-    fn add(&mut self, pool: &[Seat]) {
-        let origins: HashSet<Origin> = pool.iter().map(|seat| seat.space.origin().clone()).collect();
+    fn add(&mut self, pool: &[PoolMember]) {
+        let origins: HashSet<Origin> = pool.iter().map(|member| member.space.origin().clone()).collect();
         let name = name(pool);
         let mut crowd = Rc::clone(&name);
         for queue in self.queues.values_mut().filter(|queue| !queue.origins.is_disjoint(&origins)) {
@@ -61,7 +61,7 @@ impl Crowds {
     }
 
     /// The place of jobs for `pool`.
-    pub(super) fn place(&self, pool: &[Seat]) -> Place {
+    pub(super) fn place(&self, pool: &[PoolMember]) -> Place {
         let queue = name(pool);
         let crowd = self.queues.get(&queue).map_or_else(|| Rc::clone(&queue), |queue| Rc::clone(&queue.crowd));
         Place { queue, crowd }
@@ -80,8 +80,8 @@ impl Crowds {
 }
 
 /// Name of a pool's queue: the same on all instances, whatever the pool's order.
-fn name(pool: &[Seat]) -> Rc<str> {
-    let mut origins: Vec<String> = pool.iter().map(|seat| seat.space.origin().to_string()).collect();
+fn name(pool: &[PoolMember]) -> Rc<str> {
+    let mut origins: Vec<String> = pool.iter().map(|member| member.space.origin().to_string()).collect();
     origins.sort_unstable();
     let digest = Sha256::digest(origins.join(" "));
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()

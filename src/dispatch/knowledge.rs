@@ -1,4 +1,4 @@
-//! What is known of Spaces, in memory and in the database.
+//! Knowledge of Spaces, in memory and in the database.
 //!
 //! Both descriptions of a Space together are about 150 KB, and an instance lives for some seconds. So what they come to, about 3 KB,
 //! is kept in the database: young knowledge is used as it is, older is used and refreshed beside the request, old is
@@ -28,7 +28,7 @@ const USABLE: Duration = Duration::from_secs(86_400);
 /// Bump on incompatible schema changes.
 const VERSION: u32 = 1;
 
-/// What is known of Spaces.
+/// Knowledge of what Spaces can do.
 pub struct Knowledge {
     store: Store,
     profiles: RefCell<HashMap<Space, Rc<Profile>>>,
@@ -36,7 +36,7 @@ pub struct Knowledge {
     wanted: RefCell<HashMap<String, Space>>,
 }
 
-/// What is kept in the database.
+/// Knowledge as the database has it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     version: u32,
@@ -74,7 +74,7 @@ impl Knowledge {
         self.wanted.borrow_mut().clear();
     }
 
-    /// What is known of `space`; it is asked where too little is.
+    /// Knowledge of `space`; it is asked where too little is known.
     ///
     /// # Errors
     /// Those of [`Profile::learn`].
@@ -99,7 +99,7 @@ impl Knowledge {
         Ok(profile)
     }
 
-    /// What is known without asking anybody.
+    /// Knowledge of `space` without asking it.
     pub async fn known(&self, space: &Space) -> Option<Rc<Profile>> {
         match self.remembered(space) {
             Some(profile) => Some(profile),
@@ -126,7 +126,7 @@ impl Knowledge {
         Ok(profile)
     }
 
-    /// What this instance remembers.
+    /// Knowledge that this instance has in memory.
     pub(super) fn remembered(&self, space: &Space) -> Option<Rc<Profile>> {
         self.profiles.borrow().get(space).map(Rc::clone)
     }

@@ -1,4 +1,4 @@
-//! Which Space makes which image, and when.
+//! Choice of the Space that makes an image, and of the moment.
 //!
 //! A [`Generation`] of n images becomes jobs, as many as the Spaces need: one for each image, or fewer where one makes several. [`Dispatcher::run`]
 //! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write.
@@ -44,7 +44,7 @@ use self::scheduler::{Scheduler, Stagger};
 pub use self::space_state::SeenQueue;
 pub use self::status::{SpaceStatus, Usable};
 use self::worker::{Shared, Worker};
-use crate::catalog::{Catalog, Seat};
+use crate::catalog::{Catalog, PoolMember};
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::client::Client;
 use crate::gradio::discovery::choose::Purpose;
@@ -62,21 +62,21 @@ pub struct Dispatcher {
     scheduler: Rc<Scheduler>,
 }
 
-/// What happens to one of a generation's images.
+/// News of one of a generation's images.
 #[derive(Debug)]
 pub struct Event<T> {
-    /// Which image, counted from 0.
+    /// Number of the image, counted from 0.
     pub index: u32,
-    /// What.
+    /// The news.
     pub kind: EventKind<T>,
 }
 
-/// What happens to an image.
+/// News of an image.
 #[derive(Debug)]
 pub enum EventKind<T> {
     /// It waits here for a Space with room.
     Waiting {
-        /// How many others are before it.
+        /// Number of others that are before it.
         before: usize,
     },
     /// It has been given to a Space. Another may follow, where this one fails.
@@ -96,22 +96,22 @@ pub enum EventKind<T> {
 pub struct Placement {
     /// It.
     pub space: Space,
-    /// What its function takes and gives.
+    /// Inputs and outputs of its function.
     pub signature: Rc<Signature>,
 }
 
 /// An image that is made.
 #[derive(Debug)]
 pub struct Made<T> {
-    /// What delivery has made of it.
+    /// The image as it was delivered.
     pub item: T,
-    /// Which Space made it.
+    /// Space that made it.
     pub space: Space,
-    /// What took how long.
+    /// Times that it took.
     pub timing: Timing,
 }
 
-/// What took how long.
+/// Times that an image took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
     /// Until the Space that made it got it.
@@ -127,7 +127,7 @@ pub struct Timing {
 /// An image at a Space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Which Space made it.
+    /// Space that made it.
     pub space: Space,
     /// The image, or where it lies.
     pub picture: Picture,
@@ -148,20 +148,20 @@ impl Dispatcher {
         Self { client, knowledge, scheduler }
     }
 
-    /// What it calls Spaces through.
+    /// Client that it calls Spaces through.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// What is known of Spaces.
+    /// Knowledge of Spaces.
     pub fn knowledge(&self) -> &Rc<Knowledge> {
         &self.knowledge
     }
 
     /// Whether one of the Spaces of `pool` serves `purpose`, as far as they can be asked.
-    pub async fn can(&self, pool: &[Seat], purpose: Purpose) -> bool {
-        for seat in pool {
-            let known = self.knowledge.of(&self.client, &seat.space).await;
+    pub async fn can(&self, pool: &[PoolMember], purpose: Purpose) -> bool {
+        for member in pool {
+            let known = self.knowledge.of(&self.client, &member.space).await;
             if known.is_ok_and(|profile| profile.skill(purpose).is_ok()) {
                 return true;
             }
@@ -173,7 +173,7 @@ impl Dispatcher {
     /// dropping the stream cancels the jobs that have not.
     pub fn run<T: 'static>(
         &self,
-        pool: &[Seat],
+        pool: &[PoolMember],
         purpose: Purpose,
         generation: Generation,
         caller: Rc<str>,

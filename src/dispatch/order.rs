@@ -1,4 +1,4 @@
-//! A request's images, as what is still to be made, and what making them takes at each Space.
+//! A request's images that are still to be made, and the way to make them at each Space.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared};
 
 use super::Knowledge;
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::generation::{Generation, Quality, Size};
 use crate::gradio::client::Client;
 use crate::gradio::config::{Base, Endpoint};
@@ -21,12 +21,12 @@ use crate::gradio::failure::Failure;
 use crate::gradio::space::Space;
 use crate::gradio::upload::Uploaded;
 
-/// How a Space makes the images of a request.
+/// Way in which a Space makes the images of a request.
 #[derive(Clone)]
 pub(super) struct Maker {
     pub(super) base: Base,
     pub(super) endpoint: Endpoint,
-    /// What its function takes and gives.
+    /// Inputs and outputs of its function.
     pub(super) signature: Rc<Signature>,
 }
 
@@ -42,15 +42,15 @@ impl Maker {
         self.endpoint == other.endpoint && self.signature == other.signature
     }
 
-    /// How many images one job of it makes, of `wanted`: all where it makes several and nobody knows how many.
+    /// Number of images that one job of it makes, of `wanted`: all where it makes several and nobody knows the number.
     pub(super) fn at_once(&self, wanted: u32) -> u32 {
         at_once(&self.signature, wanted)
     }
 }
 
-/// What is done once for all of a request's jobs at a Space.
+/// Work that is done once for all of a request's jobs at a Space.
 pub(super) struct Station {
-    pub(super) seat: Seat,
+    pub(super) member: PoolMember,
     purpose: Purpose,
     client: Client,
     knowledge: Rc<Knowledge>,
@@ -63,14 +63,14 @@ pub(super) struct Station {
 type Once<T> = Shared<LocalBoxFuture<'static, Result<T, Failure>>>;
 
 impl Station {
-    fn new(seat: &Seat, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
-        let known = RefCell::new(ask(seat, purpose, client, knowledge, false));
-        let anew = ask(seat, purpose, client, knowledge, true);
+    fn new(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
+        let known = RefCell::new(ask(member, purpose, client, knowledge, false));
+        let anew = ask(member, purpose, client, knowledge, true);
         let (client, knowledge) = (client.clone(), Rc::clone(knowledge));
-        Self { seat: seat.clone(), purpose, client, knowledge, known, anew, uploads: RefCell::default() }
+        Self { member: member.clone(), purpose, client, knowledge, known, anew, uploads: RefCell::default() }
     }
 
-    /// How the Space makes the images, as far as is known; it is asked where too little is.
+    /// The Space's way to make the images, as far as is known; it is asked where too little is.
     ///
     /// # Errors
     /// Those of [`Knowledge::of`]; [`Failure::Unsupported`] where it can't.
@@ -79,12 +79,12 @@ impl Station {
         let outcome = known.await;
         if outcome.is_err() {
             // A job that comes back here asks again.
-            *self.known.borrow_mut() = ask(&self.seat, self.purpose, &self.client, &self.knowledge, false);
+            *self.known.borrow_mut() = ask(&self.member, self.purpose, &self.client, &self.knowledge, false);
         }
         outcome
     }
 
-    /// How it does now, whatever is known.
+    /// Its way by now, whatever is known.
     ///
     /// # Errors
     /// As [`Station::maker`].
@@ -120,22 +120,22 @@ impl Station {
         outcome
     }
 
-    /// How much work an image of `generation` is there, in megapixels times steps.
+    /// Amount of work that an image of `generation` is there, in megapixels times steps.
     pub(super) fn work(&self, generation: &Generation) -> f64 {
-        let known = self.knowledge.remembered(&self.seat.space);
+        let known = self.knowledge.remembered(&self.member.space);
         let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
         work(skill.map(|skill| &skill.signature), generation)
     }
 
-    /// What calls the Space.
+    /// Client that calls the Space.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 }
 
-/// Finds out how the Space of `seat` makes the images, from what is known or anew.
-fn ask(seat: &Seat, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>, anew: bool) -> Once<Maker> {
-    let (client, knowledge, space) = (client.clone(), Rc::clone(knowledge), seat.space.clone());
+/// Finds out how the Space of `member` makes the images, from what is known or anew.
+fn ask(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>, anew: bool) -> Once<Maker> {
+    let (client, knowledge, space) = (client.clone(), Rc::clone(knowledge), member.space.clone());
     let asked = async move {
         let profile = if anew { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
         Maker::new(&space, &*profile?, purpose)
@@ -153,13 +153,13 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn new(
-        pool: &[Seat],
+        pool: &[PoolMember],
         purpose: Purpose,
         generation: Generation,
         client: &Client,
         knowledge: &Rc<Knowledge>,
     ) -> Self {
-        let stations = pool.iter().map(|seat| Rc::new(Station::new(seat, purpose, client, knowledge))).collect();
+        let stations = pool.iter().map(|member| Rc::new(Station::new(member, purpose, client, knowledge))).collect();
         let pending = RefCell::new(0..generation.count);
         Self { generation: Rc::new(generation), pending, stations }
     }
@@ -169,7 +169,7 @@ impl Order {
         &self.stations
     }
 
-    /// How many images nobody makes yet.
+    /// Number of images that nobody makes yet.
     pub(super) fn pending(&self) -> u32 {
         let pending = self.pending.borrow();
         pending.end - pending.start
@@ -184,7 +184,7 @@ impl Order {
     }
 }
 
-/// How many images a job makes, of `wanted`: one, or as many as it can where it makes several.
+/// Number of images that a job makes, of `wanted`: one, or as many as it can where it makes several.
 fn at_once(signature: &Signature, wanted: u32) -> u32 {
     let told = signature.input(Role::Count).map(|input| {
         let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
@@ -198,7 +198,7 @@ fn at_once(signature: &Signature, wanted: u32) -> u32 {
     }
 }
 
-/// How much work an image is, in megapixels times steps: as asked for, or as the Space does by itself.
+/// Amount of work that an image is, in megapixels times steps: as asked for, or as the Space does by itself.
 fn work(signature: Option<&Signature>, generation: &Generation) -> f64 {
     let own = |role| signature.and_then(|signature| signature.input(role)).and_then(|input| input.default.as_f64());
     let sides = match generation.size {

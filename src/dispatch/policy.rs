@@ -1,18 +1,18 @@
-//! What the operator has set of how jobs are given to Spaces.
+//! The operator's settings for giving jobs to Spaces.
 
 use std::time::Duration;
 
 use super::scheduler::Rule;
 use crate::platform::{Outside, random_bytes};
 
-/// How jobs are given to Spaces.
+/// Settings for giving jobs to Spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a request's next job at the same Space waits after the one before.
+    /// Pause between a request's jobs at the same Space.
     pub stagger: Pause,
     /// Number of jobs that may wait in a model's queue.
     pub max_waiting: usize,
-    /// How a Space is chosen.
+    /// Rule by which a Space is chosen.
     pub(crate) rule: Rule,
 }
 
@@ -31,7 +31,7 @@ impl Policy {
 }
 
 impl Pause {
-    /// What the predecessor paused, and what Spaces that count requests let pass.
+    /// Usual pause: the predecessor's, which Spaces that count requests let pass.
     pub const USUAL: Self = Self { least: Duration::from_millis(1500), most: Duration::from_millis(3500) };
 
     /// Reads milliseconds: `1500-3500`, or one number for a pause that is always the same; up to ten minutes.

@@ -1,4 +1,4 @@
-//! Why an image won't be made, when all has been tried that can be.
+//! The reason for which an image won't be made, when all has been tried that can be.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::error::{Error, Retry};
 use crate::gradio::failure::Failure;
 
-/// Why an image won't be made.
+/// Reason for which an image won't be made.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// A Space failed, and no other can do better.
@@ -24,7 +24,7 @@ pub enum Refusal {
     /// Too many jobs wait for a Space.
     #[error("{waiting} jobs wait for a Space already")]
     Crowded {
-        /// How many.
+        /// Their number.
         waiting: usize,
     },
     /// No Space had a free slot in time.
@@ -40,7 +40,7 @@ pub enum Refusal {
         last: Box<Failure>,
         /// The request's time.
         after: Duration,
-        /// What was tried, in its order.
+        /// The tries, in their order.
         tried: Vec<Tried>,
     },
 }
@@ -50,7 +50,7 @@ pub enum Refusal {
 pub struct Tried {
     /// Name of the Space.
     pub space: String,
-    /// Why it came to nothing.
+    /// Its failure.
     pub failure: Failure,
 }
 

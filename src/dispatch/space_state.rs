@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::health::ANONYMOUS;
 use super::health::breaker::Admission;
 use super::health::shared::SharedHealth;
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::gradio::message::QueuePosition;
 use crate::gradio::space::Token;
 
@@ -49,7 +49,7 @@ pub(super) struct SpaceState {
     pub(super) is_probing: bool,
     /// Until when another instance is believed to try it.
     probed_until: Option<Duration>,
-    /// What it last said of its queue.
+    /// Its last word on its queue.
     queue: Option<QueueSeen>,
     /// Position of the next token.
     turn_of: usize,
@@ -121,9 +121,9 @@ pub(super) enum Room {
 }
 
 impl SpaceState {
-    /// Whether `seat`, which is here, can have a job, by an instance of that `jitter`.
-    pub(super) fn entry(&self, seat: &Seat, jitter: f64, now: Duration) -> Entry {
-        if let Some(until) = self.all_exhausted_until(seat.space.tokens(), now) {
+    /// Whether `member`, which is here, can have a job, by an instance of that `jitter`.
+    pub(super) fn entry(&self, member: &PoolMember, jitter: f64, now: Duration) -> Entry {
+        if let Some(until) = self.all_exhausted_until(member.space.tokens(), now) {
             return Entry::Resting(until);
         }
         let is_probed = self.is_probing || self.probed_until.is_some_and(|until| until > now);
@@ -198,7 +198,7 @@ impl SpaceState {
         self.free.is_some_and(|free| free.count == 0) && self.elsewhere == 0
     }
 
-    /// What the database said holds no longer.
+    /// Forgets the database's word on its slots.
     pub(super) fn forget_free(&mut self) {
         (self.free, self.elsewhere) = (None, 0);
     }
@@ -274,22 +274,29 @@ impl SpaceState {
         work * self.health.view().latency.estimate(usual, now)
     }
 
-    /// Time until a job is done that is given to `seat`, which is here, in seconds. `before` is the time that jobs take which wait for the same Space, `stagger` that
+    /// Time until a job is done that is given to `member`, which is here, in seconds. `before` is the time that jobs take which wait for the same Space, `stagger` that
     /// which must pass before it begins.
-    pub(super) fn forecast(&self, seat: &Seat, generation: f64, before: f64, stagger: f64, now: Duration) -> f64 {
+    pub(super) fn forecast(
+        &self,
+        member: &PoolMember,
+        generation: f64,
+        before: f64,
+        stagger: f64,
+        now: Duration,
+    ) -> f64 {
         let finish = (self.begins(generation, now) + before).max(stagger) + generation;
         let is_open = self.health.view().breaker.open_until().is_some();
         let finish = if is_open { 2.0 * finish + 5.0 } else { finish };
-        finish / seat.weight.max(f64::MIN_POSITIVE)
+        finish / member.weight.max(f64::MIN_POSITIVE)
     }
 
     /// A job begins that takes `generation` seconds. Returns the token that it is to bring.
-    pub(super) fn enter(&mut self, id: u64, seat: &Seat, generation: f64, now: Duration) -> Option<Token> {
+    pub(super) fn enter(&mut self, id: u64, member: &PoolMember, generation: f64, now: Duration) -> Option<Token> {
         let until = now.saturating_add(span(self.begins(generation, now) + generation));
         let slot = self.idle.pop().map(|(slot, _)| slot);
-        self.limit = seat.slots;
+        self.limit = member.slots;
         self.running.push(Running { id, until, began: None, slot });
-        self.next_token(seat.space.tokens(), now)
+        self.next_token(member.space.tokens(), now)
     }
 
     /// The next token whose quota isn't used up.
@@ -385,9 +392,9 @@ mod tests {
     use crate::gradio::failure::Failure;
     use crate::gradio::space::Space;
 
-    fn seat(weight: f64) -> Seat {
+    fn member(weight: f64) -> PoolMember {
         let tokens = ["hf_a", "hf_b"].map(|token| Token::new(token).unwrap()).to_vec();
-        Seat { weight, ..Seat::new(Space::parse("a/b").unwrap().with_tokens(tokens)) }
+        PoolMember { weight, ..PoolMember::new(Space::parse("a/b").unwrap().with_tokens(tokens)) }
     }
 
     fn at(seconds: u64) -> Duration {
@@ -400,46 +407,46 @@ mod tests {
 
     #[test]
     fn jobs_of_ours_and_the_spaces_own_queue_put_off_the_finish() {
-        let (mut space, seat) = (SpaceState::default(), seat(1.0));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(0)), 10.0);
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 2.5, at(0)), 12.5);
-        space.enter(1, &seat, 10.0, at(0));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 2.5, at(4)), 16.0);
+        let (mut space, member) = (SpaceState::default(), member(1.0));
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(0)), 10.0);
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 2.5, at(0)), 12.5);
+        space.enter(1, &member, 10.0, at(0));
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 2.5, at(4)), 16.0);
         space.queued(1, QueuePosition { rank: 2, size: 5, eta: Some(30.0) }, 10.0, at(4));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(4)), 60.0, "five wait, ten seconds each");
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(14)), 50.0, "and go on");
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(4)), 60.0, "five wait, ten seconds each");
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(14)), 50.0, "and go on");
         space.started(1, 10.0, at(24));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(24)), 30.0, "two are left");
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(24)), 30.0, "two are left");
         space.stepped(1, 0.25, at(26));
         space.leave(1, at(26));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(300)), 10.0);
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(300)), 10.0);
         assert_eq!(space.seen_queue(at(300)), None);
         space.set_free(0, 2, at(300));
-        assert_eq!(space.forecast(&seat, 10.0, 0.0, 0.0, at(300)), 20.0, "two of others, half done");
+        assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(300)), 20.0, "two of others, half done");
     }
 
     #[test]
     fn a_heavier_space_seems_faster_and_a_broken_one_slower() {
         let mut space = SpaceState::default();
-        assert_eq!(space.forecast(&seat(2.0), 10.0, 0.0, 0.0, at(0)), 5.0);
+        assert_eq!(space.forecast(&member(2.0), 10.0, 0.0, 0.0, at(0)), 5.0);
         happens(&mut space, OutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
-        assert_eq!(space.entry(&seat(1.0), 0.0, at(1)), Entry::Resting(at(5)));
-        assert_eq!(space.entry(&seat(1.0), 0.0, at(5)), Entry::Open { probe: true });
-        assert_eq!(space.forecast(&seat(1.0), 10.0, 0.0, 0.0, at(5)), 25.0);
+        assert_eq!(space.entry(&member(1.0), 0.0, at(1)), Entry::Resting(at(5)));
+        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Open { probe: true });
+        assert_eq!(space.forecast(&member(1.0), 10.0, 0.0, 0.0, at(5)), 25.0);
         space.is_probing = true;
-        assert_eq!(space.entry(&seat(1.0), 0.0, at(5)), Entry::Probed);
+        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Probed);
         space.is_probing = false;
         space.is_probed(at(5));
-        assert_eq!(space.entry(&seat(1.0), 0.0, at(6)), Entry::Probed, "by another instance");
-        assert_eq!(space.entry(&seat(1.0), 0.0, at(7)), Entry::Open { probe: true });
+        assert_eq!(space.entry(&member(1.0), 0.0, at(6)), Entry::Probed, "by another instance");
+        assert_eq!(space.entry(&member(1.0), 0.0, at(7)), Entry::Open { probe: true });
     }
 
     #[test]
     fn tokens_take_turns_and_each_has_its_own_quota() {
-        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        let (mut space, member) = (SpaceState::default(), member(1.0));
         let name = |token: Option<Token>| token.map(|token| token.fingerprint());
-        let (a, b) = (seat.space.tokens()[0].fingerprint(), seat.space.tokens()[1].fingerprint());
-        let next = |space: &mut SpaceState| name(space.enter(1, &seat, 1.0, at(0)));
+        let (a, b) = (member.space.tokens()[0].fingerprint(), member.space.tokens()[1].fingerprint());
+        let next = |space: &mut SpaceState| name(space.enter(1, &member, 1.0, at(0)));
         assert_eq!(
             (next(&mut space), next(&mut space), next(&mut space)),
             (Some(a.clone()), Some(b.clone()), Some(a.clone()))
@@ -449,14 +456,14 @@ mod tests {
         happens(&mut space, exhaust(&a, 60));
         assert_eq!((next(&mut space), next(&mut space)), (Some(b.clone()), Some(b.clone())));
         happens(&mut space, exhaust(&b, 30));
-        assert_eq!(space.entry(&seat, 0.0, at(10)), Entry::Resting(at(30)));
-        assert_eq!(space.entry(&seat, 0.0, at(30)), Entry::Open { probe: false });
+        assert_eq!(space.entry(&member, 0.0, at(10)), Entry::Resting(at(30)));
+        assert_eq!(space.entry(&member, 0.0, at(30)), Entry::Open { probe: false });
     }
 
     #[test]
     fn without_a_token_the_quota_is_the_anonymous_callers_and_not_the_spaces() {
-        let (mut space, with_token) = (SpaceState::default(), seat(1.0));
-        let anonymous = Seat::new(Space::parse("a/b").unwrap());
+        let (mut space, with_token) = (SpaceState::default(), member(1.0));
+        let anonymous = PoolMember::new(Space::parse("a/b").unwrap());
         let used_up = OutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
         happens(&mut space, used_up);
         assert_eq!(space.entry(&anonymous, 0.0, at(1)), Entry::Resting(at(30)));
@@ -465,14 +472,14 @@ mod tests {
 
     #[test]
     fn a_slot_is_used_again_unless_others_come_first() {
-        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        let (mut space, member) = (SpaceState::default(), member(1.0));
         assert_eq!(space.room(0, 0), Room::Likely, "nobody knows");
         space.set_free(1, 1, at(0));
         assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Likely, Room::None));
         assert_eq!(space.room(0, 1), Room::None, "it is claimed for another one here");
         space.add_slots(&[4], 1, at(0));
         assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Held, Room::None));
-        space.enter(1, &seat, 1.0, at(0));
+        space.enter(1, &member, 1.0, at(0));
         assert_eq!((space.room(0, 0), space.idle()), (Room::None, 0));
         space.leave(1, at(3));
         assert_eq!(space.room(0, 0), Room::Held);
@@ -485,9 +492,9 @@ mod tests {
 
     #[test]
     fn jobs_that_began_without_a_slot_get_theirs_first() {
-        let (mut space, seat) = (SpaceState::default(), seat(1.0));
+        let (mut space, member) = (SpaceState::default(), member(1.0));
         assert_eq!((space.room_alone(1), space.in_flight()), (Room::Held, 0));
-        space.enter(1, &seat, 1.0, at(0));
+        space.enter(1, &member, 1.0, at(0));
         assert_eq!((space.room_alone(1), space.without_slot()), (Room::None, 1));
         space.add_slots(&[0, 1], 2, at(1));
         assert_eq!((space.without_slot(), space.idle()), (0, 1));

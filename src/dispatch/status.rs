@@ -1,4 +1,4 @@
-//! How Spaces are, for people and for machines.
+//! State of the Spaces, for people and for machines.
 
 use std::rc::Rc;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::Dispatcher;
 use super::health::breaker::Admission;
 use super::space_state::{Entry, SpaceState};
-use crate::catalog::{Catalog, Seat};
+use crate::catalog::{Catalog, PoolMember};
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::plain;
 use crate::gradio::space::Space;
 
-/// A Space, as `GET /v1/spaces` has it. What isn't known is absent.
+/// A Space, as `GET /v1/spaces` has it. Unknown fields are absent.
 #[derive(Debug, Serialize)]
 pub struct SpaceStatus {
     object: &'static str,
@@ -43,7 +43,7 @@ pub struct SpaceStatus {
     /// The function that is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
-    /// How long ago it was asked what it can do, in seconds.
+    /// Age of what is known of its functions, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities_age: Option<u64>,
 }
@@ -53,7 +53,7 @@ struct LatencyStatus {
     /// The peak EWMA, for an image of a megapixel in eight steps.
     ewma_seconds: f64,
     samples: u32,
-    /// How long the last images took, the latest last.
+    /// Generation times of the last jobs, the latest last.
     recent: Vec<f64>,
 }
 
@@ -74,7 +74,7 @@ struct BreakerStatus {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// When a job may try it.
+    /// Time at which a job may try it.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     /// Failures since the last success.
@@ -88,7 +88,7 @@ struct ErrorStatus {
     at: u64,
 }
 
-/// How many Spaces there are, and how many of them can have a job.
+/// Number of Spaces, and of those that can have a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Usable {
     usable: usize,
@@ -106,53 +106,53 @@ impl Usable {
 const TYPICAL_WORK: f64 = 8.0;
 
 impl Dispatcher {
-    /// How all Spaces of `catalog` are, by what this instance and the store know; none is asked.
+    /// State of all Spaces of `catalog`, by what the database and this instance know; none is asked.
     pub async fn status(&self, catalog: &Catalog, reveal: bool) -> Vec<SpaceStatus> {
-        let seats = seats(catalog);
-        self.refresh(&seats).await;
-        let mut statuses = Vec::with_capacity(seats.len());
-        for (number, (seat, models)) in (1..).zip(seats) {
-            let profile = self.knowledge.known(&seat.space).await;
-            let id = if reveal { seat.space.name().to_owned() } else { format!("space-{number}") };
-            statuses.push(self.one(id, seat, models, profile));
+        let members = members(catalog);
+        self.refresh(&members).await;
+        let mut statuses = Vec::with_capacity(members.len());
+        for (number, (member, models)) in (1..).zip(members) {
+            let profile = self.knowledge.known(&member.space).await;
+            let id = if reveal { member.space.name().to_owned() } else { format!("space-{number}") };
+            statuses.push(self.one(id, member, models, profile));
         }
         statuses
     }
 
-    /// How many of the Spaces of `catalog` can have a job, by what is known.
+    /// Number of the Spaces of `catalog` that can have a job, by what is known.
     pub async fn usable(&self, catalog: &Catalog) -> Usable {
-        let seats = seats(catalog);
-        self.refresh(&seats).await;
+        let members = members(catalog);
+        self.refresh(&members).await;
         let now = self.scheduler.unix_time();
         let state = self.scheduler.state();
-        let is_usable = |(seat, _): &&(&Seat, _)| {
-            let entry = state.known(seat.space.origin()).map(|space| space.entry(seat, 0.0, now));
+        let is_usable = |(member, _): &&(&PoolMember, _)| {
+            let entry = state.known(member.space.origin()).map(|space| space.entry(member, 0.0, now));
             !matches!(entry, Some(Entry::Tripped(_) | Entry::Resting(_)))
         };
-        Usable { usable: seats.iter().filter(is_usable).count(), total: seats.len() }
+        Usable { usable: members.iter().filter(is_usable).count(), total: members.len() }
     }
 
     /// Reads what all instances know of those Spaces.
-    async fn refresh(&self, seats: &[(&Seat, Vec<String>)]) {
-        let origins = seats.iter().map(|(seat, _)| seat.space.origin().clone()).collect();
-        for (seat, _) in seats {
-            self.knowledge.want(&seat.space);
+    async fn refresh(&self, members: &[(&PoolMember, Vec<String>)]) {
+        let origins = members.iter().map(|(member, _)| member.space.origin().clone()).collect();
+        for (member, _) in members {
+            self.knowledge.want(&member.space);
         }
         self.scheduler.refresh(&origins).await;
     }
 
-    fn one(&self, id: String, seat: &Seat, models: Vec<String>, profile: Option<Rc<Profile>>) -> SpaceStatus {
+    fn one(&self, id: String, member: &PoolMember, models: Vec<String>, profile: Option<Rc<Profile>>) -> SpaceStatus {
         let now = self.scheduler.unix_time();
         let state = self.scheduler.state();
         let new = SpaceState::default();
-        let space = state.known(seat.space.origin()).unwrap_or(&new);
+        let space = state.known(member.space.origin()).unwrap_or(&new);
         let health = space.health.view();
-        let entry = space.entry(seat, 0.0, now);
+        let entry = space.entry(member, 0.0, now);
         let is_untouched = health.successes == 0 && health.failures == 0 && profile.is_none();
         let condition = match entry {
             Entry::Tripped(_) | Entry::Resting(_) => "cooling_down",
             Entry::Probed | Entry::Open { probe: true } => "probing",
-            Entry::Open { .. } if space.in_flight() >= seat.slots => "busy",
+            Entry::Open { .. } if space.in_flight() >= member.slots => "busy",
             Entry::Open { .. } if is_untouched => "unknown",
             Entry::Open { .. } => "ready",
         };
@@ -185,9 +185,9 @@ impl Dispatcher {
             models,
             state: condition,
             in_flight: space.in_flight(),
-            waiting: state.waiting_for(seat.space.origin()),
-            slots: seat.slots,
-            weight: seat.weight,
+            waiting: state.waiting_for(member.space.origin()),
+            slots: member.slots,
+            weight: member.weight,
             latency: health.latency.known().map(|per_unit| LatencyStatus {
                 ewma_seconds: rounded(per_unit * TYPICAL_WORK),
                 samples: health.latency.samples,
@@ -211,17 +211,17 @@ impl Dispatcher {
 }
 
 /// Each Space once, with all its models.
-fn seats(catalog: &Catalog) -> Vec<(&Seat, Vec<String>)> {
-    let mut seats: Vec<(&Seat, Vec<String>)> = Vec::new();
+fn members(catalog: &Catalog) -> Vec<(&PoolMember, Vec<String>)> {
+    let mut members: Vec<(&PoolMember, Vec<String>)> = Vec::new();
     for model in catalog.models() {
-        for seat in &model.pool {
-            match seats.iter_mut().find(|(known, _)| is_same(&known.space, &seat.space)) {
+        for member in &model.pool {
+            match members.iter_mut().find(|(known, _)| is_same(&known.space, &member.space)) {
                 Some((_, models)) => models.push(model.id.clone()),
-                None => seats.push((seat, vec![model.id.clone()])),
+                None => members.push((member, vec![model.id.clone()])),
             }
         }
     }
-    seats
+    members
 }
 
 fn is_same(one: &Space, other: &Space) -> bool {

@@ -1,4 +1,4 @@
-//! What a failure says: of the Space, and of whether another one may do better.
+//! Verdict on a failure: on the Space, and on whether another one may do better.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use crate::gradio::failure::Failure;
 use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
 
-/// How long a Space rests that is being woken.
+/// Rest of a Space that is being woken.
 const WAKING: Duration = Duration::from_secs(20);
-/// How long a Space rests that somebody must mend first.
+/// Rest of a Space that somebody must mend first.
 const OUT_OF_ORDER: Duration = Duration::from_secs(600);
-/// How long a Space rests whose GPU quota is used up, where it doesn't say.
+/// Rest of a Space whose GPU quota is used up, where it doesn't say.
 const QUOTA: Duration = Duration::from_secs(600);
-/// How long a Space rests that found no GPU.
+/// Rest of a Space that found no GPU.
 const NO_GPU: Duration = Duration::from_secs(30);
 /// The longest that a Space's word is taken for.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
-/// What is done about a failure.
+/// Consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// Whether another Space may do better.
     pub(super) moves: bool,
     /// Whether the Space has worked on the job, so that making it again costs as much as the first time.
     pub(super) has_worked: bool,
-    /// What is held against the Space.
+    /// Charge against the Space.
     pub(super) blame: Blame,
 }
 
-/// What is held against a Space.
+/// Charge against a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
     /// Nothing: it did its part, or what happened says nothing of it.

@@ -40,7 +40,7 @@ struct Running {
     began: Option<Duration>,
 }
 
-/// What happens next in the making of some images.
+/// Next step in the making of some images.
 #[derive(Debug)]
 pub(super) enum Step {
     /// The image of that index is so far.
@@ -51,7 +51,7 @@ pub(super) enum Step {
     Made(Vec<(u32, Box<Image>)>, Spent),
 }
 
-/// What time a job has taken at the Space.
+/// Time that a job has taken at the Space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spent {
     /// Until the Space began with it, the calls included.
@@ -78,10 +78,10 @@ impl Work {
         self.left.clone()
     }
 
-    /// What happens next, or `None` when all images are made.
+    /// The next step, or `None` when all images are made.
     ///
     /// # Errors
-    /// Why a job failed. No more can be had from this Space.
+    /// The failure of a job. No more can be had from this Space.
     pub(super) async fn next(&mut self) -> Result<Option<Step>, Failure> {
         while !self.left.is_empty() {
             match self.step().await {
@@ -144,7 +144,7 @@ impl Work {
         let found = pictures(&self.maker.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
-            let (space, seed) = (self.station.seat.space.clone(), used.plus(offset));
+            let (space, seed) = (self.station.member.space.clone(), used.plus(offset));
             Box::new(Image { space, picture, seed, size: running.size })
         };
         Ok((self.left.start..self.left.end).zip(found.into_iter().zip(0..).map(image)).collect())

@@ -48,7 +48,7 @@ const UNCLEAR: u32 = 2;
 /// Most tries of an image where there are several Spaces, those with a fresh token left out.
 const TRIES: usize = 8;
 
-/// What all workers of a request share.
+/// Things that all workers of a request share.
 pub(super) struct Shared<T> {
     pub(super) id: u64,
     /// When it came, in monotonic time and since the Unix epoch.
@@ -71,23 +71,23 @@ pub(super) struct Worker<T> {
     shared: Rc<Shared<T>>,
     /// Which: until it has taken images, it stands for the one of that number.
     number: u32,
-    /// What it is to make.
+    /// Images that it is to make.
     todo: VecDeque<Range<u32>>,
     /// The Spaces that have failed it, or that it has left.
     tried: Vec<Space>,
     /// Those that can't do what is wanted.
     unfit: Vec<Space>,
-    /// Why the first of them did.
+    /// Failure of the first of them.
     first: Option<Failure>,
-    /// Why the first of those can't.
+    /// Reason of the first of those.
     cannot: Option<Failure>,
-    /// What has come of its tries.
+    /// Its tries that came to nothing.
     failures: Vec<Tried>,
     unclear: u32,
     moves: u32,
 }
 
-/// Why a slot was left before all images were made.
+/// Reason for which a slot was left before all images were made.
 enum End {
     /// The Space failed them.
     Failed(Failure),
@@ -134,7 +134,7 @@ impl<T: 'static> Worker<T> {
                         (_, Blame::Exhausted(_)) if slot.token().is_some() => {}
                         _ => remember(&mut self.tried, &slot),
                     }
-                    let space = slot.seat().space.name().to_owned();
+                    let space = slot.member().space.name().to_owned();
                     drop(slot);
                     if let Some(refusal) = self.judge(verdict, failure, space) {
                         return self.give_up(&refusal);
@@ -198,11 +198,11 @@ impl<T: 'static> Worker<T> {
     /// The Spaces that may make its images.
     fn candidates(&self) -> Vec<Candidate> {
         let order = &self.shared.order;
-        let fit = order.stations().iter().filter(|station| !self.unfit.contains(&station.seat.space));
+        let fit = order.stations().iter().filter(|station| !self.unfit.contains(&station.member.space));
         fit.map(|station| Candidate {
-            seat: station.seat.clone(),
+            member: station.member.clone(),
             work: station.work(&order.generation),
-            past: match self.tried.iter().rposition(|space| *space == station.seat.space) {
+            past: match self.tried.iter().rposition(|space| *space == station.member.space) {
                 None => Past::Fresh,
                 Some(at) if at + 1 == self.tried.len() => Past::Last,
                 Some(_) => Past::Earlier,
@@ -216,7 +216,7 @@ impl<T: 'static> Worker<T> {
         let shared = Rc::clone(&self.shared);
         let waited = shared.scheduler.now().saturating_sub(shared.since.0);
         let stations = shared.order.stations();
-        let Some(station) = stations.iter().find(|station| station.seat.space == slot.seat().space) else {
+        let Some(station) = stations.iter().find(|station| station.member.space == slot.member().space) else {
             return Err(End::Failed(Failure::NoImage));
         };
         let maker = station.maker().await.map_err(End::Failed)?;
@@ -230,7 +230,7 @@ impl<T: 'static> Worker<T> {
             }
             self.todo.push_back(range);
         }
-        let placement = Placement { space: slot.seat().space.clone(), signature: Rc::clone(&maker.signature) };
+        let placement = Placement { space: slot.member().space.clone(), signature: Rc::clone(&maker.signature) };
         while let Some(range) = self.todo.pop_front() {
             for index in range.clone() {
                 self.tell(index, EventKind::Placed(placement.clone()));
@@ -299,7 +299,7 @@ impl<T: 'static> Worker<T> {
                 Step::Made(images, spent) => {
                     begun.set(false);
                     let count = images.len();
-                    let broken = self.deliver(images, spent, waited, &station.seat.space).await;
+                    let broken = self.deliver(images, spent, waited, &station.member.space).await;
                     let Some((broken, failure)) = broken else {
                         slot.succeeded(spent.generate, count);
                         continue;
@@ -338,7 +338,7 @@ impl<T: 'static> Worker<T> {
         Some((std::iter::once(first).chain(broken.map(|(index, _)| index)).collect(), failure))
     }
 
-    /// What a Space says of a job says something of the Space.
+    /// Takes a job's progress as news of the Space.
     fn note(&self, slot: &SlotGuard, progress: &Progress, begun: &Cell<bool>) {
         match progress {
             Progress::Joined(_) => return,
@@ -364,9 +364,9 @@ impl<T: 'static> Worker<T> {
 
     /// In how many seconds the job would be done at another Space, if it began there now.
     fn promised(&self, slot: &SlotGuard) -> Option<f64> {
-        let here = &slot.seat().space;
+        let here = &slot.member().space;
         let others: Vec<Candidate> =
-            self.candidates().into_iter().filter(|candidate| candidate.seat.space != *here).collect();
+            self.candidates().into_iter().filter(|candidate| candidate.member.space != *here).collect();
         self.shared.scheduler.elsewhere(&others, &self.shared.stagger)
     }
 
@@ -376,7 +376,7 @@ impl<T: 'static> Worker<T> {
         self.promised(slot).is_some_and(|promised| eta > ETA_RATIO * promised + ETA_MARGIN)
     }
 
-    /// What follows from a failure: another try, or this for the client.
+    /// Consequence of a failure: another try, or this for the client.
     fn judge(&mut self, verdict: Verdict, failure: Failure, space: String) -> Option<Refusal> {
         if matches!(failure, Failure::Unsupported(_)) {
             self.cannot.get_or_insert(failure);
@@ -397,7 +397,7 @@ impl<T: 'static> Worker<T> {
         // Where there are tokens, a Space with a fresh one is as good as another Space.
         let most = match verdict.blame {
             Blame::Exhausted(_) => {
-                most + self.shared.order.stations().iter().map(|one| one.seat.space.tokens().len()).sum::<usize>()
+                most + self.shared.order.stations().iter().map(|one| one.member.space.tokens().len()).sum::<usize>()
             }
             _ => most,
         };
@@ -444,6 +444,6 @@ impl<T: 'static> Worker<T> {
 
 /// Remembers that it has been at that Space, the last one last.
 fn remember(spaces: &mut Vec<Space>, slot: &SlotGuard) {
-    spaces.retain(|space| *space != slot.seat().space);
-    spaces.push(slot.seat().space.clone());
+    spaces.retain(|space| *space != slot.member().space);
+    spaces.push(slot.member().space.clone());
 }

@@ -158,7 +158,7 @@ pub async fn details<'a>(
     let asked = model
         .pool
         .iter()
-        .map(|seat| async { (&seat.space, dispatcher.knowledge().of(dispatcher.client(), &seat.space).await) });
+        .map(|member| async { (&member.space, dispatcher.knowledge().of(dispatcher.client(), &member.space).await) });
     let asked = join_all(asked).await;
     let capabilities =
         asked.iter().find_map(|(_, known)| known.as_ref().ok()).and_then(|profile| capabilities(profile));

@@ -147,7 +147,7 @@ impl TaskSupervisor {
             return Ok(false);
         }
         let slots = self.catalog.models().iter().find(|known| known.id == model);
-        let slots = slots.map_or(1, |model| model.pool.iter().map(|seat| seat.slots).sum());
+        let slots = slots.map_or(1, |model| model.pool.iter().map(|member| member.slots).sum());
         let Some(claimed) = self.store.claim(model, slots).await? else { return Ok(false) };
         self.start(claimed);
         Ok(true)

@@ -6,7 +6,7 @@
 //!
 //! Each instance takes a random part of up to a half off that time, one of its own, so that not all look for the probe in the same moment.
 //!
-//! Where the Space itself says when to come back (`Retry-After`, a ZeroGPU message, being asleep), it rests until exactly then.
+//! A Space that itself says when to come back (`Retry-After`, a ZeroGPU message, being asleep), rests until exactly then.
 
 use std::time::Duration;
 
@@ -33,13 +33,13 @@ pub(in crate::dispatch) struct Breaker {
     trips: u32,
     /// The last outcomes, one bit each, the latest lowest; set for a failure.
     outcomes: u32,
-    /// How many outcomes there are, up to the window's size.
+    /// Number of outcomes that there are, up to the window's size.
     count: u32,
     /// When it last opened or closed, in milliseconds since the Unix epoch.
     changed: u64,
 }
 
-/// Why and until when it is open.
+/// Reason and end of its being open.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Open {
     /// In milliseconds.

@@ -1,4 +1,4 @@
-//! How fast a Space is: the peak EWMA of its generation time per unit of work.
+//! Speed of a Space: the peak EWMA of its generation time per unit of work.
 //!
 //! A unit of work is a megapixel times a step, so that a sketch and a poster at thirty steps say something about each other. A
 //! sample is the time from the function's begin to its end, without any queue. A sample above the estimate takes its place at once; one
@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long until a sample's weight has fallen to 1/e.
+/// Time until a sample's weight has fallen to 1/e, in seconds.
 const DECAY: f64 = 120.0;
 /// The most that the past weighs against a new sample.
 const MEMORY: f64 = 0.7;
-/// In so many seconds, half of what is known is forgotten.
+/// Time in which half of what is known is forgotten, in seconds.
 const HALF_LIFE: f64 = 600.0;
-/// What a unit of work is thought to take where nobody knows, in seconds.
+/// Time that a unit of work is thought to take where nobody knows, in seconds.
 pub(in crate::dispatch) const USUAL: f64 = 1.0;
 
 /// The estimate. None before the first sample.
@@ -34,9 +34,9 @@ pub(in crate::dispatch) const USUAL: f64 = 1.0;
 pub(in crate::dispatch) struct Latency {
     /// Seconds per unit of work.
     per_unit: f64,
-    /// When it was last changed, in seconds since the Unix epoch.
+    /// Time of the last change, in seconds since the Unix epoch.
     at: f64,
-    /// How many samples it comes from.
+    /// Number of samples that it comes from.
     pub(in crate::dispatch) samples: u32,
 }
 

@@ -69,7 +69,7 @@ pub(super) enum Cause {
     Stage(Stage),
 }
 
-/// What happened at a Space.
+/// Event at a Space.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Outcome {
     /// When, since the Unix epoch.

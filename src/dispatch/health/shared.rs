@@ -30,7 +30,7 @@ pub(in crate::dispatch) struct SharedHealth {
     pub(in crate::dispatch) is_urgent: bool,
 }
 
-/// What is to be written.
+/// Health that is to be written.
 #[derive(Debug)]
 pub(in crate::dispatch) struct Draft {
     /// Version that it is based on.
@@ -41,7 +41,7 @@ pub(in crate::dispatch) struct Draft {
 }
 
 impl SharedHealth {
-    /// What this instance goes by.
+    /// Health that this instance goes by.
     pub(in crate::dispatch) fn view(&self) -> &SpaceHealth {
         &self.view
     }
@@ -76,7 +76,7 @@ impl SharedHealth {
         !self.pending.is_empty()
     }
 
-    /// What is to be written.
+    /// Health that is to be written.
     pub(in crate::dispatch) fn draft(&self) -> Draft {
         Draft { version: self.version, health: self.view.clone(), count: self.pending.len() }
     }

@@ -1,4 +1,4 @@
-//! Which Space a waiting job is given to.
+//! Choice of the Space that a waiting job is given to.
 //!
 //! **Choice.** Of the Spaces that may have a job and haven't failed it yet, two are drawn, and the one with the earlier forecast
 //! ([`space_state`](crate::dispatch::space_state)) is taken: the power of two choices. Drawing two, and not looking at all, keeps the many instances
@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::stagger::Stagger;
 use super::state::State;
 use super::wait_queue::Waiter;
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::dispatch::health::latency::USUAL;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::{Entry, Room, SpaceState, span};
@@ -41,14 +41,14 @@ pub(crate) enum Rule {
 /// A Space that a job may be given to.
 #[derive(Clone, Debug)]
 pub(in crate::dispatch) struct Candidate {
-    pub(in crate::dispatch) seat: Seat,
+    pub(in crate::dispatch) member: PoolMember,
     /// Amount of work that the job is there.
     pub(in crate::dispatch) work: f64,
-    /// What it has been to the job.
+    /// Its past with the job.
     pub(in crate::dispatch) past: Past,
 }
 
-/// What a Space has been to a job.
+/// A Space's past with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::dispatch) enum Past {
     /// Nothing yet.
@@ -59,7 +59,7 @@ pub(in crate::dispatch) enum Past {
     Last,
 }
 
-/// What becomes of a waiting job.
+/// Decision about a waiting job.
 pub(super) enum Decision {
     /// It begins at the candidate of that index.
     Start { index: usize, probe: bool },
@@ -88,7 +88,7 @@ pub(super) struct Claim {
     pub(super) probe: bool,
 }
 
-/// What those that were looked at before take of the Spaces.
+/// The part that jobs which were looked at before take of the Spaces.
 #[derive(Debug, Default)]
 pub(super) struct Before {
     /// Time that their jobs take, in seconds.
@@ -100,7 +100,7 @@ pub(super) struct Before {
 /// A candidate as it is now.
 pub(super) struct Look<'a> {
     index: usize,
-    seat: &'a Seat,
+    member: &'a PoolMember,
     probe: bool,
     generation: f64,
     pub(super) forecast: f64,
@@ -138,13 +138,13 @@ impl State {
     }
 
     fn begin_or_wait(&self, waiter: &Waiter, best: &Look<'_>, now: Duration) -> Decision {
-        let origin = best.seat.space.origin();
+        let origin = best.member.space.origin();
         let may_try = !best.probe || !self.is_shared || self.known(origin).is_some_and(|space| space.has_probe);
         if best.is_due && best.room == Room::Held && may_try {
             return Decision::Start { index: best.index, probe: best.probe };
         }
         let claim =
-            best.has_room().then(|| Claim { origin: origin.clone(), limit: best.seat.slots, probe: best.probe });
+            best.has_room().then(|| Claim { origin: origin.clone(), limit: best.member.slots, probe: best.probe });
         Decision::Wait {
             at: Some((origin.clone(), best.generation)),
             claim,
@@ -181,24 +181,24 @@ impl State {
         before: &Before,
         now: Duration,
     ) -> Option<Look<'a>> {
-        let Candidate { seat, work, .. } = candidate;
-        let origin = seat.space.origin();
+        let Candidate { member, work, .. } = candidate;
+        let origin = member.space.origin();
         let new = SpaceState::default();
         let space = self.known(origin).unwrap_or(&new);
-        let Entry::Open { probe } = space.entry(seat, self.jitter, now) else { return None };
+        let Entry::Open { probe } = space.entry(member, self.jitter, now) else { return None };
         let generation = space.generation(*work, usual, now);
         let stagger = stagger.left(origin, now);
         let seconds = before.seconds.get(origin).copied().unwrap_or_default();
-        let forecast = space.forecast(seat, generation, seconds, stagger.as_secs_f64(), now);
-        let room = self.room(space, seat, waiter, before);
-        Some(Look { index, seat, probe, generation, forecast, room, is_due: stagger.is_zero() })
+        let forecast = space.forecast(member, generation, seconds, stagger.as_secs_f64(), now);
+        let room = self.room(space, member, waiter, before);
+        Some(Look { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
     }
 
-    fn room(&self, space: &SpaceState, seat: &Seat, waiter: Option<&Waiter>, before: &Before) -> Room {
+    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Before) -> Room {
         if !self.is_shared {
-            return space.room_alone(seat.slots);
+            return space.room_alone(member.slots);
         }
-        let origin = seat.space.origin();
+        let origin = member.space.origin();
         let foreign = waiter.map_or(0, |waiter| self.view.before(&waiter.rank, origin, &self.crowds));
         space.room(foreign, before.claims.get(origin).copied().unwrap_or_default())
     }
@@ -212,8 +212,8 @@ impl State {
         let mut tripped = Vec::new();
         let mut is_probed = false;
         for (index, candidate) in candidates.iter().enumerate() {
-            let space = self.known(candidate.seat.space.origin()).unwrap_or(&new);
-            match space.entry(&candidate.seat, self.jitter, now) {
+            let space = self.known(candidate.member.space.origin()).unwrap_or(&new);
+            match space.entry(&candidate.member, self.jitter, now) {
                 Entry::Probed => is_probed = true,
                 Entry::Tripped(until) => tripped.push((candidate.past, until, index, candidate)),
                 Entry::Open { .. } | Entry::Resting(_) => {}
@@ -227,17 +227,17 @@ impl State {
         let (_, _, index, candidate) = tripped.into_iter().filter(is_meant).min_by_key(|one| (one.0, one.1))?;
         let look = Look {
             index,
-            seat: &candidate.seat,
+            member: &candidate.member,
             probe: true,
             generation: 0.0,
             forecast: 0.0,
             room: self.room(
-                self.known(candidate.seat.space.origin()).unwrap_or(&new),
-                &candidate.seat,
+                self.known(candidate.member.space.origin()).unwrap_or(&new),
+                &candidate.member,
                 Some(waiter),
                 before,
             ),
-            is_due: stagger.left(candidate.seat.space.origin(), now).is_zero(),
+            is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };
         Some(self.begin_or_wait(waiter, &look, now))
     }
@@ -245,13 +245,13 @@ impl State {
     /// All have said that they are of no use for some time.
     fn hopeless(&self, candidates: &[Candidate], now: Duration) -> Decision {
         let resting = candidates.iter().filter_map(|candidate| {
-            match self.known(candidate.seat.space.origin())?.entry(&candidate.seat, self.jitter, now) {
+            match self.known(candidate.member.space.origin())?.entry(&candidate.member, self.jitter, now) {
                 Entry::Resting(until) => Some((until, candidate)),
                 _ => None,
             }
         });
         Decision::Hopeless(match resting.min_by_key(|(until, _)| *until) {
-            Some((until, candidate)) => self.resting(candidate.seat.space.origin(), until, now),
+            Some((until, candidate)) => self.resting(candidate.member.space.origin(), until, now),
             None => Failure::NoImage.into(),
         })
     }
@@ -275,9 +275,9 @@ impl State {
     /// When time alone changes something: a stagger has passed, or a breaker lets a job through.
     fn next_change(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<Duration> {
         let changes = candidates.iter().flat_map(|candidate| {
-            let origin = candidate.seat.space.origin();
+            let origin = candidate.member.space.origin();
             let space = self.known(origin);
-            let entry = space.map(|space| space.entry(&candidate.seat, self.jitter, now));
+            let entry = space.map(|space| space.entry(&candidate.member, self.jitter, now));
             let due = Some(now.saturating_add(stagger.left(origin, now))).filter(|due| *due > now);
             let admitted = match entry {
                 Some(Entry::Resting(until) | Entry::Tripped(until)) => Some(until),
@@ -295,7 +295,7 @@ impl State {
 
     /// Time that a unit of work usually takes at those Spaces, by the ones that are known.
     pub(super) fn usual(&self, candidates: &[Candidate]) -> f64 {
-        let spaces = candidates.iter().filter_map(|candidate| self.known(candidate.seat.space.origin()));
+        let spaces = candidates.iter().filter_map(|candidate| self.known(candidate.member.space.origin()));
         let known: Vec<f64> = spaces.filter_map(|space| space.health.view().latency.known()).collect();
         let count = u32::try_from(known.len()).unwrap_or(u32::MAX);
         if known.is_empty() { USUAL } else { known.iter().sum::<f64>() / f64::from(count) }

@@ -15,7 +15,7 @@ use super::choice::{Claim, Past};
 use super::view::{Foreign, View};
 use super::wait_queue::{Entry, Rank, Waiter};
 use super::{Scheduler, Signal, probe_of, slots_of};
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::dispatch::health::SpaceHealth;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
@@ -97,7 +97,7 @@ impl Scheduler {
         let before = wanting.map_or(0, |waiter| state.view.all_before(&waiter.rank, &waiter.request.place.queue));
         let wanted =
             state.queue.iter().filter(|waiter| waiter.wants_slot).flat_map(|waiter| &waiter.request.candidates);
-        let mut wanted = wanted.filter_map(|candidate| state.known(candidate.seat.space.origin()));
+        let mut wanted = wanted.filter_map(|candidate| state.known(candidate.member.space.origin()));
         if state.is_shared && wanted.all(SpaceState::is_all_ours) {
             return UNHURRIED;
         }
@@ -108,13 +108,13 @@ impl Scheduler {
     }
 
     /// Reads what is known of the Spaces of `pool`, once.
-    pub(in crate::dispatch) async fn learn(self: &Rc<Self>, pool: &[Seat]) {
+    pub(in crate::dispatch) async fn learn(self: &Rc<Self>, pool: &[PoolMember]) {
         if !self.store.is_on() {
             return;
         }
         let is_known = {
             let state = self.state.borrow();
-            pool.iter().all(|seat| state.known(seat.space.origin()).is_some_and(|space| space.health.is_read))
+            pool.iter().all(|member| state.known(member.space.origin()).is_some_and(|space| space.health.is_read))
         };
         if is_known {
             return;
@@ -124,7 +124,7 @@ impl Scheduler {
         let (this, pool) = (Rc::clone(self), pool.to_vec());
         let read = || -> futures::future::LocalBoxFuture<'static, ()> {
             Box::pin(async move {
-                let origins = pool.iter().map(|seat| seat.space.origin().clone()).collect();
+                let origins = pool.iter().map(|member| member.space.origin().clone()).collect();
                 this.knowledge_wanted(&pool);
                 this.refresh(&origins).await;
             })
@@ -132,9 +132,9 @@ impl Scheduler {
         once.get(&self.host, read).await;
     }
 
-    fn knowledge_wanted(&self, pool: &[Seat]) {
-        for seat in pool {
-            self.knowledge.want(&seat.space);
+    fn knowledge_wanted(&self, pool: &[PoolMember]) {
+        for member in pool {
+            self.knowledge.want(&member.space);
         }
     }
 
@@ -177,7 +177,7 @@ impl Scheduler {
         let state = self.state.borrow();
         let mut origins = more.clone();
         let waited_for = state.queue.iter().flat_map(|waiter| &waiter.request.candidates);
-        origins.extend(waited_for.map(|candidate| candidate.seat.space.origin().clone()));
+        origins.extend(waited_for.map(|candidate| candidate.member.space.origin().clone()));
         let used = state.spaces().filter(|(_, space)| space.running() > 0 || space.idle() > 0);
         origins.extend(used.map(|(origin, _)| origin.clone()));
         origins
@@ -349,7 +349,7 @@ impl Scheduler {
 
     fn entry(&self, waiter: &Waiter, entry: String, now: Duration) -> Vec<crate::store::statement::Parameter> {
         let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
-        let avoid: Vec<String> = failed.map(|candidate| candidate.seat.space.origin().to_string()).collect();
+        let avoid: Vec<String> = failed.map(|candidate| candidate.member.space.origin().to_string()).collect();
         // One that has all of them behind it goes wherever there is a slot.
         let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
         let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };

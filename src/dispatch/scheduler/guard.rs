@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::state::Slot;
 use super::{Scheduler, probe_of};
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::dispatch::health::{ANONYMOUS, Outcome, OutcomeKind};
 use crate::dispatch::space_state::begins_in;
 use crate::dispatch::verdict::{Blame, Verdict};
@@ -25,8 +25,8 @@ impl SlotGuard {
     }
 
     /// The Space, as a member of its pool.
-    pub(in crate::dispatch) fn seat(&self) -> &Seat {
-        &self.slot.seat
+    pub(in crate::dispatch) fn member(&self) -> &PoolMember {
+        &self.slot.member
     }
 
     /// The token that the job brings.
@@ -35,7 +35,7 @@ impl SlotGuard {
     }
 
     fn origin(&self) -> &Origin {
-        self.slot.seat.space.origin()
+        self.slot.member.space.origin()
     }
 
     /// Waits until a job may be sent: a request's jobs at a Space keep their distance.
@@ -115,7 +115,7 @@ impl Drop for SlotGuard {
         let now = self.scheduler.host.unix_time();
         let had_probe = {
             let mut state = self.scheduler.state.borrow_mut();
-            let space = state.space(self.slot.seat.space.origin());
+            let space = state.space(self.slot.member.space.origin());
             space.leave(self.slot.id, now);
             if self.slot.probe {
                 space.is_probing = false;
@@ -123,7 +123,7 @@ impl Drop for SlotGuard {
             self.slot.probe && std::mem::take(&mut space.has_probe)
         };
         if had_probe {
-            self.scheduler.leases.release(&probe_of(self.slot.seat.space.origin()), &[0]);
+            self.scheduler.leases.release(&probe_of(self.slot.member.space.origin()), &[0]);
         }
         self.scheduler.look();
     }

@@ -51,7 +51,7 @@ pub(super) struct SlotRequest {
     /// Number of the request that it is of.
     pub(super) request: u64,
     pub(super) place: Place,
-    /// Who asks, as far as turns are concerned.
+    /// API key's owner, among whom turns are shared.
     pub(super) caller: Rc<str>,
     /// Whether a job of the request has been let in: then all of them are.
     pub(super) is_admitted: Rc<Cell<bool>>,
@@ -64,7 +64,7 @@ pub(super) struct SlotRequest {
     pub(super) stagger: Rc<Stagger>,
 }
 
-/// What a waiting job is told.
+/// News for a waiting job.
 pub(super) enum Signal {
     /// So many are before it.
     Waiting(usize),
@@ -158,17 +158,17 @@ impl Scheduler {
         self.state.borrow_mut().id()
     }
 
-    /// What is known, to look at.
+    /// The state, to look at.
     pub(super) fn state(&self) -> std::cell::Ref<'_, State> {
         self.state.borrow()
     }
 
     /// Place of jobs for `pool` among those that wait.
-    pub(super) fn place(&self, pool: &[crate::catalog::Seat]) -> Place {
+    pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> Place {
         self.state.borrow().crowds.place(pool)
     }
 
-    /// What a new job pays in for those that are made again.
+    /// Pays a new job's part in for those that are made again.
     pub(super) fn pay_in(&self) {
         self.budget.borrow_mut().deposit(self.host.now());
     }

@@ -1,4 +1,4 @@
-//! What an instance knows of Spaces and of those who wait for them, and who begins where.
+//! An instance's knowledge of Spaces and of those who wait for them, and the choice of who begins where.
 //!
 //! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database has told of others) the waiting
 //! jobs are looked at in their order, and each begins at a Space or goes on waiting. A job begins where this instance holds a slot and nobody
@@ -12,7 +12,7 @@ use super::choice::{Before, Candidate, Claim, Decision, Rule};
 use super::stagger::Stagger;
 use super::view::View;
 use super::wait_queue::{Entry, WaitQueue, Waiter};
-use crate::catalog::Seat;
+use crate::catalog::PoolMember;
 use crate::dispatch::crowd::Crowds;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
@@ -23,7 +23,7 @@ use crate::gradio::space::{Origin, Token};
 pub(super) struct Slot {
     /// Number of the job, within the instance.
     pub(super) id: u64,
-    pub(super) seat: Seat,
+    pub(super) member: PoolMember,
     pub(super) stagger: Rc<Stagger>,
     pub(super) token: Option<Token>,
     /// Whether the job is to try the Space.
@@ -36,14 +36,14 @@ pub(super) struct Slot {
     pub(super) since: Duration,
 }
 
-/// What comes of waiting.
+/// End of a wait.
 pub(super) type Outcome = Result<Slot, Refusal>;
 
-/// What an instance knows of Spaces, and who waits for them in it.
+/// Spaces as an instance knows them, and the jobs that wait for them in it.
 pub(in crate::dispatch) struct State {
     spaces: HashMap<Origin, SpaceState>,
     pub(super) queue: WaitQueue,
-    /// Who waits elsewhere.
+    /// Jobs that wait elsewhere.
     pub(super) view: View,
     pub(super) crowds: Crowds,
     pub(super) rule: Rule,
@@ -54,7 +54,7 @@ pub(in crate::dispatch) struct State {
     next_id: u64,
 }
 
-/// What follows from a look, for the caller to do once nothing is borrowed any more.
+/// Consequences of a look, for the caller to draw once nothing is borrowed any more.
 #[derive(Default)]
 pub(super) struct Looked {
     /// Jobs that wait no longer.
@@ -83,12 +83,12 @@ impl State {
         }
     }
 
-    /// What is known of the Space at `origin`.
+    /// The Space at `origin`.
     pub(super) fn space(&mut self, origin: &Origin) -> &mut SpaceState {
         self.spaces.entry(origin.clone()).or_default()
     }
 
-    /// What is known of it, if anything is.
+    /// The Space at `origin`, if anything is known of it.
     pub(in crate::dispatch) fn known(&self, origin: &Origin) -> Option<&SpaceState> {
         self.spaces.get(origin)
     }
@@ -110,7 +110,7 @@ impl State {
 
     /// Number of jobs that wait, here and elsewhere, and could go to the Space at `origin`.
     pub(in crate::dispatch) fn waiting_for(&self, origin: &Origin) -> usize {
-        let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.seat.space.origin() == origin);
+        let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.member.space.origin() == origin);
         self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
     }
 
@@ -187,15 +187,15 @@ impl State {
 
     fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {
         let usual = self.usual(&waiter.request.candidates);
-        let Candidate { seat, work, .. } = candidate;
+        let Candidate { member, work, .. } = candidate;
         let stagger = Rc::clone(&waiter.request.stagger);
-        stagger.begin(seat.space.origin(), now.saturating_add(pause));
+        stagger.begin(member.space.origin(), now.saturating_add(pause));
         let id = waiter.id;
-        let space = self.space(seat.space.origin());
+        let space = self.space(member.space.origin());
         let generation = space.generation(work, usual, now);
-        let token = space.enter(id, &seat, generation, now);
+        let token = space.enter(id, &member, generation, now);
         space.is_probing |= probe;
-        Slot { id, seat, stagger, token, probe, work, generation, since: now }
+        Slot { id, member, stagger, token, probe, work, generation, since: now }
     }
 
     /// Idle slots that others wait for are theirs.
