@@ -1,9 +1,10 @@
 //! The retry budget, which keeps a bad day from doubling the load.
 //!
-//! Each new job pays a fifth into it, each job that is made again elsewhere after a Space has worked on it takes one out. Ten are there at the beginning, and
-//! come back one every ten seconds, so that an instance with few requests can move its jobs at all. Where nothing is left, a failure is
-//! told to the client. So of many jobs at most a fifth more are made than were asked for. A move for which no Space has
-//! done any work (nobody answers, the queue is full, the breaker is open) is free: it costs no more than a call.
+//! Each new job pays a fifth into it, each job that is made again elsewhere after a Space has worked on it takes one
+//! out. Ten are there at the beginning, and come back one every ten seconds, so that an instance with few requests can
+//! move its jobs at all. Where nothing is left, a failure is told to the client. So of many jobs at most a fifth more
+//! are made than were asked for. A move for which no Space has done any work (nobody answers, the queue is full, the
+//! breaker is open) is free: it costs no more than a call.
 //!
 //! Source: Finagle's `RetryBudget`.
 

@@ -1,7 +1,7 @@
 //! Jobs that wait for the same Spaces.
 //!
-//! Jobs of models with the same pool wait in one *queue*, whose length is bounded. Queues whose pools share a Space, straight or
-//! by way of others, are a *crowd*: among its jobs, turns are comparable.
+//! Jobs of models with the same pool wait in one *queue*, whose length is bounded. Queues whose pools share a Space,
+//! straight or by way of others, are a *crowd*: among its jobs, turns are comparable.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

@@ -1,9 +1,9 @@
 //! Knowledge of Spaces, in memory and in the database.
 //!
-//! Both descriptions of a Space together are about 150 KB, and an instance lives for some seconds. So what they come to, about 3 KB,
-//! is kept in the database: young knowledge is used as it is, older is used and refreshed beside the request, old is
-//! learnt anew. A call that shows that a Space has changed has it asked again. The database is a convenience: where it fails, the
-//! Space is asked.
+//! Both descriptions of a Space together are about 150 KB, and an instance lives for some seconds. So what they come
+//! to, about 3 KB, is kept in the database: young knowledge is used as it is, older is used and refreshed beside the
+//! request, old is learnt anew. A call that shows that a Space has changed has it asked again. The database is a
+//! convenience: where it fails, the Space is asked.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,16 +1,20 @@
 //! Choice of the Space that makes an image, and of the moment.
 //!
-//! A [`Generation`] of n images becomes jobs, as many as the Spaces need: one for each image, or fewer where one makes several. [`Dispatcher::run`]
-//! follows them all and tells what happens as one stream, which the API's waiting and streaming answers are two ways to write.
+//! A [`Generation`] of n images becomes jobs, as many as the Spaces need: one for each image, or fewer where one makes
+//! several. [`Dispatcher::run`] follows them all and tells what happens as one stream, which the API's waiting and
+//! streaming answers are two ways to write.
 //!
-//! - [`worker`] sees some of a request's images through, on one Space after another ([`verdict`] says which failure leads to which);
-//! - [`scheduler`] gives slots, over all instances: by priority, fairly between callers, by age, at the Space with the earliest
-//!   forecast ([`space_state`]), no more at once than it has, a request's jobs there one after the other ([`policy`]);
-//! - [`health`] is what all instances have seen of a Space: its breaker keeps jobs from one that fails, [`budget`] failures from
-//!   doubling the load;
+//! - [`worker`] sees some of a request's images through, on one Space after another ([`verdict`] says which failure
+//!   leads to which);
+//! - [`scheduler`] gives slots, over all instances: by priority, fairly between callers, by age, at the Space with the
+//!   earliest forecast ([`space_state`]), no more at once than it has, a request's jobs there one after the other
+//!   ([`policy`]);
+//! - [`health`] is what all instances have seen of a Space: its breaker keeps jobs from one that fails, [`budget`]
+//!   failures from doubling the load;
 //! - [`knowledge`] is what Spaces can do, [`crowd`] which models share Spaces.
 //!
-//! It is simulated with several instances over one database, and Spaces that fail, stall, cut, lie, sleep, fill up and come back.
+//! It is simulated with several instances over one database, and Spaces that fail, stall, cut, lie, sleep, fill up and
+//! come back.
 
 mod budget;
 mod crowd;
@@ -137,7 +141,8 @@ pub struct Image {
     pub size: Option<Size>,
 }
 
-/// Makes of an image at a Space what the request wants. What fails in it is held against the Space, and the image made anew elsewhere.
+/// Makes of an image at a Space what the request wants. What fails in it is held against the Space, and the image made
+/// anew elsewhere.
 pub type Deliver<T> = Rc<dyn Fn(u32, Image) -> LocalBoxFuture<'static, Result<T, Failure>>>;
 
 impl Dispatcher {
@@ -169,8 +174,8 @@ impl Dispatcher {
         false
     }
 
-    /// Makes the images of `generation`, which `caller` wants, on the Spaces of `pool`. Each image ends with [`EventKind::Made`] or [`EventKind::Failed`];
-    /// dropping the stream cancels the jobs that have not.
+    /// Makes the images of `generation`, which `caller` wants, on the Spaces of `pool`. Each image ends with
+    /// [`EventKind::Made`] or [`EventKind::Failed`]; dropping the stream cancels the jobs that have not.
     pub fn run<T: 'static>(
         &self,
         pool: &[PoolMember],

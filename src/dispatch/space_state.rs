@@ -9,9 +9,9 @@
 //! forecast   = finish / weight
 //! ```
 //!
-//! `ours` takes the Space for one that makes an image after the other, which is what a Space on one GPU does. One that makes several at once is
-//! thought up to a generation slower than it is, as long as jobs of ours run there: then jobs go to others first, if
-//! those are less than twice as slow. Jobs of other instances are taken to be half done.
+//! `ours` takes the Space for one that makes an image after the other, which is what a Space on one GPU does. One that
+//! makes several at once is thought up to a generation slower than it is, as long as jobs of ours run there: then jobs
+//! go to others first, if those are less than twice as slow. Jobs of other instances are taken to be half done.
 
 use std::time::Duration;
 
@@ -165,7 +165,8 @@ impl SpaceState {
         self.running.iter().filter(|job| job.slot.is_none()).count()
     }
 
-    /// Whether there is a slot for one more job, where `before` jobs of other instances, and `claimed` of this one, come before it.
+    /// Whether there is a slot for one more job, where `before` jobs of other instances, and `claimed` of this one,
+    /// come before it.
     pub(super) fn room(&self, before: usize, claimed: usize) -> Room {
         let Some(free) = self.free else {
             return if self.idle.is_empty() { Room::Likely } else { Room::Held };
@@ -274,8 +275,8 @@ impl SpaceState {
         work * self.health.view().latency.estimate(usual, now)
     }
 
-    /// Time until a job is done that is given to `member`, which is here, in seconds. `before` is the time that jobs take which wait for the same Space, `stagger` that
-    /// which must pass before it begins.
+    /// Time until a job is done that is given to `member`, which is here, in seconds. `before` is the time that jobs
+    /// take which wait for the same Space, `stagger` that which must pass before it begins.
     pub(super) fn forecast(
         &self,
         member: &PoolMember,
@@ -364,7 +365,8 @@ impl SpaceState {
     }
 }
 
-/// Time that a job takes in a queue where one stands there, in seconds: as the Space estimates, or as a `generation` does.
+/// Time that a job takes in a queue where one stands there, in seconds: as the Space estimates, or as a `generation`
+/// does.
 fn each(position: QueuePosition, generation: f64) -> f64 {
     let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
     eta.map_or(generation, |eta| eta / (count(position.rank) + 1.0))

@@ -20,7 +20,8 @@ pub struct SpaceStatus {
     id: String,
     /// The models that it makes images for.
     models: Vec<String>,
-    /// `ready`, `busy` (all slots are taken), `cooling_down` (its breaker is open), `probing` (a job is trying it), or `unknown` (it was never used).
+    /// `ready`, `busy` (all slots are taken), `cooling_down` (its breaker is open), `probing` (a job is trying it), or
+    /// `unknown` (it was never used).
     state: &'static str,
     /// Jobs there, of all instances.
     in_flight: usize,

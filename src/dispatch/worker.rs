@@ -1,11 +1,14 @@
 //! Making some of a request's images, on one Space after another until they are made or nothing more can be done.
 //!
-//! A worker waits for a slot at a Space, takes as many of the request's images as one job there makes, and sees them through: job, images, delivery. Where the Space fails them, it waits for a slot at another,
-//! with what is left. Where a model has several Spaces, it may come back to those that have failed, after all the others and after a pause: by then
-//! one that was restarted may be back. A request has `job_timeout` for everything, waits and tries together, and an image at most [`TRIES`] tries.
+//! A worker waits for a slot at a Space, takes as many of the request's images as one job there makes, and sees them
+//! through: job, images, delivery. Where the Space fails them, it waits for a slot at another, with what is left. Where
+//! a model has several Spaces, it may come back to those that have failed, after all the others and after a pause: by
+//! then one that was restarted may be back. A request has `job_timeout` for everything, waits and tries together, and
+//! an image at most [`TRIES`] tries.
 //!
-//! A job that waits in a Space's queue is moved where that Space's own estimate is more than twice what another promises, and ten seconds more; and where it
-//! has waited three times as long as it should have, and half a minute more, while another has room. The first says nothing of the Space, the second is a failure.
+//! A job that waits in a Space's queue is moved where that Space's own estimate is more than twice what another
+//! promises, and ten seconds more; and where it has waited three times as long as it should have, and half a minute
+//! more, while another has room. The first says nothing of the Space, the second is a failure.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -33,7 +36,8 @@ use crate::gradio::space::Space;
 const ETA_RATIO: f64 = 2.0;
 /// Seconds that must lie between them as well.
 const ETA_MARGIN: f64 = 10.0;
-/// Time that a job waits before it goes to a Space again that has failed it, the first time; then twice as long each time, up to eight times.
+/// Time that a job waits before it goes to a Space again that has failed it, the first time; then twice as long each
+/// time, up to eight times.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two looks at whether a Space is getting on with a job that waits there.
 const LOOK: Duration = Duration::from_secs(5);
@@ -355,7 +359,8 @@ impl<T: 'static> Worker<T> {
         }
     }
 
-    /// Whether a job waits at a Space that doesn't get on with it, though another one might: since `since`, where it was `due` after so many seconds.
+    /// Whether a job waits at a Space that doesn't get on with it, though another one might: since `since`, where it
+    /// was `due` after so many seconds.
     fn is_late(&self, slot: &SlotGuard, since: Duration, due: Option<f64>) -> bool {
         let waited = self.shared.scheduler.now().saturating_sub(since).as_secs_f64();
         let due = due.unwrap_or_default();

@@ -14,7 +14,7 @@ const ROWS: usize = 25;
 /// 50,000 bytes.
 const MAX_SEARCH: usize = 20_000;
 
-/// What is asked of the list.
+/// Request for a page of the list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// The last image that was seen: its request's id, and its index there.
@@ -78,7 +78,7 @@ impl History {
     /// Takes an image out of the history. Returns whether it was there.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn hide(&self, owner: &str, id: &TimeId, index: u32) -> Result<bool, StoreError> {
         let Some(bit) = bit(index) else { return Ok(false) };
         let parameters = || vec![("bit", bit.into()), ("id", id.as_str().into()), ("owner", owner.into())];

@@ -217,7 +217,7 @@ impl Drop for Recorder {
     }
 }
 
-/// What is remembered of an image; nothing of one that lies at no Space.
+/// Record of an image; nothing of one that lies at no Space.
 fn image(item: &Item, wanted: Option<Wanted>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {

@@ -16,7 +16,7 @@ pub struct RememberedObject {
     object: &'static str,
     created_at: u64,
     model: String,
-    /// What it was made from.
+    /// Seed that it was made from.
     pub prompt: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     negative_prompt: Option<String>,

@@ -42,7 +42,7 @@ struct Open {
     waiting: Vec<oneshot::Sender<Result<Answer, Error>>>,
 }
 
-/// How a request with a key goes on.
+/// Way on for a request with a key.
 pub enum Begun {
     /// By being answered.
     Lead(Flight),

@@ -37,7 +37,7 @@ impl Key {
     }
 }
 
-/// What a request says, as a digest.
+/// Digest of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(String);
 

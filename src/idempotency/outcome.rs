@@ -1,4 +1,4 @@
-//! What has come of a request's images, as far as it decides whether the answer is kept.
+//! Outcome of a request's images, as far as it decides whether the answer is kept.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::error::Error;
 
-/// What has come of them so far. Clones are of the same request.
+/// Outcome of them so far. Clones are of the same request.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome(Rc<Cell<Fate>>);
 

@@ -1,4 +1,4 @@
-//! What is kept of requests with a key: a row each (`store/schema/idempotency.rs`).
+//! Records of requests with a key: a row each (`store/schema/idempotency.rs`).
 //!
 //! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance
 //! lives; or it holds the answer. Each change is one conditional statement, so that of any number of requests in the
@@ -29,7 +29,7 @@ pub struct Mark {
     pub number: i64,
 }
 
-/// What the store knows of a key.
+/// Knowledge of a key in the store.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Known {
     /// Nothing.
@@ -68,7 +68,7 @@ impl State {
 /// Marks a request as being answered. Returns whether this instance is to answer it.
 ///
 /// # Errors
-/// Where the store fails.
+/// Failures of the store.
 pub async fn begin(store: &Store, mark: &Mark) -> Result<bool, StoreError> {
     let mut parameters = of(store, mark);
     parameters.extend(clock(store));
@@ -83,7 +83,7 @@ pub async fn begin(store: &Store, mark: &Mark) -> Result<bool, StoreError> {
 /// Looks a key up.
 ///
 /// # Errors
-/// Where the store fails.
+/// Failures of the store.
 pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
     let mut parameters = clock(store);
     parameters.push(("id", key.as_str().into()));
@@ -105,7 +105,7 @@ pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Res
 /// States of those of these keys that are known.
 ///
 /// # Errors
-/// Where the store fails.
+/// Failures of the store.
 pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>, StoreError> {
     let mut parameters = clock(store);
     parameters.push(("ids", Argument::list(keys.iter().map(Key::as_str))));
@@ -120,7 +120,7 @@ pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>,
 /// Lets the marks of this instance for these keys last longer.
 ///
 /// # Errors
-/// Where the store fails.
+/// Failures of the store.
 pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &Key>) -> Result<(), StoreError> {
     let parameters = vec![
         ("ids", Argument::list(keys.into_iter().map(Key::as_str))),
@@ -138,7 +138,7 @@ pub fn stream(store: &Store, mark: &Mark) {
 /// Keeps the answer to a request for `ttl`, unless another instance has the request by now.
 ///
 /// # Errors
-/// Where the store fails.
+/// Failures of the store.
 pub async fn keep(store: &Store, mark: &Mark, answer: &Answer, ttl: Duration) -> Result<(), StoreError> {
     let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let head = serde_json::to_string(&headers.collect::<Vec<_>>());

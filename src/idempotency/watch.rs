@@ -39,7 +39,7 @@ impl Watch {
     /// What has become of the request of `key`, once it is no longer [`State::Running`].
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub(super) async fn end(self: &Rc<Self>, key: &Key) -> Result<Option<State>, StoreError> {
         let (tell, told) = oneshot::channel();
         self.waiting.borrow_mut().entry(key.clone()).or_default().push(tell);

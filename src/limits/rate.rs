@@ -76,7 +76,7 @@ impl Rule {
     }
 }
 
-/// How a caller stands.
+/// Standing of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Number of requests that a minute may have.

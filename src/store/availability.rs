@@ -1,8 +1,8 @@
 //! Whether the database answers.
 //!
-//! A statement that isn't answered in time says that others won't be either, so for a moment none is tried, and whoever can do without goes on at
-//! once. When the moment is over, one statement beside all requests finds out, and the moment doubles, up to ten seconds, as long
-//! as that one isn't answered.
+//! A statement that isn't answered in time says that others won't be either, so for a moment none is tried, and whoever
+//! can do without goes on at once. When the moment is over, one statement beside all requests finds out, and the moment
+//! doubles, up to ten seconds, as long as that one isn't answered.
 
 use std::time::Duration;
 

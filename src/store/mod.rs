@@ -55,7 +55,7 @@ struct Inner {
     failure: WarnOnce,
 }
 
-/// What an instance reads of the database at its start.
+/// Contents of the database that an instance reads at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Secret that image links are signed with, where the operator has set none: 32 bytes.
@@ -109,7 +109,7 @@ impl Store {
     /// Runs `statement` and returns its rows.
     ///
     /// # Errors
-    /// Where there is no database, or it fails, or doesn't answer within 3 s.
+    /// No database, or one that fails or doesn't answer within 3 s.
     pub async fn query(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
         self.meta().await?;
         self.run(statement, parameters, LIMIT).await

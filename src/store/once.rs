@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::platform::Outside;
 
-/// What is done once. It runs in a task of its own, so that it goes on where the request that began it ends.
+/// Work that is done once. It runs in a task of its own, so that it goes on where the request that began it ends.
 #[derive(Debug)]
 pub struct Once<T>(std::rc::Rc<RefCell<State<T>>>);
 

@@ -63,7 +63,7 @@ impl Columns {
     /// The next value, a text.
     ///
     /// # Errors
-    /// Where it is none.
+    /// A value of another type.
     pub fn text(&mut self) -> Result<String, StoreError> {
         match self.0.next() {
             Some(Value::Text(text)) => Ok(text),
@@ -74,7 +74,7 @@ impl Columns {
     /// The next value, a text or none.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// A value of another type.
     pub fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
         match self.0.next() {
             Some(Value::Text(text)) => Ok(Some(text)),
@@ -86,7 +86,7 @@ impl Columns {
     /// The next value, a whole number.
     ///
     /// # Errors
-    /// Where it is none.
+    /// A value of another type.
     pub fn integer(&mut self) -> Result<i64, StoreError> {
         match self.0.next() {
             Some(Value::Integer(number)) => Ok(number),
@@ -97,7 +97,7 @@ impl Columns {
     /// The next value, a whole number or none.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// A value of another type.
     pub fn optional_integer(&mut self) -> Result<Option<i64>, StoreError> {
         match self.0.next() {
             Some(Value::Integer(number)) => Ok(Some(number)),
@@ -109,7 +109,7 @@ impl Columns {
     /// The next value, a number.
     ///
     /// # Errors
-    /// Where it is none.
+    /// A value of another type.
     pub fn real(&mut self) -> Result<f64, StoreError> {
         match self.0.next() {
             Some(Value::Real(number)) => Ok(number),
@@ -120,7 +120,7 @@ impl Columns {
     /// The next value, bytes.
     ///
     /// # Errors
-    /// Where it is none.
+    /// A value of another type.
     pub fn blob(&mut self) -> Result<Vec<u8>, StoreError> {
         match self.0.next() {
             Some(Value::Blob(bytes)) => Ok(bytes),

@@ -4,10 +4,10 @@
 //! SELECT id FROM task WHERE owner = :owner AND id IN (:ids)
 //! ```
 //!
-//! becomes `… WHERE owner = $1 AND id IN ($2, $3)`. Numbers are given in the order of first appearance, which is the only order that Spin's SQLite
-//! (it binds by position) and PostgreSQL (it binds by number) agree on. A list becomes `$1, $2`; rows become `($1, $2), ($3, $4)`;
-//! `<<models| UNION ALL SELECT … WHERE model = :models>>` is repeated for each element of a list. `/*postgres: … */` is for
-//! PostgreSQL alone, and a comment for SQLite.
+//! becomes `… WHERE owner = $1 AND id IN ($2, $3)`. Numbers are given in the order of first appearance, which is the
+//! only order that Spin's SQLite (it binds by position) and PostgreSQL (it binds by number) agree on. A list becomes
+//! `$1, $2`; rows become `($1, $2), ($3, $4)`; `<<models| UNION ALL SELECT … WHERE model = :models>>` is repeated for
+//! each element of a list. `/*postgres: … */` is for PostgreSQL alone, and a comment for SQLite.
 //!
 //! PostgreSQL infers a parameter's type from its place, so one that stands alone is cast: `CAST(:now AS BIGINT)`.
 

@@ -1,7 +1,8 @@
 //! Deletes what has expired, by one instance at a time.
 //!
-//! An instance that answers requests looks once in a minute whether the sweep is due. Whoever gets the lease `sweep` runs the statements of
-//! all rooms; each finds its rows by an index on their time of expiry, and deletes some hundred at a time.
+//! An instance that answers requests looks once in a minute whether the sweep is due. Whoever gets the lease `sweep`
+//! runs the statements of all rooms; each finds its rows by an index on their time of expiry, and deletes some hundred
+//! at a time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -53,7 +54,7 @@ impl Sweeper {
     /// Sweeps unless another instance has within the last minute. Returns the number of deleted rows.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn sweep_in_turn(&self) -> Result<u64, StoreError> {
         let now = self.store.host().unix_time();
         let one: i64 = 1;
@@ -75,7 +76,7 @@ impl Sweeper {
     /// Deletes what has expired. Returns the number of deleted rows.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn sweep(&self) -> Result<u64, StoreError> {
         let mut total = 0;
         for statement in SWEEPS {

@@ -15,7 +15,7 @@ use crate::store::id::TimeId;
 /// Tries of a cancellation that a runner's writes come before.
 const TRIES: u32 = 20;
 
-/// What has come of a cancellation.
+/// Outcome of a cancellation.
 pub enum Cancelled {
     /// There is no such task.
     NotFound,
@@ -29,7 +29,7 @@ impl TaskSupervisor {
     /// Cancels a task of `owner`'s, or forgets one that has ended.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn cancel_or_forget(self: &Rc<Self>, id: &TimeId, owner: &str) -> Result<Cancelled, StoreError> {
         for _ in 0..TRIES {
             let Some((Snapshot { mut record, revision }, is_held)) = self.store.read(id, owner).await? else {

@@ -1,4 +1,4 @@
-//! How a task changes.
+//! Changes of a task.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! What the operator has set for tasks.
+//! Settings of the operator for tasks.
 
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
 
-/// What the operator has set for tasks.
+/// Settings of the operator for tasks.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {
     /// Time that a task can be asked for.

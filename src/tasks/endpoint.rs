@@ -1,4 +1,4 @@
-//! Where the ends of tasks are told.
+//! Delivery of tasks' ends.
 //!
 //! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`,
 //! which is the same however often it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
-/// Why the two variables don't make an endpoint.
+/// Reason for which the two variables don't make an endpoint.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unusable {
     /// The host.

@@ -31,7 +31,7 @@ impl TaskStore {
     /// Adds a file to a task, which is deleted at `until` at the latest.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn add_file(
         &self,
         task: &TimeId,
@@ -57,7 +57,7 @@ impl TaskStore {
     /// Reads a file of a task; none where a part is missing.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn file(&self, task: &TimeId, name: &str) -> Result<Option<Bytes>, StoreError> {
         let mut bytes = Vec::new();
         for number in 0_i64.. {

@@ -8,7 +8,7 @@ use crate::generation::Size;
 use crate::gradio::job::Receipt;
 use crate::history::entry::{ImageRecord, KeptFile};
 
-/// How a task, or an image of one, is.
+/// Status of a task, or of an image of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -60,7 +60,7 @@ impl Status {
 /// An image of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageState {
-    /// How it is.
+    /// Its status.
     pub status: Status,
     /// How far.
     #[serde(flatten)]
@@ -68,7 +68,7 @@ pub struct ImageState {
     /// The name of the Space that makes it, if clients may know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// What it was made from.
+    /// Seed that it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
     /// `WIDTHxHEIGHT`, as far as that is known.
@@ -77,10 +77,10 @@ pub struct ImageState {
     /// Its format, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Where it lies.
+    /// Place where it lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// Why it won't be made.
+    /// Reason for which it won't be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
     /// What cancels its job.
@@ -90,7 +90,7 @@ pub struct ImageState {
 
 /// An image that is made.
 pub struct Finished {
-    /// What it was made from.
+    /// Seed that it was made from.
     pub seed: u32,
     /// How large it is, as far as that is known.
     pub size: Option<Size>,
@@ -98,11 +98,11 @@ pub struct Finished {
     pub format: Option<Format>,
     /// The name of the Space that made it, if clients may know it.
     pub space: Option<String>,
-    /// Where it lies.
+    /// Place where it lies.
     pub place: Place,
 }
 
-/// How far an image is, as a Space tells it.
+/// Progress of an image, as a Space tells it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProgressState {
     /// How many jobs are before it.
@@ -125,7 +125,7 @@ pub struct ProgressState {
     pub fraction: Option<f64>,
 }
 
-/// Where an image lies.
+/// Place where an image lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Place {

@@ -33,21 +33,21 @@ pub struct Record {
     pub inputs: u32,
     /// Whether it sends a mask along.
     pub has_mask: bool,
-    /// Where its client reaches this server, for links.
+    /// Address at which its client reaches this server, for links.
     pub base: String,
-    /// How it is.
+    /// Its status.
     pub status: Status,
     /// How its images are.
     pub images: Vec<ImageState>,
-    /// Who is told of its end, until that is done.
+    /// Receiver of the news of its end, until that is delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
-    /// Why it failed.
+    /// Reason of its failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// Who is told of a task's end.
+/// Receiver of the news of a task's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
     /// Where.
@@ -58,13 +58,13 @@ pub struct Webhook {
     pub is_done: bool,
 }
 
-/// What a new task is about.
+/// Contents of a new task.
 pub struct NewTask {
     /// The model's id.
     pub model: String,
     /// The request's fields.
     pub fields: Map<String, Value>,
-    /// Where its client reaches this server.
+    /// Address at which its client reaches this server.
     pub base: String,
 }
 

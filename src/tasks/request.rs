@@ -1,4 +1,4 @@
-//! What a task asks for.
+//! Request of a task.
 //!
 //! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed
 //! that was drawn at first.

@@ -68,7 +68,7 @@ pub struct Snapshot {
     pub revision: i64,
 }
 
-/// Who has a task after a write.
+/// Holder of a task after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// The runner that writes.
@@ -77,7 +77,7 @@ pub enum Next {
     Wait(i64),
 }
 
-/// What a task's end says of its row.
+/// Changes of a task's row at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowEnd {
     /// Images that the history lists.
@@ -86,7 +86,7 @@ pub struct RowEnd {
     pub expires: i64,
 }
 
-/// What there is to be done for tasks.
+/// Work that is to be done for tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Unfinished tasks, up to a thousand.
@@ -125,7 +125,7 @@ impl TaskStore {
     /// Adds a task. Returns whether its owner has room for it.
     ///
     /// # Errors
-    /// Where the store fails. It may have added it all the same.
+    /// Failures of the store. It may have added it all the same.
     pub async fn add(&self, row: NewRow<'_>) -> Result<bool, StoreError> {
         let NewRow { id, owner, model, record, until, most } = row;
         let priority: i64 = match record.priority() {
@@ -150,7 +150,7 @@ impl TaskStore {
     /// Takes the next waiting task of `model`, whose Spaces have `slots`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<Claimed>, StoreError> {
         let last = integer(slots.max(1) - 1);
         self.take(&tasks::CLAIM, vec![("model", model.into()), ("last", last.into())]).await
@@ -159,7 +159,7 @@ impl TaskStore {
     /// Takes a task of which only the webhook is left.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn claim_delivery(&self) -> Result<Option<Claimed>, StoreError> {
         self.take(&tasks::CLAIM_DELIVERY, Vec::new()).await
     }
@@ -255,7 +255,7 @@ impl TaskStore {
     /// Tells which of these runners still hold their task; lets their leases last longer, where `renews`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn check(&self, held: &[(TimeId, Token)], renews: bool) -> Result<HashSet<Token>, StoreError> {
         let mut parameters = vec![
             ("ids", Argument::list(held.iter().map(|(id, _)| id.as_str()))),
@@ -274,7 +274,7 @@ impl TaskStore {
     /// Lets the tasks of dead runners wait again.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn requeue(&self) -> Result<(), StoreError> {
         let before = free_before(self.store.host().unix_time());
         self.store.query(&tasks::REQUEUE, vec![("before", before.into())]).await.map(drop)
@@ -283,7 +283,7 @@ impl TaskStore {
     /// Tells what is to be done.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn look(&self) -> Result<Findings, StoreError> {
         let before = free_before(self.store.host().unix_time());
         let parameters = vec![("now", self.now().into()), ("before", before.into()), ("most", COUNTED.into())];
@@ -306,7 +306,7 @@ impl TaskStore {
     /// Reads a task of `owner`'s, and whether a runner holds it.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn read(&self, id: &TimeId, owner: &str) -> Result<Option<(Snapshot, bool)>, StoreError> {
         let parameters = vec![("id", id.as_str().into()), ("owner", owner.into()), ("now", self.now().into())];
         let Some(row) = self.store.first(&tasks::READ, parameters).await? else { return Ok(None) };
@@ -342,7 +342,7 @@ impl TaskStore {
     /// The numbers of the last writes of tasks; those that can't be asked for are left out.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn revisions(&self, ids: &[TimeId]) -> Result<Vec<(TimeId, i64)>, StoreError> {
         let rows = self.store.query(&tasks::REVISIONS, self.named(ids)).await?.into_iter().map(Columns::of);
         rows.map(|mut columns| Ok((id(&mut columns)?, columns.integer()?))).collect()
@@ -351,7 +351,7 @@ impl TaskStore {
     /// Reads tasks.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn read_all(&self, ids: &[TimeId]) -> Result<Vec<(TimeId, Snapshot)>, StoreError> {
         let read = |row: Row| {
             let mut columns = Columns::of(row);
@@ -369,7 +369,7 @@ impl TaskStore {
     /// Forgets a task that has ended. Returns whether it was one.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn forget(&self, id: &TimeId, owner: &str) -> Result<bool, StoreError> {
         let parameters = vec![("id", id.as_str().into()), ("owner", owner.into()), ("now", self.now().into())];
         let Some(row) = self.store.first(&tasks::FORGET, parameters).await? else { return Ok(false) };

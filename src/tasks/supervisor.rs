@@ -67,7 +67,7 @@ struct Running {
     _lost: oneshot::Sender<()>,
 }
 
-/// What an instance has for its tasks.
+/// Tools of an instance for its tasks.
 pub struct Tools {
     /// The database.
     pub store: Store,
@@ -141,7 +141,7 @@ impl TaskSupervisor {
     /// Works at the next task of a model, if there is room for one.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub(super) async fn claim_next(self: &Rc<Self>, model: &str) -> Result<bool, StoreError> {
         if self.running.borrow().len() >= AT_ONCE {
             return Ok(false);
@@ -156,7 +156,7 @@ impl TaskSupervisor {
     /// Tells the end of a task whose webhook is due.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub(super) async fn claim_delivery(self: &Rc<Self>) -> Result<bool, StoreError> {
         if self.running.borrow().len() >= AT_ONCE {
             return Ok(false);
@@ -268,7 +268,7 @@ impl TaskSupervisor {
     /// Links as they are made for an answer, below `base`.
     ///
     /// # Errors
-    /// Where there is nothing to sign them with.
+    /// No secret to sign them with.
     pub async fn links(&self, base: &str) -> Result<Links, Error> {
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();

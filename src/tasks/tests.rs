@@ -1,4 +1,4 @@
-//! Who gets which task, as the statements decide it.
+//! Claims of tasks, as the statements decide them.
 
 use std::collections::HashSet;
 use std::time::Duration;

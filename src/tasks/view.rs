@@ -45,7 +45,7 @@ impl TaskObject {
         &self.id
     }
 
-    /// Where it can be asked for.
+    /// Address at which it can be asked for.
     pub fn poll_url(&self) -> &str {
         &self.poll_url
     }

@@ -20,10 +20,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_secs(1);
 /// Looks that may fail before an instance gives up watching.
 const FAILURES: u32 = 30;
-/// What the instance that watches holds.
+/// Lease of the instance that watches.
 const RESOURCE: &str = "tasks";
 
-/// What an instance knows of its watching.
+/// Knowledge of an instance of its watching.
 #[derive(Default)]
 pub(super) struct State {
     is_watching: Cell<bool>,
@@ -33,7 +33,7 @@ pub(super) struct State {
     is_look_due: Cell<bool>,
 }
 
-/// What a look has found.
+/// Findings of a look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Found {
     /// Tasks for which something is to be done, up to a thousand.

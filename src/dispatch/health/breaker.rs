@@ -1,12 +1,15 @@
 //! A circuit breaker for each Space: one that fails gets no jobs for a while, then one to try.
 //!
-//! Three failures in a row open it, or half of the last 20 outcomes (of ten at least), over all instances. It stays open for 5 s, 10 s, 20 s and
-//! so on up to five minutes; then one job is let through, over all instances. If that goes well the breaker closes, else it opens for longer. A
-//! failure of a job that began before it opened counts, but doesn't open it for longer: it tells of the same trouble.
+//! Three failures in a row open it, or half of the last 20 outcomes (of ten at least), over all instances. It stays
+//! open for 5 s, 10 s, 20 s and so on up to five minutes; then one job is let through, over all instances. If that goes
+//! well the breaker closes, else it opens for longer. A failure of a job that began before it opened counts, but
+//! doesn't open it for longer: it tells of the same trouble.
 //!
-//! Each instance takes a random part of up to a half off that time, one of its own, so that not all look for the probe in the same moment.
+//! Each instance takes a random part of up to a half off that time, one of its own, so that not all look for the probe
+//! in the same moment.
 //!
-//! A Space that itself says when to come back (`Retry-After`, a ZeroGPU message, being asleep), rests until exactly then.
+//! A Space that itself says when to come back (`Retry-After`, a ZeroGPU message, being asleep), rests until exactly
+//! then.
 
 use std::time::Duration;
 

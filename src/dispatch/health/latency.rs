@@ -1,20 +1,21 @@
 //! Speed of a Space: the peak EWMA of its generation time per unit of work.
 //!
-//! A unit of work is a megapixel times a step, so that a sketch and a poster at thirty steps say something about each other. A
-//! sample is the time from the function's begin to its end, without any queue. A sample above the estimate takes its place at once; one
-//! below pulls it down,
+//! A unit of work is a megapixel times a step, so that a sketch and a poster at thirty steps say something about each
+//! other. A sample is the time from the function's begin to its end, without any queue. A sample above the estimate
+//! takes its place at once; one below pulls it down,
 //!
 //! ```text
 //! w        = min(e^(-Δt / 120 s), 0.7)
 //! estimate = estimate · w + sample · (1 - w)
 //! ```
 //!
-//! so that a Space that has become slow is known as slow by one job, and believed again after some good ones. That errs on the side of caution: a
-//! Space with one slow job among many is thought slower than it is, which costs nothing while another is there. What hasn't been
-//! looked at for long drifts towards what is usual in its pool, by half every ten minutes: a Space that once was slow gets jobs again.
+//! so that a Space that has become slow is known as slow by one job, and believed again after some good ones. That errs
+//! on the side of caution: a Space with one slow job among many is thought slower than it is, which costs nothing while
+//! another is there. What hasn't been looked at for long drifts towards what is usual in its pool, by half every ten
+//! minutes: a Space that once was slow gets jobs again.
 //!
-//! Source: Finagle's `PeakEwma` and linkerd2-proxy's `ewma`, which measure round trips, thousands of them a second; hence the floor
-//! of 0.3 for a sample's part, without which a dozen samples an hour would change nothing.
+//! Source: Finagle's `PeakEwma` and linkerd2-proxy's `ewma`, which measure round trips, thousands of them a second;
+//! hence the floor of 0.3 for a sample's part, without which a dozen samples an hour would change nothing.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
 //! A Space's health, as all instances have seen it.
 //!
-//! Instances tell what happened at a Space as [`Outcome`]s. What comes of all of them is one value in the database, [`SpaceHealth`], which an instance
-//! changes by applying its outcomes to what is there and writing the result where nobody else has written meanwhile ([`shared`]). So fifty instances
-//! with one failure each open a breaker as one instance with fifty does.
+//! Instances tell what happened at a Space as [`Outcome`]s. What comes of all of them is one value in the database,
+//! [`SpaceHealth`], which an instance changes by applying its outcomes to what is there and writing the result where
+//! nobody else has written meanwhile ([`shared`]). So fifty instances with one failure each open a breaker as one
+//! instance with fifty does.
 
 pub(super) mod breaker;
 pub(super) mod latency;

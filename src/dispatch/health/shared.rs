@@ -1,8 +1,8 @@
 //! Health that many instances change.
 //!
-//! An instance has the value that it last read, of some version, and the outcomes that aren't in there yet. What it goes by is
-//! the one with the others applied. Its outcomes are written as the next version, if the database still has the version that they were applied
-//! to; else they are applied to what is there by then.
+//! An instance has the value that it last read, of some version, and the outcomes that aren't in there yet. What it
+//! goes by is the one with the others applied. Its outcomes are written as the next version, if the database still has
+//! the version that they were applied to; else they are applied to what is there by then.
 
 use super::{Outcome, SpaceHealth};
 

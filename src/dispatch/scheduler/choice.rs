@@ -1,13 +1,15 @@
 //! Choice of the Space that a waiting job is given to.
 //!
-//! **Choice.** Of the Spaces that may have a job and haven't failed it yet, two are drawn, and the one with the earlier forecast
-//! ([`space_state`](crate::dispatch::space_state)) is taken: the power of two choices. Drawing two, and not looking at all, keeps the many instances
-//! that know the same of the same Spaces from rushing to one of them together; it costs little, since the second best of two is never the worst of
-//! all. If the one taken has no room, all are looked at, and the best of all is waited for, or taken if it has room. So a job waits for a fast Space
-//! where that promises an earlier end than a slow one that is idle.
+//! **Choice.** Of the Spaces that may have a job and haven't failed it yet, two are drawn, and the one with the earlier
+//! forecast ([`space_state`](crate::dispatch::space_state)) is taken: the power of two choices. Drawing two, and not
+//! looking at all, keeps the many instances that know the same of the same Spaces from rushing to one of them together;
+//! it costs little, since the second best of two is never the worst of all. If the one taken has no room, all are
+//! looked at, and the best of all is waited for, or taken if it has room. So a job waits for a fast Space where that
+//! promises an earlier end than a slow one that is idle.
 //!
-//! **As a last resort.** Where all Spaces have failed the job, or their breakers have opened by failures, one that may yet work is tried all the
-//! same, with one job at a time. Where all have said that they are of no use until some time, that is told to the client at once.
+//! **As a last resort.** Where all Spaces have failed the job, or their breakers have opened by failures, one that may
+//! yet work is tried all the same, with one job at a time. Where all have said that they are of no use until some time,
+//! that is told to the client at once.
 //!
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"; linkerd2-proxy's balancer.
 
@@ -203,8 +205,8 @@ impl State {
         space.room(foreign, before.claims.get(origin).copied().unwrap_or_default())
     }
 
-    /// None of the Spaces before `past` may have the job: one whose breaker has opened by failures is tried all the same, if nobody else does; if somebody does,
-    /// that is waited for.
+    /// None of the Spaces before `past` may have the job: one whose breaker has opened by failures is tried all the
+    /// same, if nobody else does; if somebody does, that is waited for.
     fn last_resort(&self, waiter: &Waiter, past: Past, before: &Before, now: Duration) -> Option<Decision> {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;

@@ -1,8 +1,9 @@
 //! Asking the database: for slots, for turns, and for what other instances have told.
 //!
-//! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is their turn (one for each Space), and a
-//! place in the order for those that get none (one each, once). It asks again after 50 to 250 ms, the seldomer the farther its first job is from
-//! the front, and not at all where nobody waits for a slot.
+//! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is
+//! their turn (one for each Space), and a place in the order for those that get none (one each, once). It asks again
+//! after 50 to 250 ms, the seldomer the farther its first job is from the front, and not at all where nobody waits for
+//! a slot.
 
 use std::collections::HashSet;
 use std::rc::Rc;

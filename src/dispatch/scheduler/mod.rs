@@ -1,8 +1,9 @@
 //! Slots at Spaces, and who gets the next one.
 //!
-//! A Space's slots are the whole service's: leases in the database, which an instance keeps for its next job as long as it has one, renews beside
-//! the work, and gives up when they are idle or when others wait. So a job on an instance that holds a slot asks nobody; one that
-//! finds none asks the database ([`exchange`]), and waits there, in the order of all instances ([`wait_queue`]), if there is none.
+//! A Space's slots are the whole service's: leases in the database, which an instance keeps for its next job as long as
+//! it has one, renews beside the work, and gives up when they are idle or when others wait. So a job on an instance
+//! that holds a slot asks nobody; one that finds none asks the database ([`exchange`]), and waits there, in the order
+//! of all instances ([`wait_queue`]), if there is none.
 //!
 //! Without a database, or where it fails, an instance goes by what it knows: each then has all slots for itself.
 
@@ -178,7 +179,8 @@ impl Scheduler {
         self.budget.borrow_mut().withdraw(self.host.now())
     }
 
-    /// Waits for a slot until `deadline`, in monotonic time. `waits` hears how many jobs are before it, where it has to wait, each time that this changes.
+    /// Waits for a slot until `deadline`, in monotonic time. `waits` hears how many jobs are before it, where it has to
+    /// wait, each time that this changes.
     ///
     /// # Errors
     /// Where there is nothing to wait for, or for too long.

@@ -1,8 +1,9 @@
 //! An instance's knowledge of Spaces and of those who wait for them, and the choice of who begins where.
 //!
-//! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database has told of others) the waiting
-//! jobs are looked at in their order, and each begins at a Space or goes on waiting. A job begins where this instance holds a slot and nobody
-//! elsewhere comes before it; where the database is likely to give one, that is asked for; what others wait for is given up.
+//! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database
+//! has told of others) the waiting jobs are looked at in their order, and each begins at a Space or goes on waiting. A
+//! job begins where this instance holds a slot and nobody elsewhere comes before it; where the database is likely to
+//! give one, that is asked for; what others wait for is given up.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -136,7 +137,8 @@ impl State {
         looked
     }
 
-    /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may follow.
+    /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may
+    /// follow.
     pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Looked {
         let mut looked = Looked { leave: self.queue.promote(now), ..Looked::default() };
         let mut before = Before::default();

@@ -1,5 +1,5 @@
-//! Upkeep of an instance's slots, as long as it holds some or has jobs at Spaces: it gives idle ones back, learns of those who
-//! wait elsewhere, and gets slots for jobs that began while the database failed.
+//! Upkeep of an instance's slots, as long as it holds some or has jobs at Spaces: it gives idle ones back, learns of
+//! those who wait elsewhere, and gets slots for jobs that began while the database failed.
 
 use std::collections::HashSet;
 use std::rc::Rc;

@@ -1,8 +1,10 @@
 //! Jobs that wait in an instance, in the order in which they are served.
 //!
-//! **Order**, over all instances: by priority, then by turn, then by age. Turns are fair between callers, as in round robin: a caller's next job gets the turn
-//! after its last waiting one, or that of the one in front, whichever comes later. So of a hundred jobs of one caller and one of another, the
-//! one is served second. A job that has waited for a minute counts among those of the next higher priority, so that none starves. The database gives the turns, where there is one; until then, and without one, an instance goes by its own.
+//! **Order**, over all instances: by priority, then by turn, then by age. Turns are fair between callers, as in round
+//! robin: a caller's next job gets the turn after its last waiting one, or that of the one in front, whichever comes
+//! later. So of a hundred jobs of one caller and one of another, the one is served second. A job that has waited for a
+//! minute counts among those of the next higher priority, so that none starves. The database gives the turns, where
+//! there is one; until then, and without one, an instance goes by its own.
 //!
 //! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm", with jobs for packets.
 
@@ -113,7 +115,8 @@ impl WaitQueue {
         self.0.insert(place, waiter);
     }
 
-    /// Lets those that have waited for long count among the more urgent. Returns their rows in the database, which are to go.
+    /// Lets those that have waited for long count among the more urgent. Returns their rows in the database, which are
+    /// to go.
     pub(super) fn promote(&mut self, now: Duration) -> Vec<String> {
         let mut rows = Vec::new();
         while let Some(at) = self.0.iter().position(|waiter| waiter.promotion().is_some_and(|due| due <= now)) {
@@ -141,7 +144,8 @@ impl WaitQueue {
         mine.map(|waiter| waiter.rank.turn + 1).max().unwrap_or(front).max(front)
     }
 
-    /// Whether one more job of that caller would have too many before it, where `most` may wait in a queue: a caller's part is as large as every other's.
+    /// Whether one more job of that caller would have too many before it, where `most` may wait in a queue: a caller's
+    /// part is as large as every other's.
     pub(super) fn is_full(&self, request: &SlotRequest, most: usize) -> bool {
         let there = || self.0.iter().filter(|waiter| waiter.request.place.queue == request.place.queue);
         let mine = there().filter(|waiter| waiter.request.caller == request.caller).count();

@@ -22,7 +22,7 @@ impl Leases {
     /// released.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn claim(self: &Rc<Self>, resource: &str, most: u32, limit: u32) -> Result<Vec<i64>, StoreError> {
         let mut claimed = self.send(lease::CLAIM, resource, most, limit).await?;
         let missing = most.saturating_sub(u32::try_from(claimed.slots.len()).unwrap_or(most));
@@ -39,7 +39,7 @@ impl Leases {
     /// Takes `count` free slots of `resource`, which has `limit`, or none where there aren't as many.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// Failures of the store.
     pub async fn claim_all(
         self: &Rc<Self>,
         resource: &str,

@@ -1,4 +1,4 @@
-//! What one instance at a time may have: slots of a Space, places of a key, the sweep.
+//! Things that one instance at a time may have: slots of a Space, places of a key, the sweep.
 //!
 //! A resource has slots, numbered from 0; a lease is a slot that an instance holds for [`TTL`] and renews every
 //! [`RENEWAL`], with one statement for all that it holds. A slot whose instance has died is free [`SKEW`] after it has

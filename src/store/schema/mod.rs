@@ -1,8 +1,9 @@
 //! The tables, and how a database gets them.
 //!
-//! Migrations are numbered and only go forward. Instances that begin together may run the same one at the same time, so each of its statements
-//! must be harmless where it has been run before (`IF NOT EXISTS`), and the number is written last. An instance of an older version
-//! works on with the tables of a newer one during an update: a migration adds, and what it replaces goes a version later.
+//! Migrations are numbered and only go forward. Instances that begin together may run the same one at the same time, so
+//! each of its statements must be harmless where it has been run before (`IF NOT EXISTS`), and the number is written
+//! last. An instance of an older version works on with the tables of a newer one during an update: a migration adds,
+//! and what it replaces goes a version later.
 //!
 //! Times are milliseconds since the Unix epoch. `BLOB` is `BYTEA` in PostgreSQL.
 
@@ -75,7 +76,7 @@ pub(super) async fn open(store: &Store) -> Result<Meta, StoreError> {
     }
 }
 
-/// What the table says, if it is of this version.
+/// Contents of the table, if it is of this version.
 fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
     let (mut version, mut secret) = (0, None);
     for row in rows {

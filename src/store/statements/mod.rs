@@ -14,7 +14,7 @@ pub mod waiter;
 
 use super::statement::Statement;
 
-/// What deletes expired rows: up to `most` that have expired before `now`, of each of which it returns a row.
+/// Statements that delete expired rows: up to `most` that have expired before `now`, of each of which it returns a row.
 pub const SWEEPS: &[&Statement] = &[
     &waiter::SWEEP,
     &limits::SWEEP,

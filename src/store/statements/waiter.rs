@@ -5,8 +5,8 @@ use crate::store::statement::Statement;
 /// Reads all that scheduling goes by, in rows of (kind, id, number, number, number, text, text):
 ///
 /// - `slots`: of a leased resource, the number of free slots and of those that are taken;
-/// - `waiter`: one of the first 32 jobs of each queue that other instances have waiting: the queue, priority, turn and age, its own id and the
-///   Spaces that it avoids;
+/// - `waiter`: one of the first 32 jobs of each queue that other instances have waiting: the queue, priority, turn and
+///   age, its own id and the Spaces that it avoids;
 /// - `health`: of a Space, the version of its health, and it;
 /// - `profile`: of a Space, when it was learnt what it can do, and that.
 pub const VIEW: Statement = Statement(
@@ -23,8 +23,9 @@ pub const VIEW: Statement = Statement(
      WHERE id = :profiles>>",
 );
 
-/// Lets a job wait, and gives it its turn: the one that it has, or the one after its caller's last waiting job of that priority, or that of the one in
-/// front, whichever is later. Not where its caller's part of the queue is full, unless it has been let in before (`is_known`).
+/// Lets a job wait, and gives it its turn: the one that it has, or the one after its caller's last waiting job of that
+/// priority, or that of the one in front, whichever is later. Not where its caller's part of the queue is full, unless
+/// it has been let in before (`is_known`).
 pub const ENTER: Statement = Statement(
     "INSERT INTO waiter (id, crowd, queue, priority, caller, turn, since, avoid, holder, expires) \
      SELECT CAST(:id AS TEXT), CAST(:crowd AS TEXT), CAST(:queue AS TEXT), CAST(:priority AS BIGINT), \
