@@ -29,7 +29,8 @@ impl History {
     /// The requests of `owner`, the newest first, with more than `limit` images together where there are so many.
     /// `of_task` reads the record of a task.
     ///
-    /// # Errors Where the store fails.
+    /// # Errors
+    /// Failures of the store.
     pub async fn list(
         &self,
         owner: &str,

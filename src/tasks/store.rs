@@ -190,7 +190,8 @@ impl TaskStore {
     /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
     /// `token` still holds it.
     ///
-    /// # Errors Where the store fails. It may have written all the same; so the next write needs another number.
+    /// # Errors
+    /// Failures of the store. It may have written all the same; so the next write needs another number.
     pub async fn save(
         &self,
         id: &TimeId,
@@ -222,7 +223,8 @@ impl TaskStore {
     /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written
     /// since.
     ///
-    /// # Errors Where the store fails. It may have ended it all the same.
+    /// # Errors
+    /// Failures of the store. It may have ended it all the same.
     pub async fn cancel(
         &self,
         id: &TimeId,
@@ -320,7 +322,8 @@ impl TaskStore {
     /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is
     /// named.
     ///
-    /// # Errors Where the store fails.
+    /// # Errors
+    /// Failures of the store.
     pub async fn list(
         &self,
         owner: &str,

@@ -74,7 +74,8 @@ impl TaskSupervisor {
     /// Finds out whether a task is unfinished and nobody watches; then does what is to be done, and watches from now
     /// on.
     ///
-    /// # Errors Where the store fails.
+    /// # Errors
+    /// Failures of the store.
     pub async fn look(self: &Rc<Self>) -> Result<Found, StoreError> {
         self.watch.looked.set(Some(self.host.now()));
         let findings = self.store.look().await?;

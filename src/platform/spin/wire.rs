@@ -103,15 +103,23 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     let _ = options.set_first_byte_timeout(Some(nanoseconds(outbound.read_timeout)));
     let _ = options.set_between_bytes_timeout(Some(nanoseconds(outbound.read_timeout)));
     let (no_trailers, on_trailers) = wit_future::new(|| Ok(None));
-    let contents = outbound.body.map(|body| {
-        let (mut writer, reader) = wit_stream::new();
-        spawn(async move {
-            let _ = writer.write_all(Vec::from(body)).await;
-            drop(writer);
-            drop(no_trailers);
-        });
-        reader
-    });
+    let contents = match outbound.body {
+        Some(body) => {
+            let (mut writer, reader) = wit_stream::new();
+            let mut write = Box::pin(async move {
+                let _ = writer.write_all(Vec::from(body)).await;
+                drop(writer);
+                drop(no_trailers);
+            });
+            // Begun before the head is sent, so that both leave together: a host that sets no TCP_NODELAY would let the
+            // body wait for the acknowledgement of the head, 40 ms.
+            if futures::poll!(write.as_mut()).is_pending() {
+                spawn(write);
+            }
+            Some(reader)
+        }
+        None => None,
+    };
     let (request, _transmitted) = types::Request::new(fields, contents, on_trailers, Some(options));
     let url = &outbound.url;
     let scheme = if url.scheme() == "http" { types::Scheme::Http } else { types::Scheme::Https };
