@@ -51,7 +51,7 @@ fn ends(name: &str) -> Vec<Completion> {
 
 fn failures(name: &str) -> Vec<Failure> {
     let failure = |end| match end {
-        Completion::Failed { message, title } => Failure::of_job(message, title.as_deref()),
+        Completion::Failed { message, title, is_meant } => Failure::of_job(message, title.as_deref(), is_meant),
         other => panic!("{name} ended with {other:?}"),
     };
     ends(name).into_iter().map(failure).collect()

@@ -14,6 +14,10 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// As `Retry-After`, in milliseconds: both of OpenAI's SDKs read it first.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
+/// Number of ignored parameters that are told at most.
+const MOST_IGNORED: usize = 20;
+/// Length of an ignored parameter's name as it is told at most, in characters.
+const LONGEST_NAME: usize = 64;
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
 /// W3C Server Timing.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -49,12 +53,22 @@ pub(super) fn answer(answer: Answer) -> Response<Content> {
     let Answer { body, ignored, course } = answer;
     let mut response = json_body(body);
     if !ignored.is_empty() {
-        insert(response.headers_mut(), IGNORED, &ignored.join(", "));
+        insert(response.headers_mut(), IGNORED, &listed(&ignored));
     }
     if let Some(course) = course {
         insert(response.headers_mut(), SERVER_TIMING, &course.server_timing());
     }
     response
+}
+
+/// Names for a header: the first few, and of each no more than anybody would call a parameter.
+fn listed(names: &[String]) -> String {
+    let short = names.iter().take(MOST_IGNORED).map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
+    let mut listed = short.collect::<Vec<_>>().join(", ");
+    if names.len() > MOST_IGNORED {
+        listed.push_str(", ...");
+    }
+    listed
 }
 
 /// Says how long the answer took in all, in milliseconds.

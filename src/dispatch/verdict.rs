@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn zero_gpus_texts_are_told_apart() {
-        let blame = |text: &str| Verdict::of(&Failure::of_job(Some(text.into()), Some("ZeroGPU"))).blame;
+        let blame = |text: &str| Verdict::of(&Failure::of_job(Some(text.into()), Some("ZeroGPU"), true)).blame;
         let quota = "You have exceeded your free ZeroGPU quota (60s requested vs. 12s left). Try again in 1:23:45";
         assert_eq!(blame(quota), Blame::Exhausted(Duration::from_secs(5025)));
         assert_eq!(blame("You have exceeded your runs limit."), Blame::Exhausted(QUOTA));

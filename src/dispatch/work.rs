@@ -168,7 +168,10 @@ impl Work {
 /// Whether a Space that has changed could fail like this: another function has the number, or another replica answers.
 fn may_have_changed(failure: &Failure) -> bool {
     match failure {
-        Failure::Status { status, .. } => status.is_client_error() || status.as_u16() == 500,
+        Failure::Status { status, .. } => {
+            let is_refusal = status.is_client_error() && *status != http::StatusCode::TOO_MANY_REQUESTS;
+            is_refusal || status.as_u16() == 500
+        }
         Failure::Queue { .. } | Failure::Crashed | Failure::Unreadable(_) => true,
         _ => false,
     }

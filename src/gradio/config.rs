@@ -3,6 +3,8 @@
 //! Source: Gradio's `routes.py` and `blocks.py` (`get_config`). `/config` is never prefixed; everything else is, from
 //! Gradio 5 on, and `api_prefix` tells with what.
 
+use std::collections::HashMap;
+
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +23,8 @@ pub struct Config {
     pub version: String,
     /// The functions that can be called from outside.
     pub functions: Vec<Function>,
-    components: Vec<Component>,
+    /// By their ids.
+    components: HashMap<u64, Component>,
 }
 
 /// Where a Space's calls go: its origin, the path of its root (a replica's, or a proxy's) and the API's prefix.
@@ -156,13 +159,13 @@ impl Config {
             base: Base { origin: origin.clone(), path: format!("{root}{separator}{prefix}") },
             version,
             functions: wire.dependencies.into_iter().filter_map(WireDependency::function).collect(),
-            components: wire.components,
+            components: wire.components.into_iter().rev().map(|component| (component.id, component)).collect(),
         })
     }
 
     /// The component of that id.
     pub fn component(&self, id: u64) -> Option<&Component> {
-        self.components.iter().find(|component| component.id == id)
+        self.components.get(&id)
     }
 }
 

@@ -5,32 +5,41 @@
 
 use serde_json::Value;
 
-use super::failure::Failure;
-
 /// The outputs of a generator, as far as it has come.
 #[derive(Debug, Default)]
-pub struct Yielded(Option<Vec<Value>>);
+pub enum Yielded {
+    /// Nothing has come.
+    #[default]
+    Nothing,
+    /// The outputs.
+    Outputs(Vec<Value>),
+    /// Edits have come that don't fit: what is edited is known no longer.
+    Lost,
+}
 
 impl Yielded {
-    /// Takes the next yield, and gives the outputs as they are then.
-    ///
-    /// # Errors
-    /// [`Failure::Unreadable`] where it doesn't fit what came before.
-    pub fn take(&mut self, data: Vec<Value>) -> Result<&[Value], Failure> {
-        let outputs = match self.0.take() {
-            None => data,
-            Some(mut outputs) => {
-                for (output, edits) in outputs.iter_mut().zip(&data) {
-                    for edit in edits.as_array().map(Vec::as_slice).unwrap_or_default() {
-                        apply(output, edit)
-                            .ok_or_else(|| Failure::Unreadable("an edit of its outputs does not fit".into()))?;
-                    }
-                }
-                outputs
-            }
+    /// Takes the next yield, and gives the outputs as they are then; none where it doesn't fit what came before, and from
+    /// then on.
+    pub fn take(&mut self, data: Vec<Value>) -> Option<&[Value]> {
+        *self = match std::mem::take(self) {
+            Self::Nothing => Self::Outputs(data),
+            Self::Outputs(outputs) => edited(outputs, &data).map_or(Self::Lost, Self::Outputs),
+            Self::Lost => Self::Lost,
         };
-        Ok(self.0.insert(outputs))
+        match self {
+            Self::Outputs(outputs) => Some(outputs),
+            Self::Nothing | Self::Lost => None,
+        }
     }
+}
+
+fn edited(mut outputs: Vec<Value>, data: &[Value]) -> Option<Vec<Value>> {
+    for (output, edits) in outputs.iter_mut().zip(data) {
+        for edit in edits.as_array().map(Vec::as_slice).unwrap_or_default() {
+            apply(output, edit)?;
+        }
+    }
+    Some(outputs)
 }
 
 /// Does one edit.
@@ -98,13 +107,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn outputs(yields: Value) -> Result<Value, Failure> {
+    fn outputs(yields: Value) -> Option<Value> {
         let mut yielded = Yielded::default();
         let mut last = Vec::new();
         for data in yields.as_array().unwrap() {
             last = yielded.take(data.as_array().unwrap().clone())?.to_vec();
         }
-        Ok(json!(last))
+        Some(json!(last))
     }
 
     #[test]
@@ -127,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told() {
+    fn what_does_not_fit_is_no_output() {
         for edit in [
             json!(["replace", ["z"], 1]),
             json!(["append", [], "x"]),
@@ -141,7 +150,7 @@ mod tests {
             json!(["replace", ["a", -1], 1]),
             json!(["delete", ["z"], null]),
         ] {
-            assert!(outputs(json!([[{"a": [1]}], [[edit]]])).is_err(), "{edit}");
+            assert!(outputs(json!([[{"a": [1]}], [[edit]]])).is_none(), "{edit}");
         }
     }
 }

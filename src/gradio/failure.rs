@@ -96,8 +96,9 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Reads the text and the title of a failed job.
-    pub fn of_job(message: Option<String>, title: Option<&str>) -> Self {
+    /// Reads the text and the title of a failed job. Where it `is_meant` the function has raised `gr.Error`; else the text is
+    /// an exception's, which the app shows.
+    pub fn of_job(message: Option<String>, title: Option<&str>, is_meant: bool) -> Self {
         let Some(message) = message.as_deref().map(plain).filter(|message| !message.is_empty()) else {
             return Self::Crashed;
         };
@@ -109,7 +110,7 @@ impl Failure {
         if is_quota {
             return Self::Quota { retry_after: retry_after(&lower), message };
         }
-        Self::Rejected { message }
+        if is_meant { Self::Rejected { message } } else { Self::Crashed }
     }
 }
 
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_the_users_fault_and_a_quota_is_not() {
-        let of = |message: &str, title: &str| Failure::of_job(Some(message.into()), Some(title));
+        let of = |message: &str, title: &str| Failure::of_job(Some(message.into()), Some(title), true);
         assert_eq!(of("Prompt rejected: bad", "Error"), Failure::Rejected { message: "Prompt rejected: bad".into() });
         assert!(matches!(
             of("You have exceeded your free ZeroGPU quota (60s requested vs. 12s left). Try again in 0:05:12", "ZeroGPU quota exceeded"),
@@ -206,8 +207,10 @@ mod tests {
             of("No GPU was available after 60s", "ZeroGPU queue timeout"),
             Failure::Quota { retry_after: None, .. }
         ));
-        assert_eq!(Failure::of_job(None, Some("Error")), Failure::Crashed);
-        assert_eq!(Failure::of_job(Some("\n".into()), None), Failure::Crashed);
+        let shown = Failure::of_job(Some("CUDA out of memory".into()), Some("Error"), false);
+        assert_eq!(shown, Failure::Crashed, "an exception that the app shows is no word to the user");
+        assert_eq!(Failure::of_job(None, Some("Error"), false), Failure::Crashed);
+        assert_eq!(Failure::of_job(Some("\n".into()), None, true), Failure::Crashed);
     }
 
     #[test]

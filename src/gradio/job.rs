@@ -126,12 +126,17 @@ impl Job {
             Message::Estimation(position) => Ok(Some(Progress::Queued(position))),
             Message::ProcessStarts { eta } => Ok(Some(Progress::Started(eta))),
             Message::Progress(step) => Ok(Some(Progress::Step(step))),
-            Message::ProcessGenerating(data) => Ok(Some(Progress::Generating(self.yielded.take(data)?.to_vec()))),
+            // A preview that doesn't fit what came before is none: the end decides.
+            Message::ProcessGenerating(data) => {
+                Ok(self.yielded.take(data).map(|outputs| Progress::Generating(outputs.to_vec())))
+            }
             Message::ProcessCompleted(completion) => {
                 self.end();
                 match completion {
                     Completion::Outputs(outputs) => Ok(Some(Progress::Finished(outputs))),
-                    Completion::Failed { message, title } => Err(Failure::of_job(message, title.as_deref())),
+                    Completion::Failed { message, title, is_meant } => {
+                        Err(Failure::of_job(message, title.as_deref(), is_meant))
+                    }
                     Completion::Cancelled => Err(Failure::Cancelled),
                 }
             }

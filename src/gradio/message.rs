@@ -3,7 +3,8 @@
 //! Source: Gradio's `server_messages.py`, and recordings of 4.44, 5.50 and 6.31. A message is one flat JSON object that
 //! `msg` names; unknown messages and fields are passed over, as Gradio adds some with most releases.
 
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// One message, as far as it matters here.
@@ -76,18 +77,28 @@ pub enum Completion {
         message: Option<String>,
         /// The heading that `gr.Error` was given, `Error` by default.
         title: Option<String>,
+        /// Whether it is a `gr.Error`, which alone says for how long it is to be shown.
+        is_meant: bool,
     },
     /// Somebody cancelled it: Gradio says `success` with no data.
     Cancelled,
 }
 
 impl Message {
-    /// Reads the data of one event.
+    /// Reads the data of one event. Of a message beside the matter, such as a progress, that isn't as it should be nothing
+    /// is made: only those that end a job decide about it.
     ///
     /// # Errors
-    /// Where it isn't a JSON object with a `msg`.
+    /// A text that isn't a JSON object with a `msg`, or a message that ends the job and can't be read.
     pub fn parse(data: &[u8]) -> Result<Self, serde_json::Error> {
-        let wire: Wire = serde_json::from_slice(data)?;
+        let wire: Wire = match serde_json::from_slice(data) {
+            Ok(wire) => wire,
+            Err(error) => {
+                let Name { msg } = serde_json::from_slice(data)?;
+                let ends = matches!(msg.as_str(), "process_completed" | "unexpected_error" | "close_stream");
+                return if ends { Err(error) } else { Ok(Self::Other) };
+            }
+        };
         Ok(match wire.msg.as_str() {
             "estimation" => Self::Estimation(QueuePosition {
                 rank: wire.rank.unwrap_or_default(),
@@ -96,9 +107,11 @@ impl Message {
             }),
             "process_starts" => Self::ProcessStarts { eta: wire.eta },
             "progress" => match wire.progress_data.unwrap_or_default().pop() {
-                Some(unit) => {
-                    Self::Progress(StepProgress { index: unit.index, length: unit.length, fraction: unit.progress })
-                }
+                Some(unit) => Self::Progress(StepProgress {
+                    index: unit.index.and_then(whole),
+                    length: unit.length.and_then(whole),
+                    fraction: unit.progress,
+                }),
                 None => Self::Other,
             },
             "process_generating" => match wire.output.and_then(|output| output.data) {
@@ -118,7 +131,11 @@ fn completion(wire: Wire) -> Completion {
     match (wire.success.unwrap_or(false), output.data) {
         (true, Some(data)) => Completion::Outputs(data),
         (true, None) => Completion::Cancelled,
-        (false, _) => Completion::Failed { message: output.error.and_then(text), title: wire.title.or(output.title) },
+        (false, _) => Completion::Failed {
+            message: output.error.and_then(text),
+            title: wire.title.or(output.title),
+            is_meant: output.has_duration,
+        },
     }
 }
 
@@ -129,6 +146,21 @@ fn text(error: Value) -> Option<String> {
         Value::String(text) => Some(text),
         other => Some(other.to_string()),
     }
+}
+
+/// A number of steps, which Gradio has as `int | float`.
+fn whole(steps: f64) -> Option<u64> {
+    (0.0..1e15).contains(&steps).then(|| format!("{:.0}", steps.floor()).parse().ok()).flatten()
+}
+
+/// Whether a field is there, whatever it holds.
+fn is_there<'de, D: Deserializer<'de>>(field: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(field).map(|_| true)
+}
+
+#[derive(Deserialize)]
+struct Name {
+    msg: String,
 }
 
 #[derive(Deserialize)]
@@ -147,8 +179,8 @@ struct Wire {
 
 #[derive(Deserialize)]
 struct WireProgress {
-    index: Option<u64>,
-    length: Option<u64>,
+    index: Option<f64>,
+    length: Option<f64>,
     progress: Option<f64>,
 }
 
@@ -157,6 +189,8 @@ struct WireOutput {
     data: Option<Vec<Value>>,
     error: Option<Value>,
     title: Option<String>,
+    #[serde(default, rename = "duration", deserialize_with = "is_there")]
+    has_duration: bool,
 }
 
 #[cfg(test)]
@@ -193,15 +227,15 @@ mod tests {
 
     #[test]
     fn tells_a_shown_error_from_a_hidden_one() {
-        let Message::ProcessCompleted(Completion::Failed { message, title }) =
-            parse(r#"{"msg":"process_completed","output":{"error":"no","title":"Error"},"success":false}"#)
-        else {
-            panic!("a failure");
-        };
-        assert_eq!((message.as_deref(), title.as_deref()), (Some("no"), Some("Error")));
+        for (duration, is_meant) in [(r#","duration":10"#, true), (r#","duration":null"#, true), ("", false)] {
+            let output = format!(r#"{{"error":"no","title":"Error"{duration}}}"#);
+            let failed = parse(&format!(r#"{{"msg":"process_completed","output":{output},"success":false}}"#));
+            let (message, title) = (Some("no".into()), Some("Error".into()));
+            assert_eq!(failed, Message::ProcessCompleted(Completion::Failed { message, title, is_meant }));
+        }
         assert_eq!(
             parse(r#"{"msg":"process_completed","output":{"error":null},"success":false}"#),
-            Message::ProcessCompleted(Completion::Failed { message: None, title: None })
+            Message::ProcessCompleted(Completion::Failed { message: None, title: None, is_meant: false })
         );
     }
 
@@ -209,6 +243,17 @@ mod tests {
     fn passes_over_what_it_does_not_know() {
         assert_eq!(parse(r#"{"msg":"heartbeat","event_id":null}"#), Message::Other);
         assert_eq!(parse(r#"{"msg":"brand_new","output":null,"success":null}"#), Message::Other);
+        let steps = r#"{"msg":"progress","progress_data":[{"index":4.5,"length":9.0,"progress":null}]}"#;
+        let read = StepProgress { index: Some(4), length: Some(9), fraction: None };
+        assert_eq!(parse(steps), Message::Progress(read), "Gradio types them as int or float");
+        for beside in [
+            r#"{"msg":"progress","progress_data":[{"index":"x"}]}"#,
+            r#"{"msg":"process_generating","output":"x","success":true}"#,
+            r#"{"msg":"estimation","rank":-1}"#,
+        ] {
+            assert_eq!(parse(beside), Message::Other, "{beside}");
+        }
+        assert!(Message::parse(br#"{"msg":"process_completed","output":7}"#).is_err());
         assert!(Message::parse(b"[]").is_err());
         assert!(Message::parse(b"{}").is_err());
     }

@@ -14,6 +14,13 @@ use super::failure::Failure;
 use super::file::RemoteFile;
 use crate::generation::Seed;
 
+/// Words between a data URL's type and its data.
+const BASE64: &str = ";base64,";
+/// Length of a data URL up to its data at most, in characters, without `data:`.
+const LONGEST_HEAD: usize = 48;
+/// Number of images that are taken from one text at most.
+const MOST_INLINE: usize = 64;
+
 /// An image that a function has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Picture {
@@ -91,7 +98,7 @@ fn inline_images(value: &Value) -> Vec<Picture> {
     match value {
         Value::String(text) => {
             let starts = text.match_indices("data:image/").filter_map(|(at, _)| text.get(at..));
-            starts.filter_map(inline_image).map(Picture::Inline).collect()
+            starts.filter_map(inline_image).take(MOST_INLINE).map(Picture::Inline).collect()
         }
         Value::Array(items) => items.iter().flat_map(inline_images).collect(),
         Value::Object(fields) => fields.values().flat_map(inline_images).collect(),
@@ -99,10 +106,14 @@ fn inline_images(value: &Value) -> Vec<Picture> {
     }
 }
 
-/// The image in a text that begins with a data URL (RFC 2397) in base64.
+/// The image in a text that begins with a data URL (RFC 2397) in base64. What comes before its data is looked for in the
+/// first bytes alone: a text may have many beginnings, and a search from each to the end would never be done.
 fn inline_image(text: &str) -> Option<Bytes> {
-    let (kind, data) = text.strip_prefix("data:")?.split_once(";base64,")?;
-    if !kind.starts_with("image/") || kind.len() > 40 {
+    let url = text.strip_prefix("data:")?;
+    let head = url.char_indices().take(LONGEST_HEAD).last().map_or(0, |(at, c)| at + c.len_utf8());
+    let at = url.get(..head)?.find(BASE64)?;
+    let (kind, data) = (url.get(..at)?, url.get(at + BASE64.len()..)?);
+    if !kind.starts_with("image/") {
         return None;
     }
     let end = data.find(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).unwrap_or(data.len());
@@ -158,6 +169,15 @@ mod tests {
             found(&[Output::Other], json!([[file("/before.png"), file("/after.png")]])).unwrap(),
             ["/after.png"]
         );
+    }
+
+    #[test]
+    fn a_text_of_many_beginnings_is_read_in_one_go() {
+        let text = "data:image/".repeat(3_000_000);
+        assert_eq!(found(&[Output::Text], json!([text])), Err(Failure::NoImage));
+        let images = "data:image/png;base64,AAAA ".repeat(1000);
+        assert_eq!(found(&[Output::Text], json!([images])).unwrap().len(), MOST_INLINE);
+        assert_eq!(found(&[Output::Text], json!(["data:image/é;base64,AAAA"])).unwrap().len(), 1);
     }
 
     #[test]

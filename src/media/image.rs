@@ -3,6 +3,8 @@
 //! A Space may send anything: a page of HTML, a redirect, a gigabyte. Only bytes that begin as an image does get through,
 //! up to a size, and their type is the one that they show, never the one that the Space says. Redirects are not followed.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::stream::{once, unfold};
@@ -80,11 +82,34 @@ pub async fn open_part(
     Ok(OpenImage { format, length, part: Some(part), body: capped(answer.body, limit) })
 }
 
-/// Fetches the whole image in `file`, of `limit` bytes at most.
+/// Pauses before a file is asked for again: it is made, and to make it anew costs more than to wait.
+const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+
+/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three times.
 ///
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
+    for pause in AGAIN {
+        match fetch_once(client, file, limit).await {
+            Err(failure) if may_pass(&failure) => client.outside().sleep(pause).await,
+            done => return done,
+        }
+    }
+    fetch_once(client, file, limit).await
+}
+
+/// Whether the same call may go well a moment later.
+fn may_pass(failure: &Failure) -> bool {
+    match failure {
+        Failure::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+        Failure::Transport(TransportError::Denied) => false,
+        Failure::Transport(_) | Failure::Cut => true,
+        _ => false,
+    }
+}
+
+async fn fetch_once(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
     let image = open_unbounded(client, file, limit).await?;
     let all = read_to_end(image.body, limit);
     match timeout(client.outside(), client.limits().job, all).await {

@@ -407,7 +407,7 @@ impl Stream {
         }
         let path = format!("/tmp/gradio/{}/image.png", self.session);
         Some(match job.end {
-            End::Rejected => self.finish(&json!({"error": "Prompt rejected: bad"}), false),
+            End::Rejected => self.finish(&json!({"error": "Prompt rejected: bad", "duration": 10}), false),
             End::Crash => self.finish(&json!({"error": null}), false),
             End::Quota(seconds) => {
                 space.0.quota.set((now, now + Duration::from_secs(seconds)));

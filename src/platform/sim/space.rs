@@ -335,7 +335,7 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
     steps.push((
         third,
         match job.fate {
-            Fate::Rejected => completed(json!({"error": "Prompt rejected: bad"}), false),
+            Fate::Rejected => completed(json!({"error": "Prompt rejected: bad", "duration": 10}), false),
             Fate::Crashes => completed(json!({"error": null}), false),
             Fate::MakesNothing => completed(json!({"data": [null, 0]}), true),
             Fate::Cancelled => completed(json!({}), true),
