@@ -12,7 +12,7 @@ use crate::{build, node, python, setup};
 type Stage = (&'static str, fn(u32) -> Result<()>);
 
 /// How many runs of each kind there are in the simulated world.
-const RUNS: u32 = 5_000;
+const RUNS: u32 = 2_500;
 
 const STAGES: [Stage; 4] = [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end)];
 

@@ -204,11 +204,11 @@ impl QueueSpace {
         true
     }
 
-    /// Passes over jobs that nobody has listened to for ten seconds.
+    /// Passes over jobs that nobody has listened to for five seconds: sooner than a dead instance's slots are free.
     pub(crate) fn forget_orphans(&self, world: &World) {
         let jobs = self.0.jobs.borrow();
         self.0.line.borrow_mut().retain(|other| match jobs.get(other) {
-            Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(10) => {
+            Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(5) => {
                 job.over.set(job.over.get().or(Some(world.now())));
                 false
             }
