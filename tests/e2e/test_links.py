@@ -119,5 +119,5 @@ def test_an_expired_or_foreign_link_gives_nothing(liar: Liar) -> None:
 
 def test_links_outlive_the_instance_that_made_them(http: httpx.Client) -> None:
     url = link(http, "x")
-    time.sleep(2)  # an idle instance is dropped after a second; the secret is in the key-value store
+    time.sleep(2)  # an idle instance is dropped after a second; the secret is in the database
     assert httpx.get(url).status_code == 200
