@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import openai
+from database import Postgres
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,21 +22,18 @@ KEY = "sk-end-to-end-0123456789abcdef"
 
 
 class Host:
-    """The application, serving on a free port of loopback until ``stop``."""
+    """The application, serving on a free port of loopback until ``stop``.
 
-    def __init__(
-        self,
-        runtime_config: Path | None = None,
-        state: tempfile.TemporaryDirectory | None = None,
-        **variables: str | int,
-    ) -> None:
+    Its database is a file in a folder of its own, or in the one that it is given, which outlives it.
+    """
+
+    def __init__(self, state: Path | None = None, **variables: str | int) -> None:
         # Without a pause between a request's images, which few tests are about.
         settings = {"api_keys": KEY, "stagger_ms": "0"} | {name: str(value) for name, value in variables.items()}
-        self.state = state or tempfile.TemporaryDirectory(prefix="z-image-e2e-")
+        self._own_state = None if state else tempfile.TemporaryDirectory(prefix="z-image-e2e-")
+        self.state = state or Path(self._own_state.name)
         command = [TARGET / "release/z-image-host", "--manifest", ROOT / "spin.toml"]
-        command += ["--listen", "127.0.0.1:0", "--state-dir", self.state.name]
-        if runtime_config:
-            command += ["--runtime-config-file", runtime_config]
+        command += ["--listen", "127.0.0.1:0", "--state-dir", self.state]
         for name, value in settings.items():
             command += ["--variable", f"{name}={value}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -53,16 +51,50 @@ class Host:
         """Ends it as a machine's loss of power would."""
         self.process.kill()
         self.process.wait(20)
-        self._reader.join(5)
-        self.state.cleanup()
+        self._end()
 
     def stop(self) -> int:
         """Asks it to stop and waits until it has."""
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(20)
-        self._reader.join(5)
-        self.state.cleanup()
+        self._end()
         return status
+
+    def _end(self) -> None:
+        self._reader.join(5)
+        if self._own_state:
+            self._own_state.cleanup()
+
+
+class Hosts:
+    """Several hosts before one PostgreSQL server, or one before a SQLite file. One that is killed comes back, elsewhere."""
+
+    def __init__(self, count: int, postgres: Postgres | None, **variables: str | int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="z-image-e2e-")
+        assert postgres or count == 1, "a SQLite file is for one host"
+        if postgres:
+            variables |= {"database": "postgres", "database_url": postgres.url, "database_host": postgres.host}
+        state = None if postgres else Path(self._folder.name)
+        self._start = lambda: Host(state=state, **variables)
+        self.log: list[str] = []
+        self.running = [self._start() for _ in range(count)]
+
+    def kill(self, which: int) -> None:
+        """Ends one as a machine's loss of power would, and starts it again."""
+        victim = self.running[which]
+        victim.kill()
+        self.log += victim.log
+        self.running[which] = self._start()
+
+    def stop(self) -> None:
+        """Stops all, none of which may have failed."""
+        statuses = [host.stop() for host in self.running]
+        for host in self.running:
+            self.log += host.log
+        self._folder.cleanup()
+        log = "".join(self.log)
+        assert statuses == [0] * len(self.running), log
+        assert KEY not in log and "panicked" not in log and "an instance failed" not in log, log
 
 
 class Space:

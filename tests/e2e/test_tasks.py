@@ -244,12 +244,11 @@ def test_tasks_outlive_the_host(tmp_path: Path) -> None:
 
     space = Space(sys.executable, "--step-seconds", "0.01")
     variables = {"spaces": f"z-image-turbo={space.url}", "extra_host": space.url}
-    host = Host(**variables)
+    host = Host(state=tmp_path, **variables)
     with httpx.Client(base_url=host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as client:
         task = until_ended(client, submit(client, prompt="kept", seed=9))
-    host.process.terminate()
-    assert host.process.wait(20) == 0
-    again = Host(state=host.state, **variables)
+    assert host.stop() == 0
+    again = Host(state=tmp_path, **variables)
     try:
         answer = httpx.get(f"{again.url}/v1/tasks/{task['id']}", headers={"authorization": f"Bearer {KEY}"}).json()
         assert answer["status"] == "succeeded" and answer["data"][0]["seed"] == 9

@@ -135,7 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--step-seconds", type=float, default=0.05, help="how long a denoising step takes")
-    parser.add_argument("--at-once", type=int, default=2, help="jobs that run at the same time")
+    parser.add_argument("--at-once", type=int, default=2, help="jobs that run at the same time; 0: all")
     parser.add_argument("--max-queue", type=int, default=None, help="jobs that may wait")
     parser.add_argument("--journal", help="a file that is told which jobs began and were done")
     parser.add_argument("--faults", action="store_true", help="let some prompts fail on purpose")
@@ -143,7 +143,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = space(arguments.step_seconds, arguments.faults, Journal(arguments.journal))
-    app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once)
+    app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once or None)
     port = arguments.port or free_port()
     _, url, _ = app.launch(
         server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False

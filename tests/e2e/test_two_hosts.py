@@ -1,0 +1,127 @@
+"""Limits and idempotency where two hosts share a PostgreSQL server: what comes to both in the same moment counts as one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from database import Postgres
+from host import KEY, Hosts, Space
+
+AUTHORIZED = {"authorization": f"Bearer {KEY}"}
+PAGE = "/v1/images/generations"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+class Scene:
+    """Two hosts before a Space."""
+
+    def __init__(self, postgres: Postgres, folder: Path, seconds: float, limits: dict[str, int]) -> None:
+        self.journal = folder / "journal"
+        self.journal.touch()
+        arguments = ["--step-seconds", str(seconds), "--at-once", "0", "--journal", str(self.journal)]
+        self.space = Space(sys.executable, *arguments)
+        spaces = f"z-image-turbo={self.space.url}"
+        self.hosts = Hosts(2, postgres, spaces=spaces, extra_host=self.space.url, **limits)
+        # Both know the Space and the database before what is looked at begins.
+        for host in self.hosts.running:
+            assert httpx.get(f"{host.url}/v1/tasks", headers=AUTHORIZED, timeout=60).status_code == 200
+
+    def at_once(self, count: int, ask: Callable[[int, str], httpx.Response]) -> list[httpx.Response]:
+        """The answers to that many calls, which start together and go to either host in turn."""
+        start = threading.Barrier(count)
+
+        def call(number: int) -> httpx.Response:
+            start.wait()
+            return ask(number, self.hosts.running[number % 2].url)
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(call, range(count)))
+
+    def jobs(self) -> list[str]:
+        """Prompts of the jobs that the Space has begun with."""
+        entries = [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return [entry["prompt"] for entry in entries if entry["what"] == "begun"]
+
+    def stop(self) -> None:
+        self.hosts.stop()
+        self.space.stop()
+
+
+@pytest.fixture
+def serve(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    scenes = []
+
+    def start(seconds: float, **limits: int) -> Scene:
+        scenes.append(Scene(postgres, tmp_path, seconds, limits))
+        return scenes[-1]
+
+    yield start
+    for scene in scenes:
+        scene.stop()
+
+
+def make(number: int, url: str, **headers: str) -> httpx.Response:
+    order = {"prompt": f"call {number}", "size": "256x256", "steps": 1}
+    return httpx.post(url + PAGE, json=order, headers=AUTHORIZED | headers, timeout=120)
+
+
+def count(answers: list[httpx.Response], status: int) -> int:
+    return sum(answer.status_code == status for answer in answers)
+
+
+def test_requests_in_a_minute_are_counted_to_the_letter(serve: Callable[..., Scene]) -> None:
+    scene = serve(0.01, requests_per_minute=6)
+    begun = time.monotonic()
+    answers = scene.at_once(24, make)
+    late = int((time.monotonic() - begun) / 10)
+    made = count(answers, 200)
+    assert made + count(answers, 429) == 24, [answer.text[:200] for answer in answers]
+    assert 6 <= made <= 6 + late, "one more is due every ten seconds"
+    print(f"\nrequests_per_minute=6, 24 calls at once to two hosts: {made} made")
+
+
+def test_images_of_a_key_are_counted_to_the_letter(serve: Callable[..., Scene]) -> None:
+    scene = serve(4, jobs_per_key=3)
+    answers = scene.at_once(16, make)
+    assert (count(answers, 200), count(answers, 429)) == (3, 13), [answer.text[:200] for answer in answers]
+    assert len(scene.jobs()) == 3
+    assert count(scene.at_once(3, make), 200) == 3, "all places have come back"
+
+
+def test_the_same_key_at_once_is_one_job(serve: Callable[..., Scene]) -> None:
+    scene = serve(0.2)
+    rounds = 10
+    waited = 0
+    for number in range(rounds):
+        key = str(uuid.uuid4())
+
+        def ask(_: int, url: str, number: int = number, key: str = key) -> httpx.Response:
+            return make(number, url, **{"idempotency-key": key})
+
+        answers = scene.at_once(4, ask)
+        for which, answer in enumerate(answers):
+            while answer.status_code == 409:
+                assert answer.json()["error"]["code"] == "idempotency_in_progress", answer.text
+                waited += 1
+                time.sleep(0.1)
+                answer = ask(which, scene.hosts.running[which % 2].url)
+            assert answer.status_code == 200, answer.text
+            answers[which] = answer
+        assert len({answer.content for answer in answers}) == 1
+    assert sorted(scene.jobs()) == sorted(f"call {number}" for number in range(rounds)), "one job for each key"
+    print(f"\n{rounds} keys, 4 calls at once with each to two hosts: {rounds} jobs; 409 was answered {waited} times")
