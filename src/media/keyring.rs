@@ -25,19 +25,11 @@ impl Keyring {
     /// What signs links.
     ///
     /// # Errors
-    /// 500 where no secret is configured, and there is no database or it fails.
+    /// Where no secret is configured: 500 without a database, and 503 where it fails.
     pub async fn signer(&self) -> Result<Signer, Error> {
         if let Some(signer) = &self.configured {
             return Ok(signer.clone());
         }
-        let unsigned = |error: &StoreError| {
-            let reason = match error {
-                StoreError::Off => "there is neither a link_secret nor a database to keep one in",
-                _ => "the database fails",
-            };
-            let way = "Set the variable link_secret, or ask for b64_json.";
-            Error::internal(format!("Image links can't be signed: {reason}. {way}"), error.to_string())
-        };
         let meta = self.store.meta().await.map_err(|error| unsigned(&error))?;
         Signer::new(&meta.link_secret)
             .ok_or_else(|| unsigned(&StoreError::Failed("the link secret is unusable".to_owned())))
@@ -46,7 +38,7 @@ impl Keyring {
     /// What `token` leads to among the Spaces at `origins`.
     ///
     /// # Errors
-    /// 403 or 410; 500 as [`Keyring::signer`].
+    /// 403 or 410; 500 or 503 as [`Keyring::signer`].
     pub async fn verify(&self, token: &str, origins: &[&Origin]) -> Result<Link, Error> {
         let now = self.store.host().unix_time().as_secs();
         let found = self.signer().await?.verify(token, now, origins.iter().copied());
@@ -54,6 +46,19 @@ impl Keyring {
             InvalidLink::Expired => Error::expired_link(),
             InvalidLink::Forged | InvalidLink::UnknownSpace => Error::forged_link(),
         })
+    }
+}
+
+/// Links can't be signed for that reason. A database that fails may be back in a moment.
+fn unsigned(error: &StoreError) -> Error {
+    let explain = |reason: &str| {
+        format!("Image links can't be signed: {reason}. Set the variable link_secret, or ask for b64_json.")
+    };
+    match error {
+        StoreError::Off => {
+            Error::internal(explain("there is neither a link_secret nor a database to keep one in"), error.to_string())
+        }
+        _ => Error { message: explain("the database fails"), ..Error::store_failed(error) },
     }
 }
 
@@ -92,6 +97,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_database_that_fails_is_waited_for_and_none_is_the_operators_affair() {
+        let world = World::new(1);
+        let failing = Rc::new(Keyring::new(&store(&world), None));
+        world.hang_database(true);
+        let refused = world.run(async move { failing.signer().await.err().unwrap() });
+        assert_eq!((refused.status.as_u16(), refused.code), (503, Some("store_unavailable")));
+        assert!(refused.message.starts_with("Image links can't be signed: the database fails."), "{refused:?}");
+        let log: crate::warn_once::Log = Rc::new(|_, _| {});
+        let without = Rc::new(Keyring::new(&Store::new(&world.outside(), None, &log), None));
+        let refused = world.run(async move { without.signer().await.err().unwrap() });
+        assert_eq!((refused.status.as_u16(), refused.code), (500, Some("internal_error")));
     }
 
     #[test]

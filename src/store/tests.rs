@@ -1,5 +1,7 @@
 //! The store in the simulated world, whose database is SQLite itself.
 
+mod postgres;
+
 use std::rc::Rc;
 use std::time::Duration;
 

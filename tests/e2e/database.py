@@ -124,6 +124,12 @@ class Postgres:
     def resume(self) -> None:
         self._signal(signal.SIGCONT, self._processes())
 
+    def set(self, name: str, value: str) -> None:
+        """Has new sessions begin with that setting."""
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write(f"\n{name} = {value}\n")
+        self.process.send_signal(signal.SIGHUP)
+
     def _end(self) -> None:
         self.resume()
         self.process.send_signal(signal.SIGINT)

@@ -61,6 +61,7 @@ fn lint(_: u32) -> Result<()> {
 /// Everything that runs natively, the simulated world among it.
 fn unit(runs: u32) -> Result<()> {
     let mut test = cargo(&["test", "--locked", "--workspace", "--exclude", "z-image-host"]);
+    test.env("POSTGRES_BIN", setup::postgres::programs()?);
     run(test.env("SIMULATED_RUNS", runs.to_string()))
 }
 
