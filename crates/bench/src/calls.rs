@@ -1,5 +1,7 @@
 //! The calls that are measured.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -24,6 +26,10 @@ pub(crate) enum Call {
     DirectFile,
     /// A generation through the component, answered with a link.
     GenerateUrl,
+    /// The same with an `Idempotency-Key` of its own.
+    GenerateOnce,
+    /// A generation as a task, which is answered before it is made.
+    Task,
     /// A generation through the component, answered with the image in base64.
     GenerateBase64,
     /// `GET /healthz` of the component.
@@ -37,6 +43,8 @@ impl Call {
             Self::DirectUrl => "direct: join, data",
             Self::DirectFile => "direct: join, data, file",
             Self::GenerateUrl => "component: url",
+            Self::GenerateOnce => "component: url, Idempotency-Key",
+            Self::Task => "component: task",
             Self::GenerateBase64 => "component: b64_json",
             Self::Health => "component: healthz",
         }
@@ -50,6 +58,7 @@ pub(crate) struct Caller {
     upstream: String,
     host: String,
     authorization: String,
+    keys: Arc<AtomicU64>,
 }
 
 impl Caller {
@@ -61,6 +70,7 @@ impl Caller {
             upstream: upstream.to_owned(),
             host: host.to_owned(),
             authorization: format!("Bearer {key}"),
+            keys: Arc::default(),
         }
     }
 
@@ -86,10 +96,15 @@ impl Caller {
                 ensure!(file.len() == IMAGE_LENGTH, "the file has {} bytes", file.len());
                 Ok(())
             }
-            Call::GenerateUrl | Call::GenerateBase64 => {
-                let format = if call == Call::GenerateUrl { "url" } else { "b64_json" };
+            Call::GenerateUrl | Call::GenerateOnce | Call::Task | Call::GenerateBase64 => {
+                let format = if call == Call::GenerateBase64 { "b64_json" } else { "url" };
                 let body = format!(r#"{{"prompt":"a red fox","seed":42,"response_format":"{format}"}}"#);
-                let answer = self.post(format!("{}/v1/images/generations", self.host), body).await?;
+                let header = match call {
+                    Call::GenerateOnce => Some(("idempotency-key", self.new_key())),
+                    Call::Task => Some(("prefer", "respond-async".to_owned())),
+                    _ => None,
+                };
+                let answer = self.post(format!("{}/v1/images/generations", self.host), body, header).await?;
                 ensure!(
                     answer.windows(format.len()).any(|window| window == format.as_bytes()),
                     "no image in the answer"
@@ -102,7 +117,7 @@ impl Caller {
 
     async fn direct(&self) -> Result<()> {
         let body = r#"{"data":["a red fox",1024,1024,9,42,false],"fn_index":2,"session_hash":"0123456789abcdef"}"#;
-        let joined = self.post(format!("{}/gradio_api/queue/join", self.upstream), body.to_owned()).await?;
+        let joined = self.post(format!("{}/gradio_api/queue/join", self.upstream), body.to_owned(), None).await?;
         let joined: Value = serde_json::from_slice(&joined)?;
         ensure!(joined.get("event_id").is_some(), "not joined");
         let events = self.get(format!("{}/gradio_api/queue/data?session_hash=0123456789abcdef", self.upstream)).await?;
@@ -114,12 +129,20 @@ impl Caller {
         self.send(Request::builder().method(Method::GET).uri(url).body(Full::default())?).await
     }
 
-    async fn post(&self, url: String, body: String) -> Result<Bytes> {
-        let request = Request::builder()
+    /// A key that no other call has.
+    fn new_key(&self) -> String {
+        format!("bench-{}", self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    async fn post(&self, url: String, body: String, header: Option<(&'static str, String)>) -> Result<Bytes> {
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(url)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, &self.authorization);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
         self.send(request.body(Full::new(Bytes::from(body)))?).await
     }
 

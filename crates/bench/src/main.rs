@@ -5,6 +5,7 @@
 //! upstream directly, in turn within one run: what is left is the component and its host. All three share this machine's cores.
 
 mod calls;
+mod database;
 mod stats;
 mod upstream;
 
@@ -13,7 +14,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -23,6 +24,8 @@ use crate::stats::Samples;
 use crate::upstream::Upstream;
 
 const KEY: &str = "sk-bench";
+/// Number of slots of the Space: more than there are calls at once.
+const SLOTS: usize = 100;
 
 /// Measures what the component adds to a Gradio call.
 #[derive(Debug, Parser)]
@@ -39,6 +42,24 @@ struct Arguments {
     /// Takes a tenth of the time, and tells a tenth as much.
     #[arg(long)]
     quick: bool,
+    /// What is measured; all, where nothing is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+/// A part of what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// What the component adds to a call.
+    Component,
+    /// What the database costs.
+    Database,
+}
+
+impl Arguments {
+    fn has(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
 }
 
 #[tokio::main]
@@ -46,9 +67,7 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let upstream = Upstream::start().await?;
     let state = std::env::temp_dir().join(format!("z-image-bench-{}", std::process::id()));
-    let host = Host::start(&arguments, &upstream.url, &state).await?;
-    let figures = measure(&arguments, &upstream, &host.url).await;
-    drop(host);
+    let figures = measure_all(&arguments, &upstream, &state).await;
     // Left over, it does no harm.
     let _ = std::fs::remove_dir_all(&state);
     let figures = figures?;
@@ -58,7 +77,23 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(arguments: &Arguments, upstream: &Upstream, host: &str) -> Result<Value> {
+async fn measure_all(arguments: &Arguments, upstream: &Upstream, state: &Path) -> Result<Value> {
+    let mut figures = serde_json::Map::new();
+    if arguments.has(Part::Component) {
+        let host = Host::start(arguments, &upstream.url, &state.join("component"), SLOTS, &[], None).await?;
+        figures = measure(arguments, upstream, &host.url).await?;
+    }
+    if arguments.has(Part::Database) {
+        figures.insert("database".into(), database::measure(arguments, upstream, state).await?);
+    }
+    Ok(figures.into())
+}
+
+async fn measure(
+    arguments: &Arguments,
+    upstream: &Upstream,
+    host: &str,
+) -> Result<serde_json::Map<String, Value>> {
     let caller = Caller::new(&upstream.url, host, KEY);
     let mut figures = serde_json::Map::new();
 
@@ -90,7 +125,7 @@ async fn measure(arguments: &Arguments, upstream: &Upstream, host: &str) -> Resu
         println!("First request on a fresh instance, {name}: p50 {:.2} ms (of {fresh})", samples.quantile(0.5));
         figures.insert(format!("fresh_instance_{name}_ms"), samples.quantile(0.5).into());
     }
-    Ok(figures.into())
+    Ok(figures)
 }
 
 /// Makes each call in turn, in rounds, so that whatever slows the machine slows them all.
@@ -169,7 +204,15 @@ struct Host {
 }
 
 impl Host {
-    async fn start(arguments: &Arguments, space: &str, state: &Path) -> Result<Self> {
+    /// Starts it; the Space has that many slots.
+    async fn start(
+        arguments: &Arguments,
+        space: &str,
+        state: &Path,
+        slots: usize,
+        variables: &[String],
+        statements: Option<&Path>,
+    ) -> Result<Self> {
         let mut command = Command::new(&arguments.host);
         command
             .arg("--manifest")
@@ -178,9 +221,15 @@ impl Host {
             .arg("--state-dir")
             .arg(state);
         // What is measured is the component, not how many jobs it lets a Space have.
-        let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = 100 }}]\n");
+        let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = {slots} }}]\n");
         for variable in [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")] {
             command.args(["--variable", &variable]);
+        }
+        for variable in variables {
+            command.args(["--variable", variable]);
+        }
+        if let Some(file) = statements {
+            command.arg("--statement-log").arg(file);
         }
         command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut process = command.spawn().context("cannot start the host")?;

@@ -2,6 +2,20 @@
 
 use std::time::Duration;
 
+/// The value that this part of `values` is at most: the nearest rank, one of the values themselves.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of samples are far below 2^52"
+)]
+pub(crate) fn quantile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let rank = (part * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or(f64::NAN)
+}
+
 /// The times of many calls.
 #[derive(Debug, Default)]
 pub(crate) struct Samples(Vec<Duration>);
@@ -12,18 +26,15 @@ impl Samples {
         self.0.extend(times);
     }
 
-    /// The time, in milliseconds, that this part of the calls took at most: the nearest rank, of the samples themselves.
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "counts of samples are far below 2^52"
-    )]
+    /// Number of calls.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The time, in milliseconds, that this part of the calls took at most.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        let rank = (part * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+        let times: Vec<f64> = self.0.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
+        quantile(&times, part)
     }
 
     /// How many calls were made per second, if all of them took `spent`.

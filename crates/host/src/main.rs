@@ -19,6 +19,7 @@ mod runtime_config;
 mod server;
 mod spin;
 mod sqlite;
+mod statement_log;
 mod variables;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::route::Router;
 use crate::runtime::{App, Runtime};
 use crate::runtime_config::RuntimeConfig;
 use crate::sqlite::Databases;
+use crate::statement_log::StatementLog;
 use crate::variables::Variables;
 
 /// Serves a Spin application's HTTP components on one machine.
@@ -61,6 +63,10 @@ struct Arguments {
     /// say.
     #[arg(long, value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
+    /// Lists the SQL statements that components run there, a line each: the instance's number, microseconds since the
+    /// Unix epoch, the interface, and the statement without its parameters.
+    #[arg(long, value_name = "FILE")]
+    statement_log: Option<PathBuf>,
 }
 
 /// How long the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -85,10 +91,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     let config = arguments.runtime_config_file.as_deref().map(RuntimeConfig::read).transpose()?.unwrap_or_default();
     let state = arguments.state_dir.clone().unwrap_or_else(|| directory.join(".spin"));
 
+    let statements = arguments.statement_log.as_deref().map(StatementLog::create).transpose()?.unwrap_or_default();
+
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
-        let runtime = Runtime::new()?;
+        let runtime = Runtime::new(statements)?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();
         for component in manifest.components() {

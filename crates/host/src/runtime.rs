@@ -32,6 +32,7 @@ use crate::outbound::{Hooks, Outbound};
 use crate::postgres::Pools;
 use crate::spin::{self, Granted, Spin};
 use crate::sqlite::Databases;
+use crate::statement_log::StatementLog;
 use crate::variables::Variables;
 
 const CONCURRENT_REQUESTS: usize = 16;
@@ -54,11 +55,13 @@ pub(crate) struct Runtime {
     instances: TaskTracker,
     /// Set when the host stops: instances that have nothing to do are dropped at once then.
     stopping: CancellationToken,
+    statements: StatementLog,
 }
 
 impl Runtime {
-    /// Sets it up, with compiled components kept in the user's cache directory for the next start.
-    pub(crate) fn new() -> Result<Self> {
+    /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
+    /// databases is told to `statements`.
+    pub(crate) fn new(statements: StatementLog) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         match Cache::from_file(None) {
@@ -86,7 +89,7 @@ impl Runtime {
                 std::thread::park_timeout(TICK);
             }
         });
-        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new() })
+        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new(), statements })
     }
 
     /// Returns when all instances have done what they still had to do after their last answer.
@@ -185,7 +188,7 @@ impl HandlerState for AppState {
                 allowed: self.allowed.clone(),
                 component: self.id.to_string(),
             },
-            spin: Spin::new(self.granted.clone()),
+            spin: Spin::new(self.granted.clone(), self.runtime.statements.writer()),
             limits: StoreLimitsBuilder::new().memory_size(MEMORY).build(),
         };
         let mut store = Store::new(&self.runtime.engine, guest);

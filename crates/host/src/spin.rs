@@ -14,6 +14,7 @@ use self::bindings::spin::variables::variables::{self, Error};
 use crate::postgres::Pools;
 use crate::runtime::Guest;
 use crate::sqlite::Databases;
+use crate::statement_log::Writer;
 
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
@@ -55,11 +56,12 @@ pub(crate) struct Spin {
     granted: Granted,
     sqlite_connections: ResourceTable,
     postgres_connections: ResourceTable,
+    statements: Writer,
 }
 
 impl Spin {
     /// Nothing opened yet.
-    pub(crate) fn new(granted: Granted) -> Self {
+    pub(crate) fn new(granted: Granted, statements: Writer) -> Self {
         let table = |capacity| {
             let mut table = ResourceTable::new();
             table.set_max_capacity(capacity);
@@ -69,6 +71,7 @@ impl Spin {
             granted,
             sqlite_connections: table(SQLITE_CONNECTIONS),
             postgres_connections: table(POSTGRES_CONNECTIONS),
+            statements,
         }
     }
 }

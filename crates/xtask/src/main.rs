@@ -38,7 +38,8 @@ Usage: cargo xtask COMMAND
   test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
       --soak                  with twenty times as many simulated runs
   simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.
-  bench [ARG…]      Builds, and measures; arguments go to the benchmark (--quick, --json FILE).
+  bench [ARG…]      Builds, and measures; arguments go to the benchmark (component, database,
+                    --quick, --json FILE).
   screenshots       Builds, and takes the pictures in docs/studio with a real browser.
 ";
 

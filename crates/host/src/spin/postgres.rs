@@ -9,6 +9,9 @@ use super::rows::RowProducer;
 use crate::postgres::{Builder, Connection};
 use crate::runtime::Guest;
 
+/// Name in the list of statements.
+const INTERFACE: &str = "postgres";
+
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 type Streamed = (Vec<Column>, StreamReader<Vec<DbValue>>, FutureReader<Result<(), Error>>);
 
@@ -69,6 +72,7 @@ impl postgres::HostConnection for Guest {
         statement: String,
         parameters: Vec<ParameterValue>,
     ) -> Answer<RowSet> {
+        self.spin.statements.add(INTERFACE, &statement);
         Ok(self.spin.postgres_connections.get(&connection)?.query(&statement, parameters).await)
     }
 
@@ -78,6 +82,7 @@ impl postgres::HostConnection for Guest {
         statement: String,
         parameters: Vec<ParameterValue>,
     ) -> Answer<u64> {
+        self.spin.statements.add(INTERFACE, &statement);
         Ok(self.spin.postgres_connections.get(&connection)?.execute(&statement, parameters).await)
     }
 
@@ -101,6 +106,7 @@ impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> 
         parameters: Vec<ParameterValue>,
     ) -> Answer<Streamed> {
         let connection = shared(accessor, &connection)?;
+        accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         let result = match connection.stream(&statement, parameters).await {
             Ok(result) => result,
             Err(error) => return Ok(Err(error)),
@@ -119,6 +125,7 @@ impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> 
         statement: String,
         parameters: Vec<ParameterValue>,
     ) -> Answer<u64> {
+        accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         Ok(shared(accessor, &connection)?.execute(&statement, parameters).await)
     }
 }

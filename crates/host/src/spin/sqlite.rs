@@ -7,6 +7,9 @@ use super::rows::RowProducer;
 use crate::runtime::Guest;
 use crate::sqlite::Connection;
 
+/// Name in the list of statements.
+const INTERFACE: &str = "sqlite";
+
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 type Streamed = (Vec<String>, StreamReader<RowResult>, FutureReader<Result<(), Error>>);
 
@@ -38,6 +41,7 @@ impl sqlite::HostConnection for Guest {
         parameters: Vec<Value>,
     ) -> Answer<QueryResult> {
         let connection = self.spin.sqlite_connections.get(&connection)?.clone();
+        self.spin.statements.add(INTERFACE, &statement);
         Ok(connection.execute(statement, parameters).await)
     }
 
@@ -69,6 +73,7 @@ impl<T: Send + 'static> sqlite::HostConnectionWithStore<T> for HasSelf<Guest> {
         parameters: Vec<Value>,
     ) -> Answer<Streamed> {
         let connection = shared(accessor, &connection)?;
+        accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         let result = match connection.stream(statement, parameters).await {
             Ok(result) => result,
             Err(error) => return Ok(Err(error)),
