@@ -220,6 +220,7 @@ test("several images are edited together where the Space takes several", async (
   assert.deepEqual((await argumentsOf(page)).images, [[1, 2, 3], [4, 5, 6]]);
   // From there on to the next edit.
   await page.click("#viewer-actions >> text=Use as input");
+  await page.locator("#inputs li").nth(2).waitFor();
   assert.equal(await page.locator("#inputs li").count(), 3);
   await leave();
 });

@@ -74,6 +74,8 @@ test("every request is in the log, with its events, and can be copied without th
   await page.click('.tabs [data-view="log"]');
   const first = page.locator("#log-list li").filter({ hasText: "/v1/images/generations" });
   await first.locator("summary").click();
+  // The browser tells of an opening a moment later.
+  await first.filter({ hasText: '"prompt": "logged"' }).waitFor();
   const text = await first.textContent();
   assert.match(text, /20[02].*POST \/v1\/images\/generations/s);
   assert.match(text, /x-request-id: req_/);
