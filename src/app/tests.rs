@@ -236,7 +236,7 @@ fn without_a_configured_secret_links_are_signed_with_a_stored_one() {
     assert_eq!(answer(&world, Request::get(&path).body(body("")).unwrap()).status, 200);
     world.break_store();
     let broken = generate(&world, json!({"prompt": "x", "response_format": "url"}));
-    assert_eq!(broken.error().0, 500);
+    assert_eq!((broken.error().0, broken.error().2), (503, json!("store_unavailable")));
     assert!(broken.json()["error"]["message"].as_str().unwrap().contains("the database fails"));
     assert_eq!(generate(&world, json!({"prompt": "x"})).status, 200, "base64 needs no secret");
     world.set_variable("database", "none");
