@@ -89,11 +89,7 @@ async fn measure_all(arguments: &Arguments, upstream: &Upstream, state: &Path) -
     Ok(figures.into())
 }
 
-async fn measure(
-    arguments: &Arguments,
-    upstream: &Upstream,
-    host: &str,
-) -> Result<serde_json::Map<String, Value>> {
+async fn measure(arguments: &Arguments, upstream: &Upstream, host: &str) -> Result<serde_json::Map<String, Value>> {
     let caller = Caller::new(&upstream.url, host, KEY);
     let mut figures = serde_json::Map::new();
 

@@ -154,11 +154,7 @@ impl Engine<'_> {
                 let per_second = samples.per_second(begun.elapsed());
                 // The first round brings caches and tables to where they stay.
                 if round > 0 {
-                    measured.push(Round {
-                        p50: samples.quantile(0.5),
-                        p99: samples.quantile(0.99),
-                        per_second,
-                    });
+                    measured.push(Round { p50: samples.quantile(0.5), p99: samples.quantile(0.99), per_second });
                 }
             }
         }
@@ -192,7 +188,9 @@ impl Engine<'_> {
 
     /// Statements of an instance's start, and of generations on instances as they come and go.
     async fn count(&self) -> Result<Value> {
-        println!("\n| statements with | at an instance's start | of them before its first answer | for each generation: 1 at once | 8 | 64 |");
+        println!(
+            "\n| statements with | at an instance's start | of them before its first answer | for each generation: 1 at once | 8 | 64 |"
+        );
         println!("|---|---|---|---|---|---|");
         let mut figures = serde_json::Map::new();
         let mut details = Vec::new();
@@ -267,7 +265,11 @@ impl Engine<'_> {
             }
             let hangs = lock.as_ref().is_some_and(|(begun, _)| begun.elapsed() < HANGS);
             let times = variant.caller.many(variant.call, 1, 1).await?;
-            if hangs { hanging.extend(times) } else { usual.extend(times) }
+            if hangs {
+                hanging.extend(times)
+            } else {
+                usual.extend(times)
+            }
             tokio::time::sleep(PAUSE).await;
         }
         let (_, lock) = lock.context("the database was never locked")?;
