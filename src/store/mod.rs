@@ -19,7 +19,7 @@ pub mod statement;
 pub mod statements;
 pub mod sweep;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -51,7 +51,6 @@ struct Inner {
     instance: String,
     availability: RefCell<Availability>,
     opened: Once<Result<Meta, StoreError>>,
-    statements: Cell<u64>,
     failure: WarnOnce,
 }
 
@@ -71,7 +70,6 @@ impl Store {
             instance: random_hex::<12>(host),
             availability: RefCell::default(),
             opened: Once::default(),
-            statements: Cell::default(),
             failure: WarnOnce::new(FAILURE, log),
         }))
     }
@@ -94,11 +92,6 @@ impl Store {
     /// Whether a statement would be tried now.
     pub fn is_up(&self) -> bool {
         self.is_on() && self.0.availability.borrow().is_up()
-    }
-
-    /// Number of statements that this instance has run.
-    pub fn statements(&self) -> u64 {
-        self.0.statements.get()
     }
 
     /// Milliseconds since the Unix epoch, the unit of all times in the database.
@@ -195,7 +188,6 @@ impl Store {
     /// Sends a statement. It runs in a task of its own: whoever waits for it may go without ending it half-way.
     async fn send(&self, bound: Bound, limit: Duration) -> Result<Vec<Row>, StoreError> {
         let Some(database) = self.0.database.clone() else { return Err(StoreError::Off) };
-        self.0.statements.set(self.0.statements.get() + 1);
         let host = &self.0.host;
         let asked = host.query(&database, bound.sql, bound.parameters);
         let (tell, told) = oneshot::channel();
@@ -228,11 +220,6 @@ impl Store {
 /// A time as the database has it.
 pub fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A time that the database had.
-pub fn duration(milliseconds: i64) -> Duration {
-    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
 }
 
 /// A number as the database has it.

@@ -58,14 +58,6 @@ impl<T: Clone + 'static> Once<T> {
         }
     }
 
-    /// What came of it, if it is done.
-    pub fn done(&self) -> Option<T> {
-        match &*self.0.borrow() {
-            State::Done(done) => Some(done.clone()),
-            _ => None,
-        }
-    }
-
     /// Forgets what came of it: the next one who wants it begins anew.
     pub fn reset(&self) {
         let mut state = self.0.borrow_mut();

@@ -12,6 +12,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
 
+from database import Postgres  # noqa: E402
 from host import KEY, Host, Shapes, Space  # noqa: E402
 from liar import Liar  # noqa: E402
 
@@ -60,6 +61,13 @@ def many() -> Iterator[Shapes]:
     shapes = Shapes(sys.executable)
     yield shapes
     shapes.stop()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -26,13 +26,6 @@ FILE = "sqlite_db.db"
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def drawing() -> Iterator[Space]:
     space = Space(sys.executable, "--step-seconds", "0.2")
     yield space

@@ -20,13 +20,6 @@ AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PAGE = "/v1/images/generations"
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.stop()
-
-
 class Scene:
     """Two hosts before a Space."""
 

@@ -21,6 +21,31 @@ pub(super) fn runs() -> u64 {
 const SLOTS: usize = 2;
 const JOB_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// A world with Spaces of those natures, all of them one model's, and those API keys and variables.
+pub(super) fn world_of(
+    seed: u64,
+    natures: &[Nature],
+    keys: &str,
+    variables: &[(&str, &str)],
+) -> (World, Vec<QueueSpace>) {
+    let world = World::new(seed);
+    let spaces: Vec<QueueSpace> = (0..)
+        .zip(natures)
+        .map(|(number, nature)| QueueSpace::new(&format!("http://127.0.0.{}:7860", number + 1), *nature))
+        .collect();
+    for space in &spaces {
+        world.put_server(space.origin(), Rc::new(space.clone()));
+    }
+    let pool: Vec<String> = spaces.iter().map(|space| format!("z={}", space.origin())).collect();
+    world.set_variable("api_keys", keys);
+    world.set_variable("spaces", &pool.join(","));
+    world.set_variable("link_secret", SECRET);
+    for (name, value) in variables {
+        world.set_variable(name, value);
+    }
+    (world, spaces)
+}
+
 /// A component and its Spaces.
 pub(super) struct Town {
     pub(super) world: World,
@@ -30,21 +55,7 @@ pub(super) struct Town {
 
 impl Town {
     pub(super) fn new(seed: u64, natures: &[Nature], variables: &[(&str, &str)], rule: Rule) -> Self {
-        let world = World::new(seed);
-        let spaces: Vec<QueueSpace> = (0..)
-            .zip(natures)
-            .map(|(number, nature)| QueueSpace::new(&format!("http://127.0.0.{}:7860", number + 1), *nature))
-            .collect();
-        for space in &spaces {
-            world.put_server(space.origin(), Rc::new(space.clone()));
-        }
-        let pool: Vec<String> = spaces.iter().map(|space| format!("z={}", space.origin())).collect();
-        world.set_variable("api_keys", KEY);
-        world.set_variable("spaces", &pool.join(","));
-        world.set_variable("link_secret", SECRET);
-        for (name, value) in variables {
-            world.set_variable(name, value);
-        }
+        let (world, spaces) = world_of(seed, natures, KEY, variables);
         let outside = world.outside();
         let app = world.run(async move {
             let mut settings = Settings::load(&outside).await;

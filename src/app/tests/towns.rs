@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pools::{Told, check_spaces, image, nature, runs, stir, usual};
+use super::pools::{Told, check_spaces, image, nature, runs, stir, usual, world_of};
 use super::*;
 use crate::dispatch::Rule;
 use crate::platform::sim::instance::Instance;
@@ -22,21 +22,7 @@ struct Service {
 
 impl Service {
     fn new(seed: u64, natures: &[Nature], count: usize, variables: &[(&str, &str)]) -> Self {
-        let world = World::new(seed);
-        let spaces: Vec<QueueSpace> = (0..)
-            .zip(natures)
-            .map(|(number, nature)| QueueSpace::new(&format!("http://127.0.0.{}:7860", number + 1), *nature))
-            .collect();
-        for space in &spaces {
-            world.put_server(space.origin(), Rc::new(space.clone()));
-        }
-        let pool: Vec<String> = spaces.iter().map(|space| format!("z={}", space.origin())).collect();
-        world.set_variable("api_keys", &format!("{KEY},{OTHER_KEY}"));
-        world.set_variable("spaces", &pool.join(","));
-        world.set_variable("link_secret", SECRET);
-        for (name, value) in variables {
-            world.set_variable(name, value);
-        }
+        let (world, spaces) = world_of(seed, natures, &format!("{KEY},{OTHER_KEY}"), variables);
         let service = Self { world, spaces, instances: RefCell::default() };
         for _ in 0..count {
             service.begin(u64::MAX);

@@ -19,7 +19,7 @@ pub(crate) enum Database {
     Postgres(String),
 }
 
-/// What a database is filled with.
+/// Contents that a database is filled with.
 pub(crate) struct Amount {
     pub(crate) images: usize,
     pub(crate) tasks: usize,

@@ -41,14 +41,14 @@ fn parse(line: &str) -> Result<Ran> {
     Ok(Ran { instance, name: name(statement.context("a line without a statement")?) })
 }
 
-/// What it does, in its first words: up to where it says with what.
+/// Its action, in its first words: up to where it says with what.
 fn name(statement: &str) -> String {
     let words = statement.split(' ').take(6).collect::<Vec<_>>().join(" ");
     let end = [" (", " = $", ", SUM", " VALUES"].iter().filter_map(|end| words.find(end)).min();
     words.get(..end.unwrap_or(words.len())).unwrap_or_default().trim_end_matches(',').to_owned()
 }
 
-/// How often each ran, the most frequent first.
+/// Number of times that each ran, the most frequent first.
 pub(crate) fn by_name(ran: &[Ran]) -> Vec<(&str, usize)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for one in ran {

@@ -29,7 +29,7 @@ const TASKS: usize = 10_000;
 /// Time after which an idle instance is gone, and has given back what it held.
 const IDLE: Duration = Duration::from_millis(1_600);
 
-/// What is measured on one engine.
+/// Measurements on one engine.
 struct Engine<'a> {
     arguments: &'a Arguments,
     upstream: &'a Upstream,
@@ -47,7 +47,7 @@ struct Variant {
     database: Database,
 }
 
-/// How a variant is set up: its name, call, and variables.
+/// Set-up of a variant: its name, call, and variables.
 type Setup = (&'static str, Call, &'static [&'static str]);
 
 /// Those that are compared with the first.
@@ -286,7 +286,7 @@ impl Engine<'_> {
     }
 }
 
-/// What a variant came to in one round.
+/// Figures of a variant in one round.
 struct Round {
     p50: f64,
     p99: f64,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-/// Who runs it where the benchmark is root's, for whom PostgreSQL doesn't run: `nobody`.
+/// User that runs it where the benchmark is root's, for whom PostgreSQL doesn't run: `nobody`.
 const NOBODY: u32 = 65534;
 const PASSWORD: &str = "open-sesame-0123456789";
 
