@@ -41,7 +41,7 @@ impl App {
             Err(error) => {
                 let response = reply::error(&error);
                 let is_final = outcome.is_final(error.status);
-                flight.end(whole(response).await?, is_final).await;
+                flight.end(whole(response).await?, is_final);
                 Err(error)
             }
         }
@@ -78,7 +78,7 @@ async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome)
     }
     let answer = whole(response).await?;
     let is_final = outcome.is_final(answer.status);
-    flight.end(answer.clone(), is_final).await;
+    flight.end(answer.clone(), is_final);
     Ok(answer.into_response())
 }
 
@@ -116,7 +116,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
             None => {
                 if let (Some(flight), Some(copy)) = (recording.flight.take(), recording.copy.take()) {
                     let answer = Answer::new(status, &headers, copy.freeze());
-                    flight.end(answer, outcome.is_final(status)).await;
+                    flight.end(answer, outcome.is_final(status));
                 }
             }
         }

@@ -199,6 +199,11 @@ impl SpaceState {
         self.free.is_some_and(|free| free.count == 0) && self.elsewhere == 0
     }
 
+    /// Number of slots that nobody holds, as far as is known.
+    pub(super) fn free(&self) -> usize {
+        self.free.map_or(0, |free| usize::try_from(free.count).unwrap_or(usize::MAX))
+    }
+
     /// Forgets the database's word on its slots.
     pub(super) fn forget_free(&mut self) {
         (self.free, self.elsewhere) = (None, 0);

@@ -28,7 +28,7 @@ pub const KEPT: i64 = 500;
 const SURPLUS: i64 = 200;
 
 /// Requests that are written between two deletions of the oldest.
-const BETWEEN_TRIMS: usize = 64;
+const BETWEEN_TRIMS: usize = 128;
 
 /// The history of all keys, as an instance has it.
 pub struct History {

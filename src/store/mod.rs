@@ -59,6 +59,8 @@ struct Inner {
 pub struct Meta {
     /// Secret that image links are signed with, where the operator has set none: 32 bytes.
     pub link_secret: Rc<[u8]>,
+    /// Marks a service with unfinished tasks.
+    pub has_tasks: bool,
 }
 
 impl Store {

@@ -46,15 +46,20 @@ impl TaskSupervisor {
     /// Looks, beside the present request, if it is time to.
     pub fn look_if_due(self: &Rc<Self>) {
         let now = self.host.now();
-        let is_early = self.watch.looked.get().is_some_and(|last| now.saturating_sub(last) < LOOK);
+        let looked = self.watch.looked.get();
+        let is_early = looked.is_some_and(|last| now.saturating_sub(last) < LOOK);
         if is_early || self.watch.is_watching.get() || !self.store.store.is_on() {
             return;
         }
         self.watch.looked.set(Some(now));
         let this = Rc::clone(self);
         self.host.spawn(Box::pin(async move {
-            // A store that fails now is looked through later.
-            let _ = this.look().await;
+            // What an instance reads at its start is its first look.
+            let is_idle = looked.is_none() && this.store.store.meta().await.is_ok_and(|meta| !meta.has_tasks);
+            if !is_idle {
+                // A store that fails now is looked through later.
+                let _ = this.look().await;
+            }
         }));
     }
 

@@ -52,8 +52,10 @@ struct Arguments {
 enum Part {
     /// What the component adds to a call.
     Component,
-    /// What the database costs.
+    /// Cost of the database.
     Database,
+    /// Statements that the database is asked: a part of what it costs.
+    Statements,
 }
 
 impl Arguments {
@@ -83,7 +85,7 @@ async fn measure_all(arguments: &Arguments, upstream: &Upstream, state: &Path) -
         let host = Host::start(arguments, &upstream.url, &state.join("component"), SLOTS, &[], None).await?;
         figures = measure(arguments, upstream, &host.url).await?;
     }
-    if arguments.has(Part::Database) {
+    if arguments.has(Part::Database) || arguments.has(Part::Statements) {
         figures.insert("database".into(), database::measure(arguments, upstream, state).await?);
     }
     Ok(figures.into())

@@ -65,12 +65,6 @@ impl SharedHealth {
         }
     }
 
-    /// The database has none any more.
-    pub(in crate::dispatch) fn vanished(&mut self) {
-        (self.base, self.version) = (SpaceHealth::default(), 0);
-        self.renew();
-    }
-
     /// Whether there is something to write.
     pub(in crate::dispatch) fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
@@ -81,9 +75,9 @@ impl SharedHealth {
         Draft { version: self.version, health: self.view.clone(), count: self.pending.len() }
     }
 
-    /// A draft was written.
-    pub(in crate::dispatch) fn written(&mut self, draft: Draft) {
-        (self.base, self.version) = (draft.health, draft.version + 1);
+    /// A draft was written, as that version.
+    pub(in crate::dispatch) fn written(&mut self, draft: Draft, version: i64) {
+        (self.base, self.version) = (draft.health, version);
         self.pending.drain(..draft.count.min(self.pending.len()));
         self.renew();
     }
@@ -123,7 +117,7 @@ mod tests {
             }
             assert_eq!(draft.version, stored.0);
             stored = (stored.0 + 1, draft.health.clone());
-            instance.written(draft);
+            instance.written(draft, stored.0);
         }
         assert_eq!(stored.1.failures, 3);
         let now = Duration::from_secs(1_000_002);
@@ -138,7 +132,7 @@ mod tests {
         health.record(failure(0));
         let draft = health.draft();
         health.record(failure(1));
-        health.written(draft);
+        health.written(draft, 1);
         assert!(health.is_dirty());
         assert_eq!((health.view().failures, health.draft().version), (2, 1));
     }

@@ -1,11 +1,11 @@
 //! Asking the database: for slots, for turns, and for what other instances have told.
 //!
 //! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is
-//! their turn (one for each Space), and a place in the order for those that get none (one each, once). It asks again
+//! their turn (one for each Space), and a place in the order for those that get none (one for all). It asks again
 //! after 50 to 250 ms, the seldomer the farther its first job is from the front, and not at all where nobody waits for
 //! a slot.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::view::{Foreign, View};
 use super::wait_queue::{Entry, Rank, Waiter};
 use super::{Scheduler, Signal, probe_of, slots_of};
 use crate::catalog::PoolMember;
+use crate::dispatch::crowd::Place;
 use crate::dispatch::health::SpaceHealth;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
@@ -30,12 +31,18 @@ use crate::store::statements::waiter;
 
 /// Shortest time between two rounds.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// Time for which the database's word on free slots is gone by.
+const RECENT: Duration = Duration::from_millis(500);
 /// Longest time between two rounds.
 const LONGEST: Duration = Duration::from_millis(250);
 /// Time between two rounds where this instance has all slots itself: it learns of those who wait elsewhere.
 const UNHURRIED: Duration = Duration::from_secs(1);
 /// Time for which the database isn't asked for slots after it has failed.
 const ALONE: Duration = Duration::from_secs(2);
+/// Time within which jobs that wait no longer are deleted by one statement.
+const MOMENT: Duration = Duration::from_millis(20);
+/// Jobs that get a place in the order by one statement.
+const TOGETHER: usize = 64;
 /// Number of slots that a Space is thought to have whose slots the database doesn't know yet.
 const UNKNOWN: u32 = 10_000;
 
@@ -60,8 +67,10 @@ impl Scheduler {
         let mut extended = self.host.now();
         loop {
             let begun = self.host.now();
-            let is_young = self.viewed.get().is_some_and(|at| begun.saturating_sub(at) < SHORTEST);
-            if !is_young {
+            let age = self.viewed.get().map_or(Duration::MAX, |at| begun.saturating_sub(at));
+            // What was free a moment ago is asked for at once: whoever is wrong gets none.
+            let has_claims = !self.claims.borrow().is_empty() && self.state.borrow().is_shared;
+            if age >= if has_claims { RECENT } else { SHORTEST } {
                 self.refresh(&HashSet::new()).await;
             }
             self.look();
@@ -283,11 +292,12 @@ impl Scheduler {
         count: usize,
         limit: usize,
     ) -> Result<(), StoreError> {
-        let most = u32::try_from(count).unwrap_or(u32::MAX);
+        let asked = count + self.state.borrow_mut().spare(origin, count, limit);
+        let most = u32::try_from(asked).unwrap_or(u32::MAX);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let slots = self.leases.claim(&slots_of(origin), most, limit).await?;
         let now = self.host.unix_time();
-        self.state.borrow_mut().space(origin).add_slots(&slots, count, now);
+        self.state.borrow_mut().space(origin).add_slots(&slots, asked, now);
         Ok(())
     }
 
@@ -305,42 +315,16 @@ impl Scheduler {
         }
     }
 
-    /// Gives those a place in the order that got no slot.
+    /// Gives those a place in the order that got no slot: with one statement, and another one for those that have had
+    /// a place before.
     async fn enter_all(self: &Rc<Self>) {
-        loop {
-            let next = {
-                let mut state = self.state.borrow_mut();
-                if !state.is_shared {
-                    return;
+        for had_turn in [true, false] {
+            loop {
+                let entering = self.entering(had_turn);
+                if entering.is_empty() {
+                    break;
                 }
-                let now = self.host.unix_time();
-                // Never used again: a row of that name may be about to go.
-                let entry = format!("{}{:08x}", self.store.instance(), state.id());
-                let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == Entry::None);
-                let Some(waiter) = waiter else { break };
-                waiter.entry = Entry::Pending;
-                (waiter.id, entry.clone(), self.entry(waiter, entry, now))
-            };
-            let (id, entry, parameters) = next;
-            let outcome = self.store.first(&waiter::ENTER, parameters).await;
-            match outcome.and_then(|row| row.map(|row| Columns::of(row).integer()).transpose()) {
-                Ok(Some(turn)) => {
-                    let is_there = {
-                        let mut state = self.state.borrow_mut();
-                        if let Some(waiter) = state.queue.find(id) {
-                            waiter.request.is_admitted.set(true);
-                        }
-                        state.queue.reorder(id, turn, entry.clone())
-                    };
-                    if !is_there {
-                        self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list([Value::from(entry)]))]);
-                    }
-                }
-                Ok(None) => self.refuse(id),
-                Err(_) => {
-                    if let Some(waiter) = self.state.borrow_mut().queue.find(id) {
-                        waiter.entry = Entry::None;
-                    }
+                if self.enter(entering).await.is_err() {
                     return self.be_alone();
                 }
             }
@@ -348,28 +332,98 @@ impl Scheduler {
         self.tell_positions();
     }
 
-    fn entry(&self, waiter: &Waiter, entry: String, now: Duration) -> Vec<crate::store::statement::Parameter> {
-        let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
-        let avoid: Vec<String> = failed.map(|candidate| candidate.member.space.origin().to_string()).collect();
-        // One that has all of them behind it goes wherever there is a slot.
-        let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
-        let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };
+    /// Jobs that are to enter now, up to [`TOGETHER`].
+    fn entering(&self, had_turn: bool) -> Vec<Entering> {
+        let mut state = self.state.borrow_mut();
+        let mut entering: Vec<Entering> = Vec::new();
+        if !state.is_shared {
+            return entering;
+        }
+        let wants =
+            |waiter: &&mut Waiter| waiter.wants_slot && waiter.entry == Entry::None && waiter.has_turn == had_turn;
+        let mut ids: Vec<u64> = state.queue.iter_mut().filter(wants).map(|waiter| waiter.id).take(TOGETHER).collect();
+        ids.sort_unstable();
+        for id in ids {
+            // Never used again: a row of that name may be about to go.
+            let entry = format!("{}{:08x}", self.store.instance(), state.id());
+            let Some(waiter) = state.queue.find(id) else { continue };
+            waiter.entry = Entry::Pending;
+            let of_caller = || entering.iter().filter(|other| other.caller == waiter.request.caller);
+            let place = &waiter.request.place;
+            let is_level =
+                |other: &&Entering| other.place.crowd == place.crowd && other.priority == waiter.rank.priority;
+            let ahead = of_caller().filter(is_level).count();
+            let queued = of_caller().filter(|other| other.place.queue == place.queue).count();
+            let row = row(waiter, entering.len(), &entry, ahead, queued);
+            let (place, caller) = (place.clone(), Rc::clone(&waiter.request.caller));
+            entering.push(Entering { id, entry, place, caller, priority: waiter.rank.priority, row });
+        }
+        entering
+    }
+
+    async fn enter(self: &Rc<Self>, entering: Vec<Entering>) -> Result<(), StoreError> {
         let most = i64::try_from(self.policy.max_waiting).unwrap_or(i64::MAX);
-        vec![
-            ("id", entry.into()),
-            ("crowd", (&*waiter.request.place.crowd).into()),
-            ("queue", (&*waiter.request.place.queue).into()),
-            ("priority", waiter.rank.priority.into()),
-            ("caller", (&*waiter.request.caller).into()),
-            ("turn", turn.into()),
-            ("since", waiter.rank.since.into()),
-            ("avoid", avoid.join(" ").into()),
+        let parameters = vec![
+            ("rows", Argument::Rows(entering.iter().map(|one| one.row.clone()).collect())),
             ("holder", self.store.instance().into()),
-            ("expires", expiry(now, TTL).into()),
+            ("expires", expiry(self.host.unix_time(), TTL).into()),
             ("now", self.store.now().into()),
-            ("is_known", waiter.request.is_admitted.get().into()),
             ("most", most.into()),
-        ]
+        ];
+        let entered = async {
+            let rows = self.store.query(&waiter::ENTER, parameters).await?;
+            let read = |row| {
+                let mut columns = Columns::of(row);
+                Ok::<_, StoreError>((columns.text()?, columns.integer()?))
+            };
+            rows.into_iter().map(read).collect::<Result<HashMap<String, i64>, _>>()
+        };
+        let turns = match entered.await {
+            Ok(turns) => turns,
+            Err(error) => {
+                let mut state = self.state.borrow_mut();
+                for one in entering {
+                    if let Some(waiter) = state.queue.find(one.id) {
+                        waiter.entry = Entry::None;
+                    }
+                }
+                return Err(error);
+            }
+        };
+        for Entering { id, entry, .. } in entering {
+            let Some(turn) = turns.get(&entry) else {
+                self.refuse(id);
+                continue;
+            };
+            let is_there = {
+                let mut state = self.state.borrow_mut();
+                if let Some(waiter) = state.queue.find(id) {
+                    waiter.request.is_admitted.set(true);
+                }
+                state.queue.reorder(id, *turn, entry.clone())
+            };
+            if !is_there {
+                self.leave([entry]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes rows of jobs that wait no longer, those of a moment together.
+    pub(super) fn leave(self: &Rc<Self>, rows: impl IntoIterator<Item = String>) {
+        let mut leaving = self.leaving.borrow_mut();
+        let is_first = leaving.is_empty();
+        leaving.extend(rows);
+        if !is_first || leaving.is_empty() {
+            return;
+        }
+        let this = Rc::clone(self);
+        self.host.spawn(Box::pin(async move {
+            this.host.sleep(MOMENT).await;
+            let rows = this.leaving.take();
+            // Where the store fails, they are gone when they have expired.
+            let _ = this.store.query(&waiter::LEAVE, vec![("ids", Argument::list(rows))]).await;
+        }));
     }
 
     /// A caller's part of the queue is full.
@@ -390,6 +444,40 @@ impl Scheduler {
             self.store.spawn(&waiter::EXTEND, parameters);
         }
     }
+}
+
+/// A job that is to get a place in the order.
+struct Entering {
+    id: u64,
+    /// Name of its row.
+    entry: String,
+    place: Place,
+    caller: Rc<str>,
+    priority: i64,
+    row: Vec<Value>,
+}
+
+/// A job's row of [`waiter::ENTER`].
+fn row(waiter: &Waiter, place: usize, entry: &str, ahead: usize, queued: usize) -> Vec<Value> {
+    let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
+    let avoid: Vec<String> = failed.map(|candidate| candidate.member.space.origin().to_string()).collect();
+    // One that has all of them behind it goes wherever there is a slot.
+    let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
+    let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };
+    vec![
+        place.to_string().into(),
+        entry.into(),
+        (&*waiter.request.place.crowd).into(),
+        (&*waiter.request.place.queue).into(),
+        waiter.rank.priority.to_string().into(),
+        (&*waiter.request.caller).into(),
+        turn.to_string().into(),
+        ahead.to_string().into(),
+        queued.to_string().into(),
+        waiter.rank.since.to_string().into(),
+        avoid.join(" ").into(),
+        u8::from(waiter.request.is_admitted.get()).to_string().into(),
+    ]
 }
 
 /// A row of the view.

@@ -7,7 +7,7 @@ use super::Scheduler;
 use crate::dispatch::health::shared::Draft;
 use crate::dispatch::health::{Outcome, OutcomeKind, SpaceHealth};
 use crate::gradio::space::Origin;
-use crate::platform::{Row, StoreError, random_bytes};
+use crate::platform::{StoreError, random_bytes};
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
 
@@ -37,7 +37,9 @@ impl Scheduler {
         let (this, origin) = (Rc::clone(self), origin.clone());
         self.host.spawn(Box::pin(async move {
             if !is_urgent {
-                this.host.sleep(WRITE_AFTER).await;
+                // By chance, too, so that instances that began together don't write together.
+                let [lot] = random_bytes::<1>(&this.host);
+                this.host.sleep(WRITE_AFTER + WRITE_AFTER * u32::from(lot) / 512).await;
                 if !this.begins_writing(&origin) {
                     return;
                 }
@@ -73,41 +75,35 @@ impl Scheduler {
     async fn write_once(&self, origin: &Origin) -> Result<(), StoreError> {
         for attempt in 0..ATTEMPTS {
             let draft = self.state.borrow_mut().space(origin).health.draft();
-            if self.try_write(origin, &draft).await? {
-                self.state.borrow_mut().space(origin).health.written(draft);
+            if self.try_write(origin, draft).await? {
                 return Ok(());
             }
-            let row = self.store.first(&waiter::HEALTH, vec![("id", origin.to_string().into())]).await?;
-            self.reread(origin, row)?;
             let [lot] = random_bytes::<1>(&self.host);
             self.host.sleep(Duration::from_millis(u64::from(lot) << attempt.min(4)) / 8).await;
         }
         Ok(())
     }
 
-    /// Takes over what another instance has written meanwhile.
-    fn reread(&self, origin: &Origin, row: Option<Row>) -> Result<(), StoreError> {
+    /// Writes a draft, or takes over what another instance has written meanwhile. Returns whether it is written.
+    async fn try_write(&self, origin: &Origin, draft: Draft) -> Result<bool, StoreError> {
+        let text = draft.health.write();
+        let parameters = vec![
+            ("id", origin.to_string().into()),
+            ("version", draft.version.into()),
+            ("writer", self.store.instance().into()),
+            ("health", text.as_str().into()),
+        ];
+        let Some(row) = self.store.first(&waiter::SET_HEALTH, parameters).await? else { return Ok(false) };
+        let mut columns = Columns::of(row);
+        let (version, writer, there) = (columns.integer()?, columns.text()?, columns.text()?);
         let mut state = self.state.borrow_mut();
         let health = &mut state.space(origin).health;
-        match row {
-            Some(row) => {
-                let mut columns = Columns::of(row);
-                let (version, text) = (columns.integer()?, columns.text()?);
-                health.read(version, SpaceHealth::read(&text).unwrap_or_default());
-            }
-            None => health.vanished(),
-        }
-        Ok(())
-    }
-
-    async fn try_write(&self, origin: &Origin, draft: &Draft) -> Result<bool, StoreError> {
-        let mut parameters = vec![("health", draft.health.write().into()), ("id", origin.to_string().into())];
-        let statement = if draft.version == 0 {
-            waiter::ADD_HEALTH
+        let is_written = writer == self.store.instance() && there == text;
+        if is_written {
+            health.written(draft, version);
         } else {
-            parameters.push(("version", draft.version.into()));
-            waiter::SET_HEALTH
-        };
-        Ok(self.store.first(&statement, parameters).await?.is_some())
+            health.read(version, SpaceHealth::read(&there).unwrap_or_default());
+        }
+        Ok(is_written)
     }
 }

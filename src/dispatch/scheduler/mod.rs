@@ -40,12 +40,10 @@ use crate::catalog::Catalog;
 use crate::generation::Priority;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
-use crate::platform::{Outside, Value, random_bytes};
+use crate::platform::{Outside, random_bytes};
 use crate::store::Store;
 use crate::store::lease::Leases;
 use crate::store::once::Once;
-use crate::store::statement::Argument;
-use crate::store::statements::waiter;
 
 /// A job that wants a slot.
 pub(super) struct SlotRequest {
@@ -88,8 +86,12 @@ pub(super) struct Scheduler {
     viewed: Cell<Option<Duration>>,
     /// Whether a job has begun since then.
     has_begun: Cell<bool>,
+    /// When a job last began, in monotonic time.
+    begun: Cell<Duration>,
     /// Until when the database isn't asked for slots, since it has failed, in monotonic time.
     alone_until: Cell<Duration>,
+    /// Rows of jobs that wait no longer, to be deleted.
+    leaving: RefCell<Vec<String>>,
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
     is_kept_up: Cell<bool>,
@@ -124,7 +126,9 @@ impl Scheduler {
             claims: RefCell::default(),
             viewed: Cell::default(),
             has_begun: Cell::default(),
+            begun: Cell::default(),
             alone_until: Cell::default(),
+            leaving: RefCell::default(),
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
             is_kept_up: Cell::default(),
@@ -265,13 +269,16 @@ impl Scheduler {
     /// Does what follows from a look.
     fn follow(self: &Rc<Self>, looked: Looked) {
         if !looked.leave.is_empty() {
-            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(looked.leave))]);
+            self.leave(looked.leave);
         }
         for (origin, slots) in looked.release {
             self.leases.release(&slots_of(&origin), &slots);
         }
         for (waiter, outcome) in looked.done {
-            self.has_begun.set(self.has_begun.get() | outcome.is_ok());
+            if outcome.is_ok() {
+                self.has_begun.set(true);
+                self.begun.set(self.host.now());
+            }
             let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
             // A slot that nobody wants any more is dropped, and so is the next one's.
             let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
@@ -300,7 +307,7 @@ impl Scheduler {
     fn forget(self: &Rc<Self>, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(entry) = removed.as_ref().and_then(written) {
-            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list([Value::from(entry)]))]);
+            self.leave([entry]);
         }
     }
 

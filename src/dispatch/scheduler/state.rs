@@ -187,6 +187,13 @@ impl State {
         looked
     }
 
+    /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: an eighth of
+    /// those that are free, where nobody elsewhere waits.
+    pub(super) fn spare(&mut self, origin: &Origin, count: usize, limit: usize) -> usize {
+        let is_wanted = self.view.waiting_for(origin, &self.crowds) > 0;
+        if is_wanted { 0 } else { self.space(origin).free().min(limit).saturating_sub(count) / 8 }
+    }
+
     fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {
         let usual = self.usual(&waiter.request.candidates);
         let Candidate { member, work, .. } = candidate;

@@ -10,6 +10,8 @@ use crate::gradio::space::Origin;
 
 /// Time for which an idle slot is kept for this instance's next job.
 const LINGER: Duration = Duration::from_millis(150);
+/// The same where none is free and no job has begun here for so long: this instance may get no more of them.
+const LINGER_QUIETLY: Duration = Duration::from_millis(40);
 /// Time after which is looked whether jobs wait elsewhere.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,7 @@ impl Scheduler {
                 self.is_kept_up.set(false);
                 return;
             }
-            self.host.sleep(if idle > 0 { LINGER } else { LOOK }).await;
+            self.host.sleep(if idle > 0 { LINGER_QUIETLY } else { LOOK }).await;
             self.give_idle_back();
             let viewed = self.viewed.get().unwrap_or_default();
             // Those who began may have come before others; and a database that failed may be back.
@@ -50,10 +52,12 @@ impl Scheduler {
 
     /// Gives slots back that nobody here has used for a moment.
     fn give_idle_back(&self) {
-        let before = self.host.unix_time().saturating_sub(LINGER);
+        let now = self.host.unix_time();
+        let is_quiet = self.host.now().saturating_sub(self.begun.get()) >= LINGER_QUIETLY;
         let mut unused: Vec<(Origin, Vec<i64>)> = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
-            let slots = space.take_idle(usize::MAX, before);
+            let linger = if is_quiet && space.free() == 0 { LINGER_QUIETLY } else { LINGER };
+            let slots = space.take_idle(usize::MAX, now.saturating_sub(linger));
             if !slots.is_empty() {
                 unused.push((origin.clone(), slots));
             }

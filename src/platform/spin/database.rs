@@ -9,6 +9,10 @@ use spin_sdk::sqlite;
 
 use crate::platform::{Row, StoreError, Value};
 
+/// Lets a commit return before it is on the disk, for a connection: with WAL, a loss of power may cost the last commits,
+/// a killed process none.
+const SYNCHRONOUS: &str = "PRAGMA synchronous = NORMAL";
+
 /// The instance's connection to the SQLite database.
 ///
 /// Rows of a result stream while the host keeps the connection locked, so a result is read to its end before the next
@@ -20,28 +24,46 @@ impl Connection {
     /// Runs a statement.
     pub(super) async fn query(&self, sql: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         let mut open = self.0.lock().await;
-        let connection = match &mut *open {
+        let connection = match open.take() {
             Some(connection) => connection,
-            none => none.insert(sqlite::Connection::open_default().await.map_err(sqlite_error)?),
+            None => connect().await?,
         };
-        let parameters = parameters.into_iter().map(|value| match value {
-            Value::Null => sqlite::Value::Null,
-            Value::Integer(number) => sqlite::Value::Integer(number),
-            Value::Real(number) => sqlite::Value::Real(number),
-            Value::Text(text) => sqlite::Value::Text(text),
-            Value::Blob(bytes) => sqlite::Value::Blob(bytes),
-        });
-        let result = connection.execute(sql, parameters).await.map_err(sqlite_error)?;
-        let rows = result.collect().await.map_err(sqlite_error)?;
-        let value = |value| match value {
-            sqlite::Value::Null => Value::Null,
-            sqlite::Value::Integer(number) => Value::Integer(number),
-            sqlite::Value::Real(number) => Value::Real(number),
-            sqlite::Value::Text(text) => Value::Text(text),
-            sqlite::Value::Blob(bytes) => Value::Blob(bytes),
-        };
-        Ok(rows.into_iter().map(|row| row.values.into_iter().map(value).collect()).collect())
+        let rows = run(&connection, sql, parameters).await?;
+        // One that has failed isn't used again: what was opened while the file was read-only stays so.
+        *open = Some(connection);
+        Ok(rows)
     }
+}
+
+/// Opens a connection.
+async fn connect() -> Result<sqlite::Connection, StoreError> {
+    let connection = sqlite::Connection::open_default().await.map_err(sqlite_error)?;
+    // What isn't SQLite behind that interface (libSQL) may refuse.
+    if let Ok(result) = connection.execute(SYNCHRONOUS, []).await {
+        let _ = result.collect().await;
+    }
+    Ok(connection)
+}
+
+/// Runs a statement on `connection`, and reads its result to the end.
+async fn run(connection: &sqlite::Connection, sql: &str, parameters: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+    let parameters = parameters.into_iter().map(|value| match value {
+        Value::Null => sqlite::Value::Null,
+        Value::Integer(number) => sqlite::Value::Integer(number),
+        Value::Real(number) => sqlite::Value::Real(number),
+        Value::Text(text) => sqlite::Value::Text(text),
+        Value::Blob(bytes) => sqlite::Value::Blob(bytes),
+    });
+    let result = connection.execute(sql, parameters).await.map_err(sqlite_error)?;
+    let rows = result.collect().await.map_err(sqlite_error)?;
+    let value = |value| match value {
+        sqlite::Value::Null => Value::Null,
+        sqlite::Value::Integer(number) => Value::Integer(number),
+        sqlite::Value::Real(number) => Value::Real(number),
+        sqlite::Value::Text(text) => Value::Text(text),
+        sqlite::Value::Blob(bytes) => Value::Blob(bytes),
+    };
+    Ok(rows.into_iter().map(|row| row.values.into_iter().map(value).collect()).collect())
 }
 
 fn sqlite_error(error: sqlite::Error) -> StoreError {

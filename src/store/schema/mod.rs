@@ -58,13 +58,6 @@ pub fn statements(dialect: Dialect) -> impl Iterator<Item = String> {
 
 /// Reads what an instance needs at its start; first brings a database up to date that isn't.
 pub(super) async fn open(store: &Store) -> Result<Meta, StoreError> {
-    if store.0.database == Some(Database::Sqlite) {
-        // Each connection's own. What isn't SQLite behind that interface (libSQL) may refuse.
-        let set = store.run_first(&meta::SYNCHRONOUS, vec![]).await;
-        if let Err(error @ (StoreError::TimedOut(_) | StoreError::Down)) = set {
-            return Err(error);
-        }
-    }
     match store.run_first(&meta::READ, vec![]).await {
         Ok(rows) => match meta(rows)? {
             Some(meta) => Ok(meta),
@@ -78,16 +71,17 @@ pub(super) async fn open(store: &Store) -> Result<Meta, StoreError> {
 
 /// Contents of the table, if it is of this version.
 fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
-    let (mut version, mut secret) = (0, None);
+    let (mut version, mut secret, mut has_tasks) = (0, None, false);
     for row in rows {
         let mut columns = Columns::of(row);
         match (columns.text()?.as_str(), columns.integer()?, columns.blob()?) {
             ("schema", number, _) => version = number,
             ("link_secret", _, bytes) if bytes.len() == SECRET => secret = Some(Rc::from(bytes)),
+            ("tasks", ..) => has_tasks = true,
             _ => {}
         }
     }
-    Ok(secret.filter(|_| version >= VERSION).map(|link_secret| Meta { link_secret }))
+    Ok(secret.filter(|_| version >= VERSION).map(|link_secret| Meta { link_secret, has_tasks }))
 }
 
 /// Whether PostgreSQL has refused a table or an index since another instance was making it.

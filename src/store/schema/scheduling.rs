@@ -5,7 +5,7 @@
 ///
 /// `waiter`: a row for each job that waits for a slot. Order of service is `priority`, `turn`, `since`, `id`.
 ///
-/// `space`: a Space's health as JSON, and how often it was written. `profile`: what a Space can do, as JSON, and when
+/// `space`: a Space's health as JSON, how often it was written, and the instance that did last. `profile`: what a Space can do, as JSON, and when
 /// that was learnt.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lease (resource TEXT NOT NULL, slot BIGINT NOT NULL, holder TEXT NOT NULL, \
@@ -20,6 +20,7 @@ pub(super) const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS waiter_by_queue ON waiter (queue, caller, expires)",
     "CREATE INDEX IF NOT EXISTS waiter_by_holder ON waiter (holder)",
     "CREATE INDEX IF NOT EXISTS waiter_by_expiry ON waiter (expires)",
-    "CREATE TABLE IF NOT EXISTS space (id TEXT PRIMARY KEY, version BIGINT NOT NULL, health TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS space (id TEXT PRIMARY KEY, version BIGINT NOT NULL, writer TEXT NOT NULL, \
+     health TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS profile (id TEXT PRIMARY KEY, learnt BIGINT NOT NULL, profile TEXT NOT NULL)",
 ];

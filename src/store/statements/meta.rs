@@ -2,18 +2,18 @@
 
 use crate::store::statement::Statement;
 
-/// Lets a commit return before it is on the disk, for this connection: with WAL, a loss of power may cost the last
-/// commits, a killed process none.
-pub const SYNCHRONOUS: Statement = Statement("PRAGMA synchronous = NORMAL");
-
 /// Lets readers and a writer work side by side, for the file.
 pub const WAL: Statement = Statement("PRAGMA journal_mode = WAL");
 
 /// Finds out whether the database answers.
 pub const TRIAL: Statement = Statement("SELECT number FROM meta WHERE name = 'schema'");
 
-/// Reads all there is: the schema's number, and secrets.
-pub const READ: Statement = Statement("SELECT name, number, bytes FROM meta WHERE name IN ('schema', 'link_secret')");
+/// Reads what an instance needs at its start: the schema's number, secrets, and a row `tasks` if some are unfinished.
+pub const READ: Statement = Statement(
+    "SELECT name, number, bytes FROM meta WHERE name IN ('schema', 'link_secret') UNION ALL \
+     SELECT 'tasks', meta.number, meta.bytes FROM meta, (SELECT 1 FROM task WHERE work > 0 LIMIT 1) AS own_open \
+     WHERE meta.name = 'schema'",
+);
 
 /// Adds what isn't there yet.
 pub const ADD: Statement =
@@ -29,7 +29,6 @@ pub const RAISE: Statement = Statement(
 pub(crate) fn samples() -> Vec<super::Sample> {
     let named = || vec![("name", "x".into()), ("number", 1_i64.into()), ("bytes", vec![0_u8].into())];
     vec![
-        ("SYNCHRONOUS", SYNCHRONOUS, vec![]),
         ("WAL", WAL, vec![]),
         ("TRIAL", TRIAL, vec![]),
         ("READ", READ, vec![]),

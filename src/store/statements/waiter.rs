@@ -23,24 +23,37 @@ pub const VIEW: Statement = Statement(
      WHERE id = :profiles>>",
 );
 
-/// Lets a job wait, and gives it its turn: the one that it has, or the one after its caller's last waiting job of that
-/// priority, or that of the one in front, whichever is later. Not where its caller's part of the queue is full, unless
-/// it has been let in before (`is_known`).
+/// Lets jobs wait, and gives each its turn: the one that it has, or the one after its caller's last waiting job of that
+/// priority, or that of the one in front, whichever is later, and after those of the same caller that come with it
+/// (`ahead`). Jobs whose caller's part of the queue is full don't come back, unless they have been let in before
+/// (`is_known`).
+///
+/// Rows of (place, id, crowd, queue, priority, caller, turn, ahead, ahead in the queue, since, avoid, is known), all
+/// texts: PostgreSQL takes parameters in `VALUES` for nothing else.
 pub const ENTER: Statement = Statement(
-    "INSERT INTO waiter (id, crowd, queue, priority, caller, turn, since, avoid, holder, expires) \
-     SELECT CAST(:id AS TEXT), CAST(:crowd AS TEXT), CAST(:queue AS TEXT), CAST(:priority AS BIGINT), \
-     CAST(:caller AS TEXT), CASE WHEN CAST(:turn AS BIGINT) > 0 THEN CAST(:turn AS BIGINT) \
-     WHEN own_last.turn >= own_front.turn THEN own_last.turn + 1 ELSE own_front.turn END, \
-     CAST(:since AS BIGINT), CAST(:avoid AS TEXT), CAST(:holder AS TEXT), CAST(:expires AS BIGINT) FROM \
-     (SELECT COALESCE(MAX(turn), 0) AS turn FROM waiter \
-     WHERE crowd = :crowd AND priority = :priority AND caller = :caller) AS own_last, \
-     (SELECT COALESCE(MIN(turn), 1) AS turn FROM waiter WHERE crowd = :crowd AND priority = :priority) AS own_front, \
-     (SELECT COUNT(*) AS count FROM waiter \
-     WHERE queue = :queue AND caller = :caller AND expires > CAST(:now AS BIGINT)) AS own_jobs, \
-     (SELECT COUNT(DISTINCT caller) AS count FROM waiter \
-     WHERE queue = :queue AND caller <> :caller AND expires > CAST(:now AS BIGINT)) AS own_others \
-     WHERE CAST(:is_known AS BIGINT) = 1 OR own_jobs.count * (own_others.count + 1) < CAST(:most AS BIGINT) \
-     RETURNING turn",
+    "WITH own_new (place, id, crowd, queue, priority, caller, turn, ahead, queued, since, avoid, is_known) \
+     AS (VALUES :rows) \
+     INSERT INTO waiter (id, crowd, queue, priority, caller, turn, since, avoid, holder, expires) \
+     SELECT own_job.id, own_job.crowd, own_job.queue, own_job.priority, own_job.caller, \
+     CASE WHEN own_job.turn > 0 THEN own_job.turn \
+     WHEN own_job.last >= own_job.front THEN own_job.last + 1 + own_job.ahead \
+     ELSE own_job.front + own_job.ahead END, \
+     own_job.since, own_job.avoid, CAST(:holder AS TEXT), CAST(:expires AS BIGINT) FROM (\
+     SELECT own_new.id, crowd, queue, CAST(priority AS BIGINT) AS priority, caller, CAST(turn AS BIGINT) AS turn, \
+     CAST(ahead AS BIGINT) AS ahead, CAST(since AS BIGINT) AS since, avoid, is_known, \
+     (SELECT COALESCE(MAX(waiter.turn), 0) FROM waiter WHERE waiter.crowd = own_new.crowd \
+     AND waiter.priority = CAST(own_new.priority AS BIGINT) AND waiter.caller = own_new.caller) AS last, \
+     (SELECT COALESCE(MIN(waiter.turn), 1) FROM waiter WHERE waiter.crowd = own_new.crowd \
+     AND waiter.priority = CAST(own_new.priority AS BIGINT)) AS front, \
+     CAST(queued AS BIGINT) + (SELECT COUNT(*) FROM waiter WHERE waiter.queue = own_new.queue \
+     AND waiter.caller = own_new.caller AND waiter.expires > CAST(:now AS BIGINT)) AS jobs, \
+     (SELECT COUNT(*) FROM (SELECT waiter.caller FROM waiter WHERE waiter.queue = own_new.queue \
+     AND waiter.caller <> own_new.caller AND waiter.expires > CAST(:now AS BIGINT) \
+     UNION SELECT own_other.caller FROM own_new AS own_other WHERE own_other.queue = own_new.queue \
+     AND own_other.caller <> own_new.caller AND CAST(own_other.place AS BIGINT) < CAST(own_new.place AS BIGINT)) \
+     AS own_callers) AS others FROM own_new) AS own_job \
+     WHERE own_job.is_known = '1' OR own_job.jobs * (own_job.others + 1) < CAST(:most AS BIGINT) \
+     RETURNING id, turn",
 );
 
 /// Lets the jobs of an instance wait on.
@@ -54,17 +67,14 @@ pub const SWEEP: Statement = Statement(
     "DELETE FROM waiter WHERE id IN (SELECT id FROM waiter WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
 );
 
-/// Reads a Space's health.
-pub const HEALTH: Statement = Statement("SELECT version, health FROM space WHERE id = :id");
-
-/// Writes a Space's first health.
-pub const ADD_HEALTH: Statement = Statement(
-    "INSERT INTO space (id, version, health) VALUES (:id, 1, :health) ON CONFLICT (id) DO NOTHING RETURNING version",
-);
-
-/// Writes a Space's health over the one of that version.
+/// Writes a Space's health over the one of that version (0 where there is none), and returns what is there then: its
+/// version, who wrote it, and it.
 pub const SET_HEALTH: Statement = Statement(
-    "UPDATE space SET health = :health, version = version + 1 WHERE id = :id AND version = :version RETURNING version",
+    "INSERT INTO space (id, version, writer, health) VALUES (:id, 1, :writer, :health) ON CONFLICT (id) DO UPDATE SET \
+     version = CASE WHEN space.version = :version THEN space.version + 1 ELSE space.version END, \
+     writer = CASE WHEN space.version = :version THEN excluded.writer ELSE space.writer END, \
+     health = CASE WHEN space.version = :version THEN excluded.health ELSE space.health END \
+     RETURNING version, writer, health",
 );
 
 /// Reads what a Space can do.
@@ -90,31 +100,28 @@ pub(crate) fn samples() -> Vec<super::Sample> {
         ("spaces", Argument::list(["a", "b"])),
         ("profiles", Argument::list(["p", "q"])),
     ];
+    let job = |values: [&str; 12]| values.map(crate::platform::Value::from).to_vec();
     let enter = vec![
-        ("id", "i".into()),
-        ("crowd", "c".into()),
-        ("queue", "q".into()),
-        ("priority", 1_i64.into()),
-        ("caller", "k".into()),
-        ("turn", 0_i64.into()),
-        ("since", 1_i64.into()),
-        ("avoid", "".into()),
+        (
+            "rows",
+            Argument::Rows(vec![
+                job(["0", "i", "c", "q", "1", "k", "0", "0", "0", "1", "", "0"]),
+                job(["1", "j", "c", "q", "1", "k", "0", "1", "1", "1", "", "0"]),
+            ]),
+        ),
         ("holder", "i".into()),
         ("expires", 2_i64.into()),
         ("now", 1_i64.into()),
-        ("is_known", 0_i64.into()),
         ("most", 100_i64.into()),
     ];
-    let health = |version: i64| vec![("id", "a".into()), ("version", version.into()), ("health", "{}".into())];
+    let health = vec![("id", "a".into()), ("version", 1_i64.into()), ("writer", "i".into()), ("health", "{}".into())];
     vec![
         ("VIEW", VIEW, view),
         ("ENTER", ENTER, enter),
         ("EXTEND", EXTEND, vec![("expires", 1_i64.into()), ("holder", "i".into())]),
         ("LEAVE", LEAVE, vec![("ids", Argument::list(["a", "b"]))]),
         ("SWEEP", SWEEP, vec![("now", 0_i64.into()), ("most", 1_i64.into())]),
-        ("HEALTH", HEALTH, vec![("id", "a".into())]),
-        ("ADD_HEALTH", ADD_HEALTH, health(0)),
-        ("SET_HEALTH", SET_HEALTH, health(1)),
+        ("SET_HEALTH", SET_HEALTH, health),
         ("PROFILE", PROFILE, vec![("id", "a".into())]),
         ("SET_PROFILE", SET_PROFILE, vec![("id", "a".into()), ("learnt", 1_i64.into()), ("profile", "{}".into())]),
     ]

@@ -20,7 +20,7 @@ use self::server::Server;
 use crate::calls::{Call, Caller};
 use crate::stats::{Samples, quantile};
 use crate::upstream::Upstream;
-use crate::{Arguments, Host, KEY, now};
+use crate::{Arguments, Host, KEY, Part, now};
 
 /// Number of slots of the Space.
 const SLOTS: usize = 64;
@@ -83,6 +83,9 @@ impl Engine<'_> {
 
     async fn measure(&self) -> Result<Value> {
         println!("\n### {}", self.name());
+        if !self.arguments.has(Part::Database) {
+            return Ok(json!({"statements": self.count().await?}));
+        }
         let generations = self.compare().await?;
         let statements = self.count().await?;
         let locked = self.wait_for_none().await?;
