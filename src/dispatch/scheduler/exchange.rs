@@ -32,7 +32,7 @@ use crate::store::statements::waiter;
 /// Shortest time between two rounds.
 const SHORTEST: Duration = Duration::from_millis(50);
 /// Time for which the database's word on free slots is gone by.
-const RECENT: Duration = Duration::from_millis(500);
+const RECENT: Duration = Duration::from_millis(200);
 /// Longest time between two rounds.
 const LONGEST: Duration = Duration::from_millis(250);
 /// Time between two rounds where this instance has all slots itself: it learns of those who wait elsewhere.

@@ -209,10 +209,11 @@ impl State {
 
     /// Idle slots that others wait for are theirs.
     fn give_up(&mut self, now: Duration, looked: &mut Looked) {
-        let (view, crowds) = (&self.view, &self.crowds);
+        let (view, crowds) = (&mut self.view, &self.crowds);
         for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
             let slots = space.take_idle(view.waiting_for(origin, crowds), now);
             if !slots.is_empty() {
+                view.serve(slots.len(), origin, crowds);
                 looked.release.push((origin.clone(), slots));
             }
         }

@@ -35,6 +35,16 @@ impl View {
         self.0.iter().filter(|foreign| foreign.wants(origin, crowds)).count()
     }
 
+    /// The first `count` jobs that can go to the Space at `origin` will have slots there: they don't wait any more, until
+    /// the database says that they do.
+    pub(super) fn serve(&mut self, mut count: usize, origin: &Origin, crowds: &Crowds) {
+        self.0.retain(|foreign| {
+            let is_served = count > 0 && foreign.wants(origin, crowds);
+            count -= usize::from(is_served);
+            !is_served
+        });
+    }
+
     /// Number of jobs that come before `rank`.
     pub(super) fn all_before(&self, rank: &Rank, queue: &str) -> usize {
         self.0.iter().take_while(|foreign| foreign.rank < *rank).filter(|foreign| foreign.queue == queue).count()
