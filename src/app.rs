@@ -41,7 +41,7 @@ use crate::openai::auth::{Caller, authenticate};
 use crate::openai::making::{Updates, Workshop};
 use crate::openai::models;
 use crate::openai::params::ImageRequest;
-use crate::platform::{Body, Content, Outside, random_hex};
+use crate::platform::{Body, Content, Host, random_hex};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lease::Leases;
@@ -55,7 +55,7 @@ const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 
 /// The component, but for its edges: what the requests of an instance share.
 pub struct App {
-    outside: Outside,
+    host: Host,
     settings: Settings,
     /// What all instances share.
     store: Store,
@@ -88,15 +88,15 @@ struct Call {
 
 impl App {
     /// Reads the settings and makes the component of them.
-    pub async fn load(outside: Outside) -> Self {
-        let settings = Settings::load(&outside).await;
-        Self::new(outside, settings)
+    pub async fn load(host: Host) -> Self {
+        let settings = Settings::load(&host).await;
+        Self::new(host, settings)
     }
 
-    fn new(outside: Outside, settings: Settings) -> Self {
-        let client = Client::new(Rc::clone(&outside), settings.limits);
-        let log = log::aside(&outside);
-        let store = Store::new(&outside, settings.database.clone(), &log);
+    fn new(host: Host, settings: Settings) -> Self {
+        let client = Client::new(Rc::clone(&host), settings.limits);
+        let log = log::aside(&host);
+        let store = Store::new(&host, settings.database.clone(), &log);
         let leases = Leases::new(&store);
         let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(&store, signer));
@@ -122,13 +122,13 @@ impl App {
             history,
             keyring,
             tasks,
-            started: outside.unix_time().as_secs(),
+            started: host.unix_time().as_secs(),
             rates: Rates::new(&store, settings.requests_per_minute),
             jobs,
             flights: Flights::new(&store, settings.idempotency_ttl),
             sweeper: Sweeper::new(&store),
             store,
-            outside,
+            host,
             settings,
             client,
             told: OnceCell::new(),
@@ -137,8 +137,8 @@ impl App {
 
     /// Answers a request. It always does: an error is an answer too.
     pub async fn handle(self: &Rc<Self>, request: Request<Body>) -> Response<Content> {
-        let begun = self.outside.now();
-        let id = format!("req_{}", random_hex::<12>(&self.outside));
+        let begun = self.host.now();
+        let id = format!("req_{}", random_hex::<12>(&self.host));
         self.log_problems();
         let (head, body) = request.into_parts();
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
@@ -155,7 +155,7 @@ impl App {
         if method == Method::HEAD {
             *response.body_mut() = Content::Empty;
         }
-        let took = self.outside.now().saturating_sub(begun).as_millis();
+        let took = self.host.now().saturating_sub(begun).as_millis();
         let headers = response.headers_mut();
         headers.extend(standing);
         cors.apply(headers);
@@ -272,7 +272,7 @@ impl App {
     async fn workshop(self: &Rc<Self>, call: &Call, with_links: bool) -> Result<Workshop, Error> {
         // Before any work is done: without a secret there would be images and no way to them.
         let signer = if with_links { Some(self.signer().await?) } else { None };
-        let expires = self.outside.unix_time().saturating_add(self.settings.link_ttl).as_secs();
+        let expires = self.host.unix_time().saturating_add(self.settings.link_ttl).as_secs();
         let (this, id, method) = (Rc::clone(self), call.id.clone(), call.head.method.clone());
         let path = call.head.uri.path().to_owned();
         Ok(Workshop {

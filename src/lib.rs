@@ -10,7 +10,7 @@
 //!
 //! [`tasks`] are generations that outlive their request, [`history`] lists what was made, [`limits`] is what a key may ask for, [`idempotency`] answers a request that is sent again once. [`app`] is the route table, [`settings`] what the operator has
 //! set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
-//! [`platform`] is the port to the outside, with one adapter for Spin and one simulated world for the tests.
+//! [`platform`] is the port to the host, with one adapter for Spin and one simulated world for the tests.
 //!
 //! ```text
 //! client ──HTTP──▶ app ─▶ openai ─▶ dispatch ─▶ gradio ──HTTP──▶ Space

@@ -16,7 +16,7 @@ use url::Url;
 use crate::catalog::Catalog;
 use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
-use crate::platform::{Database, Outside};
+use crate::platform::{Database, Host};
 use crate::tasks::config::TaskConfig;
 use crate::tasks::endpoint::Endpoint;
 
@@ -195,8 +195,8 @@ impl std::fmt::Debug for LinkSecret {
 
 impl Settings {
     /// Reads all variables from the host.
-    pub async fn load(outside: &Outside) -> Self {
-        let read = NAMES.map(|name| async move { (name, outside.variable(name).await.unwrap_or_default()) });
+    pub async fn load(host: &Host) -> Self {
+        let read = NAMES.map(|name| async move { (name, host.variable(name).await.unwrap_or_default()) });
         let values = join_all(read).await;
         Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
     }

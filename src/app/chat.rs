@@ -22,8 +22,8 @@ impl App {
         drop(body);
         let model = models::find(&self.settings, call.deployment.as_deref().or(chat.model.as_deref()))?;
         let mut asked = Asked {
-            id: format!("chatcmpl-{}", random_hex::<12>(&self.outside)),
-            created: self.outside.unix_time().as_secs(),
+            id: format!("chatcmpl-{}", random_hex::<12>(&self.host)),
+            created: self.host.unix_time().as_secs(),
             model: model.id.clone(),
             prompt: String::new(),
             images_sent: 0,
@@ -32,12 +32,12 @@ impl App {
             wants_images: chat.wants_images,
             progress: chat.progress.unwrap_or(self.settings.chat_progress),
             include_usage: chat.include_usage,
-            begun: self.outside.now(),
+            begun: self.host.now(),
         };
         let picture = match chat.wanted {
             Wanted::Images(picture) => *picture,
             Wanted::Text(text) if chat.stream => {
-                return Ok(reply::events(sse::body(&self.outside, answer::streamed_text(&asked, &text))));
+                return Ok(reply::events(sse::body(&self.host, answer::streamed_text(&asked, &text))));
             }
             Wanted::Text(text) => return Ok(reply::json_body(answer::text(&asked, &text))),
         };
@@ -51,7 +51,7 @@ impl App {
         let updates = self.updates(&call, &workshop, model, request).await?;
         if chat.stream {
             let events = answer::streamed(workshop, asked, updates);
-            return Ok(reply::events(sse::body(&self.outside, events)));
+            return Ok(reply::events(sse::body(&self.host, events)));
         }
         Ok(reply::answer(answer::waited(&workshop, &asked, updates).await?))
     }
@@ -68,9 +68,9 @@ impl App {
             self.resolve(source).await?;
         }
         if request.sources().next().is_none() {
-            ImageRequest::read(&Fields::new(request.fields().clone()), &self.outside)
+            ImageRequest::read(&Fields::new(request.fields().clone()), &self.host)
         } else {
-            request.finish(&self.outside)
+            request.finish(&self.host)
         }
     }
 }

@@ -19,20 +19,20 @@ impl App {
         let body = self.read_json(&call.head.headers, body).await?;
         let fields = Fields::parse(&body)?;
         drop(body);
-        let request = ImageRequest::read(&fields, &self.outside)?;
+        let request = ImageRequest::read(&fields, &self.host)?;
         self.make(&call, request, fields.into_map()).await
     }
 
     pub(super) async fn edit(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
         let read = self.read_edit(&call.head.headers, body).await?;
         let fields = read.fields().clone();
-        self.make(&call, read.finish(&self.outside)?, fields).await
+        self.make(&call, read.finish(&self.host)?, fields).await
     }
 
     pub(super) async fn vary(self: &Rc<Self>, call: Call, body: Body) -> Result<Response<Content>, Error> {
         let read = self.read_edit(&call.head.headers, body).await?;
         let fields = read.fields().clone();
-        self.make(&call, read.finish_variation(&self.outside)?, fields).await
+        self.make(&call, read.finish_variation(&self.host)?, fields).await
     }
 
     /// Makes the images that a request of these fields asks for, and answers them, or the task that makes them.
@@ -53,11 +53,11 @@ impl App {
             ));
         }
         let workshop = self.workshop(call, request.format == ResponseFormat::Url).await?;
-        let asked = ResponseContext::of(&request, self.outside.unix_time().as_secs());
+        let asked = ResponseContext::of(&request, self.host.unix_time().as_secs());
         let updates = self.updates(call, &workshop, model, request).await?;
         match images::answer(workshop, asked, updates).await? {
             Reply::Whole(answer) => Ok(reply::answer(answer)),
-            Reply::Streamed(events) => Ok(reply::events(sse::body(&self.outside, events))),
+            Reply::Streamed(events) => Ok(reply::events(sse::body(&self.host, events))),
         }
     }
 }

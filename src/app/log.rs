@@ -8,7 +8,7 @@ use super::App;
 use super::path::{Route, Target};
 use crate::error::Error;
 use crate::media::route;
-use crate::platform::Outside;
+use crate::platform::Host;
 use crate::warn_once::Log;
 
 #[derive(Default, Serialize)]
@@ -28,10 +28,10 @@ struct LogLine<'a> {
 }
 
 /// What tells of something that went wrong beside all requests.
-pub(super) fn aside(outside: &Outside) -> Log {
-    let outside = Rc::clone(outside);
+pub(super) fn aside(host: &Host) -> Log {
+    let host = Rc::clone(host);
     Rc::new(move |message, detail| {
-        write(&outside, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
+        write(&host, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
     })
 }
 
@@ -70,12 +70,12 @@ impl App {
     }
 
     fn log(&self, line: &LogLine<'_>) {
-        write(&self.outside, line);
+        write(&self.host, line);
     }
 }
 
-fn write(outside: &Outside, line: &LogLine<'_>) {
+fn write(host: &Host, line: &LogLine<'_>) {
     if let Ok(line) = serde_json::to_string(line) {
-        outside.log(&line);
+        host.log(&line);
     }
 }

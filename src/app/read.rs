@@ -42,7 +42,7 @@ impl App {
             Ok(boundary) => {
                 refuse_large(headers, edits::MAX_BODY)?;
                 let form = EditRequest::read_form(body, boundary, self.settings.max_image_bytes);
-                timeout(&self.outside, UPLOAD_TIMEOUT, form).await.map_err(|_| Error::body_stalled())??
+                timeout(&self.host, UPLOAD_TIMEOUT, form).await.map_err(|_| Error::body_stalled())??
             }
             Err(_) => {
                 expect_json(headers, "multipart/form-data or application/json")?;
@@ -82,7 +82,7 @@ impl App {
             }
             Ok(pieces)
         };
-        timeout(&self.outside, time, read).await.map_err(|_| Error::body_stalled())?
+        timeout(&self.host, time, read).await.map_err(|_| Error::body_stalled())?
     }
 
     /// Makes the image itself of one that is named by a link of this server's own. Other URLs stay what they are.
@@ -100,7 +100,7 @@ impl App {
 
     async fn read(&self, headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, Error> {
         refuse_large(headers, limit)?;
-        match timeout(&self.outside, time, read_to_end(body, limit)).await {
+        match timeout(&self.host, time, read_to_end(body, limit)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(ReadError::TooLarge)) => Err(Error::body_too_large(limit)),
             Ok(Err(ReadError::Transport(_))) | Err(_) => Err(Error::body_stalled()),

@@ -28,8 +28,8 @@ impl App {
         let model = models::find(&self.settings, call.deployment.as_deref().or(request.model.as_deref()))?;
         let before = self.recalled(&call.caller, &request).await?;
         let mut asked = Asked {
-            suffix: Suffix::new(&self.outside, self.settings.response_ttl),
-            created: self.outside.unix_time().as_secs(),
+            suffix: Suffix::new(&self.host, self.settings.response_ttl),
+            created: self.host.unix_time().as_secs(),
             model: model.id.clone(),
             prompt: String::new(),
             images_sent: 0,
@@ -41,12 +41,12 @@ impl App {
             language: Language::English,
             echo: Echo { quality: "auto", background: "auto" },
             repeated: request.repeated,
-            begun: self.outside.now(),
+            begun: self.host.now(),
         };
         let mut picture = match request.wanted {
             Wanted::Images(picture) => *picture,
             Wanted::Text(text) if request.stream => {
-                return Ok(reply::events(sse::body(&self.outside, answer::streamed_text(asked, &text))));
+                return Ok(reply::events(sse::body(&self.host, answer::streamed_text(asked, &text))));
             }
             Wanted::Text(text) => return Ok(reply::json_body(answer::text(&asked, &text))),
         };
@@ -81,9 +81,9 @@ impl App {
         let updates = self.updates(&call, &workshop, model, image).await?;
         let remember = self.remembering(&call, &asked, &workshop);
         if request.stream {
-            let updates = begun(&self.outside, updates).await?;
+            let updates = begun(&self.host, updates).await?;
             let events = answer::streamed(workshop, asked, updates, remember);
-            return Ok(reply::events(sse::body(&self.outside, events)));
+            return Ok(reply::events(sse::body(&self.host, events)));
         }
         Ok(reply::answer(answer::waited(&workshop, &asked, updates, remember).await?))
     }
@@ -119,7 +119,7 @@ impl App {
                 let trouble = match signer {
                     Ok(signer) => {
                         let ttl = this.settings.response_ttl;
-                        let expires = this.outside.unix_time().saturating_add(ttl).as_secs();
+                        let expires = this.host.unix_time().saturating_add(ttl).as_secs();
                         let token = |(index, file)| (index, signer.sign(&file, None, expires));
                         let record = Record { prompt, images: files.into_iter().map(token).collect() };
                         let kept = remember(&this.store, &owner, &suffix, &record, ttl).await;

@@ -61,9 +61,9 @@ impl App {
         }
         // What nobody can be shown need not be made.
         let links = self.tasks.links(&self.public_url(&call.head)).await?;
-        let id = TimeId::new(&self.outside);
+        let id = TimeId::new(&self.host);
         let task = NewTask { model: model.id.clone(), fields, base: links.base.clone() };
-        let record = Record::new(task, &request, self.outside.unix_time());
+        let record = Record::new(task, &request, self.host.unix_time());
         if serde_json::to_vec(&record.fields).map_or(usize::MAX, |json| json.len()) > MAX_FIELDS {
             return Err(Error::body_too_large(MAX_FIELDS));
         }
@@ -174,7 +174,7 @@ impl App {
                 Some((event(&task, &snapshot), next))
             }
         });
-        Ok(reply::events(sse::body(&self.outside, events.boxed_local())))
+        Ok(reply::events(sse::body(&self.host, events.boxed_local())))
     }
 
     /// `/internal/tick`: for a timer, that tasks of dead instances go on although nobody calls.

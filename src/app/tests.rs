@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use super::App;
 use crate::platform::sim::World;
 use crate::platform::sim::space::{Fate, SimSpace, png};
-use crate::platform::{Body, Content, Outside, TransportError, read_to_end};
+use crate::platform::{Body, Content, Host, TransportError, read_to_end};
 
 const KEY: &str = "sk-simulated-key";
 const SECRET: &str = "a-link-secret-of-some-length";
@@ -97,16 +97,16 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
 
 /// An answer of an instance of its own.
 async fn ask(world: World, request: Request<Body>) -> Answer {
-    ask_at(world.outside(), request).await
+    ask_at(world.host(), request).await
 }
 
-async fn ask_at(outside: Outside, request: Request<Body>) -> Answer {
-    ask_of(Rc::new(App::load(outside).await), request).await
+async fn ask_at(host: Host, request: Request<Body>) -> Answer {
+    ask_of(Rc::new(App::load(host).await), request).await
 }
 
 /// An instance of the component.
 async fn instance(world: World) -> Rc<App> {
-    Rc::new(App::load(world.outside()).await)
+    Rc::new(App::load(world.host()).await)
 }
 
 /// An answer of that instance.

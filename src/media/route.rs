@@ -45,7 +45,7 @@ pub async fn serve(
     headers: &HeaderMap,
 ) -> Result<Response<Content>, Error> {
     let link = resolve(keyring, catalog, name).await?;
-    let now = client.outside().unix_time().as_secs();
+    let now = client.host().unix_time().as_secs();
     let tag = entity_tag(&link);
     let mut response = Response::new(Content::Empty);
     fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));

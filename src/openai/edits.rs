@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::generation::SourceImage;
 use crate::gradio::discovery::choose::Purpose;
-use crate::platform::{Body, Outside};
+use crate::platform::{Body, Host};
 
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: usize = 16;
@@ -153,22 +153,22 @@ impl EditRequest {
     ///
     /// # Errors
     /// As [`EditRequest::finish`].
-    pub fn finish_variation(mut self, outside: &Outside) -> Result<ImageRequest, Error> {
+    pub fn finish_variation(mut self, host: &Host) -> Result<ImageRequest, Error> {
         self.fields.entry("prompt").or_insert_with(|| Value::from("a variation of this image"));
-        Ok(ImageRequest { is_variation: true, ..self.finish(outside)? })
+        Ok(ImageRequest { is_variation: true, ..self.finish(host)? })
     }
 
     /// What is asked for. All sources must have become bytes.
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub fn finish(self, outside: &Outside) -> Result<ImageRequest, Error> {
+    pub fn finish(self, host: &Host) -> Result<ImageRequest, Error> {
         if self.images.is_empty() {
             return Err(Error::missing("image"));
         }
         let images = self.images.into_iter().map(|source| image("image", source)).collect::<Result<_, _>>()?;
         let mask = self.mask.map(|source| image("mask", source)).transpose()?;
-        let mut request = ImageRequest::read(&Fields::new(self.fields), outside)?;
+        let mut request = ImageRequest::read(&Fields::new(self.fields), host)?;
         request.purpose = Purpose::Edit;
         request.generation.images = images;
         request.generation.mask = mask;
@@ -248,7 +248,7 @@ mod tests {
     fn read(pieces: Vec<Vec<u8>>, max_image: usize) -> Result<ImageRequest, Error> {
         let body: Body = Box::pin(stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece)))));
         let request = block_on(EditRequest::read_form(body, "x".into(), max_image))?;
-        request.finish(&World::new(1).outside())
+        request.finish(&World::new(1).host())
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub enum Reply {
 /// Where no image is made: the reason for the first. A streaming answer that has begun tells it in the stream.
 pub async fn answer(workshop: Workshop, asked: ResponseContext, updates: Updates) -> Result<Reply, Error> {
     if asked.is_streamed {
-        let updates = begun(workshop.outside(), updates).await?;
+        let updates = begun(workshop.host(), updates).await?;
         return Ok(Reply::Streamed(streamed(workshop, asked, updates)));
     }
     waited(&workshop, asked, updates).await.map(Reply::Whole)
@@ -237,7 +237,7 @@ impl Telling {
         let format = item.format.map_or("png", Format::name);
         push_payload(&mut event, item.payload);
         let Echo { quality, background } = self.asked.echo;
-        let created = self.workshop.outside().unix_time().as_secs();
+        let created = self.workshop.host().unix_time().as_secs();
         event.push_text(&format!(
             ",\"created_at\":{created},\"size\":\"{size}\",\"quality\":\"{quality}\",\"background\":\"{background}\",\"output_format\":\"{format}\",\"seed\":{}{}",
             item.seed,
@@ -291,7 +291,7 @@ impl Telling {
         let name = self.name("progress");
         let mut event = ProgressEvent {
             r#type: &name,
-            created_at: self.workshop.outside().unix_time().as_secs(),
+            created_at: self.workshop.host().unix_time().as_secs(),
             image_index: index,
             space: self.places.get(&index).map(Rc::as_ref),
             ..ProgressEvent::default()
@@ -306,7 +306,7 @@ impl Telling {
         // The last one of all is told as the stream's own error.
         let is_told = self.asked.streaming.progress && self.asked.count > 1;
         let event = is_told.then(|| {
-            let created_at = self.workshop.outside().unix_time().as_secs();
+            let created_at = self.workshop.host().unix_time().as_secs();
             let event = FailedEvent { r#type: &name, created_at, image_index: index, error: error.body() };
             sse::event(Some(&name), &event)
         });

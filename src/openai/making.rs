@@ -31,7 +31,7 @@ use crate::limits::jobs::Account;
 use crate::media::image;
 use crate::media::link::Links;
 use crate::media::transcode::transcode;
-use crate::platform::{Outside, timeout};
+use crate::platform::{Host, timeout};
 
 /// How many images are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -173,9 +173,9 @@ impl Payload {
 }
 
 impl Workshop {
-    /// What everything outside is reached by.
-    pub fn outside(&self) -> &Outside {
-        self.dispatcher.client().outside()
+    /// The host of this instance.
+    pub fn host(&self) -> &Host {
+        self.dispatcher.client().host()
     }
 
     /// Makes the images that `request` asks for with `model`.
@@ -313,7 +313,7 @@ pub fn conversion(file: &RemoteFile, wanted: Option<Wanted>) -> Option<Wanted> {
 ///
 /// # Errors
 /// Where all images have failed by then: the reason for the first.
-pub async fn begun(outside: &Outside, mut updates: Updates) -> Result<Updates, Error> {
+pub async fn begun(host: &Host, mut updates: Updates) -> Result<Updates, Error> {
     let mut seen = Vec::new();
     let mut first_error = None;
     let look = async {
@@ -333,7 +333,7 @@ pub async fn begun(outside: &Outside, mut updates: Updates) -> Result<Updates, E
         }
         false
     };
-    match timeout(outside, GRACE, look).await {
+    match timeout(host, GRACE, look).await {
         Ok(false) => Err(first_error.unwrap_or_else(|| Failure::NoImage.into())),
         Ok(true) | Err(_) => Ok(iter(seen).chain(updates).boxed_local()),
     }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::format::{Format, Wanted};
 use crate::generation::{Aspect, Generation, Priority, Quality, RequestKind, Seed, Size};
 use crate::gradio::discovery::choose::Purpose;
-use crate::platform::{Outside, random_bytes};
+use crate::platform::{Host, random_bytes};
 
 /// The longest prompt, in characters, as for OpenAI's own image models.
 const MAX_PROMPT: usize = 32_000;
@@ -135,23 +135,23 @@ impl ImageRequest {
         }
     }
 
-    /// Reads the body of `POST /v1/images/generations`. Without a seed, `outside` gives one.
+    /// Reads the body of `POST /v1/images/generations`. Without a seed, `host` gives one.
     ///
     /// # Errors
     /// 400 that names the parameter, what it was and what it may be.
-    pub fn parse(body: &[u8], outside: &Outside) -> Result<Self, Error> {
-        Self::read(&Fields::parse(body)?, outside)
+    pub fn parse(body: &[u8], host: &Host) -> Result<Self, Error> {
+        Self::read(&Fields::parse(body)?, host)
     }
 
     /// Reads the fields of a request for images from text.
     ///
     /// # Errors
     /// As [`ImageRequest::parse`].
-    pub fn read(fields: &Fields, outside: &Outside) -> Result<Self, Error> {
+    pub fn read(fields: &Fields, host: &Host) -> Result<Self, Error> {
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
         let seed = match fields.seed()? {
             Some(seed) => seed,
-            None => Seed::of_bits(random_bytes(outside)),
+            None => Seed::of_bits(random_bytes(host)),
         };
         let wanted = fields.wanted()?;
         let generation = Generation {

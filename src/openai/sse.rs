@@ -11,7 +11,7 @@ use futures::stream::{LocalBoxStream, iter, once, unfold};
 use serde::Serialize;
 
 use super::body::JsonBody;
-use crate::platform::{Body, Outside, timeout};
+use crate::platform::{Body, Host, timeout};
 
 /// After so much silence a comment is sent, so that no proxy takes the line for dead.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -46,15 +46,15 @@ pub fn end(event: &mut JsonBody) {
 }
 
 /// The events as a body, with heartbeats where there are none for long.
-pub fn body(outside: &Outside, events: Events) -> Body {
-    let outside = outside.clone();
-    unfold((outside, events), async |(outside, mut events)| {
-        let piece: Body = match timeout(&outside, HEARTBEAT, events.next()).await {
+pub fn body(host: &Host, events: Events) -> Body {
+    let host = host.clone();
+    unfold((host, events), async |(host, mut events)| {
+        let piece: Body = match timeout(&host, HEARTBEAT, events.next()).await {
             Ok(Some(event)) => event.into_stream(),
             Ok(None) => return None,
             Err(_) => once(async { Ok(Bytes::from_static(BEAT)) }).boxed_local(),
         };
-        Some((piece, (outside, events)))
+        Some((piece, (host, events)))
     })
     .flatten()
     .boxed_local()
@@ -82,7 +82,7 @@ mod tests {
                 event(Some("x"), &wait)
             }
         });
-        let body = body(&world.outside(), events.boxed_local());
+        let body = body(&world.host(), events.boxed_local());
         let text = world.run(read_to_end(body, usize::MAX)).unwrap();
         let event = |wait| format!("event: x\ndata: {wait}\n\n");
         let beat = ": heartbeat\n\n";

@@ -26,7 +26,7 @@ use crate::limits::jobs::Jobs;
 use crate::media::keyring::Keyring;
 use crate::media::link::Links;
 use crate::openai::making::Workshop;
-use crate::platform::{Outside, StoreError, random_bytes};
+use crate::platform::{Host, StoreError, random_bytes};
 use crate::store::id::TimeId;
 use crate::store::lease::Leases;
 use crate::store::{Store, milliseconds};
@@ -40,7 +40,7 @@ const TICK: Duration = Duration::from_secs(1);
 const RENEWAL: u32 = 3;
 /// Keeps tasks going.
 pub struct TaskSupervisor {
-    pub(super) host: Outside,
+    pub(super) host: Host,
     /// The rows of tasks.
     pub store: TaskStore,
     pub(super) leases: Rc<Leases>,

@@ -81,7 +81,7 @@ fn an_instance_that_is_killed_loses_a_second_of_history() {
     let generate = |prompt: &str| {
         let fields = json!({"prompt": prompt, "response_format": "url"});
         let asked = request(Method::POST, GENERATIONS, fields.to_string());
-        let answer = instance.run(Duration::from_secs(100), ask_at(instance.outside(), asked)).unwrap();
+        let answer = instance.run(Duration::from_secs(100), ask_at(instance.host(), asked)).unwrap();
         assert_eq!(answer.status, 200);
     };
     generate("early");

@@ -133,7 +133,7 @@ fn a_second_request_waits_for_the_first_ones_answer() {
             let app = instance(there.clone()).await;
             let fields = json!({"prompt": "x"});
             let later = async {
-                there.outside().sleep(Duration::from_millis(1)).await;
+                there.host().sleep(Duration::from_millis(1)).await;
                 let other = ask_of(Rc::clone(&app), keyed("k", &json!({"prompt": "y"}))).await;
                 assert_eq!(other.status, 422, "while it runs too");
                 ask_of(Rc::clone(&app), keyed("k", &fields)).await
@@ -172,7 +172,7 @@ fn who_waits_for_what_comes_to_nothing_goes_on_in_its_place_or_comes_again() {
         let (first, second) = world.run(async move {
             let fields = json!({"prompt": "x"});
             let later = async {
-                there.outside().sleep(Duration::from_millis(1)).await;
+                there.host().sleep(Duration::from_millis(1)).await;
                 let other = ask(there.clone(), keyed("k", &json!({"prompt": "y"}))).await;
                 assert_eq!(other.status, 422, "while it runs too");
                 ask(there.clone(), keyed("k", &fields)).await
@@ -201,8 +201,8 @@ fn an_instance_that_ended_does_not_hold_a_key_for_long() {
     });
     let fields = json!({"prompt": "x"});
     let instance = Instance::new(&world, u64::MAX);
-    let asked = ask_at(instance.outside(), keyed("k", &fields));
-    instance.outside().spawn(Box::pin(async move { drop(asked.await) }));
+    let asked = ask_at(instance.host(), keyed("k", &fields));
+    instance.host().spawn(Box::pin(async move { drop(asked.await) }));
     world.pass(Duration::from_secs(5));
     instance.kill();
     assert_eq!(answer(&world, keyed("k", &json!({"prompt": "y"}))).status, 422, "its lease counts");
@@ -323,7 +323,7 @@ fn whatever_happens_a_key_makes_one_image() {
                 let (at, lot) = (there.random_ms(0, 90_000), usize::try_from(there.random_below(2)).unwrap());
                 let (there, app) = (there.clone(), Rc::clone(&apps[lot]));
                 async move {
-                    there.outside().sleep(at).await;
+                    there.host().sleep(at).await;
                     ask_of(Rc::clone(&app), keyed("k", &json!({"prompt": "x"}))).await
                 }
             });

@@ -124,8 +124,8 @@ fn three_instances_make_as_many_images_at_once_as_one_would_and_a_death_frees_it
     for instance in &instances {
         for n in [1, 2, 1] {
             let refused = Rc::clone(&refused);
-            let asked = ask_at(instance.outside(), generation(&json!({"prompt": "x", "n": n})));
-            instance.outside().spawn(Box::pin(async move {
+            let asked = ask_at(instance.host(), generation(&json!({"prompt": "x", "n": n})));
+            instance.host().spawn(Box::pin(async move {
                 assert_eq!(asked.await.status, 429);
                 refused.set(refused.get() + n);
             }));
@@ -180,7 +180,7 @@ fn images_at_once_are_counted_for_each_key() {
         let at = |seconds, request: Request<Body>| {
             let (there, app) = (there.clone(), Rc::clone(&app));
             async move {
-                there.outside().sleep(Duration::from_millis(seconds)).await;
+                there.host().sleep(Duration::from_millis(seconds)).await;
                 ask_of(Rc::clone(&app), request).await
             }
         };

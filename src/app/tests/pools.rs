@@ -56,11 +56,11 @@ pub(super) struct Town {
 impl Town {
     pub(super) fn new(seed: u64, natures: &[Nature], variables: &[(&str, &str)], rule: Rule) -> Self {
         let (world, spaces) = world_of(seed, natures, KEY, variables);
-        let outside = world.outside();
+        let host = world.host();
         let app = world.run(async move {
-            let mut settings = Settings::load(&outside).await;
+            let mut settings = Settings::load(&host).await;
             settings.policy.rule = rule;
-            Rc::new(App::new(outside, settings))
+            Rc::new(App::new(host, settings))
         });
         Self { world, app, spaces }
     }
@@ -325,8 +325,8 @@ impl Town {
 
     /// Another instance of the same component.
     fn renew(&mut self) {
-        let outside = self.world.outside();
-        self.app = Rc::new(self.world.run(App::load(outside)));
+        let host = self.world.host();
+        self.app = Rc::new(self.world.run(App::load(host)));
     }
 }
 
@@ -443,7 +443,7 @@ fn tokens_take_turns_and_each_has_its_own_quota() {
     world.set_variable("api_keys", KEY);
     world.set_variable("link_secret", SECRET);
     world.set_variable("catalog", "[models.z]\nspaces = [{ space = \"a/b\", tokens = [\"hf_one\", \"hf_two\"] }]\n");
-    let app = Rc::new(world.run(App::load(world.outside())));
+    let app = Rc::new(world.run(App::load(world.host())));
     for _ in 0..2 {
         let asked = request(Method::POST, "/v1/images/generations", image("x", 1, json!({})).to_string());
         assert_eq!(world.run(ask_of(Rc::clone(&app), asked)).error().0, 429);

@@ -635,6 +635,6 @@ fn a_webhook_that_nobody_takes_is_given_up_in_the_end() {
 pub(super) fn submit_to(instance: &Instance, mut fields: Value) -> Option<String> {
     fields["async"] = json!(true);
     let asked = request(Method::POST, GENERATIONS, fields.to_string());
-    let taken = instance.run(Duration::from_secs(60), ask_at(instance.outside(), asked))?;
+    let taken = instance.run(Duration::from_secs(60), ask_at(instance.host(), asked))?;
     (taken.status == 202).then(|| taken.json()["id"].as_str().unwrap().to_owned())
 }

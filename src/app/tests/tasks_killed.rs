@@ -125,7 +125,7 @@ fn live(seed: u64) {
             }
             (2, Some(id)) if round % 4 == 3 => {
                 let asked = request(Method::DELETE, &format!("/v1/tasks/{id}"), "");
-                let answered = here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                let answered = here.run(Duration::from_secs(60), ask_at(here.host(), asked));
                 if answered.is_none_or(|answer| answer.status != 404) {
                     // It may have been forgotten, too.
                     cancelled.push(id.clone());
@@ -134,11 +134,11 @@ fn live(seed: u64) {
             }
             (3, _) => {
                 let asked = request(Method::GET, "/v1/tasks", "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                here.run(Duration::from_secs(60), ask_at(here.host(), asked));
             }
             (_, Some(id)) => {
                 let asked = request(Method::GET, &format!("/v1/tasks/{id}"), "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                here.run(Duration::from_secs(60), ask_at(here.host(), asked));
             }
             _ => {}
         }

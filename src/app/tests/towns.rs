@@ -39,11 +39,11 @@ impl Service {
     fn begin_by(&self, last: u64, rule: Rule) -> (Instance, Rc<App>) {
         let instance = Instance::new(&self.world, last);
         instance.set_clock(self.world.random_ms(0, 2000));
-        let outside = instance.outside();
-        let host = self.world.outside();
-        let mut settings = self.world.run(async move { crate::settings::Settings::load(&host).await });
+        let host = instance.host();
+        let loading = self.world.host();
+        let mut settings = self.world.run(async move { crate::settings::Settings::load(&loading).await });
         settings.policy.rule = rule;
-        let app = Rc::new(App::new(outside, settings));
+        let app = Rc::new(App::new(host, settings));
         self.instances.borrow_mut().push((instance.clone(), Rc::clone(&app)));
         (instance, app)
     }
@@ -55,7 +55,7 @@ impl Service {
         let (world, there) = (self.world.clone(), Rc::clone(&told));
         let mut asked = request(Method::POST, "/v1/images/generations", fields.to_string());
         asked.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-        instance.outside().spawn(Box::pin(async move {
+        instance.host().spawn(Box::pin(async move {
             world.sleep(at).await;
             there.borrow_mut().began = world.now();
             let answer = ask_of(app, asked).await;

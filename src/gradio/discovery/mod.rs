@@ -62,7 +62,7 @@ impl Profile {
         } else {
             Info::default()
         };
-        Self::of(&config, &info, space.endpoint(), client.outside().unix_time().as_secs())
+        Self::of(&config, &info, space.endpoint(), client.host().unix_time().as_secs())
     }
 
     /// Reads it from both descriptions.

@@ -350,5 +350,5 @@ fn markdown(asked: &Asked, item: Item) -> String {
 }
 
 fn seconds(workshop: &Workshop, asked: &Asked) -> f64 {
-    workshop.outside().now().saturating_sub(asked.begun).as_secs_f64()
+    workshop.host().now().saturating_sub(asked.begun).as_secs_f64()
 }

@@ -470,5 +470,5 @@ fn code(error: &Error) -> &'static str {
 }
 
 fn seconds(workshop: &Workshop, asked: &Asked) -> f64 {
-    workshop.outside().now().saturating_sub(asked.begun).as_secs_f64()
+    workshop.host().now().saturating_sub(asked.begun).as_secs_f64()
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::platform::{Outside, StoreError, random_hex};
+use crate::platform::{Host, StoreError, random_hex};
 use crate::store::row::Columns;
 use crate::store::statements::responses;
 use crate::store::{Store, milliseconds};
@@ -16,9 +16,9 @@ pub struct Suffix(String);
 
 impl Suffix {
     /// A new one, that ends after `ttl`.
-    pub fn new(outside: &Outside, ttl: Duration) -> Self {
-        let ends = outside.unix_time().saturating_add(ttl).as_secs();
-        Self(format!("{ends:08x}{}", random_hex::<12>(outside)))
+    pub fn new(host: &Host, ttl: Duration) -> Self {
+        let ends = host.unix_time().saturating_add(ttl).as_secs();
+        Self(format!("{ends:08x}{}", random_hex::<12>(host)))
     }
 
     /// Reads the id of a response or of an image of one.

@@ -14,7 +14,7 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
-use super::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
+use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 use crate::app::App;
 
 thread_local! {
@@ -38,7 +38,7 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
         Some(app) => app,
         None => {
             // Several first requests may come here at once; one App of theirs is kept.
-            let loaded = Rc::new(App::load(Rc::new(Spin::default()) as Outside).await);
+            let loaded = Rc::new(App::load(Rc::new(Spin::default()) as Host).await);
             APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
         }
     };
