@@ -27,7 +27,6 @@ pub mod app;
 pub mod catalog;
 pub mod dispatch;
 pub mod error;
-pub mod format;
 pub mod generation;
 pub mod gradio;
 pub mod history;

@@ -7,7 +7,7 @@ use http::Response;
 use super::{App, Call, reply};
 use crate::catalog::Model;
 use crate::error::Error;
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::Purpose;
 use crate::openai::chat::answer::{self, Asked};
 use crate::openai::chat::request::ChatRequest;
 use crate::openai::conversation::{Picture, Wanted, wording::Language};

@@ -6,7 +6,7 @@ use http::Response;
 
 use super::{App, Call, reply};
 use crate::error::Error;
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::Purpose;
 use crate::media::route;
 use crate::openai::auth::Caller;
 use crate::openai::conversation::Wanted;

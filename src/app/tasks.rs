@@ -14,7 +14,7 @@ use super::reply::{self, insert};
 use super::{App, Call};
 use crate::catalog::Model;
 use crate::error::Error;
-use crate::format::Format;
+use crate::generation::Format;
 use crate::openai::body::JsonBody;
 use crate::openai::making::Payload;
 use crate::openai::params::ImageRequest;

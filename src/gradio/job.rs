@@ -27,8 +27,9 @@ use super::client::Client;
 use super::config::Endpoint;
 use super::diff::Yielded;
 use super::failure::{Failure, plain};
-use super::message::{Completion, Message, QueuePosition, StepProgress};
+use super::message::{Completion, Message};
 use super::sse::Decoder;
+use crate::generation::{QueuePosition, StepProgress};
 use crate::platform::{Body, TransportError, random_hex, timeout};
 
 /// The longest event that is read, in bytes: outputs with images as data URLs come in one.

@@ -16,7 +16,7 @@ use futures::stream::unfold;
 use super::entry::{Entry, ImageRecord, KeptFile, fold};
 use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
-use crate::format::Wanted;
+use crate::generation::TargetFormat;
 use crate::openai::making::{Item, Update, Updates, conversion};
 use crate::openai::params::ImageRequest;
 use crate::platform::{StoreError, Value, timeout};
@@ -96,7 +96,7 @@ impl Batch {
 pub struct Recorder {
     history: Rc<History>,
     owner: String,
-    wanted: Option<Wanted>,
+    wanted: Option<TargetFormat>,
     entry: Entry,
 }
 
@@ -218,7 +218,7 @@ impl Drop for Recorder {
 }
 
 /// Record of an image; nothing of one that lies at no Space.
-fn image(item: &Item, wanted: Option<Wanted>) -> Option<ImageRecord> {
+fn image(item: &Item, wanted: Option<TargetFormat>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {
         index: item.index,

@@ -11,8 +11,8 @@ use futures::stream::{once, unfold};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::format::{Format, MAGIC};
-use crate::generation::Size;
+use crate::generation::format::MAGIC;
+use crate::generation::{Format, Size};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;

@@ -18,7 +18,7 @@ use super::link::Link;
 use super::transcode::transcode;
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::format::Wanted;
+use crate::generation::TargetFormat;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Space};
@@ -85,7 +85,7 @@ async fn converted(
     mut response: Response<Content>,
     client: &Client,
     link: &Link,
-    wanted: Wanted,
+    wanted: TargetFormat,
     limit: usize,
     method: &Method,
 ) -> Result<Response<Content>, Error> {

@@ -12,9 +12,7 @@ use serde_json::{Map, Value};
 
 use super::params::{Fields, ImageRequest};
 use crate::error::Error;
-use crate::format::Format;
-use crate::generation::SourceImage;
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::{Format, Purpose, SourceImage};
 use crate::platform::{Body, Host};
 
 /// The most images of one request, as at OpenAI.

@@ -18,8 +18,7 @@ use super::params::{Echo, ImageRequest, Streaming};
 use super::sse::{self, Events};
 use super::usage::Usage;
 use crate::error::{Body as ErrorBody, Error};
-use crate::format::Format;
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::{Format, Purpose};
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 

@@ -19,8 +19,7 @@ use super::params::{ImageRequest, ResponseFormat};
 use crate::catalog::Model;
 use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Image, Made, Timing};
 use crate::error::Error;
-use crate::format::{Format, Wanted};
-use crate::generation::Size;
+use crate::generation::{Format, Size, TargetFormat};
 use crate::gradio::arguments::unused;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
@@ -259,7 +258,7 @@ impl Workshop {
     async fn item(
         &self,
         format: ResponseFormat,
-        wanted: Option<Wanted>,
+        wanted: Option<TargetFormat>,
         index: u32,
         image: Image,
     ) -> Result<Item, Failure> {
@@ -302,7 +301,7 @@ impl Workshop {
 }
 
 /// The format that a link to `file` converts it to on the way, where one is wanted.
-pub fn conversion(file: &RemoteFile, wanted: Option<Wanted>) -> Option<Wanted> {
+pub fn conversion(file: &RemoteFile, wanted: Option<TargetFormat>) -> Option<TargetFormat> {
     let own = Format::of_name(&file.path);
     // What has the format by its name, or one that isn't read, needs no conversion on the way.
     let is_read = matches!(own, None | Some(Format::Png | Format::Webp));
@@ -413,7 +412,7 @@ impl Order {
 mod tests {
     use super::*;
     use crate::generation::Seed;
-    use crate::gradio::message::StepProgress;
+    use crate::generation::StepProgress;
     use crate::gradio::space::Space;
 
     fn partial(number: u8) -> EventKind<()> {

@@ -7,9 +7,9 @@
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::format::{Format, Wanted};
-use crate::generation::{Aspect, Generation, Priority, Quality, RequestKind, Seed, Size};
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::{
+    Aspect, Format, Generation, Priority, Purpose, Quality, RequestKind, Seed, Size, TargetFormat,
+};
 use crate::platform::{Host, random_bytes};
 
 /// The longest prompt, in characters, as for OpenAI's own image models.
@@ -83,7 +83,7 @@ pub struct ImageRequest {
     /// How the images are to come.
     pub format: ResponseFormat,
     /// The file format that they are to have; `None` for the Space's own.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<TargetFormat>,
     /// Whether it is told how they are made; if not, the answer comes when all are.
     pub stream: bool,
     /// What is told then.
@@ -420,13 +420,13 @@ impl Fields {
     }
 
     /// `output_format` and `output_compression`.
-    fn wanted(&self) -> Result<Option<Wanted>, Error> {
+    fn wanted(&self) -> Result<Option<TargetFormat>, Error> {
         let quality = self.integer("output_compression", 0, 100)?.and_then(|quality| u8::try_from(quality).ok());
         let Some(name) = self.text("output_format")?.filter(|name| !matches!(*name, "" | "auto")) else {
             return Ok(None);
         };
         match Format::of_output_format(name) {
-            Some(format) => Ok(Some(Wanted { format, quality: quality.unwrap_or(DEFAULT_QUALITY) })),
+            Some(format) => Ok(Some(TargetFormat { format, quality: quality.unwrap_or(DEFAULT_QUALITY) })),
             None => Err(Error::invalid_value(
                 "output_format",
                 format!(

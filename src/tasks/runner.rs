@@ -20,7 +20,7 @@ use super::record::{Record, Work};
 use super::store::{Claimed, Next, RowEnd, Token};
 use super::supervisor::TaskSupervisor;
 use crate::error::{Error, Retry};
-use crate::format::Wanted;
+use crate::generation::TargetFormat;
 use crate::gradio::failure::Failure;
 use crate::history::entry::KeptFile;
 use crate::openai::making::{Item, Payload, Update, Updates, conversion};
@@ -51,7 +51,7 @@ pub(super) struct Run {
     /// Record as it was written last.
     saved: Option<Record>,
     /// Format that its images are to have.
-    wanted: Option<Wanted>,
+    wanted: Option<TargetFormat>,
     /// Time for which those of its images wait that can't be made now.
     postponed: Option<Duration>,
 }

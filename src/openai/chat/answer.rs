@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::format::Format;
+use crate::generation::Format;
 use crate::gradio::failure::Failure;
 use crate::openai::body::JsonBody;
 use crate::openai::conversation::wording::{self, Language};

@@ -129,7 +129,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradio::message::{QueuePosition, StepProgress};
+    use crate::generation::{QueuePosition, StepProgress};
 
     #[test]
     fn the_language_is_the_users() {

@@ -1,8 +1,8 @@
-//! Image formats, told by their first bytes.
+//! Image formats, recognised by their first bytes.
 
 use http::HeaderValue;
 
-/// The image formats that are passed on.
+/// Image formats that are passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// ISO/IEC 15948.
@@ -17,20 +17,20 @@ pub enum Format {
     Avif,
 }
 
-/// How many bytes it takes to tell a format: AVIF's brand ends at the twelfth.
+/// Number of bytes that identify a format: AVIF's brand ends at the twelfth.
 pub const MAGIC: usize = 12;
 
-/// A format that a client has asked for.
+/// Format that a client has asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct TargetFormat {
     /// One of PNG, JPEG and WebP.
     pub format: Format,
-    /// How good a JPEG is, from 0 to 100. PNG and WebP are written without loss.
+    /// Quality of a JPEG, from 0 to 100. PNG and WebP are written without loss.
     pub quality: u8,
 }
 
 impl Format {
-    /// Reads OpenAI's `output_format`.
+    /// Parses OpenAI's `output_format`.
     pub fn of_output_format(name: &str) -> Option<Self> {
         match name {
             "png" => Some(Self::Png),
@@ -40,7 +40,7 @@ impl Format {
         }
     }
 
-    /// Tells the format by the first bytes of a file; 12 are enough.
+    /// Format by the first bytes of a file; 12 are enough.
     pub fn of_magic(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
@@ -52,7 +52,7 @@ impl Format {
         }
     }
 
-    /// Tells the format that a file's name promises.
+    /// Format that a file's name promises.
     pub fn of_name(name: &str) -> Option<Self> {
         let (_, extension) = name.rsplit_once('.')?;
         match extension.to_ascii_lowercase().as_str() {
@@ -65,7 +65,7 @@ impl Format {
         }
     }
 
-    /// OpenAI's name for it, which is also its usual file extension.
+    /// OpenAI's name, which is also the usual file extension.
     pub fn name(self) -> &'static str {
         match self {
             Self::Png => "png",
@@ -76,7 +76,7 @@ impl Format {
         }
     }
 
-    /// Its media type.
+    /// Media type.
     pub fn media_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Png => "image/png",
