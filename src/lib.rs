@@ -26,6 +26,8 @@
 pub mod app;
 pub mod catalog;
 pub mod dispatch;
+#[cfg(target_arch = "wasm32")]
+mod entry;
 pub mod error;
 pub mod generation;
 pub mod gradio;

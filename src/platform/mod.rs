@@ -1,9 +1,9 @@
 //! The port to the host: everything that it does for the component.
 //!
 //! [`Platform`] is the whole of it: send a request and stream its answer, sleep, tell the time, give random bytes,
-//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], the only module
-//! that names the Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that
-//! can't tell one from the other.
+//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], which names the
+//! Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that can't distinguish
+//! one from the other.
 //!
 //! A component instance has one thread, so nothing here is `Send`; futures are boxed because the port is a trait
 //! object: a handful of allocations for each request, which a network round trip hides, in exchange for code that is
@@ -21,7 +21,7 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(target_arch = "wasm32")]
-mod spin;
+pub(crate) mod spin;
 
 /// A body as it arrives or leaves: pieces of bytes, then the end, or one error and nothing more.
 pub type Body = LocalBoxStream<'static, Result<Bytes, TransportError>>;
