@@ -1,15 +1,12 @@
 //! One request in, one response out: the route table.
 
 mod chat;
-mod cors;
 mod history;
 mod idempotency;
 mod images;
-mod list;
 mod log;
 mod path;
 mod read;
-mod reply;
 mod responses;
 mod spaces;
 mod tasks;
@@ -22,14 +19,15 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use url::Url;
 
-use self::cors::Cors;
 use self::path::{Route, Target};
-use self::reply::{insert, json};
 use crate::catalog::Model;
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::gradio::client::Client;
 use crate::history::History;
+use crate::http::auth::{Caller, authenticate};
+use crate::http::cors::Cors;
+use crate::http::reply::{self, insert, json};
 use crate::idempotency::flight::Flights;
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Jobs;
@@ -37,7 +35,6 @@ use crate::limits::rate::Rates;
 use crate::media::keyring::Keyring;
 use crate::media::link::{Links, Signer};
 use crate::media::route;
-use crate::openai::auth::{Caller, authenticate};
 use crate::openai::making::{Updates, Workshop};
 use crate::openai::models;
 use crate::openai::params::ImageRequest;
@@ -84,6 +81,13 @@ struct Call {
     deployment: Option<String>,
     /// What becomes of its images.
     outcome: Outcome,
+}
+
+impl Call {
+    /// Query string.
+    fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
 }
 
 impl App {

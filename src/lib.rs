@@ -32,6 +32,7 @@ pub mod error;
 pub mod generation;
 pub mod gradio;
 pub mod history;
+pub mod http;
 pub mod idempotency;
 pub mod limits;
 pub mod media;

@@ -4,15 +4,16 @@ use std::rc::Rc;
 
 use http::Response;
 
-use super::{App, Call, reply};
+use super::{App, Call};
 use crate::catalog::Model;
 use crate::error::Error;
 use crate::generation::Purpose;
+use crate::http::{reply, sse};
 use crate::openai::chat::answer::{self, Asked};
 use crate::openai::chat::request::ChatRequest;
 use crate::openai::conversation::{Picture, Wanted, wording::Language};
+use crate::openai::models;
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
-use crate::openai::{models, sse};
 use crate::platform::{Body, Content, random_hex};
 
 impl App {
@@ -53,7 +54,7 @@ impl App {
             let events = answer::streamed(workshop, asked, updates);
             return Ok(reply::events(sse::body(&self.host, events)));
         }
-        Ok(reply::answer(answer::waited(&workshop, &asked, updates).await?))
+        Ok(answer::waited(&workshop, &asked, updates).await?.into_response())
     }
 
     /// The request for images that a conversation comes to.

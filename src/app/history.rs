@@ -5,18 +5,19 @@ use std::rc::Rc;
 use http::Response;
 use serde_json::json;
 
-use super::list::{ListObject, ListQuery};
-use super::{App, Call, reply};
+use super::{App, Call};
 use crate::error::Error;
 use crate::history::list::Query;
 use crate::history::view::{RememberedObject, image_id};
+use crate::http::list::{ListObject, ListQuery};
+use crate::http::reply;
 use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
 
 impl App {
     /// `GET /v1/images`.
     pub(super) async fn list_images(self: &Rc<Self>, call: &Call) -> Result<Response<Content>, Error> {
-        let query = ListQuery::of(call)?;
+        let query = ListQuery::parse(call.query())?;
         let after = query
             .after
             .as_deref()

@@ -9,13 +9,14 @@ use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
 use super::path::Route;
-use super::{App, Call, reply};
+use super::{App, Call};
 use crate::error::Error;
+use crate::http::read::{self, BodyLimit};
+use crate::http::{reply, sse};
 use crate::idempotency::answer::{self, Answer};
 use crate::idempotency::flight::{Begun, Flight};
 use crate::idempotency::key::{Fingerprint, Fingerprinting, Key};
 use crate::idempotency::outcome::Outcome;
-use crate::openai::sse;
 use crate::platform::{Body, Content, read_to_end};
 
 impl App {
@@ -59,8 +60,9 @@ impl App {
         let boundary = multer::parse_boundary(content_type.unwrap_or_default()).ok();
         let model = call.deployment.as_deref().unwrap_or_default().as_bytes();
         let beside = [model, header("prefer").unwrap_or_default()];
+        let limit = if route == Route::Generations { BodyLimit::FIELDS } else { BodyLimit::IMAGES };
         let mut taking = Fingerprinting::new(beside, boundary.as_deref());
-        let pieces = self.read_pieces(route, &call.head.headers, body, |piece| taking.take(piece)).await?;
+        let pieces = read::pieces(&self.host, &call.head.headers, body, limit, |piece| taking.take(piece)).await?;
         Ok((iter(pieces.into_iter().map(Ok)).boxed_local(), taking.finish()))
     }
 }

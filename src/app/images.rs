@@ -6,12 +6,12 @@ use http::Response;
 use serde_json::{Map, Value};
 
 use super::tasks::prefers_async;
-use super::{App, Call, reply};
+use super::{App, Call};
 use crate::error::Error;
+use crate::http::{reply, sse};
 use crate::openai::images::{self, Reply, ResponseContext};
 use crate::openai::models;
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
-use crate::openai::sse;
 use crate::platform::{Body, Content};
 
 impl App {
@@ -56,7 +56,7 @@ impl App {
         let asked = ResponseContext::of(&request, self.host.unix_time().as_secs());
         let updates = self.updates(call, &workshop, model, request).await?;
         match images::answer(workshop, asked, updates).await? {
-            Reply::Whole(answer) => Ok(reply::answer(answer)),
+            Reply::Whole(answer) => Ok(answer.into_response()),
             Reply::Streamed(events) => Ok(reply::events(sse::body(&self.host, events))),
         }
     }

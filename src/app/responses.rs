@@ -4,20 +4,21 @@ use std::rc::Rc;
 
 use http::Response;
 
-use super::{App, Call, reply};
+use super::{App, Call};
 use crate::error::Error;
 use crate::generation::Purpose;
+use crate::http::auth::Caller;
+use crate::http::{reply, sse};
 use crate::media::route;
-use crate::openai::auth::Caller;
 use crate::openai::conversation::Wanted;
 use crate::openai::conversation::wording::Language;
 use crate::openai::edits::Source;
 use crate::openai::making::{Workshop, begun};
+use crate::openai::models;
 use crate::openai::params::{Echo, ResponseFormat};
 use crate::openai::responses::answer::{self, Asked, Remember};
 use crate::openai::responses::memory::{Record, Suffix, recall, remember};
 use crate::openai::responses::request::{Action, ResponseRequest};
-use crate::openai::{models, sse};
 use crate::platform::{Body, Content};
 
 impl App {
@@ -85,7 +86,7 @@ impl App {
             let events = answer::streamed(workshop, asked, updates, remember);
             return Ok(reply::events(sse::body(&self.host, events)));
         }
-        Ok(reply::answer(answer::waited(&workshop, &asked, updates, remember).await?))
+        Ok(answer::waited(&workshop, &asked, updates, remember).await?.into_response())
     }
 
     /// What is remembered of the response that a request goes on from, with the token of the image that is meant.

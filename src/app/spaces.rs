@@ -4,8 +4,8 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::App;
-use super::reply::{json, json_with_status};
 use crate::error::Error;
+use crate::http::reply::{json, json_with_status};
 use crate::platform::Content;
 
 impl App {

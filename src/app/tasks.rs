@@ -9,16 +9,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::list::{ListObject, ListQuery};
-use super::reply::{self, insert};
 use super::{App, Call};
 use crate::catalog::Model;
 use crate::error::Error;
 use crate::generation::Format;
-use crate::openai::body::JsonBody;
+use crate::http::json::JsonBody;
+use crate::http::list::{ListObject, ListQuery, query_value};
+use crate::http::reply::{self, insert};
+use crate::http::sse;
 use crate::openai::making::Payload;
 use crate::openai::params::ImageRequest;
-use crate::openai::sse;
 use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
 use crate::tasks::cancel::Cancelled;
@@ -83,7 +83,7 @@ impl App {
             return Err(error);
         }
         let task = self.tasks.view(&id, &record, &links);
-        let mut response = reply::json_with(StatusCode::ACCEPTED, &task)?;
+        let mut response = reply::json_with_status(StatusCode::ACCEPTED, &task)?;
         let headers = response.headers_mut();
         insert(headers, LOCATION, &format!("/v1/tasks/{}", task.id()));
         headers.insert(RETRY_AFTER, POLL_AFTER);
@@ -106,7 +106,7 @@ impl App {
 
     /// `GET /v1/tasks`.
     pub(super) async fn list_tasks(self: &Rc<Self>, call: &Call) -> Result<Response<Content>, Error> {
-        let query = ListQuery::of(call)?;
+        let query = ListQuery::parse(call.query())?;
         let status = match query.status.as_deref() {
             None => None,
             Some(name) => Some(Status::parse(name).ok_or_else(|| {
@@ -159,7 +159,7 @@ impl App {
     pub(super) async fn task_events(self: &Rc<Self>, call: &Call, id: &str) -> Result<Response<Content>, Error> {
         let (id, snapshot) = self.task(call, id).await?;
         let header = call.head.headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let seen = header.or(ListQuery::text(call, "after")).and_then(|number| number.trim().parse::<i64>().ok());
+        let seen = header.or(query_value(call.query(), "after")).and_then(|number| number.trim().parse::<i64>().ok());
         // A number that this task has never had is of another one.
         let seen = seen.filter(|seen| *seen <= snapshot.revision);
         let links = self.tasks.links(&self.public_url(&call.head)).await?;

@@ -13,12 +13,11 @@ use serde_json::{Map, Value};
 use super::params::{Fields, ImageRequest};
 use crate::error::Error;
 use crate::generation::{Format, Purpose, SourceImage};
+use crate::http::read::BodyLimit;
 use crate::platform::{Body, Host};
 
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: usize = 16;
-/// The longest form or JSON text that is read, in bytes.
-pub const MAX_BODY: usize = 64 << 20;
 /// The longest field that isn't an image, in bytes.
 const MAX_FIELD: u64 = 256 << 10;
 
@@ -54,7 +53,7 @@ impl EditRequest {
     /// # Errors
     /// 400 where it isn't a form, 413 where a part is too large.
     pub async fn read_form(body: Body, boundary: String, max_image: usize) -> Result<Self, Error> {
-        let whole = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+        let whole = u64::try_from(BodyLimit::IMAGES.bytes).unwrap_or(u64::MAX);
         let image = u64::try_from(max_image).unwrap_or(u64::MAX);
         let limits = SizeLimit::new()
             .whole_stream(whole)

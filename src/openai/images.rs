@@ -12,15 +12,16 @@ use futures::stream::unfold;
 use serde::Serialize;
 use serde_json::json;
 
-use super::body::JsonBody;
-use super::making::{Answer, Item, Payload, Update, Updates, Workshop, begun};
+use super::answer::ImageAnswer;
+use super::making::{Item, Payload, Update, Updates, Workshop, begun};
 use super::params::{Echo, ImageRequest, Streaming};
-use super::sse::{self, Events};
 use super::usage::Usage;
 use crate::error::{Body as ErrorBody, Error};
 use crate::generation::{Format, Purpose};
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
+use crate::http::json::JsonBody;
+use crate::http::sse::{self, Events};
 
 /// What an answer repeats of its request.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,7 @@ impl ResponseContext {
 /// The answer in one of its two forms.
 pub enum Reply {
     /// All at once.
-    Whole(Answer),
+    Whole(ImageAnswer),
     /// As it happens.
     Streamed(Events),
 }
@@ -77,7 +78,7 @@ pub async fn answer(workshop: Workshop, asked: ResponseContext, updates: Updates
 ///
 /// # Errors
 /// Where none is made: the reason for the first.
-async fn waited(workshop: &Workshop, asked: ResponseContext, mut updates: Updates) -> Result<Answer, Error> {
+async fn waited(workshop: &Workshop, asked: ResponseContext, mut updates: Updates) -> Result<ImageAnswer, Error> {
     let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
@@ -96,7 +97,7 @@ async fn waited(workshop: &Workshop, asked: ResponseContext, mut updates: Update
         return Err(errors.into_iter().next().map_or_else(|| Failure::NoImage.into(), |(_, error)| error));
     }
     errors.iter().for_each(|(_, error)| (workshop.log)(error));
-    Ok(Answer { body: whole(asked, made, &errors), ignored, course })
+    Ok(ImageAnswer { body: whole(asked, made, &errors), ignored, course })
 }
 
 fn whole(asked: ResponseContext, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {

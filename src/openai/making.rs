@@ -14,7 +14,6 @@ use bytes::Bytes;
 use futures::stream::{LocalBoxStream, iter};
 use futures::{FutureExt as _, StreamExt as _};
 
-use super::body::JsonBody;
 use super::params::{ImageRequest, ResponseFormat};
 use crate::catalog::Model;
 use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Image, Made, Timing};
@@ -56,16 +55,6 @@ pub struct Workshop {
     pub outcome: Outcome,
     /// Is told of each image that could not be made, for the log.
     pub log: Rc<dyn Fn(&Error)>,
-}
-
-/// An answer that is written all at once, and what it says beside its body.
-pub struct Answer {
-    /// The body.
-    pub body: JsonBody,
-    /// The request's fields that changed nothing, as they name no parameter of the Space.
-    pub ignored: Vec<String>,
-    /// How the image that was done last came to be.
-    pub course: Option<Course>,
 }
 
 /// How an image came to be.

@@ -8,15 +8,16 @@ use futures::stream::unfold;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::progress::ChatProgress;
 use crate::error::Error;
 use crate::generation::Format;
 use crate::gradio::failure::Failure;
-use crate::openai::body::JsonBody;
+use crate::http::json::JsonBody;
+use crate::http::sse::{self, Events};
+use crate::openai::answer::ImageAnswer;
 use crate::openai::conversation::wording::{self, Language};
-use crate::openai::making::{Answer, Item, Payload, Update, Updates, Workshop};
-use crate::openai::sse::{self, Events};
+use crate::openai::making::{Item, Payload, Update, Updates, Workshop};
 use crate::openai::usage::Usage;
-use crate::settings::ChatProgress;
 
 /// What an answer repeats of its request, and how it is to be written.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ pub fn streamed_text(asked: &Asked, text: &str) -> Events {
 ///
 /// # Errors
 /// Where none is made: the reason for the first.
-pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) -> Result<Answer, Error> {
+pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) -> Result<ImageAnswer, Error> {
     let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
@@ -97,7 +98,7 @@ pub async fn waited(workshop: &Workshop, asked: &Asked, mut updates: Updates) ->
         (workshop.log)(error);
         content += &format!("{}\n\n", asked.language.failure(*index, asked.count, &error.message));
     }
-    Ok(Answer { body: whole(asked, content.trim_end(), images, usage), ignored, course })
+    Ok(ImageAnswer { body: whole(asked, content.trim_end(), images, usage), ignored, course })
 }
 
 fn whole(asked: &Asked, content: &str, images: Vec<Item>, usage: Usage) -> JsonBody {

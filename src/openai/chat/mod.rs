@@ -5,4 +5,5 @@
 //! them loses that; or, where `modalities` names `image`, data URLs in `images`, as OpenRouter does it.
 
 pub mod answer;
+pub mod progress;
 pub mod request;

@@ -4,10 +4,10 @@
 
 use serde_json::Value;
 
+use super::progress::ChatProgress;
 use crate::error::Error;
 use crate::openai::conversation::{self, Message, Wanted};
 use crate::openai::params::Fields;
-use crate::settings::ChatProgress;
 
 /// The fields that are a chat's own. What else there is may be a parameter of images.
 const OWN: [&str; 52] = [

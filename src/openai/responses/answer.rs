@@ -16,11 +16,12 @@ use crate::error::Error;
 use crate::generation::{Format, Size};
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
-use crate::openai::body::JsonBody;
+use crate::http::json::JsonBody;
+use crate::http::sse::{self, Events};
+use crate::openai::answer::ImageAnswer;
 use crate::openai::conversation::wording::{self, Language};
-use crate::openai::making::{Answer, Item, Payload, Update, Updates, Workshop};
+use crate::openai::making::{Item, Payload, Update, Updates, Workshop};
 use crate::openai::params::Echo;
-use crate::openai::sse::{self, Events};
 use crate::openai::usage::Usage;
 
 /// Remembers which images a response has, by their indexes and files.
@@ -105,7 +106,7 @@ pub async fn waited(
     asked: &Asked,
     mut updates: Updates,
     remember: Remember,
-) -> Result<Answer, Error> {
+) -> Result<ImageAnswer, Error> {
     let (mut made, mut errors, mut ignored, mut course) = (Vec::new(), Vec::new(), Vec::new(), None);
     while let Some(update) = updates.next().await {
         match update {
@@ -137,7 +138,7 @@ pub async fn waited(
     };
     let mut body = JsonBody::default();
     push_response(&mut body, asked, Status::Completed, &outputs, Some(usage));
-    Ok(Answer { body, ignored, course })
+    Ok(ImageAnswer { body, ignored, course })
 }
 
 /// Tells what happens as it happens, in OpenAI's sequence of events.

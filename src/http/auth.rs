@@ -1,17 +1,26 @@
-//! Who may use the API.
+//! Authentication by API key.
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+use super::keys::{ApiKeys, KeyId};
 use crate::error::Error;
-use crate::settings::{Auth, KeyId};
 
-/// Who a request comes from: one of the keys, or anybody where no key is asked for.
+/// Callers that are let in.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Everybody.
+    Open,
+    /// Those who have one of these keys.
+    Keys(ApiKeys),
+}
+
+/// Caller of a request: one of the keys, or anybody where no key is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(Option<KeyId>);
 
 impl Caller {
-    /// What is kept with things that belong to the caller; all callers without a key are one.
+    /// Owner of what belongs to the caller; all callers without a key are one.
     pub fn id(&self) -> &str {
         self.0.as_ref().map_or("", KeyId::as_str)
     }
@@ -34,7 +43,7 @@ pub fn authenticate(auth: &Auth, headers: &HeaderMap) -> Result<Caller, Error> {
     }
 }
 
-/// The key that a request brings.
+/// Key in a request's headers.
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {
     let bearer = headers.get(AUTHORIZATION).and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked(7)?;
@@ -47,7 +56,6 @@ fn presented(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ApiKeys;
     use http::HeaderValue;
 
     fn outcome(auth: &Auth, name: &'static str, value: &'static str) -> Result<(), (u16, Option<&'static str>)> {

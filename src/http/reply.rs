@@ -5,22 +5,15 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFT
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use super::json::JsonBody;
 use crate::error::{Error, Retry};
-use crate::openai::body::JsonBody;
-use crate::openai::making::Answer;
 use crate::platform::{Body, Content};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// As `Retry-After`, in milliseconds: both of OpenAI's SDKs read it first.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-/// The request's fields that changed nothing, separated by commas. A name that no header can hold makes it absent.
-/// Number of ignored parameters that are told at most.
-const MOST_IGNORED: usize = 20;
-/// Length of an ignored parameter's name as it is told at most, in characters.
-const LONGEST_NAME: usize = 64;
-const IGNORED: HeaderName = HeaderName::from_static("x-ignored-parameters");
 /// W3C Server Timing.
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Proxies of the nginx kind hold streams back otherwise.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -28,57 +21,40 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// A value as JSON.
-pub(super) fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {
+/// JSON of a value.
+///
+/// # Errors
+/// 500 where it can't be written.
+pub fn json(value: &impl Serialize) -> Result<Response<Content>, Error> {
     json_with_status(StatusCode::OK, value)
 }
 
-/// A value as JSON, with a status of its own.
-pub(super) fn json_with_status(status: StatusCode, value: &impl Serialize) -> Result<Response<Content>, Error> {
+/// JSON of a value, with a status of its own.
+///
+/// # Errors
+/// As [`json`].
+pub fn json_with_status(status: StatusCode, value: &impl Serialize) -> Result<Response<Content>, Error> {
     let text = serde_json::to_vec(value)
         .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?;
     Ok(full_json(status, text))
 }
 
-/// A JSON text with images in it.
-pub(super) fn json_body(body: JsonBody) -> Response<Content> {
+/// JSON with images in it.
+pub fn json_body(body: JsonBody) -> Response<Content> {
     let mut response = Response::new(Content::Empty);
     json_headers(response.headers_mut(), body.len());
     *response.body_mut() = body.into_content();
     response
 }
 
-/// An answer with images in it.
-pub(super) fn answer(answer: Answer) -> Response<Content> {
-    let Answer { body, ignored, course } = answer;
-    let mut response = json_body(body);
-    if !ignored.is_empty() {
-        insert(response.headers_mut(), IGNORED, &listed(&ignored));
-    }
-    if let Some(course) = course {
-        insert(response.headers_mut(), SERVER_TIMING, &course.server_timing());
-    }
-    response
-}
-
-/// Names for a header: the first few, and of each no more than anybody would call a parameter.
-fn listed(names: &[String]) -> String {
-    let short = names.iter().take(MOST_IGNORED).map(|name| name.chars().take(LONGEST_NAME).collect::<String>());
-    let mut listed = short.collect::<Vec<_>>().join(", ");
-    if names.len() > MOST_IGNORED {
-        listed.push_str(", ...");
-    }
-    listed
-}
-
-/// Says how long the answer took in all, in milliseconds.
-pub(super) fn add_total_timing(headers: &mut HeaderMap, milliseconds: u128) {
+/// Appends the total time of the answer, in milliseconds, to `Server-Timing`.
+pub fn add_total_timing(headers: &mut HeaderMap, milliseconds: u128) {
     let parts = headers.get(SERVER_TIMING).and_then(|value| value.to_str().ok()).map(|parts| format!("{parts}, "));
     insert(headers, SERVER_TIMING, &format!("{}total;dur={milliseconds}", parts.unwrap_or_default()));
 }
 
-/// Events as they come.
-pub(super) fn events(body: Body) -> Response<Content> {
+/// Server-sent events.
+pub fn events(body: Body) -> Response<Content> {
     let mut response = Response::new(Content::Stream(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
@@ -87,8 +63,8 @@ pub(super) fn events(body: Body) -> Response<Content> {
     response
 }
 
-/// An error, in OpenAI's shape.
-pub(super) fn error(error: &Error) -> Response<Content> {
+/// Error object, with the headers that say when to try again.
+pub fn error(error: &Error) -> Response<Content> {
     let text = serde_json::to_vec(&error.body()).unwrap_or_default();
     let mut response = full_json(error.status, text);
     let headers = response.headers_mut();
@@ -109,18 +85,11 @@ pub(super) fn error(error: &Error) -> Response<Content> {
     response
 }
 
-/// Inserts a value that is known to fit; one that doesn't is left out rather than fatal.
-pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+/// Inserts a header, or leaves it out where the value doesn't fit into one.
+pub fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
-}
-
-/// A value as JSON, with another status than 200.
-pub(super) fn json_with(status: StatusCode, value: &impl Serialize) -> Result<Response<Content>, Error> {
-    let mut response = json(value)?;
-    *response.status_mut() = status;
-    Ok(response)
 }
 
 fn full_json(status: StatusCode, text: Vec<u8>) -> Response<Content> {

@@ -1,4 +1,4 @@
-//! Which pages of other origins may call the API (the Fetch standard, section 3.2, "CORS protocol").
+//! Cross-origin resource sharing (the Fetch standard, section 3.2, "CORS protocol").
 //!
 //! A call is allowed by its key, never by a cookie, so that to answer a foreign page gives away nothing that the page
 //! didn't have. Still an operator may name the origins that he wants, with the variable `cors_origins`.
@@ -10,11 +10,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::platform::Content;
-use crate::settings::CorsOrigins;
 
-/// Every method that a route takes.
+/// Methods of all routes.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, DELETE, OPTIONS");
-/// What scripts may read of an answer's headers. A `*` would not do: old browsers take it for a name.
+/// Headers of an answer that scripts may read. A `*` would not do: old browsers take it for a name.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "x-request-id, openai-processing-ms, retry-after, retry-after-ms, x-should-retry, x-ignored-parameters, \
      x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotency-replayed, \
@@ -25,18 +24,27 @@ const VARY_BY: HeaderValue = HeaderValue::from_static("Origin, Access-Control-Re
 /// The longest list of headers that is echoed, in bytes.
 const MAX_ECHO: usize = 4096;
 
-/// What a request's origin may do.
+/// Origins whose pages may call the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorsOrigins {
+    /// All.
+    Any,
+    /// Those of these origins, as browsers write them; none where there are none.
+    Only(Vec<String>),
+}
+
+/// Permissions of a request's origin.
 #[derive(Clone, Debug)]
-pub(super) struct Cors {
-    /// The origin, as it is answered; `None` where it may do nothing.
+pub struct Cors {
+    /// Value of `Access-Control-Allow-Origin`; `None` for an origin that isn't allowed.
     allowed: Option<HeaderValue>,
-    /// The headers that the browser asks to send, where it asks.
+    /// Headers that the browser asks to send, where it asks.
     requested: Option<HeaderValue>,
 }
 
 impl Cors {
     /// Reads a request's headers.
-    pub(super) fn of(origins: &CorsOrigins, headers: &HeaderMap) -> Self {
+    pub fn of(origins: &CorsOrigins, headers: &HeaderMap) -> Self {
         let origin = headers.get(ORIGIN);
         let allowed = match origins {
             CorsOrigins::Any => origin.map(|_| HeaderValue::from_static("*")),
@@ -47,8 +55,8 @@ impl Cors {
         Self { allowed, requested: headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|list| is_list(list)).cloned() }
     }
 
-    /// The answer to a browser's question whether it may call: no key is asked for, as browsers send none with it.
-    pub(super) fn preflight(&self) -> Response<Content> {
+    /// Answer to a preflight request: no key is asked for, as browsers send none with it.
+    pub fn preflight(&self) -> Response<Content> {
         let mut response = Response::new(Content::Empty);
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
@@ -64,8 +72,8 @@ impl Cors {
         response
     }
 
-    /// Adds to an answer what its reader needs. What a route has said of its own stays.
-    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+    /// Adds the headers to an answer. A route's own stay as they are.
+    pub fn apply(&self, headers: &mut HeaderMap) {
         if headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
             return;
         }
@@ -77,7 +85,7 @@ impl Cors {
     }
 }
 
-/// Whether it is a list of header names and nothing else.
+/// True for a list of header names and nothing else.
 fn is_list(value: &HeaderValue) -> bool {
     let name = |name: &[u8]| HeaderName::from_bytes(name.trim_ascii()).is_ok();
     value.len() <= MAX_ECHO && value.as_bytes().split(|byte| *byte == b',').all(name)

@@ -1,4 +1,4 @@
-//! Answers as server-sent events (the HTML standard, section 9.2).
+//! Server-sent events (the HTML standard, section 9.2).
 //!
 //! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `id:` and no `retry:`
 //! lines, no event without data, and a blank line behind the last one.
@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::{LocalBoxStream, iter, once, unfold};
 use serde::Serialize;
 
-use super::body::JsonBody;
+use super::json::JsonBody;
 use crate::platform::{Body, Host, timeout};
 
 /// After so much silence a comment is sent, so that no proxy takes the line for dead.
