@@ -37,6 +37,7 @@ pub mod idempotency;
 pub mod limits;
 pub mod media;
 pub mod openai;
+pub mod pipeline;
 pub mod platform;
 pub mod settings;
 pub mod store;

@@ -17,6 +17,7 @@
 //! come back.
 
 mod budget;
+mod capabilities;
 mod crowd;
 mod health;
 mod knowledge;
@@ -38,6 +39,7 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
 
+pub use self::capabilities::{Capabilities, PoolSpace};
 pub use self::knowledge::Knowledge;
 use self::order::Order;
 pub use self::policy::{Pause, Policy};
@@ -160,6 +162,12 @@ impl Dispatcher {
     /// Knowledge of Spaces.
     pub fn knowledge(&self) -> &Rc<Knowledge> {
         &self.knowledge
+    }
+
+    /// Capabilities of the Spaces of `pool`, which are asked where nothing is known of them, and the Spaces by name or
+    /// by number.
+    pub async fn survey(&self, pool: &[PoolMember], reveal_spaces: bool) -> (Option<Capabilities>, Vec<PoolSpace>) {
+        capabilities::survey(&self.knowledge, &self.client, pool, reveal_spaces).await
     }
 
     /// Whether one of the Spaces of `pool` serves `purpose`, as far as they can be asked.

@@ -20,6 +20,11 @@ pub enum Auth {
 pub struct Caller(Option<KeyId>);
 
 impl Caller {
+    /// A caller without a key.
+    pub fn anonymous() -> Self {
+        Self(None)
+    }
+
     /// Owner of what belongs to the caller; all callers without a key are one.
     pub fn id(&self) -> &str {
         self.0.as_ref().map_or("", KeyId::as_str)

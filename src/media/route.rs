@@ -105,14 +105,30 @@ async fn converted(
 ///
 /// # Errors
 /// 403 or 410, where it leads nowhere.
-pub async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Link, Error> {
+async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Link, Error> {
     let token = name.split_once('.').map_or(name, |(token, _)| token);
     let origins: Vec<&Origin> = catalog.spaces().map(Space::origin).collect();
     keyring.verify(token, &origins).await
 }
 
+/// The image behind the link of that name, of `limit` bytes at most.
+///
+/// # Errors
+/// 403 or 410, where it leads nowhere; those of [`fetch`].
+pub async fn fetch_linked(
+    client: &Client,
+    keyring: &Keyring,
+    catalog: &Catalog,
+    limit: usize,
+    name: &str,
+) -> Result<Bytes, Error> {
+    let link = resolve(keyring, catalog, name).await?;
+    let (_, bytes) = fetch(&client_for(client, catalog, &link), &link.file, limit).await?;
+    Ok(bytes)
+}
+
 /// A client that brings the token of the link's Space, where it has one.
-pub fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
+fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
     catalog.space_at(&link.file.origin).map_or_else(|| client.clone(), |space| client.for_space(space))
 }
 

@@ -2,9 +2,9 @@
 
 use http::{HeaderName, Response};
 
-use super::making::Course;
 use crate::http::json::JsonBody;
 use crate::http::reply::{SERVER_TIMING, insert, json_body};
+use crate::pipeline::Course;
 use crate::platform::Content;
 
 /// Names of the request's fields that changed nothing, separated by commas.

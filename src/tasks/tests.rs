@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::store::{Claimed, NewRow, Next, TaskStore};
 use crate::generation::Priority;
-use crate::openai::params::{Fields, ImageRequest};
+use crate::openai::fields::Fields;
+use crate::openai::image_request::ImageRequest;
 use crate::platform::sim::World;
 use crate::store::id::TimeId;
 use crate::store::tests::store;

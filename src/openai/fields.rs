@@ -1,28 +1,18 @@
-//! What a request asks for, read from JSON.
+//! Fields of a request: a JSON object, or a form.
 //!
-//! OpenAI's parameters are kept to where they have a meaning here; the rest (`style`, `user`, `moderation`, …) is taken and
-//! left alone, since clients send it whatever the model. What a Space can do beyond OpenAI's parameters (`seed`, `steps`)
-//! is read beside them: both SDKs put `extra_body` there, and raw clients may send a literal `extra_body` object.
+//! OpenAI's parameters are kept to where they have a meaning here; the rest (`style`, `user`, `moderation`, …) is taken
+//! and left alone, since clients send it whatever the model. What a Space can do beyond OpenAI's parameters (`seed`,
+//! `steps`) is read beside them: both SDKs put `extra_body` there, and raw clients may send a literal `extra_body`
+//! object.
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
-use crate::generation::{
-    Aspect, Format, Generation, Priority, Purpose, Quality, RequestKind, Seed, Size, TargetFormat,
-};
-use crate::platform::{Host, random_bytes};
+use crate::generation::{Aspect, Format, Priority, Seed, Size, TargetFormat};
 
 /// The longest prompt, in characters, as for OpenAI's own image models.
 const MAX_PROMPT: usize = 32_000;
-/// The most images of one request, as at OpenAI.
-const MAX_IMAGES: u32 = 10;
-/// The most images in the making that are shown of one image, as at OpenAI.
-const MAX_PARTIAL_IMAGES: u32 = 3;
-/// The most denoising steps that may be asked for; Spaces have limits of their own.
-const MAX_STEPS: u32 = 1000;
-/// The greatest guidance scale that may be asked for; Spaces have limits of their own.
-const MAX_GUIDANCE: f64 = 100.0;
-/// How good a JPEG is where nobody says, from 0 to 100.
+/// Default quality of a JPEG, from 0 to 100.
 const DEFAULT_QUALITY: u8 = 90;
 
 /// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
@@ -71,151 +61,13 @@ const OWN: [&str; 42] = [
     "",
 ];
 
-/// A request for images.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageRequest {
-    /// The model's id; `None` for the default.
-    pub model: Option<String>,
-    /// What is to be made.
-    pub generation: Generation,
-    /// Whether it is to be made from text or from images.
-    pub purpose: Purpose,
-    /// How the images are to come.
-    pub format: ResponseFormat,
-    /// The file format that they are to have; `None` for the Space's own.
-    pub wanted: Option<TargetFormat>,
-    /// Whether it is told how they are made; if not, the answer comes when all are.
-    pub stream: bool,
-    /// What is told then.
-    pub streaming: Streaming,
-    /// What the request says of things that change nothing here, as events must repeat it.
-    pub echo: Echo,
-    /// Whether it is a variation: an edit without words of its own.
-    pub is_variation: bool,
-    /// Whether the answer is a task, which outlives the request.
-    pub is_task: bool,
-    /// Where the end of the task is told.
-    pub webhook_url: Option<String>,
-}
-
-/// What a streaming answer tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streaming {
-    /// How many images in the making, at most, for each image.
-    pub partial_images: u32,
-    /// Whether queue position and progress are told, which no SDK has types for.
-    pub progress: bool,
-}
-
-/// What a request says of quality and background, in words that OpenAI's events know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Echo {
-    /// One of `low`, `medium`, `high`, `xhigh`, `max` and `auto`.
-    pub quality: &'static str,
-    /// `opaque` or `auto`: whether a Space makes transparent images, nobody knows.
-    pub background: &'static str,
-}
-
-/// How images come to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseFormat {
-    /// In the answer, as base64.
-    Base64,
-    /// As links.
-    Url,
-}
-
-impl ImageRequest {
-    /// Its kind.
-    pub fn kind(&self) -> RequestKind {
-        match self.purpose {
-            Purpose::Generate => RequestKind::Generation,
-            Purpose::Edit if self.is_variation => RequestKind::Variation,
-            Purpose::Edit => RequestKind::Edit,
-        }
-    }
-
-    /// Reads the body of `POST /v1/images/generations`. Without a seed, `host` gives one.
-    ///
-    /// # Errors
-    /// 400 that names the parameter, what it was and what it may be.
-    pub fn parse(body: &[u8], host: &Host) -> Result<Self, Error> {
-        Self::read(&Fields::parse(body)?, host)
-    }
-
-    /// Reads the fields of a request for images from text.
-    ///
-    /// # Errors
-    /// As [`ImageRequest::parse`].
-    pub fn read(fields: &Fields, host: &Host) -> Result<Self, Error> {
-        let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
-        let seed = match fields.seed()? {
-            Some(seed) => seed,
-            None => Seed::of_bits(random_bytes(host)),
-        };
-        let wanted = fields.wanted()?;
-        let generation = Generation {
-            prompt: fields.prompt()?,
-            negative_prompt: fields.text("negative_prompt")?.map(str::to_owned),
-            size: fields.size()?,
-            aspect: fields.aspect()?,
-            seed,
-            count,
-            steps: fields.first_integer(["steps", "num_inference_steps"], 1, MAX_STEPS)?,
-            quality: fields.text("quality")?.and_then(Quality::parse),
-            guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale", "cfg"], 0.0, MAX_GUIDANCE)?,
-            sampler: fields.first_text(["sampler", "scheduler"])?.map(str::to_owned),
-            images: Vec::new(),
-            mask: None,
-            strength: fields.first_number(["strength", "image_strength"], 0.0, 1.0)?,
-            format: wanted.map(|wanted| wanted.format),
-            priority: fields.priority()?,
-            extras: fields.extras(),
-        };
-        let partial_images = fields.integer("partial_images", 0, MAX_PARTIAL_IMAGES)?.unwrap_or(0);
-        let progress = fields.flag("progress")?;
-        let (stream, streaming) = (fields.flag("stream")?, Streaming { partial_images, progress });
-        let echo = Echo {
-            quality: match fields.text("quality")? {
-                Some("low") => "low",
-                Some("medium" | "standard") => "medium",
-                Some("high" | "hd") => "high",
-                Some("xhigh") => "xhigh",
-                Some("max") => "max",
-                _ => "auto",
-            },
-            background: if fields.text("background")? == Some("opaque") { "opaque" } else { "auto" },
-        };
-        // Any other value than "url" is taken for the default: some clients send names of their own.
-        let format = match fields.get("response_format").and_then(Value::as_str) {
-            Some("url") => ResponseFormat::Url,
-            _ => ResponseFormat::Base64,
-        };
-        let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
-        let (is_task, webhook_url) = (fields.flag("async")?, fields.text("webhook_url")?.map(str::to_owned));
-        Ok(Self {
-            model,
-            generation,
-            purpose: Purpose::Generate,
-            format,
-            wanted,
-            stream,
-            streaming,
-            echo,
-            is_variation: false,
-            is_task,
-            webhook_url: webhook_url.filter(|url| !url.is_empty()),
-        })
-    }
-}
-
 /// A JSON object's fields; those of a literal `extra_body` count where they aren't beside it.
 pub struct Fields {
     fields: Map<String, Value>,
 }
 
 impl Fields {
-    /// Fields that somebody else has read.
+    /// Fields that have been read elsewhere.
     pub fn new(fields: Map<String, Value>) -> Self {
         Self { fields }
     }
@@ -225,7 +77,7 @@ impl Fields {
         self.fields
     }
 
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     ///
     /// # Errors
     /// 400 where it is none.
@@ -251,7 +103,7 @@ impl Fields {
     }
 
     /// A field's value; `null` is as good as none.
-    fn get(&self, name: &str) -> Option<&Value> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
@@ -267,7 +119,7 @@ impl Fields {
         }
     }
 
-    /// Whether it is set; a form's `"true"` counts.
+    /// A boolean, false by default; a form's `"true"` counts.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, Error> {
         match self.get(name) {
             None => Ok(false),
@@ -282,7 +134,7 @@ impl Fields {
     }
 
     /// A whole number from `least` to `greatest`; 2.0 and "2" are taken for 2.
-    fn integer(&self, name: &'static str, least: u32, greatest: u32) -> Result<Option<u32>, Error> {
+    pub(super) fn integer(&self, name: &'static str, least: u32, greatest: u32) -> Result<Option<u32>, Error> {
         let Some(value) = self.get(name) else { return Ok(None) };
         whole(value)
             .and_then(|number| u32::try_from(number).ok())
@@ -299,7 +151,8 @@ impl Fields {
             })
     }
 
-    fn prompt(&self) -> Result<String, Error> {
+    /// `prompt`, of 32,000 characters at most.
+    pub(super) fn prompt(&self) -> Result<String, Error> {
         let prompt = self.text("prompt")?.ok_or_else(|| Error::missing("prompt"))?;
         if prompt.trim().is_empty() {
             return Err(Error::invalid_value(
@@ -318,7 +171,7 @@ impl Fields {
     }
 
     /// `size` as `WIDTHxHEIGHT` or `auto`, or `width` and `height`, which replace its sides. `None` is the model's own.
-    fn size(&self) -> Result<Option<Size>, Error> {
+    pub(super) fn size(&self) -> Result<Option<Size>, Error> {
         let size = match self.text("size")? {
             None | Some("" | "auto") => None,
             Some(text) => Some(Size::parse(text).ok_or_else(|| {
@@ -345,7 +198,7 @@ impl Fields {
     }
 
     /// `aspect_ratio`, as `16:9`.
-    fn aspect(&self) -> Result<Option<Aspect>, Error> {
+    pub(super) fn aspect(&self) -> Result<Option<Aspect>, Error> {
         let Some(text) = self.first_text(["aspect_ratio", "aspectRatio"])?.filter(|text| !matches!(*text, "" | "auto"))
         else {
             return Ok(None);
@@ -360,7 +213,7 @@ impl Fields {
     }
 
     /// The first of several names for one whole number.
-    fn first_integer<const N: usize>(
+    pub(super) fn first_integer<const N: usize>(
         &self,
         names: [&'static str; N],
         least: u32,
@@ -370,7 +223,7 @@ impl Fields {
     }
 
     /// The first of several names for one number.
-    fn first_number<const N: usize>(
+    pub(super) fn first_number<const N: usize>(
         &self,
         names: [&'static str; N],
         least: f64,
@@ -393,12 +246,12 @@ impl Fields {
     }
 
     /// The first of several names for one text.
-    fn first_text<const N: usize>(&self, names: [&'static str; N]) -> Result<Option<&str>, Error> {
+    pub(super) fn first_text<const N: usize>(&self, names: [&'static str; N]) -> Result<Option<&str>, Error> {
         names.into_iter().map(|name| self.text(name)).find_map(Result::transpose).transpose()
     }
 
     /// The fields that have no meaning here: they may be a Space's own.
-    fn extras(&self) -> Map<String, Value> {
+    pub(super) fn extras(&self) -> Map<String, Value> {
         let own = |name: &str| OWN.contains(&name);
         self.fields
             .iter()
@@ -408,7 +261,7 @@ impl Fields {
     }
 
     /// `priority`. The names of OpenAI's service tiers are none of it.
-    fn priority(&self) -> Result<Priority, Error> {
+    pub(super) fn priority(&self) -> Result<Priority, Error> {
         match self.text("priority")? {
             None | Some("") => Ok(Priority::Normal),
             Some(name) => Priority::parse(name).ok_or_else(|| {
@@ -420,7 +273,7 @@ impl Fields {
     }
 
     /// `output_format` and `output_compression`.
-    fn wanted(&self) -> Result<Option<TargetFormat>, Error> {
+    pub(super) fn wanted(&self) -> Result<Option<TargetFormat>, Error> {
         let quality = self.integer("output_compression", 0, 100)?.and_then(|quality| u8::try_from(quality).ok());
         let Some(name) = self.text("output_format")?.filter(|name| !matches!(*name, "" | "auto")) else {
             return Ok(None);
@@ -438,7 +291,7 @@ impl Fields {
     }
 
     /// `seed`; −1 stands for a random one.
-    fn seed(&self) -> Result<Option<Seed>, Error> {
+    pub(super) fn seed(&self) -> Result<Option<Seed>, Error> {
         let Some(value) = self.get("seed") else { return Ok(None) };
         match whole(value) {
             Some(-1) => Ok(None),
