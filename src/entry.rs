@@ -14,12 +14,12 @@ thread_local! {
     static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
 }
 
-struct Component;
+struct Export;
 
 // Not the SDK's `http_service` macro, which converts requests in the way that `wire` says why to avoid.
-spin_sdk::wasip3::http::service::export!(Component with_types_in spin_sdk::wasip3);
+spin_sdk::wasip3::http::service::export!(Export with_types_in spin_sdk::wasip3);
 
-impl spin_sdk::wasip3::exports::http::handler::Guest for Component {
+impl spin_sdk::wasip3::exports::http::handler::Guest for Export {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         wake::task(answer(request)).await
     }

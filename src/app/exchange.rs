@@ -15,7 +15,7 @@ use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Permit;
 use crate::media::link::Links;
 use crate::openai::image_request::ImageRequest;
-use crate::openai::server::{Server, Services, Started, WarningLog};
+use crate::openai::server::{ApiServer, Services, Started, WarningLog};
 use crate::pipeline::{Pipeline, ResponseFormat, RunRequest, Update, Updates};
 use crate::platform::Content;
 
@@ -27,7 +27,7 @@ pub(super) struct Exchange {
     pub(super) outcome: Outcome,
 }
 
-impl Server for Exchange {
+impl ApiServer for Exchange {
     fn call(&self) -> &Call {
         &self.call
     }

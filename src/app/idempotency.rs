@@ -9,7 +9,7 @@ use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
 use super::exchange::Exchange;
-use super::routes::Row;
+use super::routes::RouteRow;
 use super::state::App;
 use crate::error::Error;
 use crate::http::call::Call;
@@ -25,7 +25,7 @@ impl App {
     /// Answers a request for images: as it is, or where it has a key, with what was answered to it before.
     pub(super) async fn answer_once(
         self: &Rc<Self>,
-        row: &Row,
+        row: &RouteRow,
         exchange: Exchange,
         body: Body,
     ) -> Result<Response<Content>, Error> {

@@ -19,7 +19,7 @@ use crate::tasks;
 type Handler = fn(Exchange, Body) -> LocalBoxFuture<'static, Result<Response<Content>, Error>>;
 
 /// A row of the table.
-pub(super) struct Row {
+pub(super) struct RouteRow {
     /// Name, the same for all ways to write the path.
     pub(super) name: &'static str,
     /// Pattern of its paths, as [`RequestPath::parameter`] reads it.
@@ -37,7 +37,7 @@ pub(super) struct Row {
 
 /// Route of a path.
 pub(super) struct Route<'a> {
-    pub(super) row: &'static Row,
+    pub(super) row: &'static RouteRow,
     /// Parameter of the path; empty where the pattern has none.
     pub(super) parameter: &'a str,
     /// Model that the path names.
@@ -51,48 +51,52 @@ pub(super) fn find(path: &str) -> Option<Route<'_>> {
     Some(Route { row, parameter, deployment: path.deployment })
 }
 
-static ROUTES: [Row; 17] = [
-    Row::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
-    Row::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
+static ROUTES: [RouteRow; 17] = [
+    RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
+    RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
-    Row::images("generations", "/v1/images/generations", BodyLimit::FIELDS, |exchange, body| {
+    RouteRow::images("generations", "/v1/images/generations", BodyLimit::FIELDS, |exchange, body| {
         Box::pin(async move { images::generate(&exchange, body).await })
     }),
-    Row::images("edits", "/v1/images/edits", BodyLimit::IMAGES, |exchange, body| {
+    RouteRow::images("edits", "/v1/images/edits", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { images::edit(&exchange, body).await })
     }),
-    Row::images("variations", "/v1/images/variations", BodyLimit::IMAGES, |exchange, body| {
+    RouteRow::images("variations", "/v1/images/variations", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { images::vary(&exchange, body).await })
     }),
-    Row::images("chat", "/v1/chat/completions", BodyLimit::IMAGES, |exchange, body| {
+    RouteRow::images("chat", "/v1/chat/completions", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { chat::complete(&exchange, body).await })
     }),
-    Row::images("responses", "/v1/responses", BodyLimit::IMAGES, |exchange, body| {
+    RouteRow::images("responses", "/v1/responses", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { responses::respond(&exchange, body).await })
     }),
-    Row::read("models", "/v1/models", |exchange, _| Box::pin(async move { models::list(&exchange) })),
-    Row::read("model", "/v1/models/{id*}", |exchange, _| Box::pin(async move { models::details(&exchange).await })),
-    Row::read("spaces", "/v1/spaces", |exchange, _| Box::pin(async move { health::spaces(&exchange.app).await })),
-    Row::read("file", "/v1/images/files/{name*}", |exchange, _| Box::pin(async move { file(&exchange).await }))
+    RouteRow::read("models", "/v1/models", |exchange, _| Box::pin(async move { models::list(&exchange) })),
+    RouteRow::read("model", "/v1/models/{id*}", |exchange, _| {
+        Box::pin(async move { models::details(&exchange).await })
+    }),
+    RouteRow::read("spaces", "/v1/spaces", |exchange, _| Box::pin(async move { health::spaces(&exchange.app).await })),
+    RouteRow::read("file", "/v1/images/files/{name*}", |exchange, _| Box::pin(async move { file(&exchange).await }))
         .open(Access::Link),
-    Row::read("images", "/v1/images", |exchange, _| Box::pin(async move { made_images(&exchange).await })),
-    Row::read("image", "/v1/images/img_{id}", |exchange, _| {
+    RouteRow::read("images", "/v1/images", |exchange, _| Box::pin(async move { made_images(&exchange).await })),
+    RouteRow::read("image", "/v1/images/img_{id}", |exchange, _| {
         Box::pin(async move { history::handlers::forget(&exchange.app.history, &exchange.call).await })
     })
     .takes("DELETE"),
-    Row::read("tasks", "/v1/tasks", |exchange, _| {
+    RouteRow::read("tasks", "/v1/tasks", |exchange, _| {
         Box::pin(async move { tasks::handlers::list(&exchange.app.tasks, &exchange.call).await })
     }),
-    Row::read("task", "/v1/tasks/{id}", |exchange, _| Box::pin(async move { task(&exchange).await }))
+    RouteRow::read("task", "/v1/tasks/{id}", |exchange, _| Box::pin(async move { task(&exchange).await }))
         .takes("GET, HEAD, DELETE"),
-    Row::read("task events", "/v1/tasks/{id}/events", |exchange, _| {
+    RouteRow::read("task events", "/v1/tasks/{id}/events", |exchange, _| {
         Box::pin(async move { tasks::handlers::events(&exchange.app.tasks, &exchange.call).await })
     }),
-    Row::read("tick", "/v1/internal/tick", |exchange, _| Box::pin(async move { health::tick(&exchange.app).await }))
-        .takes("GET, HEAD, POST"),
+    RouteRow::read("tick", "/v1/internal/tick", |exchange, _| {
+        Box::pin(async move { health::tick(&exchange.app).await })
+    })
+    .takes("GET, HEAD, POST"),
 ];
 
-impl Row {
+impl RouteRow {
     /// A route that is read, by callers with a key.
     const fn read(name: &'static str, pattern: &'static str, handler: Handler) -> Self {
         let (methods, access, body, makes_images) = ("GET, HEAD", Access::Key, None, false);

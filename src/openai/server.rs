@@ -1,7 +1,7 @@
 //! The server around the endpoints.
 //!
 //! An endpoint parses a request, has its images made, and writes the answer. What is the same for all of them lies
-//! behind [`Server`]: permits, the history and the log are the caller's, and put around the updates by it.
+//! behind [`ApiServer`]: permits, the history and the log are the caller's, and put around the updates by it.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub struct Started {
 }
 
 /// The server around an endpoint, for one call.
-pub trait Server {
+pub trait ApiServer {
     /// The call.
     fn call(&self) -> &Call;
 

@@ -158,7 +158,7 @@ fn time_id(id: &str) -> Option<TimeId> {
 
 fn event(task: &TaskObject, snapshot: &Snapshot) -> JsonBody {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct TaskEvent<'a> {
         r#type: &'static str,
         sequence: i64,
         task: &'a TaskObject,
@@ -167,7 +167,7 @@ fn event(task: &TaskObject, snapshot: &Snapshot) -> JsonBody {
     let mut event = JsonBody::default();
     event.push_text(&format!("id: {}\n", snapshot.revision));
     sse::begin(&mut event, Some(name));
-    let data = Event { r#type: name, sequence: snapshot.revision, task };
+    let data = TaskEvent { r#type: name, sequence: snapshot.revision, task };
     event.push_text(&serde_json::to_string(&data).unwrap_or_default());
     sse::end(&mut event);
     event

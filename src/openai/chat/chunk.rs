@@ -17,13 +17,13 @@ struct Chunk<'a> {
     object: &'static str,
     created: u64,
     model: &'a str,
-    choices: Vec<Choice<'a>>,
+    choices: Vec<ChunkChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Value>,
 }
 
 #[derive(Serialize)]
-struct Choice<'a> {
+struct ChunkChoice<'a> {
     index: u32,
     delta: &'a Value,
     logprobs: Option<Value>,
@@ -45,7 +45,7 @@ impl<'a> Chunk<'a> {
 
 /// A chunk with a delta.
 pub(super) fn chunk(context: &ChatContext, delta: &Value, finish_reason: Option<&'static str>) -> JsonBody {
-    let choice = Choice { index: 0, delta, logprobs: None, finish_reason };
+    let choice = ChunkChoice { index: 0, delta, logprobs: None, finish_reason };
     sse::event(None, &Chunk { choices: vec![choice], ..Chunk::of(context) })
 }
 

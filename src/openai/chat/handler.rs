@@ -14,7 +14,7 @@ use crate::openai::conversation::resolve::image_request;
 use crate::openai::conversation::wording::Language;
 use crate::openai::encoder::encoded;
 use crate::openai::models;
-use crate::openai::server::{Server, Started};
+use crate::openai::server::{ApiServer, Started};
 use crate::pipeline::{ResponseFormat, collect};
 use crate::platform::{Body, Content, random_hex};
 
@@ -22,7 +22,7 @@ use crate::platform::{Body, Content, random_hex};
 ///
 /// # Errors
 /// 400 that names the parameter, 404 of an unknown model, and what comes of images where none is made.
-pub async fn complete(server: &impl Server, body: Body) -> Result<Response<Content>, Error> {
+pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let host = &services.host;
     let body = read::json(host, &call.head.headers, body, BodyLimit::IMAGES, "application/json").await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::progress::ChatProgress;
 use crate::error::Error;
 use crate::openai::conversation::intent::{Intent, intent};
-use crate::openai::conversation::message::{Message, message};
+use crate::openai::conversation::message::{ConversationMessage, message};
 use crate::openai::fields::Fields;
 
 /// Fields that are a chat's own. The others may be parameters of images.
@@ -109,7 +109,7 @@ impl ChatRequest {
     }
 }
 
-fn messages(value: Option<&Value>) -> Result<Vec<Message>, Error> {
+fn messages(value: Option<&Value>) -> Result<Vec<ConversationMessage>, Error> {
     let invalid = |message: &str| Error::invalid_value("messages", message);
     match value {
         None | Some(Value::Null) => Err(Error::missing("messages")),

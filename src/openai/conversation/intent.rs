@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::background;
 use super::flags::{self, Flagged};
-use super::message::Message;
+use super::message::ConversationMessage;
 use super::wording::Language;
 use crate::error::Error;
 use crate::openai::images::edit_request::EditRequest;
@@ -56,7 +56,11 @@ pub struct ImageIntent {
 ///
 /// # Errors
 /// 400 where nobody asks for anything, or refers to an image that there isn't.
-pub fn intent(param: &'static str, fields: Map<String, Value>, messages: Vec<Message>) -> Result<Intent, Error> {
+pub fn intent(
+    param: &'static str,
+    fields: Map<String, Value>,
+    messages: Vec<ConversationMessage>,
+) -> Result<Intent, Error> {
     let texts: Vec<_> = messages.iter().map(|message| (message.role.as_str(), message.text.as_str())).collect();
     match background::answer(&texts) {
         Some(text) => Ok(Intent::Text(text)),
@@ -67,12 +71,12 @@ pub fn intent(param: &'static str, fields: Map<String, Value>, messages: Vec<Mes
 fn images(
     param: &'static str,
     mut fields: Map<String, Value>,
-    mut messages: Vec<Message>,
+    mut messages: Vec<ConversationMessage>,
 ) -> Result<ImageIntent, Error> {
     let last = messages.iter().rposition(|message| message.role == "user").ok_or_else(|| {
         Error::invalid_value(param, "There is no message of the user. Say in one what the image should show.")
     })?;
-    let Message { text, mut images, .. } = messages.swap_remove(last);
+    let ConversationMessage { text, mut images, .. } = messages.swap_remove(last);
     messages.truncate(last);
 
     let (said, edit) = match object(&text) {

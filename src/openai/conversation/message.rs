@@ -8,7 +8,7 @@ use crate::openai::source::{Source, source};
 
 /// A message of a conversation.
 #[derive(Debug, Default)]
-pub struct Message {
+pub struct ConversationMessage {
     /// `user`, `assistant`, `system` or another.
     pub role: String,
     /// Text, parts joined by line ends.
@@ -21,7 +21,7 @@ pub struct Message {
 ///
 /// # Errors
 /// 400 that names `param`.
-pub fn message(param: &'static str, value: &Value) -> Result<Message, Error> {
+pub fn message(param: &'static str, value: &Value) -> Result<ConversationMessage, Error> {
     let invalid = |message: &str| Error::invalid_value(param, message);
     let Value::Object(fields) = value else {
         return Err(invalid("Each message must be an object with `role` and `content`."));
@@ -54,7 +54,7 @@ pub fn message(param: &'static str, value: &Value) -> Result<Message, Error> {
     if let Some(Value::Array(listed)) = fields.get("images") {
         images.extend(listed.iter().filter_map(|image| source(param, image).ok()));
     }
-    Ok(Message { role, text, images })
+    Ok(ConversationMessage { role, text, images })
 }
 
 /// Images that a text shows in Markdown, as far as they can be had: links of this server, and data URLs.

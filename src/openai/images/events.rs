@@ -164,12 +164,12 @@ impl ImageEvents {
 /// An error in mid-stream.
 fn error_event(error: &Error) -> JsonBody {
     #[derive(Serialize)]
-    struct Event<'a> {
+    struct ErrorEvent<'a> {
         r#type: &'static str,
         #[serde(flatten)]
         error: ErrorBody<'a>,
     }
-    sse::event(Some("error"), &Event { r#type: "error", error: error.body() })
+    sse::event(Some("error"), &ErrorEvent { r#type: "error", error: error.body() })
 }
 
 /// `….progress`: progress of an image, as its Space reports it.

@@ -16,7 +16,7 @@ use crate::openai::encoder::encoded;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::openai::models;
-use crate::openai::server::{Server, Started};
+use crate::openai::server::{ApiServer, Started};
 use crate::pipeline::{await_first_update, collect};
 use crate::platform::{Body, Content, timeout};
 
@@ -28,7 +28,7 @@ const RESPOND_ASYNC: &str = "respond-async";
 ///
 /// # Errors
 /// 400 that names the parameter, 404 of an unknown model, and what comes of images where none is made.
-pub async fn generate(server: &impl Server, body: Body) -> Result<Response<Content>, Error> {
+pub async fn generate(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (host, headers) = (&server.services().host, &server.call().head.headers);
     let body = read::json(host, headers, body, BodyLimit::FIELDS, "application/json").await?;
     let fields = Fields::parse(&body)?;
@@ -41,7 +41,7 @@ pub async fn generate(server: &impl Server, body: Body) -> Result<Response<Conte
 ///
 /// # Errors
 /// As [`generate`].
-pub async fn edit(server: &impl Server, body: Body) -> Result<Response<Content>, Error> {
+pub async fn edit(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let read = read_edit(server, body).await?;
     let fields = read.fields().clone();
     answer(server, read.finish(&server.services().host)?, fields).await
@@ -51,14 +51,14 @@ pub async fn edit(server: &impl Server, body: Body) -> Result<Response<Content>,
 ///
 /// # Errors
 /// As [`generate`].
-pub async fn vary(server: &impl Server, body: Body) -> Result<Response<Content>, Error> {
+pub async fn vary(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let read = read_edit(server, body).await?;
     let fields = read.fields().clone();
     answer(server, read.finish_variation(&server.services().host)?, fields).await
 }
 
 /// Reads a form with images, or the same as JSON, with the images behind this server's own links.
-async fn read_edit(server: &impl Server, body: Body) -> Result<EditRequest, Error> {
+async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, Error> {
     let (services, headers, limit) = (server.services(), &server.call().head.headers, BodyLimit::IMAGES);
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut request = match multer::parse_boundary(content_type) {
@@ -80,7 +80,7 @@ async fn read_edit(server: &impl Server, body: Body) -> Result<EditRequest, Erro
 
 /// Makes the images of a request of these fields, and answers with them, or with the task that makes them.
 async fn answer(
-    server: &impl Server,
+    server: &impl ApiServer,
     request: ImageRequest,
     fields: Map<String, Value>,
 ) -> Result<Response<Content>, Error> {

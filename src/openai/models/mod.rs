@@ -6,7 +6,7 @@ use http::Response;
 use percent_encoding::percent_decode_str;
 
 use self::object::{ModelDetails, ModelList};
-use super::server::Server;
+use super::server::ApiServer;
 use crate::catalog::{Catalog, Model};
 use crate::error::Error;
 use crate::http::reply;
@@ -16,7 +16,7 @@ use crate::platform::Content;
 ///
 /// # Errors
 /// 500 where they can't be written.
-pub fn list(server: &impl Server) -> Result<Response<Content>, Error> {
+pub fn list(server: &impl ApiServer) -> Result<Response<Content>, Error> {
     let services = server.services();
     reply::json(&ModelList::new(&services.catalog, services.started))
 }
@@ -25,7 +25,7 @@ pub fn list(server: &impl Server) -> Result<Response<Content>, Error> {
 ///
 /// # Errors
 /// 404 where there is none.
-pub async fn details(server: &impl Server) -> Result<Response<Content>, Error> {
+pub async fn details(server: &impl ApiServer) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let model = named(&services.catalog, &call.parameter)?;
     let (capabilities, spaces) = services.dispatcher.survey(&model.pool, services.reveal_spaces).await;

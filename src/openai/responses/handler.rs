@@ -21,7 +21,7 @@ use crate::openai::conversation::wording::Language;
 use crate::openai::encoder::encoded;
 use crate::openai::image_request::Echo;
 use crate::openai::models;
-use crate::openai::server::{Server, Services, Started};
+use crate::openai::server::{ApiServer, Services, Started};
 use crate::openai::source::Source;
 use crate::pipeline::{ResponseFormat, await_first_update, collect};
 use crate::platform::{Body, Content};
@@ -30,7 +30,7 @@ use crate::platform::{Body, Content};
 ///
 /// # Errors
 /// 400 that names the parameter, 404 of an unknown model, and what comes of images where none is made.
-pub async fn respond(server: &impl Server, body: Body) -> Result<Response<Content>, Error> {
+pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let host = &services.host;
     let body = read::json(host, &call.head.headers, body, BodyLimit::IMAGES, "application/json").await?;

@@ -6,14 +6,14 @@ use futures::future::LocalBoxFuture;
 
 use super::context::ResponseContext;
 use super::memory::{ResponseRecord, remember};
-use crate::openai::server::Server;
+use crate::openai::server::ApiServer;
 use crate::pipeline::MadeFile;
 
 /// Keeps the images of a response.
 pub(super) type Remember = Box<dyn FnOnce(Vec<MadeFile>) -> LocalBoxFuture<'static, ()>>;
 
 /// The memory of a response. Its failure is logged, and the response answered all the same.
-pub(super) fn remembering(server: &impl Server, context: &ResponseContext) -> Remember {
+pub(super) fn remembering(server: &impl ApiServer, context: &ResponseContext) -> Remember {
     let (services, warnings) = (server.services(), server.warnings());
     let (suffix, prompt, is_kept) = (context.suffix.clone(), context.prompt.clone(), context.store);
     let (keyring, store, ttl) = (Rc::clone(&services.keyring), services.store.clone(), services.response_ttl);

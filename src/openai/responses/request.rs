@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::openai::conversation::intent::{Intent, intent};
-use crate::openai::conversation::message::{Message, message};
+use crate::openai::conversation::message::{ConversationMessage, message};
 use crate::openai::fields::Fields;
 use crate::openai::source::{Source, source};
 
@@ -126,7 +126,10 @@ impl ResponseRequest {
         let store = map.get("store") != Some(&Value::Bool(false));
         let (mut messages, named) = input(map.get("input"))?;
         if let Some(instructions) = &instructions {
-            messages.insert(0, Message { role: "system".to_owned(), text: instructions.clone(), images: Vec::new() });
+            messages.insert(
+                0,
+                ConversationMessage { role: "system".to_owned(), text: instructions.clone(), images: Vec::new() },
+            );
         }
         let mut tools = match map.remove("tools") {
             Some(Value::Array(tools)) => tools,
@@ -161,9 +164,9 @@ impl ResponseRequest {
 }
 
 /// Messages, and the ids of images that are named among them.
-fn input(value: Option<&Value>) -> Result<(Vec<Message>, Vec<String>), Error> {
+fn input(value: Option<&Value>) -> Result<(Vec<ConversationMessage>, Vec<String>), Error> {
     let invalid = |message: &str| Error::invalid_value("input", message);
-    let user = |text: &str| Message { role: "user".to_owned(), text: text.to_owned(), images: Vec::new() };
+    let user = |text: &str| ConversationMessage { role: "user".to_owned(), text: text.to_owned(), images: Vec::new() };
     let items = match value {
         None | Some(Value::Null) => return Err(Error::missing("input")),
         Some(Value::String(text)) => return Ok((vec![user(text)], Vec::new())),
@@ -175,9 +178,11 @@ fn input(value: Option<&Value>) -> Result<(Vec<Message>, Vec<String>), Error> {
         match item.get("type").and_then(Value::as_str) {
             None | Some("message") => messages.push(message("input", item)?),
             Some("image_generation_call") => match (result(item), item.get("id").and_then(Value::as_str)) {
-                (Some(image), _) => {
-                    messages.push(Message { role: "assistant".to_owned(), text: String::new(), images: vec![image] })
-                }
+                (Some(image), _) => messages.push(ConversationMessage {
+                    role: "assistant".to_owned(),
+                    text: String::new(),
+                    images: vec![image],
+                }),
                 (None, Some(id)) => named.push(id.to_owned()),
                 (None, None) => {}
             },
