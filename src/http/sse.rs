@@ -1,48 +1,52 @@
 //! Server-sent events (the HTML standard, section 9.2).
 //!
-//! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `id:` and no `retry:`
-//! lines, no event without data, and a blank line behind the last one.
+//! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `retry:` lines, no
+//! event without data, and a blank line behind the last one.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::stream::{LocalBoxStream, iter, once, unfold};
+use futures::stream::{LocalBoxStream, once, unfold};
 use serde::Serialize;
 
 use super::json::JsonBody;
 use crate::platform::{Body, Host, timeout};
 
-/// After so much silence a comment is sent, so that no proxy takes the line for dead.
+/// Silence after which a comment is sent, so that no proxy takes the line for dead.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// That comment.
 pub const BEAT: &[u8] = b": heartbeat\n\n";
 
-/// Events in the making: each is a text that ends with a blank line.
+/// Events, each a text that ends with a blank line.
 pub type Events = LocalBoxStream<'static, JsonBody>;
 
 /// An event with that name, or with none, and `data` as JSON.
 pub fn event(name: Option<&str>, data: &impl Serialize) -> JsonBody {
-    let mut event = JsonBody::default();
-    begin(&mut event, name);
-    event.push_text(&serde_json::to_string(data).unwrap_or_default());
-    end(&mut event);
-    event
+    event_with(name, |body| body.push_json(data))
 }
 
-/// Writes what comes before an event's data.
-pub fn begin(event: &mut JsonBody, name: Option<&str>) {
+/// An event with that name, or with none, whose data `write` adds.
+pub fn event_with(name: Option<&str>, write: impl FnOnce(&mut JsonBody)) -> JsonBody {
+    let mut event = JsonBody::default();
     if let Some(name) = name {
         event.push_text("event: ");
         event.push_text(name);
         event.push_text("\n");
     }
     event.push_text("data: ");
+    write(&mut event);
+    event.push_text("\n\n");
+    event
 }
 
-/// Writes what comes behind an event's data.
-pub fn end(event: &mut JsonBody) {
+/// An event with an id, which a client that comes back sends as `Last-Event-ID`.
+pub fn event_with_id(id: i64, name: &str, data: &impl Serialize) -> JsonBody {
+    let mut event = JsonBody::default();
+    event.push_text(&format!("id: {id}\nevent: {name}\ndata: "));
+    event.push_json(data);
     event.push_text("\n\n");
+    event
 }
 
 /// The events as a body, with heartbeats where there are none for long.
@@ -58,11 +62,6 @@ pub fn body(host: &Host, events: Events) -> Body {
     })
     .flatten()
     .boxed_local()
-}
-
-/// `first`, and then what the rest brings.
-pub fn chain(first: Vec<JsonBody>, rest: Events) -> Events {
-    iter(first).chain(rest).boxed_local()
 }
 
 #[cfg(test)]

@@ -164,13 +164,7 @@ fn event(task: &TaskObject, snapshot: &Snapshot) -> JsonBody {
         task: &'a TaskObject,
     }
     let name = if snapshot.record.status.is_end() { "task.completed" } else { "task.updated" };
-    let mut event = JsonBody::default();
-    event.push_text(&format!("id: {}\n", snapshot.revision));
-    sse::begin(&mut event, Some(name));
-    let data = TaskEvent { r#type: name, sequence: snapshot.revision, task };
-    event.push_text(&serde_json::to_string(&data).unwrap_or_default());
-    sse::end(&mut event);
-    event
+    sse::event_with_id(snapshot.revision, name, &TaskEvent { r#type: name, sequence: snapshot.revision, task })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]

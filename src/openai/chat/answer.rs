@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::ChatContext;
 use super::image::{markdown, push_image};
-use crate::http::json::JsonBody;
+use crate::http::json::{JsonBody, ObjectWriter};
 use crate::openai::answer::ImageAnswer;
 use crate::openai::usage::Usage;
 use crate::pipeline::{Collected, Item};
@@ -36,25 +36,33 @@ pub(super) fn collected(context: &ChatContext, collected: Collected) -> ImageAns
 }
 
 fn whole(context: &ChatContext, content: &str, images: Vec<Item>, usage: Usage) -> JsonBody {
-    let mut body = JsonBody::default();
-    body.push_text(&format!(
-        "{{\"id\":{},\"object\":\"chat.completion\",\"created\":{},\"model\":{},\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":{},\"refusal\":null",
-        json!(context.id),
-        context.created,
-        json!(context.model),
-        json!(content)
-    ));
-    if !images.is_empty() {
-        body.push_text(",\"images\":[");
-        for (position, item) in images.into_iter().enumerate() {
-            body.push_text(if position > 0 { "," } else { "" });
-            push_image(&mut body, position, item);
+    let message = |object: &mut ObjectWriter<'_>| {
+        object.field("role", "assistant");
+        object.field("content", content);
+        object.field("refusal", &());
+        if !images.is_empty() {
+            object.field_with("images", |body| {
+                body.push_array((0..).zip(images), |body, (position, item)| push_image(body, position, item));
+            });
         }
-        body.push_text("]");
-    }
-    body.push_text(&format!(
-        "}},\"logprobs\":null,\"finish_reason\":\"stop\"}}],\"usage\":{}}}",
-        json!(usage.of_chat())
-    ));
+    };
+    let mut body = JsonBody::default();
+    body.push_object(|object| {
+        object.field("id", &context.id);
+        object.field("object", "chat.completion");
+        object.field("created", &context.created);
+        object.field("model", &context.model);
+        object.field_with("choices", |body| {
+            body.push_array([message], |body, message| {
+                body.push_object(|choice| {
+                    choice.field("index", &0);
+                    choice.field_with("message", |body| body.push_object(message));
+                    choice.field("logprobs", &());
+                    choice.field("finish_reason", "stop");
+                });
+            });
+        });
+        object.field("usage", &json!(usage.of_chat()));
+    });
     body
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::ChatContext;
 use super::image::{markdown, push_image};
-use crate::http::json::JsonBody;
+use crate::http::json::{JsonBody, ObjectWriter};
 use crate::http::sse;
 use crate::openai::usage::Usage;
 use crate::pipeline::Item;
@@ -49,39 +49,39 @@ pub(super) fn chunk(context: &ChatContext, delta: &Value, finish_reason: Option<
     sse::event(None, &Chunk { choices: vec![choice], ..Chunk::of(context) })
 }
 
-/// A chunk around a delta that is written in pieces.
-fn chunk_around(context: &ChatContext, write: impl FnOnce(&mut JsonBody)) -> JsonBody {
-    let mut event = JsonBody::default();
-    sse::begin(&mut event, None);
-    event.push_text(&format!(
-        "{{\"id\":{},\"object\":\"chat.completion.chunk\",\"created\":{},\"model\":{},\"choices\":[{{\"index\":0,\"delta\":{{",
-        json!(context.id),
-        context.created,
-        json!(context.model)
-    ));
-    write(&mut event);
-    event.push_text("},\"logprobs\":null,\"finish_reason\":null}]}");
-    sse::end(&mut event);
-    event
+/// A chunk around a delta that holds an image.
+fn chunk_around(context: &ChatContext, write: impl FnOnce(&mut ObjectWriter<'_>)) -> JsonBody {
+    sse::event_with(None, |body| {
+        body.push_object(|object| {
+            object.field("id", &context.id);
+            object.field("object", "chat.completion.chunk");
+            object.field("created", &context.created);
+            object.field("model", &context.model);
+            object.field_with("choices", |body| {
+                body.push_array(Some(write), |body, write| {
+                    body.push_object(|choice| {
+                        choice.field("index", &0);
+                        choice.field_with("delta", |body| body.push_object(write));
+                        choice.field("logprobs", &());
+                        choice.field("finish_reason", &());
+                    });
+                });
+            });
+        });
+    })
 }
 
 /// A chunk with an image in `images`.
 pub(super) fn image_chunk(context: &ChatContext, position: usize, item: Item) -> JsonBody {
     // In a chunk of its own: some clients read nothing else of one that has images.
-    chunk_around(context, |event| {
-        event.push_text("\"images\":[");
-        push_image(event, position, item);
-        event.push_text("]");
+    chunk_around(context, |delta| {
+        delta.field_with("images", |body| body.push_array(Some(item), |body, item| push_image(body, position, item)));
     })
 }
 
 /// A chunk with an image in Markdown.
 pub(super) fn markdown_chunk(context: &ChatContext, gap: &str, item: Item) -> JsonBody {
-    chunk_around(context, |event| {
-        event.push_text("\"content\":");
-        let text = json!(format!("{gap}{}", markdown(context, item))).to_string();
-        event.push_text(&text);
-    })
+    chunk_around(context, |delta| delta.field("content", &format!("{gap}{}", markdown(context, item))))
 }
 
 /// The last chunks of a stream: the reason of its end, the usage, and OpenAI's mark.

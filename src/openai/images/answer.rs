@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::context::ImagesContext;
-use super::payload::{listed, push_payload, space};
+use super::payload::{listed, push_payload, push_space};
 use crate::error::Error;
 use crate::http::json::JsonBody;
 use crate::openai::answer::ImageAnswer;
@@ -17,28 +17,32 @@ pub(super) fn collected(context: ImagesContext, collected: Collected) -> ImageAn
 }
 
 /// JSON of the images, with the failures in `errors` beside `data`.
-pub(super) fn whole(context: ImagesContext, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
-    let mut body = JsonBody::default();
-    body.push_text(&format!("{{\"created\":{},\"data\":[", context.created));
+fn whole(context: ImagesContext, items: Vec<Item>, errors: &[(u32, Error)]) -> JsonBody {
     let first = items.first();
     let (format, size) = (first.and_then(|item| item.format), first.and_then(|item| item.size));
     let usage = context.usage.with_images_made(items.len());
-    for (position, item) in items.into_iter().enumerate() {
-        body.push_text(if position > 0 { ",{" } else { "{" });
-        push_payload(&mut body, item.payload);
-        body.push_text(&format!(",\"seed\":{}{}}}", item.seed, space(item.space.as_deref())));
-    }
-    body.push_text("]");
-    if let Some(size) = size {
-        body.push_text(&format!(",\"size\":{}", json!(size.to_string())));
-    }
-    if let Some(format) = format {
-        body.push_text(&format!(",\"output_format\":{}", json!(format.name())));
-    }
-    body.push_text(&format!(",\"usage\":{}", json!(usage)));
-    if !errors.is_empty() {
-        body.push_text(&format!(",\"errors\":{}", json!(listed(errors))));
-    }
-    body.push_text("}");
+    let mut body = JsonBody::default();
+    body.push_object(|object| {
+        object.field("created", &context.created);
+        object.field_with("data", |body| {
+            body.push_array(items, |body, item| {
+                body.push_object(|image| {
+                    push_payload(image, item.payload);
+                    image.field("seed", &item.seed);
+                    push_space(image, item.space.as_deref());
+                });
+            });
+        });
+        if let Some(size) = size {
+            object.field("size", &size.to_string());
+        }
+        if let Some(format) = format {
+            object.field("output_format", format.name());
+        }
+        object.field("usage", &json!(usage));
+        if !errors.is_empty() {
+            object.field("errors", &json!(listed(errors)));
+        }
+    });
     body
 }

@@ -12,10 +12,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::context::ImagesContext;
-use super::payload::{listed, push_payload, space};
+use super::payload::{listed, push_payload, push_space};
 use crate::error::{Body as ErrorBody, Error};
 use crate::generation::{Format, Purpose};
-use crate::http::json::JsonBody;
+use crate::http::json::{JsonBody, ObjectWriter};
 use crate::http::sse;
 use crate::openai::encoder::{EventEncoder, EventQueue};
 use crate::openai::image_request::Echo;
@@ -74,46 +74,44 @@ impl ImageEvents {
         format!("{family}.{what}")
     }
 
-    /// The fields that partial and whole images share.
-    fn image(&self, name: &str, item: Item) -> JsonBody {
-        let mut event = JsonBody::default();
-        sse::begin(&mut event, Some(name));
-        event.push_text(&format!("{{\"type\":\"{name}\","));
-        let size = item.size.map_or_else(|| "auto".to_owned(), |size| size.to_string());
-        let format = item.format.map_or("png", Format::name);
-        push_payload(&mut event, item.payload);
+    /// An event with an image; `write` adds what partial and whole images don't share.
+    fn image(&self, what: &str, item: Item, write: impl FnOnce(&mut ObjectWriter<'_>)) -> JsonBody {
+        let name = self.name(what);
         let Echo { quality, background } = self.context.echo;
-        let created = self.host.unix_time().as_secs();
-        event.push_text(&format!(
-            ",\"created_at\":{created},\"size\":\"{size}\",\"quality\":\"{quality}\",\"background\":\"{background}\",\"output_format\":\"{format}\",\"seed\":{}{}",
-            item.seed,
-            space(item.space.as_deref().or(self.places.get(&item.index).map(Rc::as_ref)))
-        ));
-        if self.context.count > 1 {
-            event.push_text(&format!(",\"image_index\":{}", item.index));
-        }
-        event
+        sse::event_with(Some(&name), |body| {
+            body.push_object(|event| {
+                event.field("type", &name);
+                push_payload(event, item.payload);
+                event.field("created_at", &self.host.unix_time().as_secs());
+                event.field("size", &item.size.map_or_else(|| "auto".to_owned(), |size| size.to_string()));
+                event.field("quality", quality);
+                event.field("background", background);
+                event.field("output_format", item.format.map_or("png", Format::name));
+                event.field("seed", &item.seed);
+                push_space(event, item.space.as_deref().or(self.places.get(&item.index).map(Rc::as_ref)));
+                if self.context.count > 1 {
+                    event.field("image_index", &item.index);
+                }
+                write(event);
+            });
+        })
     }
 
     fn partial(&self, index: u32, number: u32, item: Item) -> JsonBody {
-        let mut event = self.image(&self.name("partial_image"), Item { index, ..item });
-        event.push_text(&format!(",\"partial_image_index\":{number}}}"));
-        sse::end(&mut event);
-        event
+        let write = |event: &mut ObjectWriter<'_>| event.field("partial_image_index", &number);
+        self.image("partial_image", Item { index, ..item }, write)
     }
 
     fn completed(&mut self, item: Item) -> JsonBody {
-        let mut event = self.image(&self.name("completed"), item);
         // What was sent counts once, with the first image.
         let usage = if self.made == 0 { self.context.usage } else { Usage::default() };
         self.made += 1;
-        event.push_text(&format!(",\"usage\":{}", json!(usage.with_images_made(1).of_event())));
-        if !self.errors.is_empty() {
-            event.push_text(&format!(",\"errors\":{}", json!(listed(&self.errors))));
-        }
-        event.push_text("}");
-        sse::end(&mut event);
-        event
+        self.image("completed", item, |event| {
+            event.field("usage", &json!(usage.with_images_made(1).of_event()));
+            if !self.errors.is_empty() {
+                event.field("errors", &json!(listed(&self.errors)));
+            }
+        })
     }
 
     fn waiting(&self, index: u32, before: usize) -> Option<JsonBody> {

@@ -1,31 +1,24 @@
 //! Parts of JSON that answers and events share.
 
 use serde::Serialize;
-use serde_json::json;
 
 use crate::error::Error;
-use crate::http::json::JsonBody;
+use crate::http::json::ObjectWriter;
 use crate::pipeline::Payload;
 
-/// Writes `,"space":"…"`, where clients may know it.
-pub(super) fn space(name: Option<&str>) -> String {
-    name.map(|name| format!(",\"space\":{}", json!(name))).unwrap_or_default()
+/// Adds `"space":"…"`, where clients may know it.
+pub(super) fn push_space(image: &mut ObjectWriter<'_>, name: Option<&str>) {
+    if let Some(name) = name {
+        image.field("space", name);
+    }
 }
 
-/// Writes `"b64_json":"…"` or `"url":"…"`.
-pub(super) fn push_payload(body: &mut JsonBody, payload: Payload) {
+/// Adds `"b64_json":"…"` or `"url":"…"`.
+pub(super) fn push_payload(image: &mut ObjectWriter<'_>, payload: Payload) {
     match payload {
-        Payload::Bytes(bytes) => {
-            body.push_text("\"b64_json\":\"");
-            body.push_base64(bytes);
-            body.push_text("\"");
-        }
-        Payload::DataUrl(format, bytes) => {
-            body.push_text(&format!("\"url\":\"data:image/{};base64,", format.name()));
-            body.push_base64(bytes);
-            body.push_text("\"");
-        }
-        Payload::Url(url) => body.push_text(&format!("\"url\":{}", json!(url))),
+        Payload::Bytes(bytes) => image.field_with("b64_json", |body| body.push_base64_string(bytes)),
+        Payload::DataUrl(format, bytes) => image.field_with("url", |body| body.push_data_url(format.name(), bytes)),
+        Payload::Url(url) => image.field("url", &url),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::StreamExt as _;
 
 use super::context::ResponseContext;
-use super::output::{OutputItem, ResponseStatus, made, push_output, shown};
+use super::output::{OutputItem, ResponseStatus, made, shown};
 use super::remember::Remember;
 use super::writer::EventWriter;
 use crate::error::Error;
@@ -108,7 +108,7 @@ impl ResponseEvents {
             self.generating(index);
             let output = made(item);
             self.writer.call_event("completed", index);
-            self.writer.item_event("done", index, |event, context| push_output(event, context, &output));
+            self.writer.item_done(index, &output);
             self.outputs.insert(index, output);
         } else {
             let text = shown(&self.writer.context, item, self.host.now());
@@ -120,7 +120,7 @@ impl ResponseEvents {
         (self.log)(&error);
         if self.writer.context.has_tool {
             let output = OutputItem::FailedImage { index, error: error.clone() };
-            self.writer.item_event("done", index, |event, context| push_output(event, context, &output));
+            self.writer.item_done(index, &output);
             self.outputs.insert(index, output);
         }
         self.errors.push((index, error));

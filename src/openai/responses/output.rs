@@ -54,52 +54,76 @@ pub(super) fn push_response(
     };
     let Repeated { tools, tool_choice, metadata, instructions } = &context.repeated;
     let head = json!({
-        "id": context.suffix.response(), "object": "response", "created_at": context.created, "status": status, "background": false,
-        "error": error, "incomplete_details": null, "instructions": instructions, "max_output_tokens": null,
-        "metadata": metadata.clone().unwrap_or_else(|| json!({})), "model": context.model, "parallel_tool_calls": true,
-        "previous_response_id": context.previous, "store": context.store, "temperature": 1.0, "text": {"format": {"type": "text"}},
-        "tool_choice": tool_choice.clone().unwrap_or_else(|| json!("auto")), "tools": tools, "top_p": 1.0, "truncation": "disabled",
-        "usage": usage.map(Usage::of_response), "user": null,
-    })
-    .to_string();
-    body.push_text(head.trim_end_matches('}'));
-    body.push_text(",\"output\":[");
-    for (position, output) in outputs.iter().enumerate() {
-        body.push_text(if position > 0 { "," } else { "" });
-        push_output(body, context, output);
-    }
-    body.push_text("]}");
+        "id": context.suffix.response(),
+        "object": "response",
+        "created_at": context.created,
+        "status": status,
+        "background": false,
+        "error": error,
+        "incomplete_details": null,
+        "instructions": instructions,
+        "max_output_tokens": null,
+        "metadata": metadata.clone().unwrap_or_else(|| json!({})),
+        "model": context.model,
+        "parallel_tool_calls": true,
+        "previous_response_id": context.previous,
+        "store": context.store,
+        "temperature": 1.0,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": tool_choice.clone().unwrap_or_else(|| json!("auto")),
+        "tools": tools,
+        "top_p": 1.0,
+        "truncation": "disabled",
+        "usage": usage.map(Usage::of_response),
+        "user": null,
+    });
+    body.push_object(|response| {
+        response.fields(&head);
+        response.field_with("output", |body| {
+            body.push_array(outputs, |body, output| push_output(body, context, output));
+        });
+    });
 }
 
 /// Writes an item of the output.
 pub(super) fn push_output(body: &mut JsonBody, context: &ResponseContext, output: &OutputItem) {
     let action = if context.is_edit { "edit" } else { "generate" };
     match output {
-        OutputItem::Message(text) => {
-            let item = json!({"id": context.suffix.message(), "type": "message", "status": "completed", "role": "assistant", "content": [part(text)]});
-            body.push_text(&item.to_string());
-        }
-        OutputItem::FailedImage { index, error } => {
-            let item = json!({
-                "id": context.suffix.image(*index), "type": "image_generation_call", "status": "failed", "result": null, "action": action,
-                "error": {"type": error.kind, "code": error.code, "message": error.message, "param": error.param},
-            });
-            body.push_text(&item.to_string());
-        }
+        OutputItem::Message(text) => body.push_json(&json!({
+            "id": context.suffix.message(),
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [part(text)],
+        })),
+        OutputItem::FailedImage { index, error } => body.push_json(&json!({
+            "id": context.suffix.image(*index),
+            "type": "image_generation_call",
+            "status": "failed",
+            "result": null,
+            "action": action,
+            "error": {"type": error.kind, "code": error.code, "message": error.message, "param": error.param},
+        })),
         OutputItem::Image { index, bytes, format, size, seed } => {
             let Echo { quality, background } = context.echo;
             let mut item = json!({
-                "id": context.suffix.image(*index), "type": "image_generation_call", "status": "completed", "action": action,
-                "quality": quality, "background": background, "revised_prompt": context.prompt, "seed": seed,
+                "id": context.suffix.image(*index),
+                "type": "image_generation_call",
+                "status": "completed",
+                "action": action,
+                "quality": quality,
+                "background": background,
+                "revised_prompt": context.prompt,
+                "seed": seed,
                 "output_format": format.map_or("png", Format::name),
             });
             if let (Some(fields), Some(size)) = (item.as_object_mut(), size) {
                 fields.insert("size".to_owned(), json!(size.to_string()));
             }
-            body.push_text(item.to_string().trim_end_matches('}'));
-            body.push_text(",\"result\":\"");
-            body.push_base64(bytes.clone());
-            body.push_text("\"}");
+            body.push_object(|image| {
+                image.fields(&item);
+                image.field_with("result", |body| body.push_base64_string(bytes.clone()));
+            });
         }
     }
 }
