@@ -101,9 +101,9 @@ async fn whole(response: Response<Content>) -> Result<Answer, Error> {
 /// A stream on its way to the client, of which a copy is taken.
 struct Recording {
     body: Body,
-    /// `None` once it is kept or given up. A client that leaves drops it, and the next one begins anew.
+    /// `None` once the answer is kept or given up. A client that leaves drops it, and the next one begins anew.
     flight: Option<Flight>,
-    /// What has come, while it is little enough to be kept.
+    /// Copy of what has come, while it is little enough to be kept.
     copy: Option<BytesMut>,
 }
 

@@ -71,7 +71,8 @@ pub struct PoolSpace {
     learnt_at: Option<u64>,
 }
 
-/// Capabilities of the first Space of `pool` that has any, and all its Spaces. Spaces that nothing is known of are asked.
+/// Capabilities of the first Space of `pool` that has any, and all its Spaces. Spaces that nothing is known of are
+/// asked.
 pub(super) async fn survey(
     knowledge: &Rc<Knowledge>,
     client: &Client,

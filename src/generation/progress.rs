@@ -25,7 +25,7 @@ pub struct StepProgress {
 impl StepProgress {
     /// Fraction of the work that is done, from 0 to 1, by steps or as the function reports it.
     pub fn done(&self) -> Option<f64> {
-        // More steps than can be told apart as numbers are none that anybody counts.
+        // A number of steps that no `u32` holds is none that anybody counts.
         let number = |steps: u64| u32::try_from(steps).ok().map(f64::from);
         let steps = || Some(number(self.index?)? / self.length.and_then(number).filter(|length| *length > 0.0)?);
         self.fraction.or_else(steps).map(|done| done.clamp(0.0, 1.0))

@@ -31,8 +31,8 @@ impl Caller {
     }
 }
 
-/// Lets a request pass that brings a configured key: as `Authorization: Bearer KEY` (RFC 6750; the scheme in any case), or in
-/// `api-key` (Azure's way) or `x-api-key`.
+/// Lets a request pass that brings a configured key: as `Authorization: Bearer KEY` (RFC 6750; the scheme in any case),
+/// or in `api-key` (Azure's way) or `x-api-key`.
 ///
 /// # Errors
 /// 401, with a message that says what is missing.

@@ -19,8 +19,8 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// Id of the key that `presented` is. The time this takes depends on the number of keys and the length of `presented`,
-    /// and on no key: digests are compared, each with all others, in constant time.
+    /// Id of the key that `presented` is. The time this takes depends on the number of keys and the length of
+    /// `presented`, and on no key: digests are compared, each with all others, in constant time.
     pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
         let presented: [u8; 32] = Sha256::digest(presented).into();
         let found = self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented));

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 pub struct RequestPath<'a> {
     /// All of it, without slashes at its ends.
     whole: &'a str,
-    /// What is behind the prefixes of the API, without slashes at its ends.
+    /// The part behind the prefixes of the API, without slashes at its ends.
     rest: &'a str,
     /// Model that it names in Azure's way: `/openai/deployments/{model}/…`.
     pub deployment: Option<String>,

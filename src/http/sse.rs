@@ -1,7 +1,7 @@
 //! Server-sent events (the HTML standard, section 9.2).
 //!
-//! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `retry:` lines, no
-//! event without data, and a blank line behind the last one.
+//! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `retry:` lines,
+//! no event without data, and a blank line behind the last one.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ const MAX_PROMPT: usize = 32_000;
 /// Default quality of a JPEG, from 0 to 100.
 const DEFAULT_QUALITY: u8 = 90;
 
-/// The fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
+/// Fields that have a meaning here, or that every client of OpenAI's may send: they are no Space's own.
 const OWN: [&str; 42] = [
     "prompt",
     "model",
@@ -84,7 +84,8 @@ impl Fields {
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             Error::bad_body(format!(
-                "We could not parse the JSON body of your request (line {}, column {}). Send a JSON object such as {{\"prompt\": \"a red fox\"}}.",
+                "We could not parse the JSON body of your request (line {}, column {}). Send a JSON \
+                 object such as {{\"prompt\": \"a red fox\"}}.",
                 error.line(),
                 error.column()
             ))
@@ -176,7 +177,8 @@ impl Fields {
             None | Some("" | "auto") => None,
             Some(text) => Some(Size::parse(text).ok_or_else(|| {
                 let message = format!(
-                    "Invalid value for 'size': {}. Expected 'auto' or WIDTHxHEIGHT with sides from {} to {}, such as '1024x1024'.",
+                    "Invalid value for 'size': {}. Expected 'auto' or WIDTHxHEIGHT with sides from {} to {}, such \
+                     as '1024x1024'.",
                     shown(&Value::from(text)),
                     Size::MIN,
                     Size::MAX
@@ -187,7 +189,7 @@ impl Fields {
         let side = |name| self.integer(name, Size::MIN, Size::MAX);
         match (side("width")?, side("height")?, size) {
             (None, None, size) => Ok(size),
-            // One side alone means a square, unless a size tells the other.
+            // One side alone means a square, unless a size has the other.
             (Some(side), None, None) | (None, Some(side), None) => Ok(Size::new(side, side)),
             (width, height, size) => {
                 let width = width.or(size.map(Size::width));

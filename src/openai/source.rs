@@ -51,7 +51,8 @@ pub fn image(param: &'static str, source: Source) -> Result<SourceImage, Error> 
     let Source::Bytes(bytes) = source else {
         return Err(Error::invalid_value(
             param,
-            "This server fetches no images from elsewhere. Send the image itself, as a file or a data URL, or a link of this server.",
+            "This server fetches no images from elsewhere. Send the image itself, as a file or a data URL, or a \
+             link of this server.",
         ));
     };
     match Format::of_magic(&bytes) {

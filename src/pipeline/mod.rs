@@ -1,9 +1,9 @@
 //! A request's images from start to finish.
 //!
-//! [`Pipeline::run`] has the images of a [`RunRequest`] made and yields one stream of [`Update`]s. Every answer, waiting
-//! or streaming, of the images API, a chat or a response, is a way to write that stream; so is a task's record. Images
-//! are fetched here, or links made to them, a few at a time, so that no more of them are in memory than are on their
-//! way.
+//! [`Pipeline::run`] has the images of a [`RunRequest`] made and yields one stream of [`Update`]s. Every answer,
+//! waiting or streaming, of the images API, a chat or a response, is a way to write that stream; so is a task's record.
+//! Images are fetched here, or links made to them, a few at a time, so that no more of them are in memory than are on
+//! their way.
 //!
 //! Observers (the history, permits, the outcome) are put around the stream by the caller.
 

@@ -117,8 +117,8 @@ fn a_database_that_fails_costs_history_and_nothing_else() {
     generate("after");
     world.pass(Duration::from_secs(5));
     assert_eq!(prompts(&pages(&world, 10, "")), ["after", "kept for a while", "before"]);
-    let told = world.log_lines();
-    assert_eq!(told.iter().filter(|line| line.contains("database fails")).count(), 1, "{told:?}");
+    let seen = world.log_lines();
+    assert_eq!(seen.iter().filter(|line| line.contains("database fails")).count(), 1, "{seen:?}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
-/// What the store holds of requests with a key: their statuses.
+/// Statuses of the requests with a key in the store.
 fn kept(world: &World) -> Vec<i64> {
     world.settle();
     let rows = world.database().query("SELECT status FROM idempotency", &[]).unwrap();
@@ -109,10 +109,10 @@ fn what_another_try_may_mend_is_tried_again_and_what_stays_is_replayed() {
             }
             if stays {
                 // What filled a silence is no part of the answer.
-                let told = |answer: &Answer| {
+                let seen = |answer: &Answer| {
                     String::from_utf8(answer.body.clone().unwrap()).unwrap().replace(": heartbeat\n\n", "")
                 };
-                assert_eq!(told(&first), told(&second));
+                assert_eq!(seen(&first), seen(&second));
                 assert_eq!(first.header("x-should-retry"), second.header("x-should-retry"));
             } else {
                 assert_eq!(kept(&world), [0; 0], "{fate:?} {stream}");
@@ -227,9 +227,9 @@ fn a_stream_is_recorded_and_told_again() {
         assert!(replayed(&second) && !replayed(&first));
         assert_eq!(second.header("content-type"), Some("text/event-stream; charset=utf-8"));
         assert_eq!(second.header("x-accel-buffering"), Some("no"));
-        let told = [&first, &second].map(|answer| events(answer.body.as_ref().unwrap()));
-        assert!(told[0] == told[1] && told[0].len() > 3, "{told:?}");
-        assert!(!second.body.unwrap().starts_with(b": "), "silence is not told again");
+        let seen = [&first, &second].map(|answer| events(answer.body.as_ref().unwrap()));
+        assert!(seen[0] == seen[1] && seen[0].len() > 3, "{seen:?}");
+        assert!(!second.body.unwrap().starts_with(b": "), "silence is not repeated");
     }
     assert_eq!(space.jobs().len(), 3);
 }
@@ -303,8 +303,8 @@ fn without_a_store_requests_are_answered_all_the_same() {
         assert!(!replayed(&ask_of(Rc::clone(&app), keyed("k", &fields)).await));
     });
     assert_eq!(space.jobs().len(), 2);
-    let told: Vec<_> = world.log_lines().into_iter().filter(|line| line.contains("Idempotency-Key")).collect();
-    assert_eq!(told.len(), 1, "once: {told:?}");
+    let seen: Vec<_> = world.log_lines().into_iter().filter(|line| line.contains("Idempotency-Key")).collect();
+    assert_eq!(seen.len(), 1, "once: {seen:?}");
 }
 
 #[test]

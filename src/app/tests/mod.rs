@@ -10,7 +10,9 @@ mod responses;
 mod spaces;
 mod streams;
 mod tasks;
+mod tasks_database;
 mod tasks_killed;
+mod tasks_webhooks;
 mod towns;
 
 use std::rc::Rc;
@@ -307,8 +309,8 @@ fn every_bad_field_is_named() {
     let made = generate(
         &world,
         json!({
-            "prompt": "x", "n": null, "size": "auto", "seed": -1, "quality": "hd", "style": "vivid", "user": "u", "stream": false,
-            "response_format": "jpeg", "background": "auto", "model": "z-image-turbo", "unknown": {"deep": []},
+            "prompt": "x", "n": null, "size": "auto", "seed": -1, "quality": "hd", "style": "vivid", "user": "u",
+            "stream": false, "response_format": "jpeg", "background": "auto", "model": "z-image-turbo", "unknown": {"deep": []},
         }),
     );
     assert_eq!(made.status, 200, "what clients send besides is taken: {made:?}");
@@ -364,7 +366,7 @@ fn a_key_is_asked_for_where_it_must_be() {
     assert_eq!(answer(&world, bare(Method::POST, "/v1/images/generations")).status, 200);
 }
 
-/// What each fate of a lone job comes to: the status, the code, and whether it may be tried again.
+/// Error of each fate of a lone job: the status, the code, and whether it may be tried again.
 fn outcome(fate: Fate) -> (u16, &'static str, &'static str) {
     match fate {
         Fate::Succeeds => (200, "", ""),
@@ -442,7 +444,8 @@ fn whatever_happens_the_invariants_hold() {
         let url = world.random_below(2) == 0;
         let (streams, progress) = (world.random_below(2) == 0, world.random_below(2) == 0);
         let fields = json!({
-            "prompt": "x", "n": n, "response_format": if url { "url" } else { "b64_json" }, "stream": streams, "progress": progress,
+            "prompt": "x", "n": n, "response_format": if url { "url" } else { "b64_json" }, "stream": streams,
+            "progress": progress,
         });
         let asked = request(Method::POST, "/v1/images/generations", fields.to_string());
         let leaves = (world.random_below(3) == 0).then(|| world.random_ms(1, 60_000));
@@ -483,8 +486,8 @@ fn whatever_happens_the_invariants_hold() {
         let log = world.log_lines().join("\n");
         for secret in [KEY, SECRET] {
             assert!(!log.contains(secret), "seed {seed}: a secret in the log");
-            let told = answer.as_ref().is_some_and(|answer| format!("{answer:?}").contains(secret));
-            assert!(!told, "seed {seed}: a secret in the answer");
+            let shown = answer.as_ref().is_some_and(|answer| format!("{answer:?}").contains(secret));
+            assert!(!shown, "seed {seed}: a secret in the answer");
         }
         assert!(world.contacted().iter().all(|origin| origin == SPACE), "seed {seed}: led elsewhere");
     }

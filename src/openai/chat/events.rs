@@ -1,7 +1,7 @@
 //! The streaming form of a chat's answer.
 //!
-//! The role comes at once, as clients give up on silence, then progress, then each image whole in one piece. An error is
-//! a text, and the stream ends as it should, since clients throw away what they have when it doesn't.
+//! The role comes at once, as clients give up on silence, then progress, then each image whole in one piece. An error
+//! is a text, and the stream ends as it should, since clients throw away what they have when it doesn't.
 
 use std::collections::HashMap;
 

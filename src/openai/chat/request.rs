@@ -125,7 +125,8 @@ mod tests {
 
     const DATA: &str = "data:image/png;base64,iVBORw0KGgo=";
 
-    /// The fields of a chat's request for images, how many images are in it, and whether an earlier one is surely meant.
+    /// The fields of a chat's request for images, how many images are in it, and whether an earlier one is surely
+    /// meant.
     type Read = (Map<String, Value>, usize, Option<bool>);
 
     fn parse(body: &Value) -> Result<Read, Error> {
@@ -161,10 +162,11 @@ mod tests {
 
     #[test]
     fn an_earlier_image_is_edited_where_the_user_says_so() {
+        let shown = "![a fox](http://h/v1/images/files/T.png)\n\nSeed 1 [x](http://other/)";
         let chat = |last: &str| {
             json!([
                 {"role": "user", "content": "a fox"},
-                {"role": "assistant", "content": format!("![a fox](http://h/v1/images/files/T.png)\n\nSeed 1 [x](http://other/)")},
+                {"role": "assistant", "content": shown},
                 {"role": "assistant", "content": null, "images": [{"type": "image_url", "image_url": {"url": DATA}}]},
                 {"role": "user", "content": last},
             ])
@@ -196,8 +198,8 @@ mod tests {
     #[test]
     fn a_chats_own_fields_are_no_parameters_of_images() {
         let body = json!({
-            "messages": [{"role": "user", "content": "x --size 512x512"}], "temperature": 1, "max_tokens": 9, "size": "1x1", "steps": 4,
-            "image_config": {"aspect_ratio": "16:9"}, "shift": 3,
+            "messages": [{"role": "user", "content": "x --size 512x512"}], "temperature": 1, "max_tokens": 9,
+            "size": "1x1", "steps": 4, "image_config": {"aspect_ratio": "16:9"}, "shift": 3,
         });
         let (fields, ..) = parse(&body).unwrap();
         let expected = json!({"prompt": "x", "size": "512x512", "steps": 4, "aspect_ratio": "16:9", "shift": 3});

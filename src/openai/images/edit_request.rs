@@ -1,7 +1,7 @@
 //! `POST /v1/images/edits` and `/v1/images/variations`: fields and images of the request.
 //!
-//! JSON names images by data URL, or by a link of this server's own; nothing else is fetched, as a client's URL must not
-//! decide where the component connects to. A form is read by [`super::form`].
+//! JSON names images by data URL, or by a link of this server's own; nothing else is fetched, as a client's URL must
+//! not decide where the component connects to. A form is read by [`super::form`].
 
 use serde_json::{Map, Value};
 

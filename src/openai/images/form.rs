@@ -48,7 +48,8 @@ pub(crate) async fn read_form(body: Body, boundary: String, max_image: usize) ->
                 }
             }
             "mask" => request.mask = Some(Source::Bytes(field.bytes().await.map_err(|error| refused(&error))?)),
-            // A file that nothing here takes, such as OpenAI's `markup`, changes nothing: it is passed over, and named as ignored.
+            // A file that nothing here takes, such as OpenAI's `markup`, changes nothing: it is passed over, and named
+            // as ignored.
             _ if field.file_name().is_some() => {
                 request.fields.insert(name, Value::from(field.file_name()));
             }

@@ -71,7 +71,8 @@ impl EventWriter {
     pub(super) fn begin_image(&mut self, index: u32) {
         self.item_event("added", index, |body, context| {
             body.push_json(&json!({
-                "id": context.suffix.image(index), "type": "image_generation_call", "status": "in_progress", "result": null,
+                "id": context.suffix.image(index), "type": "image_generation_call", "status": "in_progress",
+                "result": null,
             }));
         });
         self.call_event("in_progress", index);
