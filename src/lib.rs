@@ -10,7 +10,7 @@
 //!
 //! [`tasks`] are generations that outlive their request, [`history`] lists what was made, [`limits`] is what a key may ask for, [`idempotency`] answers a request that is sent again once. [`app`] is the route table, [`settings`] what the operator has
 //! set, [`catalog`] which models there are. Everything that decides something is plain Rust which knows neither Spin nor WebAssembly;
-//! [`platform`] is the port to the outside, with one adapter for Spin and one simulated world for the tests.
+//! [`platform`] is the port to the host, with one adapter for Spin and one simulated world for the tests.
 //!
 //! ```text
 //! client ──HTTP──▶ app ─▶ openai ─▶ dispatch ─▶ gradio ──HTTP──▶ Space
@@ -26,15 +26,18 @@
 pub mod app;
 pub mod catalog;
 pub mod dispatch;
+#[cfg(target_arch = "wasm32")]
+mod entry;
 pub mod error;
-pub mod format;
 pub mod generation;
 pub mod gradio;
 pub mod history;
+pub mod http;
 pub mod idempotency;
 pub mod limits;
 pub mod media;
 pub mod openai;
+pub mod pipeline;
 pub mod platform;
 pub mod settings;
 pub mod store;

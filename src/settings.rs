@@ -9,14 +9,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use sha2::{Digest as _, Sha256};
-use subtle::{Choice, ConstantTimeEq as _};
 use url::Url;
 
 use crate::catalog::Catalog;
 use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
-use crate::platform::{Database, Outside};
+use crate::http::auth::Auth;
+use crate::http::cors::CorsOrigins;
+use crate::http::keys::ApiKeys;
+use crate::openai::chat::progress::ChatProgress;
+use crate::platform::{Database, Host};
 use crate::tasks::config::TaskConfig;
 use crate::tasks::endpoint::Endpoint;
 
@@ -93,89 +95,6 @@ pub struct Settings {
     pub problems: Vec<String>,
 }
 
-/// Who is let in.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// Everybody.
-    Open,
-    /// Those who have one of these keys.
-    Keys(ApiKeys),
-}
-
-/// Which pages of other origins may call the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CorsOrigins {
-    /// All.
-    Any,
-    /// Those of these origins, as browsers write them; none where there are none.
-    Only(Vec<String>),
-}
-
-/// How a chat is told how far its images are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChatProgress {
-    /// As the model's thoughts, `reasoning_content`, which most clients fold away.
-    Reasoning,
-    /// As text of the answer.
-    Text,
-    /// Not at all.
-    None,
-}
-
-impl ChatProgress {
-    /// Reads `reasoning`, `text` or `none`.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "reasoning" => Some(Self::Reasoning),
-            "text" => Some(Self::Text),
-            "none" => Some(Self::None),
-            _ => None,
-        }
-    }
-}
-
-/// API keys, of which only the SHA-256 digests are kept.
-#[derive(Clone, Default)]
-pub struct ApiKeys(Vec<[u8; 32]>);
-
-impl ApiKeys {
-    /// Reads comma-separated keys; spaces around them and empty ones don't count.
-    pub fn parse(text: &str) -> Self {
-        let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
-        Self(keys.map(|key| Sha256::digest(key.as_bytes()).into()).collect())
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Which of them `presented` is. The time this takes depends on the number of keys and the length of `presented`,
-    /// and on no key: digests are compared, each with all others, in constant time.
-    pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
-        let presented: [u8; 32] = Sha256::digest(presented).into();
-        let found = self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented));
-        bool::from(found).then(|| KeyId(presented.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
-    }
-}
-
-/// Which key it is, for what belongs to a key: a digest of it, from which it can't be had back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyId(String);
-
-impl KeyId {
-    /// As lower-case hexadecimal digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for ApiKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ApiKeys({})", self.0.len())
-    }
-}
-
 /// What image links are signed with. It can't be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkSecret(Vec<u8>);
@@ -195,8 +114,8 @@ impl std::fmt::Debug for LinkSecret {
 
 impl Settings {
     /// Reads all variables from the host.
-    pub async fn load(outside: &Outside) -> Self {
-        let read = NAMES.map(|name| async move { (name, outside.variable(name).await.unwrap_or_default()) });
+    pub async fn load(host: &Host) -> Self {
+        let read = NAMES.map(|name| async move { (name, host.variable(name).await.unwrap_or_default()) });
         let values = join_all(read).await;
         Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
     }
@@ -415,19 +334,6 @@ mod tests {
         assert_eq!(settings.limits, Limits { job: Duration::from_secs(300), idle: Duration::from_secs(45) });
         assert_eq!(settings.link_ttl, Duration::from_secs(86_400));
         assert_eq!(settings.max_image_bytes, 33_554_432);
-    }
-
-    #[test]
-    fn keys_are_told_apart() {
-        let keys = ApiKeys::parse(" sk-a, sk-b,,");
-        assert!(keys.find(b"sk-a").is_some() && keys.find(b"sk-b").is_some());
-        assert_ne!(keys.find(b"sk-a"), keys.find(b"sk-b"));
-        for wrong in ["", "sk-", "sk-A", "sk-a,sk-b", " sk-a", "sk-c"] {
-            assert_eq!(keys.find(wrong.as_bytes()), None, "{wrong}");
-        }
-        assert!(ApiKeys::parse(" , ").is_empty());
-        assert_eq!(ApiKeys::default().find(b""), None);
-        assert!(!format!("{keys:?}").contains("sk"), "keys can't be printed");
     }
 
     #[test]

@@ -8,35 +8,39 @@ use futures::stream::{iter, unfold};
 use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
-use super::path::Route;
-use super::{App, Call, reply};
+use super::exchange::Exchange;
+use super::routes::RouteRow;
+use super::state::App;
 use crate::error::Error;
+use crate::http::call::Call;
+use crate::http::read::{self, BodyLimit};
+use crate::http::{reply, sse};
 use crate::idempotency::answer::{self, Answer};
 use crate::idempotency::flight::{Begun, Flight};
 use crate::idempotency::key::{Fingerprint, Fingerprinting, Key};
 use crate::idempotency::outcome::Outcome;
-use crate::openai::sse;
 use crate::platform::{Body, Content, read_to_end};
 
 impl App {
     /// Answers a request for images: as it is, or where it has a key, with what was answered to it before.
     pub(super) async fn answer_once(
         self: &Rc<Self>,
-        route: Route<'_>,
-        call: Call,
+        row: &RouteRow,
+        exchange: Exchange,
         body: Body,
     ) -> Result<Response<Content>, Error> {
-        let Some(key) = Key::of(&call.head.headers, call.caller.id(), route.name())? else {
-            return self.make_images(route, call, body).await;
+        let call = &exchange.call;
+        let Some(key) = Key::of(&call.head.headers, call.caller.id(), row.name)? else {
+            return (row.handler)(exchange, body).await;
         };
-        let (body, fingerprint) = self.read_fingerprinted(route, &call, body).await?;
+        let (body, fingerprint) = self.read_fingerprinted(row.body.unwrap_or(BodyLimit::IMAGES), call, body).await?;
         let flight = match self.flights.begin(key, fingerprint).await? {
             Begun::Answered(answer) => return Ok(answer.replayed()),
             Begun::Join(joined) => return joined.answer().await.map(Answer::replayed),
             Begun::Lead(flight) => flight,
         };
-        let outcome = call.outcome.clone();
-        match self.make_images(route, call, body).await {
+        let outcome = exchange.outcome.clone();
+        match (row.handler)(exchange, body).await {
             Ok(response) => answered(flight, response, outcome).await,
             Err(error) => {
                 let response = reply::error(&error);
@@ -50,7 +54,7 @@ impl App {
     /// Reads a body to know its fingerprint, and returns it as it came.
     async fn read_fingerprinted(
         &self,
-        route: Route<'_>,
+        limit: BodyLimit,
         call: &Call,
         body: Body,
     ) -> Result<(Body, Fingerprint), Error> {
@@ -60,7 +64,7 @@ impl App {
         let model = call.deployment.as_deref().unwrap_or_default().as_bytes();
         let beside = [model, header("prefer").unwrap_or_default()];
         let mut taking = Fingerprinting::new(beside, boundary.as_deref());
-        let pieces = self.read_pieces(route, &call.head.headers, body, |piece| taking.take(piece)).await?;
+        let pieces = read::pieces(&self.host, &call.head.headers, body, limit, |piece| taking.take(piece)).await?;
         Ok((iter(pieces.into_iter().map(Ok)).boxed_local(), taking.finish()))
     }
 }
@@ -97,9 +101,9 @@ async fn whole(response: Response<Content>) -> Result<Answer, Error> {
 /// A stream on its way to the client, of which a copy is taken.
 struct Recording {
     body: Body,
-    /// `None` once it is kept or given up. A client that leaves drops it, and the next one begins anew.
+    /// `None` once the answer is kept or given up. A client that leaves drops it, and the next one begins anew.
     flight: Option<Flight>,
-    /// What has come, while it is little enough to be kept.
+    /// Copy of what has come, while it is little enough to be kept.
     copy: Option<BytesMut>,
 }
 

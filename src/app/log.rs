@@ -4,12 +4,14 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::App;
-use super::path::{Route, Target};
+use super::access::Access;
 use crate::error::Error;
 use crate::media::route;
-use crate::platform::Outside;
+use crate::platform::Host;
 use crate::warn_once::Log;
+
+/// Length of a path in the log at most, in characters.
+const MAX_PATH: usize = 200;
 
 #[derive(Default, Serialize)]
 struct LogLine<'a> {
@@ -27,55 +29,51 @@ struct LogLine<'a> {
     detail: Option<&'a str>,
 }
 
-/// What tells of something that went wrong beside all requests.
-pub(super) fn aside(outside: &Outside) -> Log {
-    let outside = Rc::clone(outside);
+/// Log of what goes wrong beside all requests.
+pub(super) fn aside(host: &Host) -> Log {
+    let host = Rc::clone(host);
     Rc::new(move |message, detail| {
-        write(&outside, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
+        write(&host, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
     })
 }
 
-impl App {
-    /// Tells, once, what could not be read of the settings.
-    pub(super) fn log_problems(&self) {
-        if self.told.set(()).is_ok() {
-            for problem in &self.settings.problems {
-                self.log(&LogLine { level: "warn", message: problem, ..LogLine::default() });
-            }
-        }
-    }
-
-    /// Tells of a request that is answered with an error.
-    pub(super) fn log_error(&self, request_id: &str, method: &str, path: &str, error: &Error) {
-        let path: String = match Target::of(path).route {
-            // A token is a permission, and none of the log's business.
-            Route::File(_) => route::PATH.to_owned(),
-            _ => path.chars().take(200).collect(),
-        };
-        self.log(&LogLine {
-            level: if error.status.is_server_error() { "error" } else { "info" },
-            request_id: Some(request_id),
-            method: Some(method),
-            path: Some(&path),
-            status: Some(error.status.as_u16()),
-            message: &error.message,
-            detail: error.detail.as_deref(),
-        });
-    }
-
-    /// Tells of something that went wrong beside a request, which is answered all the same.
-    pub(super) fn log_trouble(&self, request_id: &str, message: &str, detail: &str) {
-        let (request_id, detail) = (Some(request_id), Some(detail));
-        self.log(&LogLine { level: "warn", request_id, message, detail, ..LogLine::default() });
-    }
-
-    fn log(&self, line: &LogLine<'_>) {
-        write(&self.outside, line);
+/// Logs problems of the settings.
+pub(super) fn problems(host: &Host, problems: &[String]) {
+    for problem in problems {
+        write(host, &LogLine { level: "warn", message: problem, ..LogLine::default() });
     }
 }
 
-fn write(outside: &Outside, line: &LogLine<'_>) {
+/// Logs a request that is answered with an error, or an image of one that could not be made.
+pub(super) fn error(host: &Host, request_id: &str, method: &str, path: &str, error: &Error) {
+    let line = LogLine {
+        level: if error.status.is_server_error() { "error" } else { "info" },
+        request_id: Some(request_id),
+        method: Some(method),
+        path: Some(path),
+        status: Some(error.status.as_u16()),
+        message: &error.message,
+        detail: error.detail.as_deref(),
+    };
+    write(host, &line);
+}
+
+/// Logs something that went wrong beside a request, which is answered all the same.
+pub(super) fn warning(host: &Host, request_id: &str, message: &str, detail: &str) {
+    let (request_id, detail) = (Some(request_id), Some(detail));
+    write(host, &LogLine { level: "warn", request_id, message, detail, ..LogLine::default() });
+}
+
+/// A path as the log has it: without the token of a link, which is a permission.
+pub(super) fn path(path: &str, access: Option<Access>) -> String {
+    match access {
+        Some(Access::Link) => route::PATH.to_owned(),
+        _ => path.chars().take(MAX_PATH).collect(),
+    }
+}
+
+fn write(host: &Host, line: &LogLine<'_>) {
     if let Ok(line) = serde_json::to_string(line) {
-        outside.log(&line);
+        host.log(&line);
     }
 }

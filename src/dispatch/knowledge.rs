@@ -84,14 +84,14 @@ impl Knowledge {
             None => self.kept(space).await,
         };
         let Some(profile) = known else { return self.learn(client, space).await };
-        let age = client.outside().unix_time().saturating_sub(Duration::from_secs(profile.learnt));
+        let age = client.host().unix_time().saturating_sub(Duration::from_secs(profile.learnt));
         if age >= USABLE {
             return self.learn(client, space).await;
         }
         if age >= YOUNG {
             let (this, client, space) = (Rc::clone(self), client.clone(), space.clone());
-            let outside = Rc::clone(client.outside());
-            outside.spawn(Box::pin(async move {
+            let host = Rc::clone(client.host());
+            host.spawn(Box::pin(async move {
                 // What is known goes on serving where this fails.
                 let _ = this.learn(&client, &space).await;
             }));

@@ -17,6 +17,7 @@
 //! come back.
 
 mod budget;
+mod capabilities;
 mod crowd;
 mod health;
 mod knowledge;
@@ -38,6 +39,7 @@ use futures::channel::mpsc;
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
 
+pub use self::capabilities::{Capabilities, PoolSpace};
 pub use self::knowledge::Knowledge;
 use self::order::Order;
 pub use self::policy::{Pause, Policy};
@@ -49,9 +51,8 @@ pub use self::space_state::SeenQueue;
 pub use self::status::{SpaceStatus, Usable};
 use self::worker::{Shared, Worker};
 use crate::catalog::{Catalog, PoolMember};
-use crate::generation::{Generation, Seed, Size};
+use crate::generation::{Generation, Purpose, Seed, Size};
 use crate::gradio::client::Client;
-use crate::gradio::discovery::choose::Purpose;
 use crate::gradio::discovery::signature::Signature;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
@@ -161,6 +162,12 @@ impl Dispatcher {
     /// Knowledge of Spaces.
     pub fn knowledge(&self) -> &Rc<Knowledge> {
         &self.knowledge
+    }
+
+    /// Capabilities of the Spaces of `pool`, which are asked where nothing is known of them, and the Spaces by name or
+    /// by number.
+    pub async fn survey(&self, pool: &[PoolMember], reveal_spaces: bool) -> (Option<Capabilities>, Vec<PoolSpace>) {
+        capabilities::survey(&self.knowledge, &self.client, pool, reveal_spaces).await
     }
 
     /// Whether one of the Spaces of `pool` serves `purpose`, as far as they can be asked.

@@ -10,11 +10,10 @@ use futures::future::{LocalBoxFuture, Shared};
 
 use super::Knowledge;
 use crate::catalog::PoolMember;
-use crate::generation::{Generation, Quality, Size};
+use crate::generation::{Generation, Purpose, Quality, Size};
 use crate::gradio::client::Client;
 use crate::gradio::config::{Base, Endpoint};
 use crate::gradio::discovery::Profile;
-use crate::gradio::discovery::choose::Purpose;
 use crate::gradio::discovery::role::{Kind, Role};
 use crate::gradio::discovery::signature::{Output, Signature};
 use crate::gradio::failure::Failure;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scheduler::Rule;
-use crate::platform::{Outside, random_bytes};
+use crate::platform::{Host, random_bytes};
 
 /// Settings for giving jobs to Spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +44,9 @@ impl Pause {
     }
 
     /// A pause.
-    pub(super) fn draw(&self, outside: &Outside) -> Duration {
+    pub(super) fn draw(&self, host: &Host) -> Duration {
         let span = u32::try_from(self.most.saturating_sub(self.least).as_millis()).unwrap_or(u32::MAX);
-        let random = u32::from_le_bytes(random_bytes(outside));
+        let random = u32::from_le_bytes(random_bytes(host));
         let extra = (u64::from(random) * (u64::from(span) + 1)) >> 32;
         self.least + Duration::from_millis(extra)
     }
@@ -60,12 +60,12 @@ mod tests {
     #[test]
     fn pauses_are_read_and_drawn() {
         assert_eq!(Pause::parse("1500-3500"), Some(Pause::USUAL));
-        assert_eq!(Pause::parse(" 0 ").unwrap().draw(&World::new(1).outside()), Duration::ZERO);
+        assert_eq!(Pause::parse(" 0 ").unwrap().draw(&World::new(1).host()), Duration::ZERO);
         for wrong in ["", "x", "3-2", "-1", "1-2-3", "600001", "1.5"] {
             assert_eq!(Pause::parse(wrong), None, "{wrong}");
         }
-        let outside = World::new(1).outside();
-        let drawn: Vec<u128> = (0..2000).map(|_| Pause::USUAL.draw(&outside).as_millis()).collect();
+        let host = World::new(1).host();
+        let drawn: Vec<u128> = (0..2000).map(|_| Pause::USUAL.draw(&host).as_millis()).collect();
         assert!(drawn.iter().all(|pause| (1500..=3500).contains(pause)));
         assert!(drawn.iter().min() < Some(&1510) && drawn.iter().max() > Some(&3490));
     }

@@ -19,7 +19,7 @@ use super::health::ANONYMOUS;
 use super::health::breaker::Admission;
 use super::health::shared::SharedHealth;
 use crate::catalog::PoolMember;
-use crate::gradio::message::QueuePosition;
+use crate::generation::QueuePosition;
 use crate::gradio::space::Token;
 
 /// Time for which a Space's word on its queue counts, in seconds.

@@ -101,14 +101,14 @@ impl Work {
         loop {
             let progress = running.job.next().await?;
             if running.began.is_none() && !matches!(progress, Progress::Joined(_) | Progress::Queued(_)) {
-                running.began = Some(self.client.outside().now());
+                running.began = Some(self.client.host().now());
             }
             match progress {
                 Progress::Finished(outputs) => {
                     let made = self.images(&running, &outputs)?;
                     self.left.start += u32::try_from(made.len()).unwrap_or(u32::MAX);
                     let began = running.began.unwrap_or(running.sent);
-                    let generate = self.client.outside().now().saturating_sub(began);
+                    let generate = self.client.host().now().saturating_sub(began);
                     return Ok(Step::Made(made, Spent { queue: began.saturating_sub(running.sent), generate }));
                 }
                 Progress::Generating(outputs) => {
@@ -132,7 +132,7 @@ impl Work {
         let uploaded = self.station.uploaded(&self.client, &self.maker, &self.generation).await?;
         let Arguments { data, size } = Arguments::new(&self.maker.signature, &self.generation, seed, count, &uploaded);
         self.slot.comes_due().await;
-        let sent = self.client.outside().now();
+        let sent = self.client.host().now();
         let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
         let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data, hold).await?);
         Ok(Running { job, seed, size, sent, began: None })

@@ -27,9 +27,9 @@ use super::scheduler::{Candidate, Past, Scheduler, SlotGuard, SlotRequest, Stagg
 use super::verdict::{Blame, Verdict};
 use super::work::{Spent, Step, Work};
 use super::{Deliver, Event, EventKind, Made, Placement, Timing};
+use crate::generation::QueuePosition;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
-use crate::gradio::message::QueuePosition;
 use crate::gradio::space::Space;
 
 /// Ratio of a Space's estimate to what another promises beyond which a job is moved.

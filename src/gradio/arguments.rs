@@ -10,8 +10,7 @@ use super::discovery::role::{Kind, Role};
 use super::discovery::signature::{Input, Signature};
 use super::discovery::size::Shape;
 use super::upload::Uploaded;
-use crate::format::Format;
-use crate::generation::{Generation, Quality, Seed, Size};
+use crate::generation::{Format, Generation, Quality, Seed, Size};
 
 /// Arguments, and what became of the request on the way.
 #[derive(Clone, Debug, PartialEq)]

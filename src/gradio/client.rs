@@ -9,7 +9,7 @@ use url::Url;
 
 use super::failure::{Failure, plain};
 use super::space::{Origin, Space, Token};
-use crate::platform::{Inbound, Outbound, Outside, ReadError, TransportError, read_to_end, timeout};
+use crate::platform::{Host, Inbound, Outbound, ReadError, TransportError, read_to_end, timeout};
 
 /// How long a Space may take, and how much it may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,15 +35,15 @@ const HF_AUTHORIZATION: HeaderName = HeaderName::from_static("x-hf-authorization
 /// Calls Spaces.
 #[derive(Clone)]
 pub struct Client {
-    outside: Outside,
+    host: Host,
     limits: Limits,
     token: Option<Token>,
 }
 
 impl Client {
-    /// A client that calls through `outside` within `limits`.
-    pub fn new(outside: Outside, limits: Limits) -> Self {
-        Self { outside, limits, token: None }
+    /// A client that calls through `host` within `limits`.
+    pub fn new(host: Host, limits: Limits) -> Self {
+        Self { host, limits, token: None }
     }
 
     /// A client that brings `space`'s first token, where it has one, and where a token may go.
@@ -63,8 +63,8 @@ impl Client {
     }
 
     /// What it calls through.
-    pub fn outside(&self) -> &Outside {
-        &self.outside
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Its limits.
@@ -109,7 +109,7 @@ impl Client {
         }
         let idle = self.limits.idle;
         let request = Outbound { method, url, headers, body, connect_timeout: CONNECT.min(idle), read_timeout: idle };
-        match timeout(&self.outside, idle, self.outside.send(request)).await {
+        match timeout(&self.host, idle, self.host.send(request)).await {
             Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
             Ok(answer) => Ok(answer?),
         }
@@ -123,7 +123,7 @@ impl Client {
         if answer.status != StatusCode::OK {
             return Err(self.refusal(call, answer).await);
         }
-        match timeout(&self.outside, self.limits.idle, read_to_end(answer.body, MAX_ANSWER)).await {
+        match timeout(&self.host, self.limits.idle, read_to_end(answer.body, MAX_ANSWER)).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(ReadError::TooLarge)) => Err(Failure::Unreadable(format!("{call} answered more than 8 MB"))),
             Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
@@ -139,7 +139,7 @@ impl Client {
         // Its other form, a date, isn't used by anything that Spaces run behind.
         let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let retry_after = seconds.map(Duration::from_secs);
-        let body = timeout(&self.outside, self.limits.idle, read_to_end(answer.body, MAX_ERROR)).await;
+        let body = timeout(&self.host, self.limits.idle, read_to_end(answer.body, MAX_ERROR)).await;
         let detail = match body {
             Ok(Ok(body)) => detail(&body),
             _ => String::new(),

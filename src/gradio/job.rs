@@ -27,8 +27,9 @@ use super::client::Client;
 use super::config::Endpoint;
 use super::diff::Yielded;
 use super::failure::{Failure, plain};
-use super::message::{Completion, Message, QueuePosition, StepProgress};
+use super::message::{Completion, Message};
 use super::sse::Decoder;
+use crate::generation::{QueuePosition, StepProgress};
 use crate::platform::{Body, TransportError, random_hex, timeout};
 
 /// The longest event that is read, in bytes: outputs with images as data URLs come in one.
@@ -81,7 +82,7 @@ impl Job {
     /// Every [`Failure`] of a call; [`Failure::QueueFull`]. When it fails after the join, or its future is dropped, the
     /// job is cancelled.
     pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Self, Failure> {
-        let deadline = client.outside().now() + client.limits().job;
+        let deadline = client.host().now() + client.limits().job;
         let Entered { ticket, events } = enter(client, endpoint, data, Rc::clone(&hold)).await?;
         Ok(Self {
             client: client.clone(),
@@ -152,12 +153,12 @@ impl Job {
     /// The next bytes of the stream, within the limits.
     async fn next_piece(&mut self) -> Result<Bytes, Failure> {
         let limits = self.client.limits();
-        let left = self.deadline.saturating_sub(self.client.outside().now());
+        let left = self.deadline.saturating_sub(self.client.host().now());
         if left.is_zero() {
             return Err(Failure::Overdue { after: limits.job });
         }
         let Some(events) = &mut self.events else { return Err(Failure::Cut) };
-        match timeout(self.client.outside(), left.min(limits.idle), events.next()).await {
+        match timeout(self.client.host(), left.min(limits.idle), events.next()).await {
             Ok(Some(Ok(piece))) => Ok(piece),
             Err(_) if left <= limits.idle => Err(Failure::Overdue { after: limits.job }),
             Ok(Some(Err(TransportError::TimedOut(_)))) | Err(_) => Err(Failure::Stalled { after: limits.idle }),
@@ -169,11 +170,11 @@ impl Job {
     fn end(&mut self) {
         self.ticket = None;
         if let Some(mut events) = self.events.take() {
-            let outside = self.client.outside().clone();
-            self.client.outside().spawn(Box::pin(async move {
+            let host = self.client.host().clone();
+            self.client.host().spawn(Box::pin(async move {
                 let rest = async { while let Some(Ok(_)) = events.next().await {} };
                 // Not ended in time: dropping it closes the connection, which is all right too.
-                let _ = timeout(&outside, DRAIN, rest).await;
+                let _ = timeout(&host, DRAIN, rest).await;
             }));
         }
     }
@@ -183,7 +184,7 @@ impl Drop for Job {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let (client, events, hold) = (self.client.clone(), self.events.take(), Rc::clone(&self.hold));
-            self.client.outside().spawn(Box::pin(async move {
+            self.client.host().spawn(Box::pin(async move {
                 ticket.cancel(&client).await;
                 drop(events);
                 drop(hold);
@@ -233,7 +234,7 @@ impl Receipt {
                 let answer = client.post(self.cancel_url.clone(), json).await?;
                 client.body("cancel", answer).await
             };
-            let _ = timeout(client.outside(), CANCEL, answer).await;
+            let _ = timeout(client.host(), CANCEL, answer).await;
         }
     }
 }
@@ -266,12 +267,12 @@ struct Entered {
 /// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there always an
 /// event to cancel, and a stream to close after that.
 async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Entered, Failure> {
-    let session_hash = random_hex::<8>(client.outside());
+    let session_hash = random_hex::<8>(client.host());
     let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
         .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
     let (tell, told) = oneshot::channel();
     let (client_there, endpoint) = (client.clone(), endpoint.clone());
-    client.outside().spawn(Box::pin(async move {
+    client.host().spawn(Box::pin(async move {
         let client = client_there;
         let entered = match join(&client, endpoint, session_hash, json).await {
             Ok(ticket) => match open(&client, &ticket).await {

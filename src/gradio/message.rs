@@ -7,6 +7,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::generation::{QueuePosition, StepProgress};
+
 /// One message, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
@@ -32,38 +34,6 @@ pub enum Message {
     CloseStream,
     /// A heartbeat, a log line, or something newer.
     Other,
-}
-
-/// A job's place in a Space's queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct QueuePosition {
-    /// How many jobs are before it.
-    pub rank: u64,
-    /// How many jobs wait in all.
-    pub size: u64,
-    /// The Space's guess of the seconds until it is done; it has none before its first job.
-    pub eta: Option<f64>,
-}
-
-/// How far a running job is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StepProgress {
-    /// Steps done.
-    pub index: Option<u64>,
-    /// Steps in all.
-    pub length: Option<u64>,
-    /// The fraction done, from 0 to 1, where the function tells that in place of steps.
-    pub fraction: Option<f64>,
-}
-
-impl StepProgress {
-    /// How much of the work is done, from 0 to 1, where that is told in either way.
-    pub fn done(&self) -> Option<f64> {
-        // More steps than can be told apart as numbers are none that anybody counts.
-        let number = |steps: u64| u32::try_from(steps).ok().map(f64::from);
-        let steps = || Some(number(self.index?)? / self.length.and_then(number).filter(|length| *length > 0.0)?);
-        self.fraction.or_else(steps).map(|done| done.clamp(0.0, 1.0))
-    }
 }
 
 /// How a job ended.

@@ -37,7 +37,7 @@ impl Uploaded {
         if all.is_empty() {
             return Ok(Self::default());
         }
-        let boundary = random_hex::<16>(client.outside());
+        let boundary = random_hex::<16>(client.host());
         let content_type = HeaderValue::from_str(&format!("multipart/form-data; boundary={boundary}"))
             .map_err(|_| Failure::Unreadable("the upload has no type".into()))?;
         let answer = client.post_as(base.url("/upload"), content_type, multipart(&boundary, &all)).await?;

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Defaults;
-use crate::format::{Format, Wanted};
-use crate::generation::{Generation, RequestKind};
+use crate::generation::{Format, Generation, RequestKind, TargetFormat};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Space;
 use crate::media::link::Links;
@@ -96,7 +95,7 @@ impl Entry {
 
 impl KeptFile {
     /// A file that comes in the format `wanted`.
-    pub fn new(file: &RemoteFile, wanted: Option<Wanted>) -> Self {
+    pub fn new(file: &RemoteFile, wanted: Option<TargetFormat>) -> Self {
         Self {
             origin: file.origin.to_string(),
             path: file.path.clone(),
@@ -116,9 +115,9 @@ impl KeptFile {
     }
 
     /// The format that it is to come in.
-    fn wanted(&self) -> Option<Wanted> {
+    fn wanted(&self) -> Option<TargetFormat> {
         let (name, quality) = self.wanted.as_ref()?;
-        Some(Wanted { format: Format::of_output_format(name)?, quality: *quality })
+        Some(TargetFormat { format: Format::of_output_format(name)?, quality: *quality })
     }
 }
 

@@ -6,6 +6,7 @@
 //! isn't written twice: the [`list`] merges both.
 
 pub mod entry;
+pub mod handlers;
 pub mod list;
 pub mod recorder;
 pub mod view;

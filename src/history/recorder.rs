@@ -16,9 +16,8 @@ use futures::stream::unfold;
 use super::entry::{Entry, ImageRecord, KeptFile, fold};
 use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
-use crate::format::Wanted;
-use crate::openai::making::{Item, Update, Updates, conversion};
-use crate::openai::params::ImageRequest;
+use crate::generation::{RequestKind, TargetFormat};
+use crate::pipeline::{Item, RunRequest, Update, Updates, conversion};
 use crate::platform::{StoreError, Value, timeout};
 use crate::store::id::TimeId;
 use crate::store::milliseconds;
@@ -96,18 +95,24 @@ impl Batch {
 pub struct Recorder {
     history: Rc<History>,
     owner: String,
-    wanted: Option<Wanted>,
+    wanted: Option<TargetFormat>,
     entry: Entry,
 }
 
 impl History {
     /// What remembers the images of a request of `owner`'s; none where nothing is remembered.
-    pub fn recorder(self: &Rc<Self>, owner: &str, model: &Model, request: &ImageRequest) -> Option<Recorder> {
+    pub fn recorder(
+        self: &Rc<Self>,
+        owner: &str,
+        model: &Model,
+        kind: RequestKind,
+        request: &RunRequest,
+    ) -> Option<Recorder> {
         self.is_on.then(|| Recorder {
             history: Rc::clone(self),
             owner: owner.to_owned(),
             wanted: request.wanted,
-            entry: Entry::new(&model.id, Some(&model.defaults), request.kind(), &request.generation),
+            entry: Entry::new(&model.id, Some(&model.defaults), kind, &request.generation),
         })
     }
 
@@ -218,7 +223,7 @@ impl Drop for Recorder {
 }
 
 /// Record of an image; nothing of one that lies at no Space.
-fn image(item: &Item, wanted: Option<Wanted>) -> Option<ImageRecord> {
+fn image(item: &Item, wanted: Option<TargetFormat>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {
         index: item.index,

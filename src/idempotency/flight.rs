@@ -311,7 +311,7 @@ mod tests {
             let before = there.database().statements();
             let waiting = keys.iter().map(|key| others.begin(key.clone(), Fingerprint::kept("f")));
             let ending = async {
-                there.outside().sleep(Duration::from_secs(60)).await;
+                there.host().sleep(Duration::from_secs(60)).await;
                 let waited = there.database().statements() - before;
                 assert!((60 * 2..60 * 5).contains(&waited), "{waited} statements in a minute");
                 for flight in led {

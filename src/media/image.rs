@@ -11,8 +11,8 @@ use futures::stream::{once, unfold};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::format::{Format, MAGIC};
-use crate::generation::Size;
+use crate::generation::format::MAGIC;
+use crate::generation::{Format, Size};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
@@ -92,7 +92,7 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
     for pause in AGAIN {
         match fetch_once(client, file, limit).await {
-            Err(failure) if may_pass(&failure) => client.outside().sleep(pause).await,
+            Err(failure) if may_pass(&failure) => client.host().sleep(pause).await,
             done => return done,
         }
     }
@@ -112,7 +112,7 @@ fn may_pass(failure: &Failure) -> bool {
 async fn fetch_once(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
     let image = open_unbounded(client, file, limit).await?;
     let all = read_to_end(image.body, limit);
-    match timeout(client.outside(), client.limits().job, all).await {
+    match timeout(client.host(), client.limits().job, all).await {
         Ok(Ok(bytes)) => Ok((image.format, bytes)),
         Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
         Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
@@ -158,7 +158,7 @@ async fn first_bytes(client: &Client, mut body: Body) -> Result<(Bytes, Body), F
     let idle = client.limits().idle;
     let mut start = BytesMut::new();
     while start.len() < MAGIC {
-        match timeout(client.outside(), idle, body.next()).await {
+        match timeout(client.host(), idle, body.next()).await {
             Ok(Some(Ok(piece))) if start.is_empty() && piece.len() >= MAGIC => return Ok((piece, body)),
             Ok(Some(Ok(piece))) => start.extend_from_slice(&piece),
             Ok(Some(Err(TransportError::TimedOut(_)))) | Err(_) => return Err(Failure::Stalled { after: idle }),

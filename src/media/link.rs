@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::route::PATH;
-use crate::format::{Format, Wanted};
+use crate::generation::{Format, TargetFormat};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
 
@@ -49,7 +49,7 @@ pub struct Links {
 
 impl Links {
     /// A link to `file` in the wanted format.
-    pub fn to(&self, file: &RemoteFile, wanted: Option<Wanted>) -> String {
+    pub fn to(&self, file: &RemoteFile, wanted: Option<TargetFormat>) -> String {
         let token = self.signer.as_ref().map(|signer| signer.sign(file, wanted, self.expires)).unwrap_or_default();
         let format = wanted.map(|wanted| wanted.format).or_else(|| Format::of_name(&file.path));
         format!("{}{PATH}{token}.{}", self.base, format.map_or("png", Format::name))
@@ -62,7 +62,7 @@ pub struct Link {
     /// The file.
     pub file: RemoteFile,
     /// The format that it is to come in; `None` for its own.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<TargetFormat>,
     /// Until when it works, in seconds since the Unix epoch.
     pub expires: u64,
 }
@@ -88,7 +88,7 @@ impl Signer {
     }
 
     /// The token for `file` in the wanted format, good until `expires`, in seconds since the Unix epoch.
-    pub fn sign(&self, file: &RemoteFile, wanted: Option<Wanted>, expires: u64) -> String {
+    pub fn sign(&self, file: &RemoteFile, wanted: Option<TargetFormat>, expires: u64) -> String {
         let mut token = Vec::with_capacity(HEAD + file.path.len() + TAG);
         token.push(VERSION);
         token.extend_from_slice(&expires.to_be_bytes());
@@ -135,16 +135,16 @@ impl Signer {
 }
 
 /// A wanted format as a token has it.
-fn wanted_bytes(wanted: Option<Wanted>) -> [u8; 2] {
+fn wanted_bytes(wanted: Option<TargetFormat>) -> [u8; 2] {
     match wanted {
         None => [0, 0],
-        Some(Wanted { format: Format::Jpeg, quality }) => [2, quality],
-        Some(Wanted { format: Format::Webp, quality }) => [3, quality],
-        Some(Wanted { quality, .. }) => [1, quality],
+        Some(TargetFormat { format: Format::Jpeg, quality }) => [2, quality],
+        Some(TargetFormat { format: Format::Webp, quality }) => [3, quality],
+        Some(TargetFormat { quality, .. }) => [1, quality],
     }
 }
 
-fn wanted_of(bytes: [u8; 2]) -> Option<Wanted> {
+fn wanted_of(bytes: [u8; 2]) -> Option<TargetFormat> {
     let [format, quality] = bytes;
     let format = match format {
         1 => Format::Png,
@@ -152,7 +152,7 @@ fn wanted_of(bytes: [u8; 2]) -> Option<Wanted> {
         3 => Format::Webp,
         _ => return None,
     };
-    Some(Wanted { format, quality })
+    Some(TargetFormat { format, quality })
 }
 
 /// What tells one origin from the others in a token.
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_link_keeps_the_wanted_format() {
         for format in [Format::Png, Format::Jpeg, Format::Webp] {
-            let wanted = Some(Wanted { format, quality: 77 });
+            let wanted = Some(TargetFormat { format, quality: 77 });
             let token = signer().sign(&file(), wanted, 1000);
             assert_eq!(signer().verify(&token, 1, [origin("a/b")].iter()).unwrap().wanted, wanted);
         }

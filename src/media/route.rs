@@ -18,7 +18,7 @@ use super::link::Link;
 use super::transcode::transcode;
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::format::Wanted;
+use crate::generation::TargetFormat;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Space};
@@ -45,7 +45,7 @@ pub async fn serve(
     headers: &HeaderMap,
 ) -> Result<Response<Content>, Error> {
     let link = resolve(keyring, catalog, name).await?;
-    let now = client.outside().unix_time().as_secs();
+    let now = client.host().unix_time().as_secs();
     let tag = entity_tag(&link);
     let mut response = Response::new(Content::Empty);
     fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));
@@ -85,7 +85,7 @@ async fn converted(
     mut response: Response<Content>,
     client: &Client,
     link: &Link,
-    wanted: Wanted,
+    wanted: TargetFormat,
     limit: usize,
     method: &Method,
 ) -> Result<Response<Content>, Error> {
@@ -105,14 +105,30 @@ async fn converted(
 ///
 /// # Errors
 /// 403 or 410, where it leads nowhere.
-pub async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Link, Error> {
+async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Link, Error> {
     let token = name.split_once('.').map_or(name, |(token, _)| token);
     let origins: Vec<&Origin> = catalog.spaces().map(Space::origin).collect();
     keyring.verify(token, &origins).await
 }
 
+/// The image behind the link of that name, of `limit` bytes at most.
+///
+/// # Errors
+/// 403 or 410, where it leads nowhere; those of [`fetch`].
+pub async fn fetch_linked(
+    client: &Client,
+    keyring: &Keyring,
+    catalog: &Catalog,
+    limit: usize,
+    name: &str,
+) -> Result<Bytes, Error> {
+    let link = resolve(keyring, catalog, name).await?;
+    let (_, bytes) = fetch(&client_for(client, catalog, &link), &link.file, limit).await?;
+    Ok(bytes)
+}
+
 /// A client that brings the token of the link's Space, where it has one.
-pub fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
+fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
     catalog.space_at(&link.file.origin).map_or_else(|| client.clone(), |space| client.for_space(space))
 }
 

@@ -12,7 +12,7 @@ use image_webp::{ColorType as WebpColour, WebPDecoder, WebPEncoder};
 use jpeg_encoder::{Encoder as JpegEncoder, ImageBuffer, JpegColorType, rgb_to_ycbcr};
 use png::{BitDepth, ColorType as PngColour, Decoder as PngDecoder, Encoder as PngEncoder, Limits, Transformations};
 
-use crate::format::{Format, Wanted};
+use crate::generation::{Format, TargetFormat};
 use crate::gradio::failure::Failure;
 
 /// The longest side of an image that is converted, in pixels.
@@ -24,7 +24,7 @@ const MAX_MEMORY: usize = 96 << 20;
 ///
 /// # Errors
 /// [`Failure::Unreadable`] where they can't be read, or are too large.
-pub fn transcode(bytes: Bytes, format: Format, wanted: Wanted) -> Result<(Format, Bytes), Failure> {
+pub fn transcode(bytes: Bytes, format: Format, wanted: TargetFormat) -> Result<(Format, Bytes), Failure> {
     if format == wanted.format || !matches!(format, Format::Png | Format::Webp) {
         return Ok((format, bytes));
     }
@@ -186,13 +186,13 @@ mod tests {
 
     #[test]
     fn an_image_becomes_what_is_wanted() {
-        let (made, webp) = transcode(png(), Format::Png, Wanted { format: Format::Webp, quality: 1 }).unwrap();
+        let (made, webp) = transcode(png(), Format::Png, TargetFormat { format: Format::Webp, quality: 1 }).unwrap();
         assert_eq!((made, Format::of_magic(&webp)), (Format::Webp, Some(Format::Webp)));
         assert_eq!(read(&webp, Format::Webp).data, read(&png(), Format::Png).data, "without loss");
-        let (_, again) = transcode(webp, Format::Webp, Wanted { format: Format::Png, quality: 100 }).unwrap();
+        let (_, again) = transcode(webp, Format::Webp, TargetFormat { format: Format::Png, quality: 100 }).unwrap();
         assert_eq!(read(&again, Format::Png).data, read(&png(), Format::Png).data);
         for quality in [0, 90, 100] {
-            let (made, jpeg) = transcode(png(), Format::Png, Wanted { format: Format::Jpeg, quality }).unwrap();
+            let (made, jpeg) = transcode(png(), Format::Png, TargetFormat { format: Format::Jpeg, quality }).unwrap();
             assert_eq!((made, Format::of_magic(&jpeg)), (Format::Jpeg, Some(Format::Jpeg)));
             let size = crate::media::image::size(&jpeg).unwrap();
             assert_eq!((size.width(), size.height()), (100, 80));
@@ -202,21 +202,21 @@ mod tests {
 
     #[test]
     fn what_has_the_format_or_is_not_read_is_left_as_it_is() {
-        let (_, same) = transcode(png(), Format::Png, Wanted { format: Format::Png, quality: 1 }).unwrap();
+        let (_, same) = transcode(png(), Format::Png, TargetFormat { format: Format::Png, quality: 1 }).unwrap();
         assert_eq!(same, png());
         let gif = Bytes::from_static(b"GIF89a");
-        let wanted = Wanted { format: Format::Jpeg, quality: 90 };
+        let wanted = TargetFormat { format: Format::Jpeg, quality: 90 };
         assert_eq!(transcode(gif.clone(), Format::Gif, wanted), Ok((Format::Gif, gif)));
     }
 
     #[test]
     fn what_cannot_be_read_is_told() {
-        let wanted = Wanted { format: Format::Jpeg, quality: 90 };
+        let wanted = TargetFormat { format: Format::Jpeg, quality: 90 };
         let whole = png();
         for end in [8, 20, 40] {
             assert!(transcode(whole.slice(..end), Format::Png, wanted).is_err(), "cut at {end}");
         }
-        let (_, webp) = transcode(png(), Format::Png, Wanted { format: Format::Webp, quality: 1 }).unwrap();
+        let (_, webp) = transcode(png(), Format::Png, TargetFormat { format: Format::Webp, quality: 1 }).unwrap();
         for end in 0..webp.len() / 2 {
             assert!(transcode(webp.slice(..end), Format::Webp, wanted).is_err(), "cut at {end}");
         }

@@ -1,8 +1,8 @@
-//! What a request has used.
+//! Usage of a request.
 //!
-//! Spaces tell of no tokens, and none are made up. An image is one token. A text is one token for every four characters
-//! begun, which is OpenAI's own rule of thumb for English, and is known for every text alike. Whoever adds up usage learns how many images
-//! were made, and about how much text was sent.
+//! Spaces report no tokens, and none are made up. An image is one token. A text is one token for every four characters
+//! begun, which is OpenAI's own rule of thumb for English, and is known for every text alike. Whoever adds up usage
+//! learns how many images were made, and about how much text was sent.
 
 use serde::Serialize;
 
@@ -10,14 +10,14 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     input_tokens: usize,
-    input_tokens_details: Details,
+    input_tokens_details: TokenDetails,
     output_tokens: usize,
-    output_tokens_details: Details,
+    output_tokens_details: TokenDetails,
     total_tokens: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Details {
+struct TokenDetails {
     image_tokens: usize,
     text_tokens: usize,
 }
@@ -26,7 +26,7 @@ struct Details {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct EventUsage {
     input_tokens: usize,
-    input_tokens_details: Details,
+    input_tokens_details: TokenDetails,
     output_tokens: usize,
     total_tokens: usize,
 }
@@ -60,17 +60,17 @@ struct ReasoningDetails {
     reasoning_tokens: usize,
 }
 
-/// How many tokens a text counts.
+/// Number of tokens that a text counts.
 pub fn text_tokens(text: &str) -> usize {
     text.chars().count().div_ceil(4)
 }
 
 impl Usage {
-    /// Of a request with that prompt and as many images, answered with `images_made` images and that text.
+    /// Usage of a request with that prompt and `images_sent` images, answered with `images_made` images and a text.
     pub fn new(prompt: &str, images_sent: usize, images_made: usize, text_made: &str) -> Self {
-        let input = Details { image_tokens: images_sent, text_tokens: text_tokens(prompt) };
-        let output = Details { image_tokens: images_made, text_tokens: text_tokens(text_made) };
-        let sum = |details: Details| details.image_tokens + details.text_tokens;
+        let input = TokenDetails { image_tokens: images_sent, text_tokens: text_tokens(prompt) };
+        let output = TokenDetails { image_tokens: images_made, text_tokens: text_tokens(text_made) };
+        let sum = |details: TokenDetails| details.image_tokens + details.text_tokens;
         Self {
             input_tokens: sum(input),
             input_tokens_details: input,
@@ -80,14 +80,14 @@ impl Usage {
         }
     }
 
-    /// The same with so many images made.
+    /// The usage with another number of images made.
     pub fn with_images_made(self, images: usize) -> Self {
-        let output = Details { image_tokens: images, text_tokens: self.output_tokens_details.text_tokens };
+        let output = TokenDetails { image_tokens: images, text_tokens: self.output_tokens_details.text_tokens };
         let made = output.image_tokens + output.text_tokens;
         Self { output_tokens: made, output_tokens_details: output, total_tokens: self.input_tokens + made, ..self }
     }
 
-    /// The same as an event has it.
+    /// The usage in the form of an event.
     pub fn of_event(self) -> EventUsage {
         EventUsage {
             input_tokens: self.input_tokens,
@@ -97,7 +97,7 @@ impl Usage {
         }
     }
 
-    /// The same as a chat has it.
+    /// The usage in the form of a chat.
     pub fn of_chat(self) -> ChatUsage {
         ChatUsage {
             prompt_tokens: self.input_tokens,
@@ -106,7 +106,7 @@ impl Usage {
         }
     }
 
-    /// The same as a response has it.
+    /// The usage in the form of a response.
     pub fn of_response(self) -> ResponseUsage {
         ResponseUsage {
             input_tokens: self.input_tokens,

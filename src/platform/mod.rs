@@ -1,9 +1,9 @@
-//! The port to the outside: everything that a host does for the component.
+//! The port to the host: everything that it does for the component.
 //!
 //! [`Platform`] is the whole of it: send a request and stream its answer, sleep, tell the time, give random bytes,
-//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], the only module
-//! that names the Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that
-//! can't tell one from the other.
+//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], which names the
+//! Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that can't distinguish
+//! one from the other.
 //!
 //! A component instance has one thread, so nothing here is `Send`; futures are boxed because the port is a trait
 //! object: a handful of allocations for each request, which a network round trip hides, in exchange for code that is
@@ -21,13 +21,13 @@ use thiserror::Error;
 #[cfg(test)]
 pub(crate) mod sim;
 #[cfg(target_arch = "wasm32")]
-mod spin;
+pub(crate) mod spin;
 
 /// A body as it arrives or leaves: pieces of bytes, then the end, or one error and nothing more.
 pub type Body = LocalBoxStream<'static, Result<Bytes, TransportError>>;
 
-/// The outside, shared by everything that runs in an instance.
-pub type Outside = Rc<dyn Platform>;
+/// The host, shared by everything that runs in an instance.
+pub type Host = Rc<dyn Platform>;
 
 /// What a host does for the component.
 pub trait Platform {
@@ -199,9 +199,9 @@ pub enum StoreError {
 pub struct Elapsed;
 
 /// Runs `work`, for `limit` at most; on [`Elapsed`] it has been dropped.
-pub async fn timeout<T>(outside: &Outside, limit: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+pub async fn timeout<T>(host: &Host, limit: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
     let work = std::pin::pin!(work);
-    match select(work, outside.sleep(limit)).await {
+    match select(work, host.sleep(limit)).await {
         Either::Left((done, _)) => Ok(done),
         Either::Right(((), _)) => Err(Elapsed),
     }
@@ -245,13 +245,13 @@ pub enum ReadError {
 }
 
 /// `N` random bytes.
-pub fn random_bytes<const N: usize>(outside: &Outside) -> [u8; N] {
+pub fn random_bytes<const N: usize>(host: &Host) -> [u8; N] {
     let mut bytes = [0; N];
-    outside.fill_random(&mut bytes);
+    host.fill_random(&mut bytes);
     bytes
 }
 
 /// `N` random bytes as lower-case hexadecimal digits, two for each byte.
-pub fn random_hex<const N: usize>(outside: &Outside) -> String {
-    random_bytes::<N>(outside).iter().map(|byte| format!("{byte:02x}")).collect()
+pub fn random_hex<const N: usize>(host: &Host) -> String {
+    random_bytes::<N>(host).iter().map(|byte| format!("{byte:02x}")).collect()
 }

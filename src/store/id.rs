@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::platform::{Outside, random_hex};
+use crate::platform::{Host, random_hex};
 
 /// Digits of the time, in milliseconds.
 const STAMP: usize = 12;
@@ -20,7 +20,7 @@ impl TimeId {
     pub const END: &'static str = "g";
 
     /// A new one.
-    pub fn new(host: &Outside) -> Self {
+    pub fn new(host: &Host) -> Self {
         let now = host.unix_time().as_millis();
         Self(format!("{now:0STAMP$x}{}", random_hex::<10>(host)).into())
     }
@@ -57,9 +57,9 @@ mod tests {
     #[test]
     fn an_id_tells_its_time_and_orders_by_it() {
         let world = World::new(1);
-        let first = TimeId::new(&world.outside());
+        let first = TimeId::new(&world.host());
         world.pass(Duration::from_millis(1_234));
-        let id = TimeId::new(&world.outside());
+        let id = TimeId::new(&world.host());
         assert_eq!(id.created(), Duration::from_millis(1_800_000_001_234));
         assert!(first < id && id.as_str() < TimeId::END);
         assert_eq!(TimeId::parse(id.as_str()), Some(id.clone()));

@@ -28,7 +28,7 @@ use futures::channel::oneshot;
 use self::availability::{Admission, Availability};
 use self::once::Once;
 use self::statement::{Bound, Dialect, Parameter, Statement};
-use crate::platform::{Database, Outside, Row, StoreError, Value, random_hex, timeout};
+use crate::platform::{Database, Host, Row, StoreError, Value, random_hex, timeout};
 use crate::warn_once::{Log, WarnOnce};
 
 /// Time limit of a statement.
@@ -44,7 +44,7 @@ const FAILURE: &str = "The database fails. Until it is back, generations go on w
 pub struct Store(Rc<Inner>);
 
 struct Inner {
-    host: Outside,
+    host: Host,
     /// `None` where the variable `database` is `none`.
     database: Option<Database>,
     /// Name of this instance among all: 24 hexadecimal digits.
@@ -65,7 +65,7 @@ pub struct Meta {
 
 impl Store {
     /// The store in `database`, which isn't touched before the first statement.
-    pub fn new(host: &Outside, database: Option<Database>, log: &Log) -> Self {
+    pub fn new(host: &Host, database: Option<Database>, log: &Log) -> Self {
         Self(Rc::new(Inner {
             host: Rc::clone(host),
             database,
@@ -76,8 +76,8 @@ impl Store {
         }))
     }
 
-    /// What everything outside is reached by.
-    pub fn host(&self) -> &Outside {
+    /// The host of this instance.
+    pub fn host(&self) -> &Host {
         &self.0.host
     }
 

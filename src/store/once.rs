@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use futures::channel::oneshot;
 use futures::future::LocalBoxFuture;
 
-use crate::platform::Outside;
+use crate::platform::Host;
 
 /// Work that is done once. It runs in a task of its own, so that it goes on where the request that began it ends.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl<T> Default for Once<T> {
 
 impl<T: Clone + 'static> Once<T> {
     /// What came of it; `work` is begun where nobody has.
-    pub async fn get(&self, host: &Outside, work: impl FnOnce() -> LocalBoxFuture<'static, T>) -> T {
+    pub async fn get(&self, host: &Host, work: impl FnOnce() -> LocalBoxFuture<'static, T>) -> T {
         let (tell, told) = oneshot::channel();
         let begins = match &mut *self.0.borrow_mut() {
             State::Done(done) => return done.clone(),

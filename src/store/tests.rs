@@ -13,10 +13,10 @@ use crate::store::lease::Leases;
 use crate::store::sweep::Sweeper;
 
 pub(crate) fn store(world: &World) -> Store {
-    store_of(&world.outside())
+    store_of(&world.host())
 }
 
-pub(crate) fn store_of(host: &Outside) -> Store {
+pub(crate) fn store_of(host: &Host) -> Store {
     let log: Log = {
         let host = Rc::clone(host);
         Rc::new(move |message: &str, detail: &str| host.log(&format!("{message} {detail}")))
@@ -85,10 +85,10 @@ fn a_slot_is_never_held_twice_and_comes_back_when_its_instance_dies() {
         let instances: Vec<Instance> = (0..3).map(|_| Instance::new(&world, 20 + world.random_below(200))).collect();
         let held: Rc<std::cell::RefCell<Vec<(usize, i64)>>> = Rc::default();
         for (number, instance) in instances.iter().enumerate() {
-            let leases = Leases::new(&store_of(&instance.outside()));
-            let (host, held, instances) = (instance.outside(), Rc::clone(&held), instances.clone());
+            let leases = Leases::new(&store_of(&instance.host()));
+            let (host, held, instances) = (instance.host(), Rc::clone(&held), instances.clone());
             let rounds = world.clone();
-            instance.outside().spawn(Box::pin(async move {
+            instance.host().spawn(Box::pin(async move {
                 loop {
                     let slots = leases.claim("space/x", 1, 2).await.unwrap_or_default();
                     for slot in &slots {

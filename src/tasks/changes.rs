@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::image::{Finished, ImageState, ProgressState, Status};
 use super::record::Record;
 use crate::error::Error;
-use crate::gradio::job::Progress;
+use crate::pipeline::ImageProgress;
 
 impl Record {
     fn image(&mut self, index: u32) -> Option<&mut ImageState> {
@@ -32,16 +32,16 @@ impl Record {
     }
 
     /// Takes down how far an image is. Returns whether that must be kept at once.
-    pub fn progress(&mut self, index: u32, progress: &Progress, now: Duration) -> bool {
+    pub fn progress(&mut self, index: u32, progress: &ImageProgress, now: Duration) -> bool {
         let Some(image) = self.image(index) else { return false };
         let before = image.status;
         match progress {
-            Progress::Joined(receipt) => {
+            ImageProgress::Joined(receipt) => {
                 image.receipt = Some(receipt.clone());
                 image.status = Status::Queued;
                 image.progress = ProgressState::default();
             }
-            Progress::Queued(position) => {
+            ImageProgress::Queued(position) => {
                 image.status = Status::Queued;
                 image.progress = ProgressState {
                     queue_position: Some(position.rank),
@@ -50,11 +50,11 @@ impl Record {
                     ..ProgressState::default()
                 };
             }
-            Progress::Started(eta) => {
+            ImageProgress::Started(eta) => {
                 image.status = Status::Running;
                 image.progress = ProgressState { eta_seconds: *eta, ..ProgressState::default() };
             }
-            Progress::Step(step) => {
+            ImageProgress::Step(step) => {
                 image.status = Status::Running;
                 image.progress = ProgressState {
                     step: step.index,
@@ -63,15 +63,13 @@ impl Record {
                     ..ProgressState::default()
                 };
             }
-            Progress::Generating(_) => image.status = Status::Running,
-            Progress::Finished(_) => return false,
         }
         let changed = image.status != before;
         if image.status == Status::Running && self.status == Status::Queued {
             self.status = Status::Running;
             self.started = self.started.or(Some(now.as_secs()));
         }
-        changed || matches!(progress, Progress::Joined(_))
+        changed || matches!(progress, ImageProgress::Joined(_))
     }
 
     /// An image is made.

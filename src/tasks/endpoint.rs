@@ -14,10 +14,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::Sha256;
-use url::{Host, Url};
+use url::{Host as UrlHost, Url};
 
 use crate::error::Error;
-use crate::platform::{Outbound, Outside, TransportError, timeout};
+use crate::platform::{Host, Outbound, TransportError, timeout};
 
 /// Time limit of an answer. Standard Webhooks asks for 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -91,12 +91,12 @@ impl Endpoint {
     /// Sends a message once.
     pub(super) async fn send(
         &self,
-        outside: &Outside,
+        host: &Host,
         url: Url,
         id: &str,
         body: &Bytes,
     ) -> Result<StatusCode, TransportError> {
-        let timestamp = outside.unix_time().as_secs();
+        let timestamp = host.unix_time().as_secs();
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, AGENT);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -111,7 +111,7 @@ impl Endpoint {
         }
         let (method, body) = (Method::POST, Some(body.clone()));
         let message = Outbound { method, url, headers, body, connect_timeout: TIMEOUT, read_timeout: TIMEOUT };
-        match timeout(outside, TIMEOUT, outside.send(message)).await {
+        match timeout(host, TIMEOUT, host.send(message)).await {
             Ok(answer) => Ok(answer?.status),
             Err(_) => Err(TransportError::TimedOut("no answer".to_owned())),
         }
@@ -121,9 +121,9 @@ impl Endpoint {
 /// Over TLS, or to this machine; without a user, who would be sent in clear.
 fn is_safe(url: &Url) -> bool {
     let is_loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
+        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
+        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
+        Some(UrlHost::Domain(name)) => name == "localhost",
         None => false,
     };
     let is_plain = url.username().is_empty() && url.password().is_none();

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn files_are_kept_in_parts() {
         let world = World::new(1);
-        let (tasks, id) = (TaskStore::new(&store(&world)), TimeId::new(&world.outside()));
+        let (tasks, id) = (TaskStore::new(&store(&world)), TimeId::new(&world.host()));
         world.run(async move {
             for (number, length) in [0, 1, PART - 1, PART, PART + 1, 2 * PART].into_iter().enumerate() {
                 let bytes = Bytes::from((0..length).map(|i| i.to_le_bytes()[0]).collect::<Vec<_>>());

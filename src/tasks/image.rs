@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::format::Format;
-use crate::generation::Size;
+use crate::generation::{Format, Size};
 use crate::gradio::job::Receipt;
 use crate::history::entry::{ImageRecord, KeptFile};
 

@@ -12,7 +12,7 @@
 //! - [`runner`] makes a task's images from its [`request`], [`delivery`] tells its end to an [`endpoint`];
 //! - [`supervisor`] and [`watch`] decide who works at what, [`cancel`] ends it early, [`feed`] follows changes for
 //!   event streams;
-//! - [`view`] is a task as clients see it.
+//! - [`submit`] makes a task of a request, [`handlers`] answer for tasks, [`view`] is a task as clients see it.
 
 pub mod cancel;
 pub mod changes;
@@ -21,11 +21,13 @@ pub mod delivery;
 pub mod endpoint;
 pub mod feed;
 pub mod files;
+pub mod handlers;
 pub mod image;
 pub mod record;
 pub mod request;
 pub mod runner;
 pub mod store;
+pub mod submit;
 pub mod supervisor;
 pub mod view;
 pub mod watch;

@@ -10,7 +10,7 @@ use super::image::{Fault, ImageState, Status};
 use crate::generation::{Priority, RequestKind};
 use crate::gradio::job::Receipt;
 use crate::history::entry::bit;
-use crate::openai::params::ImageRequest;
+use crate::openai::image_request::ImageRequest;
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,11 +13,11 @@ use super::supervisor::TaskSupervisor;
 use super::view::task_id;
 use crate::catalog::Model;
 use crate::error::Error;
-use crate::format::Format;
-use crate::generation::SourceImage;
-use crate::gradio::discovery::choose::Purpose;
+use crate::generation::{Format, Purpose, SourceImage};
 use crate::history::entry::Entry;
-use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
+use crate::openai::fields::Fields;
+use crate::openai::image_request::ImageRequest;
+use crate::pipeline::ResponseFormat;
 use crate::store::id::TimeId;
 
 impl TaskSupervisor {
@@ -40,8 +40,13 @@ impl TaskSupervisor {
         Ok((model.clone(), request))
     }
 
-    /// What the history tells of a task's images.
-    pub fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
+    /// Entry of the history of a task's images, from the task's record as JSON.
+    pub fn entry_of(&self, id: &TimeId, record: &str) -> Option<Entry> {
+        self.entry(id, &serde_json::from_str(record).ok()?)
+    }
+
+    /// Entry of the history of a task's images.
+    fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
         let mut entry = Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);

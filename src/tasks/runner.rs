@@ -20,10 +20,10 @@ use super::record::{Record, Work};
 use super::store::{Claimed, Next, RowEnd, Token};
 use super::supervisor::TaskSupervisor;
 use crate::error::{Error, Retry};
-use crate::format::Wanted;
+use crate::generation::TargetFormat;
 use crate::gradio::failure::Failure;
 use crate::history::entry::KeptFile;
-use crate::openai::making::{Item, Payload, Update, Updates, conversion};
+use crate::pipeline::{Item, Payload, Update, Updates, conversion};
 use crate::platform::StoreError;
 use crate::store::id::TimeId;
 
@@ -51,7 +51,7 @@ pub(super) struct Run {
     /// Record as it was written last.
     saved: Option<Record>,
     /// Format that its images are to have.
-    wanted: Option<Wanted>,
+    wanted: Option<TargetFormat>,
     /// Time for which those of its images wait that can't be made now.
     postponed: Option<Duration>,
 }
@@ -112,7 +112,7 @@ impl Run {
             let mut part = request.clone();
             part.generation.seed = request.generation.seed.plus(range.start);
             part.generation.count = range.end - range.start;
-            let updates = self.supervisor.workshop(&self.owner).make(&model, part).await?;
+            let updates = self.supervisor.pipeline(&self.owner).run(&model, part.into());
             making.push(updates.map(move |update| shifted(update, range.start)).boxed_local());
         }
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })
@@ -150,7 +150,7 @@ impl Run {
     async fn take_down(&mut self, update: Update) -> bool {
         let now = self.supervisor.host.unix_time();
         match update {
-            Update::Begun(_) | Update::Partial(..) => false,
+            Update::Ignored(_) | Update::Partial(..) => false,
             Update::Waiting(index, before) => self.record.waiting(index, before),
             Update::Placed(index, space) => {
                 self.record.placed(index, space.map(|space| space.to_string()));
@@ -248,6 +248,6 @@ fn shifted(update: Update, start: u32) -> Update {
         Update::Partial(index, number, item) => Update::Partial(index + start, number, item),
         Update::Made(item) => Update::Made(Item { index: item.index + start, ..item }),
         Update::Failed(index, error) => Update::Failed(index + start, error),
-        begun @ Update::Begun(_) => begun,
+        ignored @ Update::Ignored(_) => ignored,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::record::{Record, Work};
 use crate::generation::Priority;
 use crate::history::entry::fold;
-use crate::platform::{Outside, Row, StoreError, Value, random_hex};
+use crate::platform::{Host, Row, StoreError, Value, random_hex};
 use crate::store::id::TimeId;
 use crate::store::lease::{TTL, expiry, free_before};
 use crate::store::row::Columns;
@@ -103,7 +103,7 @@ pub struct Findings {
 
 impl Token {
     /// A new one.
-    pub fn new(host: &Outside) -> Self {
+    pub fn new(host: &Host) -> Self {
         Self(random_hex::<8>(host))
     }
 }

@@ -21,12 +21,10 @@ use crate::catalog::{Catalog, Model};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::history::{self, History};
-use crate::idempotency::outcome::Outcome;
-use crate::limits::jobs::Jobs;
 use crate::media::keyring::Keyring;
 use crate::media::link::Links;
-use crate::openai::making::Workshop;
-use crate::platform::{Outside, StoreError, random_bytes};
+use crate::pipeline::Pipeline;
+use crate::platform::{Host, StoreError, random_bytes};
 use crate::store::id::TimeId;
 use crate::store::lease::Leases;
 use crate::store::{Store, milliseconds};
@@ -40,7 +38,7 @@ const TICK: Duration = Duration::from_secs(1);
 const RENEWAL: u32 = 3;
 /// Keeps tasks going.
 pub struct TaskSupervisor {
-    pub(super) host: Outside,
+    pub(super) host: Host,
     /// The rows of tasks.
     pub store: TaskStore,
     pub(super) leases: Rc<Leases>,
@@ -250,18 +248,14 @@ impl TaskSupervisor {
         Next::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
     }
 
-    /// What makes the images of tasks: with links in it that nobody sees, as fresh ones are made for every answer.
-    pub(super) fn workshop(&self, owner: &str) -> Workshop {
-        Workshop {
+    /// Pipeline of the images of tasks: with links in it that nobody sees, as fresh ones are made for every answer.
+    pub(super) fn pipeline(&self, owner: &str) -> Pipeline {
+        Pipeline {
             dispatcher: Rc::clone(&self.dispatcher),
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },
-            // What a key may have of tasks is counted otherwise.
             caller: Rc::from(owner),
-            jobs: Jobs::unlimited().of(""),
-            outcome: Outcome::default(),
-            log: Rc::new(|_| {}),
         }
     }
 

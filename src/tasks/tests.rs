@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use super::store::{Claimed, NewRow, Next, TaskStore};
 use crate::generation::Priority;
-use crate::openai::params::{Fields, ImageRequest};
+use crate::openai::fields::Fields;
+use crate::openai::image_request::ImageRequest;
 use crate::platform::sim::World;
 use crate::store::id::TimeId;
 use crate::store::tests::store;
@@ -16,7 +17,7 @@ use crate::tasks::record::{NewTask, Record};
 /// Adds a task, and returns whether there was room.
 fn add(world: &World, tasks: &TaskStore, owner: &'static str, priority: &str, most: u32) -> bool {
     let Json::Object(fields) = json!({"prompt": owner, "priority": priority}) else { panic!("no object") };
-    let host = world.outside();
+    let host = world.host();
     let request = ImageRequest::read(&Fields::new(fields.clone()), &host).unwrap();
     let now = host.unix_time();
     let task = NewTask { model: "z".to_owned(), fields, base: String::new() };

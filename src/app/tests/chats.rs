@@ -12,7 +12,7 @@ fn said(prompt: &str) -> Value {
 }
 
 /// The deltas of a streamed chat, joined by field, and why it ended.
-fn told(answer: &Answer) -> (String, String, Vec<Value>, Value) {
+fn seen(answer: &Answer) -> (String, String, Vec<Value>, Value) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let mut chunks: Vec<Value> = events(answer.body.as_ref().unwrap()).into_iter().map(|(_, data)| data).collect();
     assert_eq!(chunks.pop().unwrap(), "[DONE]");
@@ -56,17 +56,17 @@ fn a_streamed_chat_tells_what_happens_and_ends_as_it_should() {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
-    let (content, thoughts, images, finish) = told(&chat(&world, body("a fox", json!({}))));
+    let (content, thoughts, images, finish) = seen(&chat(&world, body("a fox", json!({}))));
     assert!(
         content.starts_with("![a fox](http://img.example/v1/images/files/") && content.contains("Seed "),
         "{content}"
     );
     assert_eq!(thoughts, "Queued: next in line\nDrawing\nStep 4 of 9\n");
     assert_eq!((images.len(), finish), (0, json!("stop")));
-    let (content, thoughts, ..) = told(&chat(&world, body("一只狐狸", json!({"progress": "text"}))));
+    let (content, thoughts, ..) = seen(&chat(&world, body("一只狐狸", json!({"progress": "text"}))));
     assert!(content.starts_with("> 排队中：下一个就是  \n> 开始绘制  \n> 第 4/9 步  \n\n![一只狐狸]("), "{content}");
     assert_eq!(thoughts, "");
-    let (content, _, images, _) = told(&chat(&world, body("a fox --n 2", json!({"modalities": ["image", "text"]}))));
+    let (content, _, images, _) = seen(&chat(&world, body("a fox --n 2", json!({"modalities": ["image", "text"]}))));
     assert!(!content.contains("!["), "{content}");
     for (position, image) in images.iter().enumerate() {
         assert_eq!((&image["type"], &image["index"]), (&json!("image_url"), &json!(position)));
@@ -86,7 +86,7 @@ fn what_goes_wrong_in_a_chat_is_said() {
     let waited = chat(&world, json!({"messages": said("a fox")}));
     assert_eq!(waited.error().0, 400);
     let streamed = chat(&world, json!({"messages": said("a fox --n 2"), "stream": true}));
-    let (content, _, _, finish) = told(&streamed);
+    let (content, _, _, finish) = seen(&streamed);
     assert_eq!((content.trim(), finish), ("**The image could not be made.** Prompt rejected: bad", json!("stop")));
     for (messages, param) in
         [(json!([]), "messages"), (said("x --ar wide"), "aspect_ratio"), (said("--seed 7"), "prompt")]
@@ -104,7 +104,7 @@ fn the_images_of_a_chat_that_are_made_are_shown_though_others_fail() {
             chat(&world, json!({"messages": said(r#"{"prompt": "a fox", "n": 2, "seed": 0}"#), "stream": stream}));
         let content = match stream {
             false => answer.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned(),
-            true => told(&answer).0,
+            true => seen(&answer).0,
         };
         assert_eq!(content.matches("![a fox](").count(), 1, "{content}");
         assert!(content.contains("**Image 2 of 2 could not be made.** "), "{content}");
@@ -114,10 +114,11 @@ fn the_images_of_a_chat_that_are_made_are_shown_though_others_fail() {
 #[test]
 fn what_clients_ask_for_themselves_costs_no_image() {
     let (world, space) = world(74, Fate::Succeeds);
-    let prompt = "### Task:\nGenerate a title\nJSON format: {\"title\": \"…\"}\n<chat_history>\nUSER: a red fox\n</chat_history>";
+    let prompt = "### Task:\nGenerate a title\nJSON format: {\"title\": \"…\"}\n\
+                  <chat_history>\nUSER: a red fox\n</chat_history>";
     let titled = chat(&world, json!({"messages": said(prompt)})).json();
     assert_eq!(titled["choices"][0]["message"]["content"], r#"{"title":"a red fox"}"#);
-    let (content, ..) = told(&chat(&world, json!({"messages": said(prompt), "stream": true})));
+    let (content, ..) = seen(&chat(&world, json!({"messages": said(prompt), "stream": true})));
     assert_eq!(content, r#"{"title":"a red fox"}"#);
     assert_eq!(space.jobs().len(), 0);
 }
@@ -127,11 +128,13 @@ fn an_image_in_a_chat_is_edited_where_the_model_can() {
     let (world, space) = world(75, Fate::Succeeds);
     let data_url = format!("data:image/png;base64,{}", STANDARD.encode(png()));
     let parts = json!([{"role": "user", "content": [
-        {"type": "text", "text": "make it blue"}, {"type": "image_url", "image_url": {"url": data_url}},
+        {"type": "text", "text": "make it blue"},
+        {"type": "image_url", "image_url": {"url": data_url}},
     ]}]);
     assert_eq!(chat(&world, json!({"messages": parts})).error().2, json!("unsupported_by_model"));
     let elsewhere = json!([{"role": "user", "content": [
-        {"type": "text", "text": "make it blue"}, {"type": "image_url", "image_url": {"url": "https://elsewhere.example/x.png"}},
+        {"type": "text", "text": "make it blue"},
+        {"type": "image_url", "image_url": {"url": "https://elsewhere.example/x.png"}},
     ]}]);
     assert_eq!(chat(&world, json!({"messages": elsewhere})).error().0, 400);
     assert_eq!(space.jobs().len(), 0);

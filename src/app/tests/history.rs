@@ -81,7 +81,7 @@ fn an_instance_that_is_killed_loses_a_second_of_history() {
     let generate = |prompt: &str| {
         let fields = json!({"prompt": prompt, "response_format": "url"});
         let asked = request(Method::POST, GENERATIONS, fields.to_string());
-        let answer = instance.run(Duration::from_secs(100), ask_at(instance.outside(), asked)).unwrap();
+        let answer = instance.run(Duration::from_secs(100), ask_at(instance.host(), asked)).unwrap();
         assert_eq!(answer.status, 200);
     };
     generate("early");
@@ -117,8 +117,8 @@ fn a_database_that_fails_costs_history_and_nothing_else() {
     generate("after");
     world.pass(Duration::from_secs(5));
     assert_eq!(prompts(&pages(&world, 10, "")), ["after", "kept for a while", "before"]);
-    let told = world.log_lines();
-    assert_eq!(told.iter().filter(|line| line.contains("database fails")).count(), 1, "{told:?}");
+    let seen = world.log_lines();
+    assert_eq!(seen.iter().filter(|line| line.contains("database fails")).count(), 1, "{seen:?}");
 }
 
 #[test]

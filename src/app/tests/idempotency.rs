@@ -21,7 +21,7 @@ fn replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
-/// What the store holds of requests with a key: their statuses.
+/// Statuses of the requests with a key in the store.
 fn kept(world: &World) -> Vec<i64> {
     world.settle();
     let rows = world.database().query("SELECT status FROM idempotency", &[]).unwrap();
@@ -109,10 +109,10 @@ fn what_another_try_may_mend_is_tried_again_and_what_stays_is_replayed() {
             }
             if stays {
                 // What filled a silence is no part of the answer.
-                let told = |answer: &Answer| {
+                let seen = |answer: &Answer| {
                     String::from_utf8(answer.body.clone().unwrap()).unwrap().replace(": heartbeat\n\n", "")
                 };
-                assert_eq!(told(&first), told(&second));
+                assert_eq!(seen(&first), seen(&second));
                 assert_eq!(first.header("x-should-retry"), second.header("x-should-retry"));
             } else {
                 assert_eq!(kept(&world), [0; 0], "{fate:?} {stream}");
@@ -133,7 +133,7 @@ fn a_second_request_waits_for_the_first_ones_answer() {
             let app = instance(there.clone()).await;
             let fields = json!({"prompt": "x"});
             let later = async {
-                there.outside().sleep(Duration::from_millis(1)).await;
+                there.host().sleep(Duration::from_millis(1)).await;
                 let other = ask_of(Rc::clone(&app), keyed("k", &json!({"prompt": "y"}))).await;
                 assert_eq!(other.status, 422, "while it runs too");
                 ask_of(Rc::clone(&app), keyed("k", &fields)).await
@@ -172,7 +172,7 @@ fn who_waits_for_what_comes_to_nothing_goes_on_in_its_place_or_comes_again() {
         let (first, second) = world.run(async move {
             let fields = json!({"prompt": "x"});
             let later = async {
-                there.outside().sleep(Duration::from_millis(1)).await;
+                there.host().sleep(Duration::from_millis(1)).await;
                 let other = ask(there.clone(), keyed("k", &json!({"prompt": "y"}))).await;
                 assert_eq!(other.status, 422, "while it runs too");
                 ask(there.clone(), keyed("k", &fields)).await
@@ -201,8 +201,8 @@ fn an_instance_that_ended_does_not_hold_a_key_for_long() {
     });
     let fields = json!({"prompt": "x"});
     let instance = Instance::new(&world, u64::MAX);
-    let asked = ask_at(instance.outside(), keyed("k", &fields));
-    instance.outside().spawn(Box::pin(async move { drop(asked.await) }));
+    let asked = ask_at(instance.host(), keyed("k", &fields));
+    instance.host().spawn(Box::pin(async move { drop(asked.await) }));
     world.pass(Duration::from_secs(5));
     instance.kill();
     assert_eq!(answer(&world, keyed("k", &json!({"prompt": "y"}))).status, 422, "its lease counts");
@@ -227,9 +227,9 @@ fn a_stream_is_recorded_and_told_again() {
         assert!(replayed(&second) && !replayed(&first));
         assert_eq!(second.header("content-type"), Some("text/event-stream; charset=utf-8"));
         assert_eq!(second.header("x-accel-buffering"), Some("no"));
-        let told = [&first, &second].map(|answer| events(answer.body.as_ref().unwrap()));
-        assert!(told[0] == told[1] && told[0].len() > 3, "{told:?}");
-        assert!(!second.body.unwrap().starts_with(b": "), "silence is not told again");
+        let seen = [&first, &second].map(|answer| events(answer.body.as_ref().unwrap()));
+        assert!(seen[0] == seen[1] && seen[0].len() > 3, "{seen:?}");
+        assert!(!second.body.unwrap().starts_with(b": "), "silence is not repeated");
     }
     assert_eq!(space.jobs().len(), 3);
 }
@@ -304,8 +304,8 @@ fn without_a_store_requests_are_answered_all_the_same() {
         assert!(!replayed(&ask_of(Rc::clone(&app), keyed("k", &fields)).await));
     });
     assert_eq!(space.jobs().len(), 2);
-    let told: Vec<_> = world.log_lines().into_iter().filter(|line| line.contains("Idempotency-Key")).collect();
-    assert_eq!(told.len(), 1, "once: {told:?}");
+    let seen: Vec<_> = world.log_lines().into_iter().filter(|line| line.contains("Idempotency-Key")).collect();
+    assert_eq!(seen.len(), 1, "once: {seen:?}");
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn whatever_happens_a_key_makes_one_image() {
                 let (at, lot) = (there.random_ms(0, 90_000), usize::try_from(there.random_below(2)).unwrap());
                 let (there, app) = (there.clone(), Rc::clone(&apps[lot]));
                 async move {
-                    there.outside().sleep(at).await;
+                    there.host().sleep(at).await;
                     ask_of(Rc::clone(&app), keyed("k", &json!({"prompt": "x"}))).await
                 }
             });

@@ -15,7 +15,7 @@ fn of_another(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// What OpenAI's three headers say.
+/// Values of OpenAI's three headers.
 fn standing(answer: &Answer) -> [Option<String>; 3] {
     ["limit", "remaining", "reset"]
         .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).map(str::to_owned))
@@ -40,13 +40,13 @@ fn requests_in_a_minute_are_counted_for_each_key() {
         let models = ask_of(Rc::clone(&app), request(Method::GET, "/v1/models", "")).await;
         [first, vec![other, models]]
     });
-    let told: Vec<_> = first.iter().map(|answer| (answer.status.as_u16(), standing(answer))).collect();
+    let seen: Vec<_> = first.iter().map(|answer| (answer.status.as_u16(), standing(answer))).collect();
     let told_is =
         |limit: &str, remaining: &str, reset: &str| [limit, remaining, reset].map(|text| Some(text.to_owned()));
-    assert_eq!(told[0], (400, told_is("3", "2", "20s")));
-    assert_eq!(told[1], (400, told_is("3", "1", "40s")));
-    assert_eq!(told[2], (400, told_is("3", "0", "1m0s")));
-    assert_eq!(told[3], (429, told_is("3", "0", "1m0s")));
+    assert_eq!(seen[0], (400, told_is("3", "2", "20s")));
+    assert_eq!(seen[1], (400, told_is("3", "1", "40s")));
+    assert_eq!(seen[2], (400, told_is("3", "0", "1m0s")));
+    assert_eq!(seen[3], (429, told_is("3", "0", "1m0s")));
     let refused = &first[3];
     assert_eq!(refused.error(), (429, json!("requests"), json!("rate_limit_exceeded"), Value::Null));
     assert_eq!(
@@ -112,7 +112,7 @@ fn four_instances_let_in_as_many_as_one_would() {
         .filter(|answer| answer.status == 400)
         .map(|answer| answer.header("x-ratelimit-remaining-requests").unwrap().parse().unwrap())
         .collect();
-    assert_eq!(left.len(), 60, "each is told another number");
+    assert_eq!(left.len(), 60, "each answer has another number");
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn three_instances_make_as_many_images_at_once_as_one_would_and_a_death_frees_it
     for instance in &instances {
         for n in [1, 2, 1] {
             let refused = Rc::clone(&refused);
-            let asked = ask_at(instance.outside(), generation(&json!({"prompt": "x", "n": n})));
-            instance.outside().spawn(Box::pin(async move {
+            let asked = ask_at(instance.host(), generation(&json!({"prompt": "x", "n": n})));
+            instance.host().spawn(Box::pin(async move {
                 assert_eq!(asked.await.status, 429);
                 refused.set(refused.get() + n);
             }));
@@ -180,7 +180,7 @@ fn images_at_once_are_counted_for_each_key() {
         let at = |seconds, request: Request<Body>| {
             let (there, app) = (there.clone(), Rc::clone(&app));
             async move {
-                there.outside().sleep(Duration::from_millis(seconds)).await;
+                there.host().sleep(Duration::from_millis(seconds)).await;
                 ask_of(Rc::clone(&app), request).await
             }
         };

@@ -1,4 +1,5 @@
-//! Many Spaces as one: whole runs of the component against Spaces that queue, fail, stall, cut, lie, sleep, fill up and come back, with clients that leave.
+//! Many Spaces as one: whole runs of the component against Spaces that queue, fail, stall, cut, lie, sleep, fill up and
+//! come back, with clients that leave.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use crate::platform::Platform as _;
 use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
 use crate::settings::Settings;
 
-/// How many runs there are of each kind.
+/// Number of runs of each kind.
 pub(super) fn runs() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
     std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300)
@@ -56,19 +57,19 @@ pub(super) struct Town {
 impl Town {
     pub(super) fn new(seed: u64, natures: &[Nature], variables: &[(&str, &str)], rule: Rule) -> Self {
         let (world, spaces) = world_of(seed, natures, KEY, variables);
-        let outside = world.outside();
+        let host = world.host();
         let app = world.run(async move {
-            let mut settings = Settings::load(&outside).await;
+            let mut settings = Settings::load(&host).await;
             settings.policy.rule = rule;
-            Rc::new(App::new(outside, settings))
+            Rc::new(App::new(host, settings))
         });
         Self { world, app, spaces }
     }
 
     /// Asks for images at that time, and leaves after `patience`. Returns what is answered, and when.
-    pub(super) fn ask(&self, at: Duration, fields: &Value, patience: Option<Duration>) -> Rc<RefCell<Told>> {
-        let told = Rc::new(RefCell::new(Told::default()));
-        let (world, app, there) = (self.world.clone(), Rc::clone(&self.app), Rc::clone(&told));
+    pub(super) fn ask(&self, at: Duration, fields: &Value, patience: Option<Duration>) -> Rc<RefCell<SentRequest>> {
+        let sent = Rc::new(RefCell::new(SentRequest::default()));
+        let (world, app, there) = (self.world.clone(), Rc::clone(&self.app), Rc::clone(&sent));
         let asked = request(Method::POST, "/v1/images/generations", fields.to_string());
         self.world.spawn(Box::pin(async move {
             world.sleep(at).await;
@@ -79,22 +80,22 @@ impl Town {
                 answer = answer.boxed_local().fuse() => Some(answer),
                 () = leaves.fuse() => None,
             };
-            let mut told = there.borrow_mut();
-            (told.answer, told.ended) = (answer, Some(world.now()));
+            let mut sent = there.borrow_mut();
+            (sent.answer, sent.ended) = (answer, Some(world.now()));
         }));
-        told
+        sent
     }
 }
 
-/// What came of a request.
+/// Outcome of a request.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SentRequest {
     pub(super) began: Duration,
     pub(super) ended: Option<Duration>,
     pub(super) answer: Option<Answer>,
 }
 
-impl Told {
+impl SentRequest {
     /// The seeds of the images that were answered.
     pub(super) fn seeds(&self) -> Vec<u64> {
         let Some(answer) = self.answer.as_ref().filter(|answer| answer.status == 200) else { return Vec::new() };
@@ -111,8 +112,9 @@ pub(super) fn nature(world: &World, bad_per_mille: u64) -> Nature {
     }
 }
 
-/// Changes the Spaces' health now and then, for ten minutes, and sends strangers there. What happens when is drawn beforehand, from `seed`, so that it is the same
-/// whatever the component does. `keeps_one` leaves one of them alone at any time.
+/// Changes the Spaces' health now and then, for ten minutes, and sends strangers there. What happens when is drawn
+/// beforehand, from `seed`, so that it is the same whatever the component does. `keeps_one` leaves one of them alone at
+/// any time.
 pub(super) fn stir(world: &World, spaces: &[QueueSpace], seed: u64, keeps_one: bool) {
     let dice = World::new(seed ^ 0x0d1ce);
     let mut left = 600_u64;
@@ -152,7 +154,7 @@ pub(super) fn stir(world: &World, spaces: &[QueueSpace], seed: u64, keeps_one: b
     }));
 }
 
-/// What must hold of every Space, whatever happens.
+/// Checks what must hold of every Space, whatever happens.
 pub(super) fn check_spaces(seed: u64, world: &World, spaces: &[QueueSpace]) {
     for space in spaces {
         assert!(
@@ -196,27 +198,27 @@ fn whatever_the_spaces_do_the_invariants_hold() {
             let n = 1 + world.random_below(4);
             let priority = ["low", "normal", "high"][usize::try_from(world.random_below(3)).unwrap()];
             let fields = json!({
-                "prompt": format!("request {number}"), "n": n, "seed": number * 100, "size": "512x512", "steps": 1 + world.random_below(8),
-                "response_format": "url", "priority": priority,
+                "prompt": format!("request {number}"), "n": n, "seed": number * 100, "size": "512x512",
+                "steps": 1 + world.random_below(8), "response_format": "url", "priority": priority,
             });
             let patience = (world.random_below(4) == 0).then(|| world.random_ms(1, 60_000));
             asked.push((number, n, patience, town.ask(world.random_ms(0, 60_000), &fields, patience)));
         }
         town.world.settle();
-        // Jobs that a Space has joined, and couldn't be told to cancel.
+        // Jobs that a Space has joined, and couldn't be asked to cancel.
         town.world.pass(Duration::from_secs(10));
         town.spaces.iter().for_each(|space| space.forget_orphans(&town.world));
         check_spaces(seed, &town.world, &town.spaces);
-        for (number, n, patience, told) in &asked {
-            let told = told.borrow();
-            let took = told.ended.expect("every request ends") - told.began;
+        for (number, n, patience, sent) in &asked {
+            let sent = sent.borrow();
+            let took = sent.ended.expect("every request ends") - sent.began;
             assert!(took <= JOB_TIMEOUT + Duration::from_secs(60), "seed {seed}: request {number} took {took:?}");
-            let Some(answer) = &told.answer else {
+            let Some(answer) = &sent.answer else {
                 assert!(patience.is_some());
                 continue;
             };
-            let seeds: BTreeSet<u64> = told.seeds().into_iter().collect();
-            assert_eq!(seeds.len(), told.seeds().len(), "seed {seed}: an image is answered twice");
+            let seeds: BTreeSet<u64> = sent.seeds().into_iter().collect();
+            assert_eq!(seeds.len(), sent.seeds().len(), "seed {seed}: an image is answered twice");
             if answer.status == 200 {
                 let errors = answer.json()["errors"].as_array().map_or(0, Vec::len);
                 assert_eq!((seeds.len() + errors) as u64, *n, "seed {seed}: each image has an outcome");
@@ -246,18 +248,18 @@ fn while_one_space_lives_every_request_ends_well() {
         let asked: Vec<_> = (0..1 + world.random_below(5))
             .map(|number| {
                 let fields = json!({
-                    "prompt": format!("request {number}"), "n": 1 + world.random_below(3), "seed": number * 100, "size": "512x512",
-                    "steps": 1 + world.random_below(8),
+                    "prompt": format!("request {number}"), "n": 1 + world.random_below(3), "seed": number * 100,
+                    "size": "512x512", "steps": 1 + world.random_below(8),
                 });
                 (fields.clone(), town.ask(world.random_ms(0, 60_000), &fields, None))
             })
             .collect();
         town.world.settle();
         check_spaces(seed, &town.world, &town.spaces);
-        for (fields, told) in asked {
-            let told = told.borrow();
-            let got = u64::try_from(told.seeds().len()).unwrap();
-            assert_eq!(Some(got), fields["n"].as_u64(), "seed {seed}: {fields}: {told:?}");
+        for (fields, sent) in asked {
+            let sent = sent.borrow();
+            let got = u64::try_from(sent.seeds().len()).unwrap();
+            assert_eq!(Some(got), fields["n"].as_u64(), "seed {seed}: {fields}: {sent:?}");
             made += got;
         }
     }
@@ -303,10 +305,10 @@ fn a_rejected_prompt_is_told_at_once_and_tried_nowhere_else() {
     for space in &town.spaces {
         space.fix_end(End::Rejected);
     }
-    let told = town.ask(at(0), &image("x", 6, json!({})), None);
+    let sent = town.ask(at(0), &image("x", 6, json!({})), None);
     town.world.settle();
-    let told = told.borrow();
-    assert_eq!(told.answer.as_ref().unwrap().error().2, "rejected_by_space");
+    let sent = sent.borrow();
+    assert_eq!(sent.answer.as_ref().unwrap().error().2, "rejected_by_space");
     let jobs: usize = town.spaces.iter().map(|space| space.jobs().len()).sum();
     assert!(jobs <= 4, "the images that hadn't begun by then are not tried: {jobs}");
     let breakers = town.status();
@@ -317,7 +319,7 @@ fn a_rejected_prompt_is_told_at_once_and_tried_nowhere_else() {
 }
 
 impl Town {
-    /// What `/v1/spaces` says.
+    /// Body of `/v1/spaces`.
     fn status(&self) -> Vec<Value> {
         let asked = ask_of(Rc::clone(&self.app), request(Method::GET, "/v1/spaces", ""));
         self.world.run(asked).json()["data"].as_array().unwrap().clone()
@@ -325,8 +327,8 @@ impl Town {
 
     /// Another instance of the same component.
     fn renew(&mut self) {
-        let outside = self.world.outside();
-        self.app = Rc::new(self.world.run(App::load(outside)));
+        let host = self.world.host();
+        self.app = Rc::new(self.world.run(App::load(host)));
     }
 }
 
@@ -340,7 +342,7 @@ fn what_a_space_fails_is_made_by_another() {
             .map(|number| town.ask(at(number * 90), &image("x", 1, json!({"response_format": "b64_json"})), None))
             .collect();
         town.world.settle();
-        assert!(asked.iter().all(|told| told.borrow().seeds() == [0]), "{end:?}");
+        assert!(asked.iter().all(|sent| sent.borrow().seeds() == [0]), "{end:?}");
         let failures: Vec<u64> = town.status().iter().map(|space| space["failures"].as_u64().unwrap()).collect();
         assert!(failures[0] > 0 && failures[1] == 0, "{end:?}: {failures:?}");
     }
@@ -352,9 +354,9 @@ fn what_crashes_everywhere_is_not_tried_for_ever() {
     for space in &town.spaces {
         space.fix_end(End::Crash);
     }
-    let told = town.ask(at(0), &image("x", 1, json!({})), None);
+    let sent = town.ask(at(0), &image("x", 1, json!({})), None);
     town.world.settle();
-    assert_eq!(told.borrow().answer.as_ref().unwrap().error().2, "space_error");
+    assert_eq!(sent.borrow().answer.as_ref().unwrap().error().2, "space_error");
     assert_eq!(town.spaces.iter().map(|space| space.jobs().len()).sum::<usize>(), 2);
 }
 
@@ -365,11 +367,11 @@ fn a_job_leaves_a_queue_that_is_far_too_long() {
         for _ in 0..20 {
             town.spaces[0].stranger(&town.world, at(30));
         }
-        let told = town.ask(at(1), &image("x", 2, json!({})), None);
+        let sent = town.ask(at(1), &image("x", 2, json!({})), None);
         town.world.settle();
-        let told = told.borrow();
-        assert_eq!(told.seeds(), [0, 1], "{told:?}");
-        assert!(told.ended.unwrap() < at(40), "seed {seed}: {:?}", told.ended);
+        let sent = sent.borrow();
+        assert_eq!(sent.seeds(), [0, 1], "{sent:?}");
+        assert!(sent.ended.unwrap() < at(40), "seed {seed}: {:?}", sent.ended);
     }
 }
 
@@ -397,13 +399,13 @@ fn so_many_may_wait_and_no_more() {
     let town = Town::new(6, &[usual(20.0)], &[("max_waiting", "2"), ("stagger_ms", "0")], Rule::Forecast);
     let asked: Vec<_> = (0..6).map(|_| town.ask(at(0), &image("x", 1, json!({})), None)).collect();
     town.world.settle();
-    let statuses: Vec<u16> = asked.iter().map(|told| told.borrow().answer.as_ref().unwrap().status.as_u16()).collect();
+    let statuses: Vec<u16> = asked.iter().map(|sent| sent.borrow().answer.as_ref().unwrap().status.as_u16()).collect();
     assert_eq!(
         statuses.iter().filter(|status| **status == 200).count(),
         4,
         "two at the Space, two that wait: {statuses:?}"
     );
-    let refused = asked.iter().find(|told| told.borrow().answer.as_ref().unwrap().status == 503).unwrap().borrow();
+    let refused = asked.iter().find(|sent| sent.borrow().answer.as_ref().unwrap().status == 503).unwrap().borrow();
     let refused = refused.answer.as_ref().unwrap();
     assert_eq!(refused.error().2, "server_is_overloaded");
     assert!(refused.header("retry-after").is_some() && refused.header("x-should-retry") == Some("true"));
@@ -443,7 +445,7 @@ fn tokens_take_turns_and_each_has_its_own_quota() {
     world.set_variable("api_keys", KEY);
     world.set_variable("link_secret", SECRET);
     world.set_variable("catalog", "[models.z]\nspaces = [{ space = \"a/b\", tokens = [\"hf_one\", \"hf_two\"] }]\n");
-    let app = Rc::new(world.run(App::load(world.outside())));
+    let app = Rc::new(world.run(App::load(world.host())));
     for _ in 0..2 {
         let asked = request(Method::POST, "/v1/images/generations", image("x", 1, json!({})).to_string());
         assert_eq!(world.run(ask_of(Rc::clone(&app), asked)).error().0, 429);

@@ -96,7 +96,7 @@ fn a_response_is_gone_on_from_by_its_owner_until_it_ends() {
     let first = respond(&world, with_tool(json!({"input": "a fox"}))).json()["id"].clone();
     let next = json!({"input": "now in snow", "previous_response_id": first});
     assert_eq!(respond(&world, next.clone()).status, 200);
-    // This Space can't edit, so it is told both.
+    // This Space can't edit, so it is sent both.
     let prompts: Vec<_> = space.jobs().iter().map(|job| job.data[0].clone()).collect();
     assert!(prompts.contains(&json!("a fox\nnow in snow")), "{prompts:?}");
     let must_edit =

@@ -66,8 +66,8 @@ fn spaces_that_do_not_run_are_told_apart() {
         };
         world.put_server("https://huggingface.co", Rc::new(Page(body, found)));
         let answer = generate(&world, json!({"prompt": "x"}));
-        let (told, _, told_code, _) = answer.error();
-        assert_eq!((told, told_code), (status, json!(code)), "{stage}");
+        let (seen, _, told_code, _) = answer.error();
+        assert_eq!((seen, told_code), (status, json!(code)), "{stage}");
         for (url, headers) in world.sent() {
             let has_token = format!("{headers:?}").contains("Sensitive");
             assert_eq!(has_token, url.starts_with("https://a-b.hf.space/"), "the token goes to the Space alone: {url}");

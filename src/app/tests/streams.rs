@@ -78,10 +78,10 @@ fn progress_is_told_to_those_who_ask() {
     let (last, progress) = events.split_last().unwrap();
     assert_eq!(last.0.as_deref(), Some("image_generation.completed"));
     assert!(progress.iter().all(|(name, _)| name.as_deref() == Some("image_generation.progress")));
-    let told: Vec<_> =
+    let seen: Vec<_> =
         progress.iter().map(|(_, data)| (&data["state"], &data["queue_position"], &data["step"])).collect();
     assert_eq!(
-        told,
+        seen,
         [
             (&json!("queued"), &json!(0), &Value::Null),
             (&json!("running"), &Value::Null, &Value::Null),
@@ -126,9 +126,9 @@ fn the_images_that_are_made_are_streamed_though_others_fail() {
         };
         assert_eq!((of(".completed").len(), of("error").len()), (2, 0));
         assert_eq!(of(".failed").len(), usize::from(progress));
-        let told = of(".completed").iter().any(|data| data["errors"][0]["index"] == 1);
+        let seen = of(".completed").iter().any(|data| data["errors"][0]["index"] == 1);
         let last_failed = events.iter().rposition(|(_, data)| data["type"] == "image_generation.failed");
-        assert!(told || last_failed.is_some() || !progress);
+        assert!(seen || last_failed.is_some() || !progress);
     }
 }
 

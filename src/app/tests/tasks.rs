@@ -1,16 +1,11 @@
 //! Tasks: what clients see of them, and that none is lost or made twice, whichever instance dies when.
 
-use std::cell::RefCell;
-
-use futures::future::LocalBoxFuture;
-
 use super::*;
 use crate::platform::Platform as _;
-use crate::platform::sim::Server;
+use crate::platform::Value as Cell;
 use crate::platform::sim::instance::Instance;
-use crate::platform::{Inbound, Outbound, Value as Cell};
 
-const GENERATIONS: &str = "/v1/images/generations";
+pub(super) const GENERATIONS: &str = "/v1/images/generations";
 
 pub(super) fn get(world: &World, path: &str) -> Answer {
     answer(world, request(Method::GET, path, ""))
@@ -99,14 +94,14 @@ fn a_task_is_taken_told_of_and_ends() {
 
     let mut seen = Vec::new();
     let task = loop {
-        let told = get(&world, &format!("/v1/tasks/{id}"));
-        let task = told.json();
+        let shown = get(&world, &format!("/v1/tasks/{id}"));
+        let task = shown.json();
         seen.push((task["status"].as_str().unwrap().to_owned(), task["images"][0]["step"].clone()));
         if task["status"] == "succeeded" {
-            assert_eq!(told.header("retry-after"), None);
+            assert_eq!(shown.header("retry-after"), None);
             break task;
         }
-        assert!(told.header("retry-after").is_some());
+        assert!(shown.header("retry-after").is_some());
         world.pass(Duration::from_millis(200));
     };
     seen.dedup();
@@ -282,7 +277,7 @@ fn changes_are_streamed_and_go_on_from_where_they_broke_off() {
     assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0), "each change has its number");
     assert_eq!((&*last.1, &last.2["task"]["status"]), ("task.completed", &json!("succeeded")));
     assert_eq!(last.2["task"]["result"]["data"].as_array().unwrap().len(), 2);
-    // After its end, there is the end to be told, in any case.
+    // After its end, there is the end to be sent, in any case.
     let mut again = request(Method::GET, &path, "");
     again.headers_mut().insert("last-event-id", before[0].0.to_string().parse().unwrap());
     assert_eq!(events(answer(&world, again).body.as_ref().unwrap()).len(), 1);
@@ -451,190 +446,10 @@ fn images_are_remembered_of_calls_that_wait_and_of_tasks() {
     assert_eq!(found(&world, "SELECT id FROM image UNION ALL SELECT id FROM task"), [""; 0], "not for ever");
 }
 
-#[test]
-fn tasks_wait_in_the_database_and_cost_few_statements() {
-    let (world, space) = world(120, Fate::Succeeds);
-    let apps: Vec<Rc<App>> = (0..4).map(|_| world.run(instance(world.clone()))).collect();
-    for number in 0..60 {
-        let fields = json!({"prompt": format!("number {number}"), "async": true});
-        let asked = request(Method::POST, GENERATIONS, fields.to_string());
-        assert_eq!(world.run(ask_of(Rc::clone(&apps[number % 4]), asked)).status, 202);
-    }
-    let (begun, before) = (world.now(), world.database().statements());
-    let mut looks = 0;
-    while !open(&world).is_empty() {
-        let busy = found(&world, "SELECT id FROM task WHERE work = 2 AND holder <> ''").len();
-        assert!(busy <= 2, "{busy} are worked at, and the Space has two slots");
-        assert_eq!(busy, open(&world).len().min(2), "nothing is idle while something waits");
-        looks += 4;
-        world.pass(Duration::from_secs(10));
-    }
-    let minutes = (world.now() - begun).as_secs_f64() / 60.0;
-    let statements = world.database().statements() - before - looks;
-    let in_a_minute = f64::from(u32::try_from(statements).unwrap()) / minutes;
-    assert!(in_a_minute < 400.0, "{in_a_minute} statements in a minute, for {minutes} minutes");
-    assert_eq!(found(&world, "SELECT id FROM task WHERE status = 'succeeded'").len(), 60);
-    assert_eq!(space.jobs().len(), 60);
-    world.settle();
-    let before = world.database().statements();
-    world.pass(Duration::from_secs(600));
-    assert_eq!(world.database().statements(), before, "nothing to do, nothing asked");
-}
-
-#[test]
-fn a_record_that_cannot_be_read_is_given_up() {
-    let (world, _) = world(124, Fate::Succeeds);
-    world.set_variable("spaces", "z-image-turbo=http://127.0.0.1:1");
-    let id = submit(&world, json!({"prompt": "x"}));
-    world.settle();
-    let spoil = "UPDATE task SET record = '{}', work = 2, holder = '', due = 0";
-    world.database().query(spoil, &[]).unwrap();
-    get(&world, "/internal/tick");
-    world.settle();
-    assert_eq!(open(&world), [""; 0]);
-    assert_eq!(get(&world, &format!("/v1/tasks/{id}")).error().0, 404);
-    assert_eq!(get(&world, "/v1/tasks").json()["data"], json!([]));
-}
-
-#[test]
-fn a_runner_elsewhere_learns_of_a_cancellation_within_two_seconds() {
-    let (world, space) = world(121, Fate::NeverEnds);
-    let (one, other) = (world.run(instance(world.clone())), world.run(instance(world.clone())));
-    let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
-    let id = world.run(ask_of(one, asked)).json()["id"].as_str().unwrap().to_owned();
-    world.pass(Duration::from_secs(20));
-    let cancelled = world.run(ask_of(other, request(Method::DELETE, &format!("/v1/tasks/{id}"), "")));
-    assert_eq!(cancelled.json()["status"], "cancelled");
-    world.pass(Duration::from_secs(2));
-    assert!(space.jobs().iter().all(|job| job.cancelled_while_open.get()), "{:?}", space.jobs());
-}
-
-#[test]
-fn streams_of_one_instance_look_together() {
-    let (world, _) = world(122, Fate::NeverEnds);
-    let app = world.run(instance(world.clone()));
-    let ids: Vec<String> = (0..20)
-        .map(|_| {
-            let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
-            world.run(ask_of(Rc::clone(&app), asked)).json()["id"].as_str().unwrap().to_owned()
-        })
-        .collect();
-    world.pass(Duration::from_secs(30));
-    let streams: Vec<_> = ids
-        .iter()
-        .map(|id| ask_of(Rc::clone(&app), request(Method::GET, &format!("/v1/tasks/{id}/events"), "")))
-        .collect();
-    let before = world.database().statements();
-    let streamed = world.run_for(Duration::from_secs(60), async move { futures::future::join_all(streams).await });
-    assert!(streamed.is_none(), "they go on");
-    let statements = world.database().statements() - before;
-    assert!(statements < 20 + 120 + 200, "{statements} statements in a minute, for 20 streams");
-}
-
-#[test]
-fn a_database_that_hangs_is_a_503_within_a_second_and_one_line_in_the_log() {
-    let (world, _) = world(123, Fate::Succeeds);
-    submit(&world, json!({"prompt": "x"}));
-    world.settle();
-    world.hang_database(true);
-    let app = world.run(instance(world.clone()));
-    let lines = world.log_lines().len();
-    for number in 0..10 {
-        let begun = world.now();
-        let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
-        let refused = world.run(ask_of(Rc::clone(&app), asked));
-        assert_eq!((refused.error().0, refused.error().2), (503, json!("store_unavailable")), "{number}");
-        let took = world.now() - begun;
-        assert!(took <= Duration::from_millis(1000), "{number}: {took:?}");
-        world.pass(Duration::from_secs(3));
-    }
-    let told: Vec<String> = world.log_lines().split_off(lines);
-    assert_eq!(told.iter().filter(|line| line.contains("The database fails")).count(), 1, "{told:?}");
-    world.hang_database(false);
-    world.pass(Duration::from_secs(30));
-    let asked = request(Method::POST, GENERATIONS, json!({"prompt": "x", "async": true}).to_string());
-    world.run(ask_of(Rc::clone(&app), request(Method::GET, "/v1/tasks", "")));
-    world.pass(Duration::from_secs(1));
-    assert_eq!(world.run(ask_of(app, asked)).status, 202, "it comes back by itself");
-}
-
-/// Takes webhooks; the first ones are refused.
-pub(super) struct Hook {
-    refusals: u64,
-    pub(super) taken: RefCell<Vec<(http::HeaderMap, Value)>>,
-}
-
-impl Server for Hook {
-    fn answer(&self, _: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
-        let message = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
-        self.taken.borrow_mut().push((request.headers, message));
-        let refuses = self.taken.borrow().len() as u64 <= self.refusals;
-        let status = if refuses { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT };
-        Box::pin(async move { Ok(Inbound { status, headers: http::HeaderMap::new(), body: body("") }) })
-    }
-}
-
-pub(super) const HOOK: &str = "https://hooks.example";
-const HOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-
-pub(super) fn with_hook(world: &World, refusals: u64) -> Rc<Hook> {
-    let hook = Rc::new(Hook { refusals, taken: RefCell::default() });
-    world.put_server(HOOK, hook.clone());
-    world.set_variable("webhook_host", HOOK);
-    world.set_variable("webhook_secret", HOOK_SECRET);
-    hook
-}
-
-#[test]
-fn the_end_is_told_to_whoever_asked_for_it_until_it_is_taken() {
-    let (world, _) = world(111, Fate::Succeeds);
-    let hook = with_hook(&world, 2);
-    let url = format!("{HOOK}/images?x=1");
-    let id = submit(&world, json!({"prompt": "x", "webhook_url": url}));
-    ended(&world, &id);
-    world.settle();
-    let taken = hook.taken.borrow();
-    assert_eq!(taken.len(), 3, "twice in vain, and then it was taken");
-    for (headers, message) in taken.iter() {
-        assert_eq!(
-            (&headers["webhook-id"], headers["content-type"].as_bytes()),
-            (&taken[0].0["webhook-id"], &b"application/json"[..])
-        );
-        assert!(headers["webhook-signature"].to_str().unwrap().starts_with("v1,"));
-        assert_eq!(message["type"], "image.task.succeeded");
-        assert_eq!((&message["data"]["id"], &message["data"]["status"]), (&json!(id), &json!("succeeded")));
-        assert!(message["data"]["result"]["data"][0]["url"].as_str().unwrap().starts_with("http://img.example/"));
-        assert!(message["timestamp"].as_str().unwrap().starts_with("2027-01-15T"));
-    }
-    assert!(taken[2].0["webhook-timestamp"].to_str().unwrap() > taken[0].0["webhook-timestamp"].to_str().unwrap());
-    assert_eq!(open(&world), [""; 0]);
-    let refused = generate(&world, json!({"prompt": "x", "async": true, "webhook_url": "https://evil.example/"}));
-    assert_eq!(refused.error().3, json!("webhook_url"));
-    let told = format!("{refused:?}{}", world.log_lines().join(""));
-    assert!(!told.contains("MfKQ9r8"), "the secret stays here");
-}
-
-#[test]
-fn a_webhook_that_nobody_takes_is_given_up_in_the_end() {
-    let (world, _) = world(112, Fate::Rejected);
-    let hook = with_hook(&world, u64::MAX);
-    let id = submit(&world, json!({"prompt": "x", "webhook_url": HOOK}));
-    assert_eq!(ended(&world, &id)["status"], "failed");
-    world.settle();
-    assert_eq!(hook.taken.borrow().len(), 6);
-    assert_eq!(open(&world), [""; 0]);
-    let cancelled = with_hook(&world, 0);
-    let id = submit(&world, json!({"prompt": "x", "webhook_url": HOOK}));
-    delete(&world, &format!("/v1/tasks/{id}"));
-    world.settle();
-    assert_eq!(cancelled.taken.borrow()[0].1["type"], "image.task.cancelled");
-    assert_eq!(cancelled.taken.borrow().len(), 1);
-}
-
 /// Submits a task to an instance; none where the instance dies over it.
 pub(super) fn submit_to(instance: &Instance, mut fields: Value) -> Option<String> {
     fields["async"] = json!(true);
     let asked = request(Method::POST, GENERATIONS, fields.to_string());
-    let taken = instance.run(Duration::from_secs(60), ask_at(instance.outside(), asked))?;
+    let taken = instance.run(Duration::from_secs(60), ask_at(instance.host(), asked))?;
     (taken.status == 202).then(|| taken.json()["id"].as_str().unwrap().to_owned())
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::tasks::{HOOK, files, found, get, open, submit_to, with_hook};
+use super::tasks::{files, found, get, open, submit_to};
+use super::tasks_webhooks::{HOOK, with_hook};
 use super::*;
 use crate::platform::sim::instance::Instance;
 
-/// What lies in the database of each task: its status, and the places of its images.
+/// State of each task in the database: its status, and the places of its images.
 type Records = BTreeMap<String, (String, Vec<Value>)>;
 
 /// Looks at all records, and holds them against those of an earlier look: what has ended stays as it is.
@@ -62,7 +63,7 @@ fn die_at(seed: u64, last: u64) -> u64 {
             task["result"]["data"].as_array().unwrap().iter().map(|made| made["seed"].clone()).collect();
         assert_eq!(seeds, [40, 41], "seed {seed}, step {last}");
         let messages = hook.taken.borrow();
-        assert!(!messages.is_empty(), "seed {seed}, step {last}: nobody was told");
+        assert!(!messages.is_empty(), "seed {seed}, step {last}: no message was sent");
         assert!(messages.iter().all(|(headers, _)| headers["webhook-id"] == messages[0].0["webhook-id"]));
         let images = get(&world, "/v1/images").json();
         assert_eq!(images["data"].as_array().unwrap().len(), 2, "seed {seed}, step {last}: each is remembered once");
@@ -125,7 +126,7 @@ fn live(seed: u64) {
             }
             (2, Some(id)) if round % 4 == 3 => {
                 let asked = request(Method::DELETE, &format!("/v1/tasks/{id}"), "");
-                let answered = here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                let answered = here.run(Duration::from_secs(60), ask_at(here.host(), asked));
                 if answered.is_none_or(|answer| answer.status != 404) {
                     // It may have been forgotten, too.
                     cancelled.push(id.clone());
@@ -134,11 +135,11 @@ fn live(seed: u64) {
             }
             (3, _) => {
                 let asked = request(Method::GET, "/v1/tasks", "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                here.run(Duration::from_secs(60), ask_at(here.host(), asked));
             }
             (_, Some(id)) => {
                 let asked = request(Method::GET, &format!("/v1/tasks/{id}"), "");
-                here.run(Duration::from_secs(60), ask_at(here.outside(), asked));
+                here.run(Duration::from_secs(60), ask_at(here.host(), asked));
             }
             _ => {}
         }
@@ -161,9 +162,9 @@ fn live(seed: u64) {
     world.slow_store(Duration::ZERO);
     assert_eq!(space.jobs().len(), jobs, "seed {seed}: something was made after the end");
     for (id, n) in &tasks {
-        let told = get(&world, &format!("/v1/tasks/{id}"));
-        assert_eq!(told.status, 200, "seed {seed}: {id} is lost");
-        let task = told.json();
+        let seen = get(&world, &format!("/v1/tasks/{id}"));
+        assert_eq!(seen.status, 200, "seed {seed}: {id} is lost");
+        let task = seen.json();
         assert!(["succeeded", "failed"].contains(&task["status"].as_str().unwrap()), "seed {seed}: {task}");
         let images = task["images"].as_array().unwrap();
         assert_eq!(images.len() as u64, *n);
@@ -181,8 +182,8 @@ fn live(seed: u64) {
         let id = headers["webhook-id"].to_str().unwrap().to_owned();
         ends.entry(id).or_default().push(message["data"]["status"].as_str().unwrap().to_owned());
     }
-    for (id, told) in ends {
-        assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {id} ended in several ways: {told:?}");
+    for (id, seen) in ends {
+        assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "seed {seed}: {id} ended in several ways: {seen:?}");
     }
     assert!(space.jobs().iter().all(|job| !job.streaming.get()), "seed {seed}: somebody still listens");
     assert_eq!(files(&world), [""; 0], "seed {seed}");

@@ -1,9 +1,10 @@
-//! One service, however many instances: several of them over one database, each with a clock of its own, killed at any step.
+//! One service, however many instances: several of them over one database, each with a clock of its own, killed at any
+//! step.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pools::{Told, check_spaces, image, nature, runs, stir, usual, world_of};
+use super::pools::{SentRequest, check_spaces, image, nature, runs, stir, usual, world_of};
 use super::*;
 use crate::dispatch::Rule;
 use crate::platform::sim::instance::Instance;
@@ -39,33 +40,33 @@ impl Service {
     fn begin_by(&self, last: u64, rule: Rule) -> (Instance, Rc<App>) {
         let instance = Instance::new(&self.world, last);
         instance.set_clock(self.world.random_ms(0, 2000));
-        let outside = instance.outside();
-        let host = self.world.outside();
-        let mut settings = self.world.run(async move { crate::settings::Settings::load(&host).await });
+        let host = instance.host();
+        let loading = self.world.host();
+        let mut settings = self.world.run(async move { crate::settings::Settings::load(&loading).await });
         settings.policy.rule = rule;
-        let app = Rc::new(App::new(outside, settings));
+        let app = Rc::new(App::new(host, settings));
         self.instances.borrow_mut().push((instance.clone(), Rc::clone(&app)));
         (instance, app)
     }
 
     /// Asks that instance for images at that time.
-    fn ask(&self, of: usize, at: Duration, key: &str, fields: &Value) -> Rc<RefCell<Told>> {
-        let told = Rc::new(RefCell::new(Told::default()));
+    fn ask(&self, of: usize, at: Duration, key: &str, fields: &Value) -> Rc<RefCell<SentRequest>> {
+        let sent = Rc::new(RefCell::new(SentRequest::default()));
         let (instance, app) = self.instances.borrow()[of].clone();
-        let (world, there) = (self.world.clone(), Rc::clone(&told));
+        let (world, there) = (self.world.clone(), Rc::clone(&sent));
         let mut asked = request(Method::POST, "/v1/images/generations", fields.to_string());
         asked.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-        instance.outside().spawn(Box::pin(async move {
+        instance.host().spawn(Box::pin(async move {
             world.sleep(at).await;
             there.borrow_mut().began = world.now();
             let answer = ask_of(app, asked).await;
-            let mut told = there.borrow_mut();
-            (told.answer, told.ended) = (Some(answer), Some(world.now()));
+            let mut sent = there.borrow_mut();
+            (sent.answer, sent.ended) = (Some(answer), Some(world.now()));
         }));
-        told
+        sent
     }
 
-    /// What `/v1/spaces` says.
+    /// Body of `/v1/spaces`.
     fn status(&self, of: usize) -> Vec<Value> {
         let app = Rc::clone(&self.instances.borrow()[of].1);
         self.world.run(ask_of(app, request(Method::GET, "/v1/spaces", ""))).json()["data"].as_array().unwrap().clone()
@@ -81,12 +82,12 @@ impl Service {
     }
 
     /// The time when the last of those was answered, all with 200.
-    fn all_made(&self, asked: &[Rc<RefCell<Told>>]) -> Duration {
+    fn all_made(&self, asked: &[Rc<RefCell<SentRequest>>]) -> Duration {
         self.world.settle();
-        let ends = asked.iter().map(|told| {
-            let told = told.borrow();
-            assert_eq!(told.answer.as_ref().map(|answer| answer.status.as_u16()), Some(200), "{told:?}");
-            told.ended.unwrap()
+        let ends = asked.iter().map(|sent| {
+            let sent = sent.borrow();
+            assert_eq!(sent.answer.as_ref().map(|answer| answer.status.as_u16()), Some(200), "{sent:?}");
+            sent.ended.unwrap()
         });
         ends.max().unwrap()
     }
@@ -118,7 +119,8 @@ fn whoever_dies_when_the_invariants_hold() {
             may_die |= last != u64::MAX;
             service.begin(last);
         }
-        // An instance with a slot learns of what others were told within a second, and some; of what the dead were told, never.
+        // An instance with a slot learns of what others were told within a second, and some; of what the dead were
+        // sent, never.
         let on_the_way = Duration::from_secs(if may_die { 1_000 } else { 3 });
         service.spaces.iter().for_each(|space| space.set_on_the_way(on_the_way));
         if dice.random_below(3) == 0 {
@@ -155,16 +157,16 @@ fn whoever_dies_when_the_invariants_hold() {
         service.world.pass(at(15));
         service.spaces.iter().for_each(|space| space.forget_orphans(&service.world));
         check_spaces(seed, &service.world, &service.spaces);
-        for (number, n, of, told) in &asked {
-            let told = told.borrow();
-            let Some(ended) = told.ended else {
+        for (number, n, of, sent) in &asked {
+            let sent = sent.borrow();
+            let Some(ended) = sent.ended else {
                 assert!(service.instances.borrow()[*of].0.is_dead(), "seed {seed}: request {number} has no end");
                 continue;
             };
-            let took = ended - told.began;
+            let took = ended - sent.began;
             assert!(took <= JOB_TIMEOUT + Duration::from_secs(60), "seed {seed}: request {number} took {took:?}");
-            let seeds = told.seeds();
-            let answer = told.answer.as_ref().unwrap();
+            let seeds = sent.seeds();
+            let answer = sent.answer.as_ref().unwrap();
             if answer.status == 200 {
                 let errors = answer.json()["errors"].as_array().map_or(0, Vec::len);
                 assert_eq!((seeds.len() + errors) as u64, *n, "seed {seed}: each image has an outcome");
@@ -271,7 +273,7 @@ fn one_callers_crowd_refuses_no_other() {
     let crowd: Vec<_> = (0..10).map(|number| service.ask(number % 4, at(0), KEY, &image("x", 4, json!({})))).collect();
     let other: Vec<_> = (0..4).map(|of| service.ask(of, at(2), OTHER_KEY, &image("y", 1, json!({})))).collect();
     service.all_made(&other);
-    let refused = crowd.iter().filter(|told| told.borrow().answer.as_ref().unwrap().status == 503).count();
+    let refused = crowd.iter().filter(|sent| sent.borrow().answer.as_ref().unwrap().status == 503).count();
     assert!((5..=8).contains(&refused), "{refused} of ten are too many");
 }
 
@@ -297,9 +299,9 @@ fn failures_of_many_instances_open_the_breaker() {
     let service = Service::new(8, &[usual(1.0)], 10, &[]);
     service.spaces[0].fix_end(End::Crash);
     for of in 0..4_u32 {
-        let told = service.ask(usize::try_from(of).unwrap(), at(0), KEY, &image("x", 1, json!({})));
+        let sent = service.ask(usize::try_from(of).unwrap(), at(0), KEY, &image("x", 1, json!({})));
         service.world.pass(at(3));
-        assert_eq!(told.borrow().answer.as_ref().unwrap().status, 502);
+        assert_eq!(sent.borrow().answer.as_ref().unwrap().status, 502);
     }
     assert_eq!(service.status(9)[0]["state"], "cooling_down", "{:?}", service.status(9));
     assert_eq!(service.status(9)[0]["failures"], 4);
@@ -335,12 +337,12 @@ fn a_request_has_one_deadline_for_waits_and_tries() {
     for space in &service.spaces {
         space.fix_end(End::Stall);
     }
-    let told = service.ask(0, at(0), KEY, &image("x", 1, json!({})));
+    let sent = service.ask(0, at(0), KEY, &image("x", 1, json!({})));
     service.world.settle();
-    let told = told.borrow();
-    let took = told.ended.unwrap() - told.began;
+    let sent = sent.borrow();
+    let took = sent.ended.unwrap() - sent.began;
     assert!(took >= at(59) && took <= at(66), "{took:?}");
-    let answer = told.answer.as_ref().unwrap();
+    let answer = sent.answer.as_ref().unwrap();
     let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("60 s") && message.contains("job_timeout") && message.contains("tries"), "{message}");
 }
@@ -365,15 +367,15 @@ fn generations_go_on_whatever_the_database_does() {
         }
         service.all_made(&asked);
         let took: Vec<f64> =
-            asked.iter().map(|told| (told.borrow().ended.unwrap() - told.borrow().began).as_secs_f64()).collect();
+            asked.iter().map(|sent| (sent.borrow().ended.unwrap() - sent.borrow().began).as_secs_f64()).collect();
         let mut sorted = took.clone();
         sorted.sort_by(f64::total_cmp);
         // 4.2 s of work, a fifth more or less, and the calls.
         assert!(sorted[5] < 1.1 * 5.9, "{trouble}: {took:?}");
         assert!(sorted[9] < 9.0, "{trouble}: {took:?}");
-        let told = service.world.log_lines().iter().filter(|line| line.contains("database")).count();
+        let sent = service.world.log_lines().iter().filter(|line| line.contains("database")).count();
         let expected = if trouble == "none" { 0..=0 } else { 1..=2 };
-        assert!(expected.contains(&told), "{trouble}: each instance tells it once: {:?}", service.world.log_lines());
+        assert!(expected.contains(&sent), "{trouble}: each instance tells it once: {:?}", service.world.log_lines());
     }
 }
 
@@ -404,12 +406,12 @@ fn comparison() {
                 })
                 .collect();
             service.world.settle();
-            for (n, told) in asked {
-                let told = told.borrow();
-                let made = told.seeds().len();
+            for (n, sent) in asked {
+                let sent = sent.borrow();
+                let made = sent.seeds().len();
                 lost += usize::try_from(n).unwrap() - made;
                 if made > 0 {
-                    took.push((told.ended.unwrap() - told.began).as_secs_f64());
+                    took.push((sent.ended.unwrap() - sent.began).as_secs_f64());
                 }
             }
             jobs += service.spaces.iter().map(|space| space.jobs().len()).sum::<usize>();
@@ -425,7 +427,8 @@ fn comparison() {
         ));
     }
     println!(
-        "| choice | requests answered | p50 s | p90 s | p99 s | images lost | jobs |\n|---|---|---|---|---|---|---|\n{}",
+        "| choice | requests answered | p50 s | p90 s | p99 s | images lost | jobs |\n\
+         |---|---|---|---|---|---|---|\n{}",
         rows.join("\n")
     );
 }

@@ -9,8 +9,8 @@ use crate::catalog::PoolMember;
 use crate::dispatch::health::{ANONYMOUS, Outcome, OutcomeKind};
 use crate::dispatch::space_state::begins_in;
 use crate::dispatch::verdict::{Blame, Verdict};
+use crate::generation::QueuePosition;
 use crate::gradio::failure::Failure;
-use crate::gradio::message::QueuePosition;
 use crate::gradio::space::{Origin, Token};
 
 /// A slot at a Space. When it is dropped, it is the next one's.

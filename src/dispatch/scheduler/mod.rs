@@ -40,7 +40,7 @@ use crate::catalog::Catalog;
 use crate::generation::Priority;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
-use crate::platform::{Outside, random_bytes};
+use crate::platform::{Host, random_bytes};
 use crate::store::Store;
 use crate::store::lease::Leases;
 use crate::store::once::Once;
@@ -73,7 +73,7 @@ pub(super) enum Signal {
 
 /// The slots of all Spaces, as an instance has them.
 pub(super) struct Scheduler {
-    host: Outside,
+    host: Host,
     policy: Policy,
     store: Store,
     leases: Rc<Leases>,

@@ -5,6 +5,7 @@
 
 use super::role::{Kind, Role};
 use super::signature::{Info, Output, Signature};
+use crate::generation::Purpose;
 use crate::gradio::config::{Config, Function};
 
 /// Names that Spaces give to the function, the more usual first.
@@ -24,15 +25,6 @@ const USUAL: [&str; 10] = [
 const UNUSUAL: [&str; 5] = ["example", "upscale", "enhance", "lambda", "load"];
 /// Words of functions that change an image.
 const EDITING: [&str; 4] = ["edit", "inpaint", "img2img", "image_to_image"];
-
-/// What a function is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Images from text.
-    Generate,
-    /// Images from images.
-    Edit,
-}
 
 /// The function that most probably serves `purpose`, with its signature; of that name alone, where one is given.
 pub fn choose<'a>(

@@ -11,12 +11,13 @@ pub mod size;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use self::choose::{Purpose, choose};
+use self::choose::choose;
 use self::signature::{Info, Signature};
 use super::client::Client;
 use super::config::{Base, Config, Endpoint};
 use super::failure::Failure;
 use super::space::Space;
+use crate::generation::Purpose;
 
 /// What is known of a Space: at least one thing that it can do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +63,7 @@ impl Profile {
         } else {
             Info::default()
         };
-        Self::of(&config, &info, space.endpoint(), client.outside().unix_time().as_secs())
+        Self::of(&config, &info, space.endpoint(), client.host().unix_time().as_secs())
     }
 
     /// Reads it from both descriptions.

@@ -121,11 +121,11 @@ fn no_more_than_the_limit_are_ever_in_the_making_and_places_come_back_after_a_de
         let taken: Rc<RefCell<[u32; 3]>> = Rc::default();
         let most: Rc<std::cell::Cell<u32>> = Rc::default();
         for (number, instance) in instances.iter().enumerate() {
-            let jobs = Jobs::new(&Leases::new(&store_of(&instance.outside())), LIMIT);
+            let jobs = Jobs::new(&Leases::new(&store_of(&instance.host())), LIMIT);
             for _ in 0..4 {
-                let (account, host, rounds) = (jobs.of("a"), instance.outside(), world.clone());
+                let (account, host, rounds) = (jobs.of("a"), instance.host(), world.clone());
                 let (taken, most, instances) = (Rc::clone(&taken), Rc::clone(&most), instances.clone());
-                instance.outside().spawn(Box::pin(async move {
+                instance.host().spawn(Box::pin(async move {
                     loop {
                         let count = 1 + u32::try_from(rounds.random_below(3)).unwrap();
                         let Ok(mut permit) = account.take(count).await else {

@@ -1,15 +1,14 @@
-//! `POST /v1/chat/completions`: what is asked for.
-//!
-//! What its messages come to, [`conversation`] tells.
+//! Body of `POST /v1/chat/completions`; [`crate::openai::conversation`] reads the messages.
 
 use serde_json::Value;
 
+use super::progress::ChatProgress;
 use crate::error::Error;
-use crate::openai::conversation::{self, Message, Wanted};
-use crate::openai::params::Fields;
-use crate::settings::ChatProgress;
+use crate::openai::conversation::intent::{Intent, intent};
+use crate::openai::conversation::message::{ConversationMessage, message};
+use crate::openai::fields::Fields;
 
-/// The fields that are a chat's own. What else there is may be a parameter of images.
+/// Fields that are a chat's own. The others may be parameters of images.
 const OWN: [&str; 52] = [
     "audio",
     "background_tasks",
@@ -65,28 +64,28 @@ const OWN: [&str; 52] = [
     "top_p",
 ];
 
-/// A chat, as far as it matters here.
-pub struct ChatRequest {
-    /// The model's id; `None` for the default.
+/// Request of a chat, as far as it matters here.
+pub(super) struct ChatRequest {
+    /// Id of the model; `None` for the default.
     pub model: Option<String>,
-    /// Whether the answer is to come as it is written.
+    /// `stream`: the answer is a stream of events.
     pub stream: bool,
-    /// Whether a stream ends with the usage.
+    /// A stream ends with the usage.
     pub include_usage: bool,
-    /// Whether images are to come beside the text, in `images`.
+    /// Images come beside the text, in `images`.
     pub wants_images: bool,
-    /// How progress is told; `None` for the operator's choice.
+    /// Form of progress; `None` for the operator's choice.
     pub progress: Option<ChatProgress>,
-    /// What is wanted.
-    pub wanted: Wanted,
+    /// Intent of the conversation.
+    pub intent: Intent,
 }
 
 impl ChatRequest {
-    /// Reads the body.
+    /// Parses the body.
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
         let fields = Fields::parse(body)?;
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;
@@ -105,18 +104,16 @@ impl ChatRequest {
             map.entry("aspect_ratio").or_insert(aspect);
         }
         map.retain(|name, _| !OWN.contains(&name.as_str()));
-        let wanted = conversation::wanted("messages", map, messages)?;
-        Ok(Self { model, stream, include_usage, wants_images, progress, wanted })
+        let intent = intent("messages", map, messages)?;
+        Ok(Self { model, stream, include_usage, wants_images, progress, intent })
     }
 }
 
-fn messages(value: Option<&Value>) -> Result<Vec<Message>, Error> {
+fn messages(value: Option<&Value>) -> Result<Vec<ConversationMessage>, Error> {
     let invalid = |message: &str| Error::invalid_value("messages", message);
     match value {
         None | Some(Value::Null) => Err(Error::missing("messages")),
-        Some(Value::Array(items)) if !items.is_empty() => {
-            items.iter().map(|item| conversation::message("messages", item)).collect()
-        }
+        Some(Value::Array(items)) if !items.is_empty() => items.iter().map(|item| message("messages", item)).collect(),
         Some(_) => Err(invalid("Invalid 'messages': expected a list of at least one message.")),
     }
 }
@@ -128,15 +125,16 @@ mod tests {
 
     const DATA: &str = "data:image/png;base64,iVBORw0KGgo=";
 
-    /// The fields of a chat's request for images, how many images are in it, and whether an earlier one is surely meant.
+    /// The fields of a chat's request for images, how many images are in it, and whether an earlier one is surely
+    /// meant.
     type Read = (Map<String, Value>, usize, Option<bool>);
 
     fn parse(body: &Value) -> Result<Read, Error> {
-        match ChatRequest::parse(body.to_string().as_bytes())?.wanted {
-            Wanted::Text(text) => panic!("a text: {text}"),
-            Wanted::Images(mut picture) => {
-                let count = picture.request.sources().count();
-                Ok((picture.request.fields().clone(), count, picture.earlier.map(|_| picture.is_sure)))
+        match ChatRequest::parse(body.to_string().as_bytes())?.intent {
+            Intent::Text(text) => panic!("a text: {text}"),
+            Intent::Images(mut images) => {
+                let count = images.request.sources().count();
+                Ok((images.request.fields().clone(), count, images.earlier.map(|_| images.is_sure)))
             }
         }
     }
@@ -164,10 +162,11 @@ mod tests {
 
     #[test]
     fn an_earlier_image_is_edited_where_the_user_says_so() {
+        let shown = "![a fox](http://h/v1/images/files/T.png)\n\nSeed 1 [x](http://other/)";
         let chat = |last: &str| {
             json!([
                 {"role": "user", "content": "a fox"},
-                {"role": "assistant", "content": format!("![a fox](http://h/v1/images/files/T.png)\n\nSeed 1 [x](http://other/)")},
+                {"role": "assistant", "content": shown},
                 {"role": "assistant", "content": null, "images": [{"type": "image_url", "image_url": {"url": DATA}}]},
                 {"role": "user", "content": last},
             ])
@@ -199,8 +198,8 @@ mod tests {
     #[test]
     fn a_chats_own_fields_are_no_parameters_of_images() {
         let body = json!({
-            "messages": [{"role": "user", "content": "x --size 512x512"}], "temperature": 1, "max_tokens": 9, "size": "1x1", "steps": 4,
-            "image_config": {"aspect_ratio": "16:9"}, "shift": 3,
+            "messages": [{"role": "user", "content": "x --size 512x512"}], "temperature": 1, "max_tokens": 9,
+            "size": "1x1", "steps": 4, "image_config": {"aspect_ratio": "16:9"}, "shift": 3,
         });
         let (fields, ..) = parse(&body).unwrap();
         let expected = json!({"prompt": "x", "size": "512x512", "steps": 4, "aspect_ratio": "16:9", "shift": 3});

@@ -1,8 +1,9 @@
-//! What chat clients ask for themselves: the title of a chat, tags, questions that could follow, a summary of what was said.
+//! Requests that chat clients make for themselves: the title of a chat, tags, questions that could follow, a summary of
+//! what was said.
 //!
-//! They ask the model that the user chats with, which here would draw them a picture. Such prompts are told by phrases of
-//! the clients' own templates, long enough that nobody says them of a picture, and are answered with a text that is made
-//! of the user's first message.
+//! They ask the model that the user chats with, which here would draw them a picture. Such prompts are recognised by
+//! phrases of the clients' own templates, long enough that nobody says them of a picture, and are answered with a text
+//! that is made of the user's first message.
 //!
 //! Sources: Open WebUI `config.py` (`DEFAULT_…_PROMPT_TEMPLATE`), LibreChat `agents/src/utils/title.ts`, NextChat
 //! `app/locales` (`Store.Prompt`), LobeHub `chains/summaryTitle`, Cherry Studio `config/prompts.ts`.
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::flags;
 use super::wording::{Language, alternative};
 
-/// What a client asks for.
+/// Kind of a text that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Title,
@@ -27,7 +28,7 @@ enum Task {
     SearchRewrite,
 }
 
-/// What tells a task: all phrases must be there, in any case.
+/// Phrases of a task: all must be there, in any case.
 const TEMPLATES: [(Task, &[&str]); 18] = [
     (Task::Title, &["5-word-or-less title for the conversation"]),
     (Task::Title, &["analyze this conversation and provide", "detected language"]),
@@ -49,7 +50,7 @@ const TEMPLATES: [(Task, &[&str]); 18] = [
     (Task::SearchRewrite, &["<websearch>", "not_needed"]),
 ];
 
-/// What Open WebUI's templates, which begin alike, say of the answer's form.
+/// Keys of the answer that Open WebUI's templates, which begin alike, ask for.
 const KEYS: [(Task, &str); 6] = [
     (Task::FollowUps, "\"follow_ups\""),
     (Task::Queries, "\"queries\""),
@@ -59,7 +60,7 @@ const KEYS: [(Task, &str); 6] = [
     (Task::Completion, "\"text\""),
 ];
 
-/// The answer to a chat of those roles and texts, where it is one that a client asks for itself.
+/// Answer to a chat of those roles and texts, where a client makes it for itself.
 pub(super) fn answer(messages: &[(&str, &str)]) -> Option<String> {
     let last = messages.iter().rposition(|(role, _)| *role == "user")?;
     let (_, asked) = messages.get(last)?;
@@ -87,7 +88,8 @@ fn task(scaffold: &str) -> Option<Task> {
     templated()
 }
 
-/// The user's first message in a chat that is written out inside a prompt: behind `USER:` on a line, in a tag, or in JSON.
+/// The user's first message in a chat that is written out inside a prompt: behind `USER:` on a line, in a tag, or in
+/// JSON.
 fn embedded(text: &str) -> Option<String> {
     let listed = text.find('[').and_then(|start| text.get(start..)).and_then(|json| {
         let messages = serde_json::Deserializer::from_str(json).into_iter::<Vec<Value>>().next()?.ok()?;
@@ -143,7 +145,9 @@ fn short(subject: &str) -> String {
 mod tests {
     use super::*;
 
-    const WEBUI: &str = "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat history.\n### Output:\nJSON format: { \"title\": \"your concise title here\" }\n### Chat History:\n<chat_history>\nUSER: a red fox in the snow, oil painting\nASSISTANT: ![x](y)\n</chat_history>";
+    const WEBUI: &str = "### Task:\nGenerate a concise, 3-5 word title with an emoji summarizing the chat \
+        history.\n### Output:\nJSON format: { \"title\": \"your concise title here\" }\n### Chat History:\n\
+        <chat_history>\nUSER: a red fox in the snow, oil painting\nASSISTANT: ![x](y)\n</chat_history>";
 
     #[test]
     fn what_clients_ask_for_themselves_is_answered_with_text() {
@@ -161,10 +165,12 @@ mod tests {
         let lobe = "你是一名擅长会话的助理，你需要将用户的会话总结为 10 个字以内的标题";
         let asked = "user: 一只狐狸\nassistant: 好\n\n请总结上述对话为10个字以内的标题，不需要包含标点符号";
         assert_eq!(answer(&[("system", lobe), ("user", asked)]).unwrap(), "一只狐狸");
-        let cherry = "You are an assistant skilled in conversation. You need to summarize the user's conversation into a title within 10 words.";
+        let cherry = "You are an assistant skilled in conversation. You need to summarize the user's \
+                      conversation into a title within 10 words.";
         let listed = r#"[{"role":"user","mainText":"a blue whale"},{"role":"assistant","mainText":"x"}]"#;
         assert_eq!(answer(&[("system", cherry), ("user", listed)]).unwrap(), "a blue whale");
-        let libre = "Provide a concise, 5-word-or-less title for the conversation, using title case conventions. Only return the title itself.\n\nConversation:\nUser: a fox\nAI: x";
+        let libre = "Provide a concise, 5-word-or-less title for the conversation, using title case \
+                     conventions. Only return the title itself.\n\nConversation:\nUser: a fox\nAI: x";
         assert_eq!(answer(&[("user", libre)]).unwrap(), "a fox");
         let summary = "Summarize the discussion briefly in 200 words or less to use as a prompt for future context.";
         assert!(answer(&[("user", "a fox"), ("system", summary), ("user", "x")]).unwrap().contains("a fox"));

@@ -4,18 +4,18 @@
 
 use serde_json::{Map, Value};
 
-/// A prompt without its flags, and what they say.
+/// A prompt without its flags, and their values.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Flagged {
-    /// What is left.
+    /// The prompt that is left.
     pub(super) prompt: String,
-    /// The request's fields that they stand for.
+    /// Fields of the request that they stand for.
     pub(super) fields: Map<String, Value>,
-    /// Which earlier image is to be edited, where one is: 1 is the last.
+    /// Number of the earlier image that is to be edited, where one is: 1 is the last.
     pub(super) edit: Option<usize>,
 }
 
-/// What a flag takes.
+/// Value of a flag.
 #[derive(Clone, Copy)]
 enum Takes {
     /// One word, for the field of that name.
@@ -47,7 +47,7 @@ fn flag(name: &str) -> Option<Takes> {
     })
 }
 
-/// Reads the flags of `prompt`.
+/// Parses the flags of `prompt`.
 pub(super) fn read(prompt: &str) -> Flagged {
     let mut flagged = Flagged::default();
     if !prompt.contains("--") && !prompt.contains('—') {
@@ -109,7 +109,10 @@ mod tests {
             fields("a red fox --ar 16:9 --seed 7 --steps  9 --no blur, text --cfg 4.5"),
             (
                 "a red fox".to_owned(),
-                json!({"aspect_ratio": "16:9", "seed": "7", "steps": "9", "negative_prompt": "blur, text", "guidance_scale": "4.5"}),
+                json!({
+                    "aspect_ratio": "16:9", "seed": "7", "steps": "9", "negative_prompt": "blur, text",
+                    "guidance_scale": "4.5",
+                }),
                 None
             )
         );

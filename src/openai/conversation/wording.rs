@@ -1,9 +1,9 @@
-//! What a chat is told, in the user's language.
+//! Texts of a chat, in the user's language.
 
 use crate::generation::Size;
-use crate::gradio::job::Progress;
+use crate::pipeline::ImageProgress;
 
-/// The languages that there are words for.
+/// Languages that there are texts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -13,7 +13,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The language of what somebody has written.
+    /// Language of a text.
     pub fn of(text: &str) -> Self {
         let is_han = |char: char| matches!(char, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}');
         // Japanese has such characters too, and others beside them.
@@ -21,7 +21,7 @@ impl Language {
         if text.chars().any(is_han) && !text.chars().any(is_kana) { Self::Chinese } else { Self::English }
     }
 
-    /// That an image waits for a Space with room, `which` of `count`, with so many `before` it.
+    /// Line of an image that waits for a Space with room, `which` of `count`, with so many `before` it.
     pub fn waiting(self, which: u32, count: u32, before: usize) -> String {
         let what = match (self, before) {
             (Self::English, 0) => "Waiting for a free Space".to_owned(),
@@ -32,38 +32,37 @@ impl Language {
         self.of_several(which, count, what)
     }
 
-    /// How far an image is; `which` of `count`, counted from 0. `None` where there is nothing to say.
-    pub fn progress(self, which: u32, count: u32, progress: &Progress) -> Option<String> {
+    /// Line of the progress of an image; `which` of `count`, counted from 0. `None` where there is nothing to say.
+    pub fn progress(self, which: u32, count: u32, progress: &ImageProgress) -> Option<String> {
         let what = match (self, progress) {
-            (Self::English, Progress::Queued(position)) => {
-                let eta =
-                    position.eta.filter(worth_telling).map(|eta| format!(", about {eta:.0} s")).unwrap_or_default();
+            (Self::English, ImageProgress::Queued(position)) => {
+                let eta = position.eta.filter(is_noticed).map(|eta| format!(", about {eta:.0} s")).unwrap_or_default();
                 match position.rank {
                     0 => format!("Queued: next in line{eta}"),
                     rank => format!("Queued: {rank} ahead{eta}"),
                 }
             }
-            (Self::Chinese, Progress::Queued(position)) => {
-                let eta = position.eta.filter(worth_telling).map(|eta| format!("，约 {eta:.0} 秒")).unwrap_or_default();
+            (Self::Chinese, ImageProgress::Queued(position)) => {
+                let eta = position.eta.filter(is_noticed).map(|eta| format!("，约 {eta:.0} 秒")).unwrap_or_default();
                 match position.rank {
                     0 => format!("排队中：下一个就是{eta}"),
                     rank => format!("排队中：前面还有 {rank} 个{eta}"),
                 }
             }
-            (Self::English, Progress::Started(_)) => "Drawing".to_owned(),
-            (Self::Chinese, Progress::Started(_)) => "开始绘制".to_owned(),
-            (_, Progress::Step(step)) => match (step.index, step.length, step.done()) {
+            (Self::English, ImageProgress::Started(_)) => "Drawing".to_owned(),
+            (Self::Chinese, ImageProgress::Started(_)) => "开始绘制".to_owned(),
+            (_, ImageProgress::Step(step)) => match (step.index, step.length, step.done()) {
                 (Some(index), Some(length), _) if self == Self::English => format!("Step {index} of {length}"),
                 (Some(index), Some(length), _) => format!("第 {index}/{length} 步"),
                 (_, _, Some(done)) => format!("{:.0}%", done * 100.0),
                 _ => return None,
             },
-            (_, Progress::Joined(_) | Progress::Generating(_) | Progress::Finished(_)) => return None,
+            (_, ImageProgress::Joined(_)) => return None,
         };
         Some(self.of_several(which, count, what))
     }
 
-    /// What is told of an image, with its number where there are several.
+    /// Adds the number of an image where there are several.
     fn of_several(self, which: u32, count: u32, what: String) -> String {
         match (self, count) {
             (_, 1) => what,
@@ -72,7 +71,7 @@ impl Language {
         }
     }
 
-    /// What stands below an image.
+    /// Caption of an image.
     pub fn caption(self, seed: u32, size: Option<Size>, seconds: f64) -> String {
         let size = size.map(|size| format!(" · {size}")).unwrap_or_default();
         match self {
@@ -81,7 +80,7 @@ impl Language {
         }
     }
 
-    /// That an image, `which` of `count`, could not be made. `why` comes from elsewhere and is escaped.
+    /// Text of an image, `which` of `count`, that could not be made. `why` comes from elsewhere and is escaped.
     pub fn failure(self, which: u32, count: u32, why: &str) -> String {
         let why = escaped(why);
         match (self, count) {
@@ -93,12 +92,12 @@ impl Language {
     }
 }
 
-/// Whether a wait is one that people notice.
-fn worth_telling(seconds: &f64) -> bool {
+/// True for a wait that people notice.
+fn is_noticed(seconds: &f64) -> bool {
     *seconds >= 1.0
 }
 
-/// An image in Markdown. What stands for it where it can't be shown is the beginning of its prompt.
+/// An image in Markdown. Its alternative text is the beginning of its prompt.
 pub fn image(prompt: &str, url: &str) -> String {
     format!("![{}]({url})", alternative(prompt))
 }
@@ -129,7 +128,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gradio::message::{QueuePosition, StepProgress};
+    use crate::generation::{QueuePosition, StepProgress};
 
     #[test]
     fn the_language_is_the_users() {
@@ -140,20 +139,20 @@ mod tests {
 
     #[test]
     fn progress_is_a_line() {
-        let queued = Progress::Queued(QueuePosition { rank: 3, size: 4, eta: Some(20.4) });
+        let queued = ImageProgress::Queued(QueuePosition { rank: 3, size: 4, eta: Some(20.4) });
         assert_eq!(Language::English.progress(0, 1, &queued).unwrap(), "Queued: 3 ahead, about 20 s");
         assert_eq!(Language::Chinese.progress(1, 4, &queued).unwrap(), "第 2/4 张：排队中：前面还有 3 个，约 20 秒");
         let step = StepProgress { index: Some(4), length: Some(9), fraction: None };
-        assert_eq!(Language::English.progress(1, 2, &Progress::Step(step)).unwrap(), "Image 2 of 2: Step 4 of 9");
+        assert_eq!(Language::English.progress(1, 2, &ImageProgress::Step(step)).unwrap(), "Image 2 of 2: Step 4 of 9");
         let part = StepProgress { index: None, length: None, fraction: Some(0.5) };
-        assert_eq!(Language::Chinese.progress(0, 1, &Progress::Step(part)).unwrap(), "50%");
-        assert_eq!(Language::English.progress(0, 1, &Progress::Step(StepProgress::default())), None);
+        assert_eq!(Language::Chinese.progress(0, 1, &ImageProgress::Step(part)).unwrap(), "50%");
+        assert_eq!(Language::English.progress(0, 1, &ImageProgress::Step(StepProgress::default())), None);
     }
 
     #[test]
     fn nothing_of_a_text_is_taken_for_markdown() {
         assert_eq!(image("a [red](x) fox\n![y", "https://z"), "![a red x fox y](https://z)");
-        let told = Language::English.failure(0, 1, "![x](http://evil.example/) <b>\n");
-        assert_eq!(told, r"**The image could not be made.** \!\[x\]\(http://evil.example/\) \<b\> ");
+        let text = Language::English.failure(0, 1, "![x](http://evil.example/) <b>\n");
+        assert_eq!(text, r"**The image could not be made.** \!\[x\]\(http://evil.example/\) \<b\> ");
     }
 }

@@ -1,62 +1,27 @@
-//! What is remembered of responses, for requests that go on from them (`previous_response_id`).
+//! Memory of responses, for requests that go on from them (`previous_response_id`).
 //!
 //! A response belongs to the key that asked for it, and lies in the database under the random part of its id.
 
 use std::time::Duration;
 
-use crate::platform::{Outside, StoreError, random_hex};
+use super::id::Suffix;
+use crate::platform::StoreError;
 use crate::store::row::Columns;
 use crate::store::statements::responses;
 use crate::store::{Store, milliseconds};
 
-/// What tells a response, and all that belongs to it, from others: 8 digits of the time when it ends, and 24 random
-/// ones.
+/// Record of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suffix(String);
-
-impl Suffix {
-    /// A new one, that ends after `ttl`.
-    pub fn new(outside: &Outside, ttl: Duration) -> Self {
-        let ends = outside.unix_time().saturating_add(ttl).as_secs();
-        Self(format!("{ends:08x}{}", random_hex::<12>(outside)))
-    }
-
-    /// Reads the id of a response or of an image of one.
-    pub fn of_id(id: &str) -> Option<Self> {
-        let rest = id.strip_prefix("resp_").or_else(|| id.strip_prefix("ig_"))?;
-        let suffix = rest.split('_').next()?;
-        let is_one = suffix.len() == 32 && suffix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_one.then(|| Self(suffix.to_owned()))
-    }
-
-    /// The response's id.
-    pub fn response(&self) -> String {
-        format!("resp_{}", self.0)
-    }
-
-    /// The id of its image of that index.
-    pub fn image(&self, index: u32) -> String {
-        format!("ig_{}_{index}", self.0)
-    }
-
-    /// The id of its message.
-    pub fn message(&self) -> String {
-        format!("msg_{}", self.0)
-    }
-}
-
-/// What is remembered of a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The prompt that it was made from.
+pub(super) struct ResponseRecord {
+    /// Prompt that it was made from.
     pub prompt: String,
-    /// The tokens of links to its images, by their indexes.
+    /// Tokens of links to its images, by their indexes.
     pub images: Vec<(u32, String)>,
 }
 
-impl Record {
-    /// The link's token of the image that `id` names, or of the last one.
-    pub fn image(&self, id: &str) -> Option<&str> {
+impl ResponseRecord {
+    /// Token of the link to the image that `id` names, or of the last one.
+    pub(super) fn image(&self, id: &str) -> Option<&str> {
         let index = id.strip_prefix("ig_").and_then(|id| id.rsplit('_').next()?.parse::<u32>().ok());
         let found = match index {
             Some(index) => self.images.iter().find(|(known, _)| *known == index),
@@ -66,15 +31,15 @@ impl Record {
     }
 }
 
-/// Keeps what is remembered of a response of `owner` for `ttl`.
+/// Keeps the record of a response of `owner` for `ttl`.
 ///
 /// # Errors
 /// Where the store fails: then nothing can go on from it.
-pub async fn remember(
+pub(super) async fn remember(
     store: &Store,
     owner: &str,
     suffix: &Suffix,
-    record: &Record,
+    record: &ResponseRecord,
     ttl: Duration,
 ) -> Result<(), StoreError> {
     let images = serde_json::to_string(&record.images).map_err(|error| StoreError::Failed(error.to_string()))?;
@@ -88,18 +53,18 @@ pub async fn remember(
     store.query(&responses::KEEP, parameters).await.map(drop)
 }
 
-/// What is remembered of the response that `id` names, if it is `owner`'s and has not ended.
+/// Record of the response that `id` names, if it is `owner`'s and has not ended.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn recall(store: &Store, owner: &str, id: &str) -> Result<Option<Record>, StoreError> {
+pub(super) async fn recall(store: &Store, owner: &str, id: &str) -> Result<Option<ResponseRecord>, StoreError> {
     let Some(suffix) = Suffix::of_id(id) else { return Ok(None) };
     let parameters = vec![("id", suffix.0.into()), ("owner", owner.into()), ("now", store.now().into())];
     let Some(row) = store.first(&responses::READ, parameters).await? else { return Ok(None) };
     let mut row = Columns::of(row);
     let (prompt, images) = (row.text()?, row.text()?);
     let images = serde_json::from_str(&images).map_err(|error| StoreError::Failed(error.to_string()))?;
-    Ok(Some(Record { prompt, images }))
+    Ok(Some(ResponseRecord { prompt, images }))
 }
 
 #[cfg(test)]
@@ -115,7 +80,7 @@ mod tests {
         let store = store(&world);
         let ttl = Duration::from_secs(60);
         let suffix = Suffix::new(store.host(), ttl);
-        let record = Record { prompt: "a fox".to_owned(), images: vec![(0, "T0".into()), (1, "T1".into())] };
+        let record = ResponseRecord { prompt: "a fox".to_owned(), images: vec![(0, "T0".into()), (1, "T1".into())] };
         let (there, kept) = (store.clone(), suffix.clone());
         world.run(async move { remember(&there, "me", &kept, &record, ttl).await.unwrap() });
         let recall = |owner: &'static str, id: String| {

@@ -1,11 +1,12 @@
-//! `POST /v1/responses`: what is asked for.
+//! Body of `POST /v1/responses`.
 
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::openai::conversation::{self, Message, Wanted};
-use crate::openai::edits::{Source, source};
-use crate::openai::params::Fields;
+use crate::openai::conversation::intent::{Intent, intent};
+use crate::openai::conversation::message::{ConversationMessage, message};
+use crate::openai::fields::Fields;
+use crate::openai::source::{Source, source};
 
 /// The fields of the image_generation tool that are taken over; the rest of it says nothing here.
 const TOOL: [&str; 8] = [
@@ -19,7 +20,7 @@ const TOOL: [&str; 8] = [
     "input_fidelity",
 ];
 
-/// The fields that are a response's own. What else there is may be a parameter of images.
+/// Fields that are a response's own. The others may be parameters of images.
 const OWN: [&str; 33] = [
     "background",
     "context_management",
@@ -57,59 +58,59 @@ const OWN: [&str; 33] = [
 ];
 
 /// A request for a response, as far as it matters here.
-pub struct ResponseRequest {
-    /// The model's id; `None` for the default.
+pub(super) struct ResponseRequest {
+    /// Id of the model; `None` for the default.
     pub model: Option<String>,
-    /// Whether the answer is to come as events.
+    /// `stream`: the answer is a stream of events.
     pub stream: bool,
-    /// Whether it is to be remembered.
+    /// `store`: the response is kept, so that others can go on from it.
     pub store: bool,
-    /// The response that this one goes on from.
+    /// Id of the response that this one goes on from.
     pub previous: Option<String>,
     /// Images of earlier responses that the input names by id, the last one last.
     pub named: Vec<String>,
-    /// Whether the image_generation tool is there.
+    /// The image_generation tool is there.
     pub has_tool: bool,
-    /// What the tool says is to be done with earlier images.
+    /// The tool's action on earlier images.
     pub action: Action,
-    /// What the mask is, where the tool has one.
+    /// Mask of the tool.
     pub mask: Option<Source>,
-    /// What an answer repeats.
+    /// Fields that the answer repeats.
     pub repeated: Repeated,
-    /// What is wanted.
-    pub wanted: Wanted,
+    /// Intent of the conversation.
+    pub intent: Intent,
 }
 
-/// What is to be done with earlier images.
+/// Action on earlier images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// To be edited if the model can.
+pub(super) enum Action {
+    /// Edit them if the model can.
     Auto,
-    /// Nothing.
+    /// None.
     Generate,
-    /// To be edited.
+    /// Edit them.
     Edit,
 }
 
-/// What an answer repeats of its request.
+/// Fields of a request that its answer repeats.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Repeated {
+pub(super) struct Repeated {
     /// The tools, without the images in them.
     pub tools: Vec<Value>,
-    /// Which tool is to be used.
+    /// Choice of the tool.
     pub tool_choice: Option<Value>,
-    /// What the client keeps with it.
+    /// The client's own data.
     pub metadata: Option<Value>,
     /// The system's message.
     pub instructions: Option<String>,
 }
 
 impl ResponseRequest {
-    /// Reads the body.
+    /// Parses the body.
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
         let fields = Fields::parse(body)?;
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;
@@ -125,7 +126,10 @@ impl ResponseRequest {
         let store = map.get("store") != Some(&Value::Bool(false));
         let (mut messages, named) = input(map.get("input"))?;
         if let Some(instructions) = &instructions {
-            messages.insert(0, Message { role: "system".to_owned(), text: instructions.clone(), images: Vec::new() });
+            messages.insert(
+                0,
+                ConversationMessage { role: "system".to_owned(), text: instructions.clone(), images: Vec::new() },
+            );
         }
         let mut tools = match map.remove("tools") {
             Some(Value::Array(tools)) => tools,
@@ -153,16 +157,16 @@ impl ResponseRequest {
                 }
             }
         }
-        let wanted = conversation::wanted("input", map, messages)?;
+        let intent = intent("input", map, messages)?;
         let repeated = Repeated { tools, tool_choice, metadata, instructions };
-        Ok(Self { model, stream, store, previous, named, has_tool, action, mask, repeated, wanted })
+        Ok(Self { model, stream, store, previous, named, has_tool, action, mask, repeated, intent })
     }
 }
 
 /// Messages, and the ids of images that are named among them.
-fn input(value: Option<&Value>) -> Result<(Vec<Message>, Vec<String>), Error> {
+fn input(value: Option<&Value>) -> Result<(Vec<ConversationMessage>, Vec<String>), Error> {
     let invalid = |message: &str| Error::invalid_value("input", message);
-    let user = |text: &str| Message { role: "user".to_owned(), text: text.to_owned(), images: Vec::new() };
+    let user = |text: &str| ConversationMessage { role: "user".to_owned(), text: text.to_owned(), images: Vec::new() };
     let items = match value {
         None | Some(Value::Null) => return Err(Error::missing("input")),
         Some(Value::String(text)) => return Ok((vec![user(text)], Vec::new())),
@@ -172,11 +176,13 @@ fn input(value: Option<&Value>) -> Result<(Vec<Message>, Vec<String>), Error> {
     let (mut messages, mut named) = (Vec::new(), Vec::new());
     for item in items {
         match item.get("type").and_then(Value::as_str) {
-            None | Some("message") => messages.push(conversation::message("input", item)?),
+            None | Some("message") => messages.push(message("input", item)?),
             Some("image_generation_call") => match (result(item), item.get("id").and_then(Value::as_str)) {
-                (Some(image), _) => {
-                    messages.push(Message { role: "assistant".to_owned(), text: String::new(), images: vec![image] })
-                }
+                (Some(image), _) => messages.push(ConversationMessage {
+                    role: "assistant".to_owned(),
+                    text: String::new(),
+                    images: vec![image],
+                }),
                 (None, Some(id)) => named.push(id.to_owned()),
                 (None, None) => {}
             },
@@ -203,9 +209,9 @@ mod tests {
     }
 
     fn fields(request: &ResponseRequest) -> Value {
-        match &request.wanted {
-            Wanted::Images(picture) => Value::Object(picture.request.fields().clone()),
-            Wanted::Text(text) => panic!("a text: {text}"),
+        match &request.intent {
+            Intent::Images(images) => Value::Object(images.request.fields().clone()),
+            Intent::Text(text) => panic!("a text: {text}"),
         }
     }
 
@@ -232,8 +238,8 @@ mod tests {
         assert_eq!((request.action, request.named.as_slice()), (Action::Edit, ["ig_2".to_owned()].as_slice()));
         assert!(request.mask.is_some() && request.has_tool);
         assert!(request.repeated.tools[1].get("input_image_mask").is_none(), "no image is sent back");
-        let Wanted::Images(picture) = request.wanted else { panic!() };
-        assert!(picture.earlier.is_some());
+        let Intent::Images(images) = request.intent else { panic!() };
+        assert!(images.earlier.is_some());
     }
 
     #[test]

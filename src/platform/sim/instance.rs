@@ -1,6 +1,6 @@
 //! An instance of the component, which can die at any step.
 //!
-//! Whatever an instance asks of the outside is a step. When its last one has come, nothing that it began goes on: what it had spawned is dropped, and what it waits for
+//! Whatever an instance asks of the host is a step. When its last one has come, nothing that it began goes on: what it had spawned is dropped, and what it waits for
 //! never comes. Whether the last step still has its effect is left to chance, as with a machine that loses its power.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use futures::FutureExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
-use crate::platform::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
+use crate::platform::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ impl Instance {
         self.0.ahead.set(ahead);
     }
 
-    pub(crate) fn outside(&self) -> Outside {
+    pub(crate) fn host(&self) -> Host {
         Rc::new(self.clone())
     }
 

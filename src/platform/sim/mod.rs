@@ -21,7 +21,7 @@ use futures::future::LocalBoxFuture;
 use futures::task::LocalSpawnExt as _;
 
 use self::database::SimDatabase;
-use super::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
+use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
 pub(crate) trait Server {
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    pub(crate) fn outside(&self) -> Outside {
+    pub(crate) fn host(&self) -> Host {
         Rc::new(self.clone())
     }
 

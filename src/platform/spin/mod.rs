@@ -1,54 +1,22 @@
-//! The port's adapter to Spin, and the component's entry: the only place that names the Spin SDK.
+//! The port's adapter to Spin. With [`crate::entry`], the only place that names the Spin SDK.
 
 mod database;
-mod wake;
-mod wire;
+pub(crate) mod wake;
+pub(crate) mod wire;
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
-use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
-use super::{Database, Inbound, Outbound, Outside, Platform, Row, StoreError, TransportError, Value};
-use crate::app::App;
-
-thread_local! {
-    /// What the requests of an instance share: up to 16 at once, 128 in all.
-    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
-}
-
-struct Component;
-
-// Not the SDK's `http_service` macro, which converts requests in the way that `wire` tells why to avoid.
-spin_sdk::wasip3::http::service::export!(Component with_types_in spin_sdk::wasip3);
-
-impl spin_sdk::wasip3::exports::http::handler::Guest for Component {
-    async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        wake::task(answer(request)).await
-    }
-}
-
-async fn answer(request: Request) -> Result<Response, ErrorCode> {
-    let app = match APP.with(|app| app.get().cloned()) {
-        Some(app) => app,
-        None => {
-            // Several first requests may come here at once; one App of theirs is kept.
-            let loaded = Rc::new(App::load(Rc::new(Spin::default()) as Outside).await);
-            APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
-        }
-    };
-    let request = wire::request(request)?;
-    wire::response(app.handle(request).await)
-}
+use super::{Database, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The host, by way of the Spin SDK.
 #[derive(Default)]
-struct Spin {
+pub(crate) struct Spin {
     sqlite: Rc<Connection>,
 }
 

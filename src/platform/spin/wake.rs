@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// `future` as the beginning of a task.
-pub(super) async fn task<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn task<T>(future: impl Future<Output = T>) -> T {
     Awake::new(new_task(), future).await
 }
 

@@ -23,7 +23,7 @@ const READ: usize = 32 << 10;
 type Trailers = FutureReader<Result<Option<types::Trailers>, ErrorCode>>;
 
 /// A client's request, for the app.
-pub(super) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
+pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
     let method = method(request.get_method())?;
     let path = request.get_path_with_query().unwrap_or_else(|| "/".to_owned());
     let mut uri = http::Uri::builder().path_and_query(path);
@@ -47,7 +47,7 @@ pub(super) fn request(request: types::Request) -> Result<http::Request<Body>, Er
 }
 
 /// The app's answer, for the host. Its body is written by a task of its own.
-pub(super) fn response(response: http::Response<Content>) -> Result<types::Response, ErrorCode> {
+pub(crate) fn response(response: http::Response<Content>) -> Result<types::Response, ErrorCode> {
     let (head, content) = response.into_parts();
     let fields = fields(&head.headers)?;
     let (trailers, on_trailers) = wit_future::new(|| Ok(None));

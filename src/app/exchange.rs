@@ -1,0 +1,94 @@
+//! A request in the making of its answer, and the server as its endpoint sees it.
+
+use std::rc::Rc;
+
+use futures::StreamExt as _;
+use http::Response;
+use serde_json::{Map, Value};
+
+use super::log;
+use super::state::App;
+use crate::catalog::Model;
+use crate::error::Error;
+use crate::http::call::Call;
+use crate::idempotency::outcome::Outcome;
+use crate::limits::jobs::Permit;
+use crate::media::link::Links;
+use crate::openai::image_request::ImageRequest;
+use crate::openai::server::{ApiServer, Services, Started, WarningLog};
+use crate::pipeline::{Pipeline, ResponseFormat, RunRequest, Update, Updates};
+use crate::platform::Content;
+
+/// A request in the making of its answer.
+pub(super) struct Exchange {
+    pub(super) app: Rc<App>,
+    pub(super) call: Call,
+    /// Outcome of its images.
+    pub(super) outcome: Outcome,
+}
+
+impl ApiServer for Exchange {
+    fn call(&self) -> &Call {
+        &self.call
+    }
+
+    fn services(&self) -> &Services {
+        &self.app.services
+    }
+
+    async fn start(&self, model: &Model, request: ImageRequest) -> Result<Started, Error> {
+        let (app, owner) = (&self.app, self.call.caller.id());
+        // Before any work is done: without a secret there would be images and no way to them.
+        let signer = if request.format == ResponseFormat::Url { Some(app.keyring.signer().await?) } else { None };
+        let expires = app.host.unix_time().saturating_add(app.settings.link_ttl).as_secs();
+        let pipeline = Pipeline {
+            dispatcher: Rc::clone(&app.dispatcher),
+            max_image_bytes: app.settings.max_image_bytes,
+            reveal_spaces: app.settings.reveal_spaces,
+            links: Links { signer, base: self.call.base.clone(), expires },
+            caller: Rc::from(owner),
+        };
+        let kind = request.kind();
+        let request = RunRequest::from(request);
+        let recorder = app.history.recorder(owner, model, kind, &request);
+        let permit = app.jobs.of(owner).take(request.generation.count).await?;
+        let updates = counted(pipeline.run(model, request), permit, self.outcome.clone());
+        let updates = match recorder {
+            Some(recorder) => recorder.follow(updates),
+            None => updates,
+        };
+        let (host, id, method) = (app.host.clone(), self.call.id.clone(), self.call.head.method.clone());
+        let path = log::path(self.call.head.uri.path(), None);
+        Ok(Started { updates, log: Rc::new(move |error| log::error(&host, &id, method.as_str(), &path, error)) })
+    }
+
+    async fn submit(
+        &self,
+        model: &Model,
+        request: ImageRequest,
+        fields: Map<String, Value>,
+    ) -> Result<Response<Content>, Error> {
+        self.app.tasks.accept(&self.call, model, request, fields).await
+    }
+
+    fn warnings(&self) -> WarningLog {
+        let (host, id) = (self.app.host.clone(), self.call.id.clone());
+        Rc::new(move |message, detail| log::warning(&host, &id, message, detail))
+    }
+}
+
+/// The same updates, of which the outcome is noted, and after each image a part of the permit is given back.
+fn counted(updates: Updates, mut permit: Permit, outcome: Outcome) -> Updates {
+    let noted = updates.inspect(move |update| match update {
+        Update::Made(_) => {
+            outcome.made();
+            permit.give_back_one();
+        }
+        Update::Failed(_, error) => {
+            outcome.failed(error);
+            permit.give_back_one();
+        }
+        _ => {}
+    });
+    noted.boxed_local()
+}

@@ -1,0 +1,99 @@
+//! The life of a request.
+
+use std::rc::Rc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Request, Response};
+
+use super::access::Access;
+use super::exchange::Exchange;
+use super::log;
+use super::routes::{Route, find};
+use super::state::App;
+use crate::error::Error;
+use crate::http::auth::{Caller, authenticate};
+use crate::http::base_url::base_url;
+use crate::http::call::Call;
+use crate::http::cors::Cors;
+use crate::http::reply::{self, insert};
+use crate::idempotency::outcome::Outcome;
+use crate::platform::{Body, Content, random_hex};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
+
+impl App {
+    /// Answers a request. It always does: an error is an answer too.
+    pub async fn handle(self: &Rc<Self>, request: Request<Body>) -> Response<Content> {
+        let begun = self.host.now();
+        let id = format!("req_{}", random_hex::<12>(&self.host));
+        if self.is_reported.set(()).is_ok() {
+            log::problems(&self.host, &self.settings.problems);
+        }
+        let (head, body) = request.into_parts();
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let cors = Cors::of(&self.settings.cors_origins, &head.headers);
+        let mut standing = HeaderMap::new();
+        let mut response = if method == Method::OPTIONS {
+            cors.preflight()
+        } else {
+            let route = find(&path);
+            let access = route.as_ref().map(|route| route.row.access);
+            self.answer(route, head, body, &id, &mut standing).await.unwrap_or_else(|error| {
+                log::error(&self.host, &id, method.as_str(), &log::path(&path, access), &error);
+                reply::error(&error)
+            })
+        };
+        if method == Method::HEAD {
+            *response.body_mut() = Content::Empty;
+        }
+        let took = self.host.now().saturating_sub(begun).as_millis();
+        let headers = response.headers_mut();
+        headers.extend(standing);
+        cors.apply(headers);
+        insert(headers, REQUEST_ID, &id);
+        insert(headers, PROCESSING_MS, &took.to_string());
+        reply::add_total_timing(headers, took);
+        response
+    }
+
+    /// Answers a request, and writes the caller's standing into the headers `standing`.
+    async fn answer(
+        self: &Rc<Self>,
+        route: Option<Route<'_>>,
+        head: Parts,
+        body: Body,
+        id: &str,
+        standing: &mut HeaderMap,
+    ) -> Result<Response<Content>, Error> {
+        let Some(Route { row, parameter, deployment }) = route else {
+            return Err(Error::unknown_path(&head.method, head.uri.path()));
+        };
+        if !row.methods.split(", ").any(|method| method == head.method.as_str()) {
+            return Err(Error::wrong_method(&head.method, row.methods));
+        }
+        let caller = match row.access {
+            Access::Key => self.admit(&head, row.makes_images, standing).await?,
+            Access::Anyone | Access::Link => Caller::anonymous(),
+        };
+        let base = base_url(self.settings.public_url.as_deref(), &head);
+        let (id, parameter) = (id.to_owned(), parameter.to_owned());
+        let call = Call { head, caller, id, parameter, deployment, base };
+        let exchange = Exchange { app: Rc::clone(self), call, outcome: Outcome::default() };
+        if row.makes_images { self.answer_once(row, exchange, body).await } else { (row.handler)(exchange, body).await }
+    }
+
+    /// Checks the key of a request and the rate of its caller.
+    async fn admit(&self, head: &Parts, counts: bool, standing: &mut HeaderMap) -> Result<Caller, Error> {
+        let caller = authenticate(&self.settings.auth, &head.headers)?;
+        if let Some(found) = self.rates.standing(caller.id(), counts).await {
+            found.write_headers(standing);
+            if let Some(wait) = found.refused {
+                return Err(Error::too_many_requests(found.limit, wait));
+            }
+        }
+        self.tasks.look_if_due();
+        self.sweeper.sweep_if_due();
+        Ok(caller)
+    }
+}

@@ -1,0 +1,101 @@
+//! State that the requests of an instance share.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use super::log;
+use crate::dispatch::Dispatcher;
+use crate::gradio::client::Client;
+use crate::history::History;
+use crate::idempotency::flight::Flights;
+use crate::limits::jobs::Jobs;
+use crate::limits::rate::Rates;
+use crate::media::keyring::Keyring;
+use crate::media::link::Signer;
+use crate::openai::server::Services;
+use crate::platform::Host;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::lease::Leases;
+use crate::store::sweep::Sweeper;
+use crate::tasks::supervisor::{TaskSupervisor, Tools};
+
+/// State that the requests of an instance share.
+pub struct App {
+    pub(super) host: Host,
+    pub(super) settings: Settings,
+    pub(super) sweeper: Rc<Sweeper>,
+    pub(super) dispatcher: Rc<Dispatcher>,
+    pub(super) client: Client,
+    pub(super) rates: Rates,
+    pub(super) jobs: Jobs,
+    pub(super) flights: Rc<Flights>,
+    pub(super) history: Rc<History>,
+    pub(super) keyring: Rc<Keyring>,
+    pub(super) tasks: Rc<TaskSupervisor>,
+    /// Services that endpoints use.
+    pub(super) services: Services,
+    /// Set once the settings' problems have been logged.
+    pub(super) is_reported: OnceCell<()>,
+}
+
+impl App {
+    /// Reads the settings, and composes the application of them.
+    pub async fn load(host: Host) -> Self {
+        let settings = Settings::load(&host).await;
+        Self::new(host, settings)
+    }
+
+    pub(super) fn new(host: Host, settings: Settings) -> Self {
+        let client = Client::new(Rc::clone(&host), settings.limits);
+        let log = log::aside(&host);
+        let store = Store::new(&host, settings.database.clone(), &log);
+        let leases = Leases::new(&store);
+        let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
+        let keyring = Rc::new(Keyring::new(&store, signer));
+        let policy = settings.policy.clone();
+        let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
+        let jobs = Jobs::new(&leases, settings.jobs_per_key);
+        let history = History::new(&store, settings.history);
+        let services = Services {
+            host: Rc::clone(&host),
+            catalog: settings.catalog.clone(),
+            dispatcher: Rc::clone(&dispatcher),
+            keyring: Rc::clone(&keyring),
+            store: store.clone(),
+            max_image_bytes: settings.max_image_bytes,
+            reveal_spaces: settings.reveal_spaces,
+            chat_progress: settings.chat_progress,
+            response_ttl: settings.response_ttl,
+            started: host.unix_time().as_secs(),
+        };
+        let tools = Tools {
+            store: store.clone(),
+            leases,
+            dispatcher: Rc::clone(&dispatcher),
+            catalog: settings.catalog.clone(),
+            keyring: Rc::clone(&keyring),
+            history: Rc::clone(&history),
+            max_image_bytes: settings.max_image_bytes,
+            link_ttl: settings.link_ttl,
+            reveal_spaces: settings.reveal_spaces,
+            log: Rc::clone(&log),
+        };
+        let tasks = Rc::new(TaskSupervisor::new(settings.tasks.clone(), tools));
+        Self {
+            dispatcher,
+            history,
+            keyring,
+            tasks,
+            services,
+            rates: Rates::new(&store, settings.requests_per_minute),
+            jobs,
+            flights: Flights::new(&store, settings.idempotency_ttl),
+            sweeper: Sweeper::new(&store),
+            host,
+            settings,
+            client,
+            is_reported: OnceCell::new(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Writer of JSON that holds images.
+//!
+//! Ten images of some megabytes, as base64 inside one JSON text, would be held in memory three times over. The text is
+//! kept as a list of parts, text and raw images, whose length as written is known beforehand, and is written in pieces.
+
+use std::collections::VecDeque;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use serde::Serialize;
+
+use crate::platform::{Body, Content};
+
+/// Number of bytes of an image that become one piece: a multiple of 3, so that base64 pads at the end only.
+const PIECE: usize = 24 << 10;
+
+/// A JSON text in the making.
+#[derive(Debug, Default)]
+pub struct JsonBody {
+    parts: VecDeque<Part>,
+    length: usize,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    Base64(Bytes),
+}
+
+impl JsonBody {
+    /// Adds `text` as it is: JSON's own signs, or values that a serializer has written.
+    pub fn push_text(&mut self, text: &str) {
+        self.length += text.len();
+        match self.parts.back_mut() {
+            Some(Part::Text(last)) => last.push_str(text),
+            _ => self.parts.push_back(Part::Text(text.to_owned())),
+        }
+    }
+
+    /// Adds `bytes` as base64, without quotation marks (RFC 4648 section 4).
+    pub fn push_base64(&mut self, bytes: Bytes) {
+        self.length += bytes.len().div_ceil(3) * 4;
+        self.parts.push_back(Part::Base64(bytes));
+    }
+
+    /// Adds `bytes` as a string in base64.
+    pub fn push_base64_string(&mut self, bytes: Bytes) {
+        self.push_text("\"");
+        self.push_base64(bytes);
+        self.push_text("\"");
+    }
+
+    /// Adds `bytes` as a data URL (RFC 2397) of the image format of that name.
+    pub fn push_data_url(&mut self, format: &str, bytes: Bytes) {
+        self.push_text("\"data:image/");
+        self.push_text(format);
+        self.push_text(";base64,");
+        self.push_base64(bytes);
+        self.push_text("\"");
+    }
+
+    /// Adds a value.
+    pub fn push_json(&mut self, value: &(impl Serialize + ?Sized)) {
+        self.push_text(&serde_json::to_string(value).unwrap_or_default());
+    }
+
+    /// Adds an object, whose fields `write` adds.
+    pub fn push_object(&mut self, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.push_text("{");
+        write(&mut ObjectWriter { body: self, is_empty: true });
+        self.push_text("}");
+    }
+
+    /// Adds an array, each of whose elements `write` adds.
+    pub fn push_array<T>(&mut self, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        self.push_text("[");
+        for (position, item) in items.into_iter().enumerate() {
+            self.push_text(if position > 0 { "," } else { "" });
+            write(self, item);
+        }
+        self.push_text("]");
+    }
+
+    /// Length as written, in bytes.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// True where nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Body of an answer.
+    pub fn into_content(self) -> Content {
+        Content::Stream(self.into_stream())
+    }
+
+    /// Stream of its pieces.
+    pub fn into_stream(self) -> Body {
+        stream::iter(self.parts)
+            .flat_map(|part| {
+                let pieces: Body = match part {
+                    Part::Text(text) => Box::pin(stream::once(async { Ok(Bytes::from(text)) })),
+                    Part::Base64(bytes) => Box::pin(stream::iter(pieces(bytes)).map(Ok)),
+                };
+                pieces
+            })
+            .boxed_local()
+    }
+}
+
+/// Writer of an object's fields, in the order in which they are added.
+pub struct ObjectWriter<'a> {
+    body: &'a mut JsonBody,
+    is_empty: bool,
+}
+
+impl ObjectWriter<'_> {
+    /// Adds a field.
+    pub fn field(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        self.field_with(name, |body| body.push_json(value));
+    }
+
+    /// Adds a field whose value `write` adds.
+    pub fn field_with(&mut self, name: &str, write: impl FnOnce(&mut JsonBody)) {
+        self.separate();
+        self.body.push_json(name);
+        self.body.push_text(":");
+        write(self.body);
+    }
+
+    /// Adds the fields of a value that is an object.
+    pub fn fields(&mut self, value: &impl Serialize) {
+        let text = serde_json::to_string(value).unwrap_or_default();
+        let Some(fields) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else { return };
+        if !fields.is_empty() {
+            self.separate();
+            self.body.push_text(fields);
+        }
+    }
+
+    fn separate(&mut self) {
+        if !std::mem::take(&mut self.is_empty) {
+            self.body.push_text(",");
+        }
+    }
+}
+
+/// `bytes` in base64, in pieces.
+fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let piece = bytes.split_to(PIECE.min(bytes.len()));
+        Some(Bytes::from(STANDARD.encode(piece)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::read_to_end;
+    use futures::executor::block_on;
+
+    #[test]
+    fn pieces_join_to_the_base64_of_the_whole() {
+        for length in [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 2] {
+            let image: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
+            let mut body = JsonBody::default();
+            body.push_object(|object| {
+                object.field_with("b64_json", |body| body.push_base64_string(Bytes::from(image.clone())));
+            });
+            let announced = body.len();
+            let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();
+            assert_eq!(written.len(), announced, "{length}");
+            let json: serde_json::Value = serde_json::from_slice(&written).unwrap();
+            assert_eq!(STANDARD.decode(json["b64_json"].as_str().unwrap()).unwrap(), image);
+        }
+    }
+
+    #[test]
+    fn objects_and_arrays_are_separated_by_commas() {
+        let mut body = JsonBody::default();
+        body.push_object(|object| {
+            object.fields(&serde_json::json!({}));
+            object.field("a", &1);
+            object.fields(&serde_json::json!({"b": 2, "c": 3}));
+            object.field_with("d", |body| body.push_array([4, 5], |body, number| body.push_json(&number)));
+            object.field_with("e", |body| body.push_array([], |body, number: u8| body.push_json(&number)));
+        });
+        let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();
+        assert_eq!(written, r#"{"a":1,"b":2,"c":3,"d":[4,5],"e":[]}"#);
+    }
+}

@@ -1,0 +1,100 @@
+//! OpenAI's model object, and ours of a model's details.
+
+use serde::Serialize;
+
+use crate::catalog::{Catalog, Defaults, Model};
+use crate::dispatch::{Capabilities, PoolSpace};
+use crate::generation::Quality;
+
+/// OpenAI's model object.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelObject<'a> {
+    id: &'a str,
+    object: &'static str,
+    /// Seconds since the Unix epoch: the time at which this instance read its settings.
+    created: u64,
+    owned_by: &'static str,
+}
+
+/// OpenAI's list object.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelList<'a> {
+    object: &'static str,
+    data: Vec<ModelObject<'a>>,
+}
+
+/// A model, with the capabilities of its Spaces.
+#[derive(Debug, Serialize)]
+pub(super) struct ModelDetails<'a> {
+    #[serde(flatten)]
+    object: ModelObject<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset_of: Option<&'a str>,
+    /// The catalogue's defaults of requests.
+    defaults: DefaultFields<'a>,
+    /// `null` where no Space can be asked.
+    capabilities: Option<Capabilities>,
+    spaces: Vec<PoolSpace>,
+}
+
+/// The catalogue's defaults of a model, by the names of the request's fields.
+#[derive(Debug, Serialize)]
+struct DefaultFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guidance_scale: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negative_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampler: Option<&'a str>,
+}
+
+impl<'a> DefaultFields<'a> {
+    fn of(defaults: &'a Defaults) -> Self {
+        Self {
+            size: defaults.size.map(|size| size.to_string()),
+            steps: defaults.steps,
+            quality: defaults.quality.map(Quality::name),
+            guidance_scale: defaults.guidance,
+            negative_prompt: defaults.negative_prompt.as_deref(),
+            sampler: defaults.sampler.as_deref(),
+        }
+    }
+}
+
+impl<'a> ModelObject<'a> {
+    fn new(model: &'a Model, created: u64) -> Self {
+        Self { id: &model.id, object: "model", created, owned_by: "z-image-2api" }
+    }
+}
+
+impl<'a> ModelList<'a> {
+    /// The models of a catalogue that was read at `created`.
+    pub(super) fn new(catalog: &'a Catalog, created: u64) -> Self {
+        let data = catalog.models().iter().map(|model| ModelObject::new(model, created)).collect();
+        Self { object: "list", data }
+    }
+}
+
+impl<'a> ModelDetails<'a> {
+    /// A model of a catalogue that was read at `created`.
+    pub(super) fn new(
+        model: &'a Model,
+        created: u64,
+        capabilities: Option<Capabilities>,
+        spaces: Vec<PoolSpace>,
+    ) -> Self {
+        Self {
+            object: ModelObject::new(model, created),
+            preset_of: model.preset_of.as_deref(),
+            defaults: DefaultFields::of(&model.defaults),
+            capabilities,
+            spaces,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Request for images, as the pipeline runs it.
+
+use crate::generation::{Generation, Purpose, TargetFormat};
+
+/// Request for images, as the pipeline runs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRequest {
+    /// Images that are to be made.
+    pub generation: Generation,
+    /// Purpose of the function that makes them.
+    pub purpose: Purpose,
+    /// Form in which they are delivered.
+    pub format: ResponseFormat,
+    /// File format that they are converted to; `None` for the Space's own.
+    pub wanted: Option<TargetFormat>,
+    /// Number of partial images that are shown of each image, at most.
+    pub partial_images: u32,
+}
+
+/// Form in which images are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseFormat {
+    /// In the answer, as base64.
+    Base64,
+    /// As links.
+    Url,
+}

@@ -1,0 +1,97 @@
+//! The run of a request: dispatch, delivery, and the stream of updates.
+
+use std::future::ready;
+use std::rc::Rc;
+
+use futures::stream::iter;
+use futures::{FutureExt as _, StreamExt as _};
+
+use super::delivery::Delivery;
+use super::filter::UpdateFilter;
+use super::item::Item;
+use super::partials::Partials;
+use super::progress::ImageProgress;
+use super::request::RunRequest;
+use super::update::{Update, Updates};
+use crate::catalog::Model;
+use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Made};
+use crate::gradio::arguments::unused;
+use crate::media::link::Links;
+
+/// Number of images that are fetched at the same time.
+const FETCHES_AT_ONCE: usize = 4;
+
+/// Makes the images of a request and delivers them.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// Dispatcher of jobs to Spaces.
+    pub dispatcher: Rc<Dispatcher>,
+    /// Size of the largest image that is passed on, in bytes.
+    pub max_image_bytes: usize,
+    /// Links to images.
+    pub links: Links,
+    /// True where clients may know the Space that made an image.
+    pub reveal_spaces: bool,
+    /// Owner of the request.
+    pub caller: Rc<str>,
+}
+
+impl Pipeline {
+    /// Makes the images that `request` asks for with `model`, whose defaults fill in what it doesn't say.
+    pub fn run(&self, model: &Model, mut request: RunRequest) -> Updates {
+        model.defaults.fill(&mut request.generation);
+        let wanted = request.wanted;
+        let mut partials = Partials::new(request.partial_images);
+        let mut extras = Some(request.generation.extras.clone());
+        let delivery = Delivery {
+            client: self.dispatcher.client().clone(),
+            links: self.links.clone(),
+            max_image_bytes: self.max_image_bytes,
+            format: request.format,
+        };
+        let deliver: Deliver<Item> = {
+            let delivery = delivery.clone();
+            Rc::new(move |index, image| {
+                let delivery = delivery.clone();
+                Box::pin(async move { delivery.item(wanted, index, image).await })
+            })
+        };
+        let caller = Rc::clone(&self.caller);
+        let events = self.dispatcher.run(&model.pool, request.purpose, request.generation, caller, deliver);
+        let reveal_spaces = self.reveal_spaces;
+        let revealed = move |name: &str| reveal_spaces.then(|| Rc::from(name));
+        let updates = events.flat_map(move |Event { index, kind }| {
+            let chosen = partials.choose(index, &kind);
+            // What changes nothing at the first Space is reported; at another it may.
+            let ignored = match &kind {
+                EventKind::Placed(placement) => extras.take().map(|extras| {
+                    Update::Ignored(unused(&placement.signature, &extras).into_iter().map(str::to_owned).collect())
+                }),
+                _ => None,
+            };
+            let delivery = delivery.clone();
+            let update = async move {
+                Some(match kind {
+                    EventKind::Waiting { before } => Update::Waiting(index, before),
+                    EventKind::Placed(placement) => Update::Placed(index, revealed(placement.space.name())),
+                    EventKind::Progress(progress) => Update::Progress(index, ImageProgress::of_job(progress)?),
+                    EventKind::Failed(refusal) => Update::Failed(index, refusal.into()),
+                    EventKind::Made(Made { item, space, timing }) => {
+                        Update::Made(Item { space: revealed(space.name()), timing, ..item })
+                    }
+                    // A preview that is gone before it was fetched is no loss.
+                    EventKind::Partial(image) => {
+                        Update::Partial(index, chosen?, delivery.item(None, index, *image).await.ok()?)
+                    }
+                })
+            };
+            let ignored = ignored.map(|ignored| ready(Some(ignored)).left_future());
+            iter([ignored, Some(update.right_future())]).filter_map(ready)
+        });
+        let mut filter = UpdateFilter::default();
+        updates
+            .buffer_unordered(FETCHES_AT_ONCE)
+            .filter_map(move |update| ready(update.filter(|update| filter.allows(update))))
+            .boxed_local()
+    }
+}
