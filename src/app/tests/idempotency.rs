@@ -300,7 +300,7 @@ fn without_a_store_requests_are_answered_all_the_same() {
             join(ask_of(Rc::clone(&app), keyed("k", &fields)), ask_of(Rc::clone(&app), keyed("k", &fields))).await;
         assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 200));
         assert!(replayed(&second), "those that meet are still one");
-        there.outside().sleep(Duration::from_millis(1)).await;
+        there.host().sleep(Duration::from_millis(1)).await;
         assert!(!replayed(&ask_of(Rc::clone(&app), keyed("k", &fields)).await));
     });
     assert_eq!(space.jobs().len(), 2);
