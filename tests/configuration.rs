@@ -1,11 +1,11 @@
-//! `spin.toml`, `docs/configuration.md` and the code know the same variables with the same defaults.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+//! `spin.toml`, `docs/configuration.md` and the code have the same variables, with the same defaults and meanings.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use z_image_2api::settings::{NAMES, Settings};
+use z_image_2api::settings::{Reader, Row, Settings, VARIABLES};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -15,52 +15,68 @@ fn manifest() -> toml::Table {
     read("spin.toml").parse().unwrap()
 }
 
-/// The manifest's variables with their defaults.
-fn defaults() -> BTreeMap<String, String> {
+/// The manifest's variables, by name: the default, and whether it is a secret.
+fn declared() -> BTreeMap<String, (String, bool)> {
     let manifest = manifest();
     let variables = manifest["variables"].as_table().unwrap();
-    variables.iter().map(|(name, variable)| (name.clone(), variable["default"].as_str().unwrap().to_owned())).collect()
+    let read = |variable: &toml::Value| {
+        let is_secret = variable.get("secret").is_some_and(|secret| secret.as_bool().unwrap());
+        (variable["default"].as_str().unwrap().to_owned(), is_secret)
+    };
+    variables.iter().map(|(name, variable)| (name.clone(), read(variable))).collect()
+}
+
+fn read_by(reader: Reader) -> impl Iterator<Item = &'static Row> {
+    VARIABLES.iter().filter(move |row| row.reader == reader)
 }
 
 #[test]
-fn the_manual_tells_every_variable_and_its_default() {
+fn the_manifest_declares_every_variable_with_its_default() {
+    let rows = VARIABLES.iter().map(|row| (row.name.to_owned(), (row.default.to_owned(), row.is_secret)));
+    assert_eq!(declared(), rows.collect());
+}
+
+#[test]
+fn secrets_are_declared_as_such() {
+    let secret = declared().into_iter().filter(|(_, (_, is_secret))| *is_secret).map(|(name, _)| name);
+    assert_eq!(secret.collect::<Vec<_>>(), ["api_keys", "catalog", "database_url", "link_secret", "webhook_secret"]);
+}
+
+#[test]
+fn the_manual_has_every_variable_with_its_default_and_its_meaning() {
     let manual = read("docs/configuration.md");
-    let rows = manual.lines().filter_map(|line| {
-        let mut cells = line.strip_prefix("| `")?.split('|').map(|cell| cell.trim().trim_matches('`'));
-        Some((cells.next()?.to_owned(), cells.next()?.to_owned()))
+    let cells = manual.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.splitn(3, '|').map(|cell| cell.trim().trim_matches('`'));
+        Some((cells.next()?, cells.next()?, cells.next()?))
     });
-    assert_eq!(rows.collect::<BTreeMap<_, _>>(), defaults());
+    let cells: Vec<_> = cells.collect();
+    assert_eq!(cells.len(), VARIABLES.len());
+    for row in VARIABLES {
+        let (_, default, meaning) = cells.iter().find(|(name, ..)| *name == row.name).expect(row.name);
+        assert_eq!(*default, row.default, "{}", row.name);
+        let meaning = meaning.trim_start_matches('`');
+        assert!(meaning.starts_with(row.doc.trim_end_matches('.')), "{}: {meaning}, not {}", row.name, row.doc);
+    }
 }
 
 #[test]
 fn the_component_gets_every_variable_that_it_reads_and_no_other() {
     let manifest = manifest();
     let given = manifest["component"]["api"]["variables"].as_table().unwrap();
-    let expected = NAMES.map(|name| (name.to_owned(), toml::Value::from(format!("{{{{ {name} }}}}"))));
-    assert_eq!(*given, toml::Table::from_iter(expected));
+    let expected = read_by(Reader::Component)
+        .map(|row| (row.name.to_owned(), toml::Value::from(format!("{{{{ {} }}}}", row.name))));
+    assert_eq!(*given, expected.collect());
     let hosts = manifest["component"]["api"]["allowed_outbound_hosts"].as_array().unwrap();
-    let unread: Vec<_> = defaults().into_keys().filter(|name| !NAMES.contains(&name.as_str())).collect();
-    assert_eq!(unread, ["database_host", "extra_host"], "which widens where the component may connect to:");
+    let unread: Vec<_> = read_by(Reader::Host).map(|row| row.name).collect();
+    assert_eq!(unread, ["extra_host", "database_host"], "which widens where the component may connect to:");
     for widening in ["{{ extra_host }}", "{{ webhook_host }}", "{{ database_host }}"] {
         assert!(hosts.contains(&toml::Value::from(widening)), "{widening}");
     }
 }
 
 #[test]
-fn secrets_are_declared_as_such() {
-    let manifest = manifest();
-    let variables = manifest["variables"].as_table().unwrap();
-    let secret = variables.iter().filter(|(_, variable)| variable.get("secret") == Some(&true.into()));
-    assert_eq!(
-        secret.map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
-        ["api_keys", "catalog", "database_url", "link_secret", "webhook_secret"]
-    );
-}
-
-#[test]
-fn the_manifests_defaults_are_the_codes() {
-    let defaults = defaults();
-    let set = Settings::parse(|name| defaults.get(name).map_or("", String::as_str));
+fn a_default_that_is_set_is_as_one_that_is_not() {
+    let set = Settings::parse(|name| VARIABLES.iter().find(|row| row.name == name).map_or("", |row| row.default));
     assert_eq!(set.problems, [""; 0]);
     assert_eq!(format!("{set:?}"), format!("{:?}", Settings::parse(|_| "")));
 }

@@ -30,6 +30,12 @@ impl Policy {
     }
 }
 
+impl Default for Pause {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
 impl Pause {
     /// Usual pause: the predecessor's, which Spaces that count requests let pass.
     pub const USUAL: Self = Self { least: Duration::from_millis(1500), most: Duration::from_millis(3500) };

@@ -8,18 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::failure::{Failure, plain};
+use super::limits::Limits;
 use super::space::{Origin, Space, Token};
 use crate::platform::{Host, Inbound, Outbound, ReadError, TransportError, read_to_end, timeout};
-
-/// How long a Space may take, and how much it may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// From a job's submission to its result.
-    pub job: Duration,
-    /// Between two signs of life: pieces of an event stream, or a call and its answer. Gradio sends a heartbeat every
-    /// 15 s of silence.
-    pub idle: Duration,
-}
 
 /// For a connection. A Space that can't be reached in this time is as good as down.
 const CONNECT: Duration = Duration::from_secs(10);

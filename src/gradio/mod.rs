@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod failure;
 pub mod file;
 pub mod job;
+pub mod limits;
 pub mod message;
 pub mod result;
 pub mod space;

@@ -8,6 +8,7 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use url::Url;
 
 use crate::platform::Content;
 
@@ -25,12 +26,35 @@ const VARY_BY: HeaderValue = HeaderValue::from_static("Origin, Access-Control-Re
 const MAX_ECHO: usize = 4096;
 
 /// Origins whose pages may call the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CorsOrigins {
     /// All.
+    #[default]
     Any,
     /// Those of these origins, as browsers write them; none where there are none.
     Only(Vec<String>),
+}
+
+impl CorsOrigins {
+    /// Parses `*`, `none` or comma-separated origins.
+    ///
+    /// # Errors
+    /// The origins of a list that has something else too.
+    pub fn parse(text: &str) -> Result<Self, Self> {
+        let listed = match text.trim() {
+            "*" => return Ok(Self::Any),
+            "none" => return Ok(Self::Only(Vec::new())),
+            listed => listed.split(',').map(str::trim).filter(|origin| !origin.is_empty()),
+        };
+        let mut is_whole = true;
+        let read = listed.filter_map(|text| {
+            let origin = Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+            is_whole &= origin.is_some();
+            origin.map(|origin| origin.ascii_serialization())
+        });
+        let origins = Self::Only(read.collect());
+        if is_whole { Ok(origins) } else { Err(origins) }
+    }
 }
 
 /// Permissions of a request's origin.

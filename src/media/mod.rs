@@ -4,6 +4,7 @@
 //! clients fetch it from here, so that the component never is a proxy for anything else; [`route`] answers them, and
 //! [`transcode`] writes another format than the Space made, where one is asked for.
 
+pub mod config;
 pub mod image;
 pub mod keyring;
 pub mod link;

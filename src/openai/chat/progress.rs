@@ -1,9 +1,10 @@
 //! Form in which a chat shows the progress of its images.
 
 /// Form in which a chat shows the progress of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChatProgress {
     /// As the model's thoughts, `reasoning_content`, which most clients fold away.
+    #[default]
     Reasoning,
     /// As text of the answer.
     Text,
@@ -12,13 +13,12 @@ pub enum ChatProgress {
 }
 
 impl ChatProgress {
+    /// All forms, by their names.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("reasoning", Self::Reasoning), ("text", Self::Text), ("none", Self::None)];
+
     /// Parses `reasoning`, `text` or `none`.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "reasoning" => Some(Self::Reasoning),
-            "text" => Some(Self::Text),
-            "none" => Some(Self::None),
-            _ => None,
-        }
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, progress)| progress)
     }
 }
