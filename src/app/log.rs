@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::access::Access;
 use crate::error::Error;
-use crate::media::route;
+use crate::media::link;
 use crate::platform::Host;
 use crate::warn_once::Log;
 

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Defaults, Model, PoolMember};
+use super::model::{Defaults, Model, PoolMember, SLOTS};
 use crate::generation::{Quality, Size};
 use crate::gradio::space::{Space, Token};
 
@@ -125,7 +125,7 @@ impl Reader<'_> {
             DeValue::Table(fields) => {
                 let mut space = None;
                 let (mut endpoint, mut tokens) = (None, Vec::new());
-                let (mut slots, mut weight) = (super::SLOTS, 1.0);
+                let (mut slots, mut weight) = (SLOTS, 1.0);
                 for (key, entry) in fields {
                     match key.get_ref().as_ref() {
                         "space" => {

@@ -5,9 +5,10 @@
 //! can't be read is reported, and what can is used.
 
 pub mod full;
+pub mod model;
 pub mod spaces;
 
-use crate::generation::{Generation, Quality, Size};
+pub use self::model::{Defaults, Model, PoolMember};
 use crate::gradio::space::{Origin, Space};
 
 /// The catalogue that is built in.
@@ -31,86 +32,6 @@ const CLIENT_NAMES: [&str; 9] = [
 pub struct Catalog {
     /// In the order in which they were named: the first is the default.
     models: Vec<Model>,
-}
-
-/// A model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Model {
-    /// Its id.
-    pub id: String,
-    /// Other ids that mean it.
-    pub aliases: Vec<String>,
-    /// What makes its images: any of them can. Never empty.
-    pub pool: Vec<PoolMember>,
-    /// What a request gets that says nothing else.
-    pub defaults: Defaults,
-    /// The model that this is a preset of.
-    pub preset_of: Option<String>,
-}
-
-/// A Space in a model's pool.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PoolMember {
-    /// The Space.
-    pub space: Space,
-    /// How many jobs of one request it may have at once.
-    pub slots: usize,
-    /// How much it is preferred to the others: the greatest weight comes first.
-    pub weight: f64,
-}
-
-/// How many jobs of a request a Space may have at once where nobody says otherwise.
-const SLOTS: usize = 2;
-
-impl PoolMember {
-    /// A Space as it is.
-    pub fn new(space: Space) -> Self {
-        Self { space, slots: SLOTS, weight: 1.0 }
-    }
-}
-
-/// What a request gets that says nothing else.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Defaults {
-    /// The size.
-    pub size: Option<Size>,
-    /// The denoising steps.
-    pub steps: Option<u32>,
-    /// The quality.
-    pub quality: Option<Quality>,
-    /// The guidance scale.
-    pub guidance: Option<f64>,
-    /// The negative prompt.
-    pub negative_prompt: Option<String>,
-    /// The sampler.
-    pub sampler: Option<String>,
-}
-
-impl Defaults {
-    /// These, and for what they don't say, `base`.
-    fn over(self, base: &Self) -> Self {
-        Self {
-            size: self.size.or(base.size),
-            // Steps of one level and quality of the other would both be meant.
-            steps: if self.quality.is_some() { self.steps } else { self.steps.or(base.steps) },
-            quality: if self.steps.is_some() { self.quality } else { self.quality.or(base.quality) },
-            guidance: self.guidance.or(base.guidance),
-            negative_prompt: self.negative_prompt.or_else(|| base.negative_prompt.clone()),
-            sampler: self.sampler.or_else(|| base.sampler.clone()),
-        }
-    }
-
-    /// Fills in what `generation` doesn't say.
-    pub fn fill(&self, generation: &mut Generation) {
-        let of_shape = generation.aspect.map(|aspect| aspect.size(self.size.unwrap_or(Size::USUAL)));
-        generation.size = generation.size.or(of_shape).or(self.size);
-        if generation.steps.is_none() && generation.quality.is_none() {
-            (generation.steps, generation.quality) = (self.steps, self.quality);
-        }
-        generation.guidance = generation.guidance.or(self.guidance);
-        generation.negative_prompt = generation.negative_prompt.take().or_else(|| self.negative_prompt.clone());
-        generation.sampler = generation.sampler.take().or_else(|| self.sampler.clone());
-    }
 }
 
 impl Catalog {
@@ -171,6 +92,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::generation::Size;
 
     fn parse(spaces: &str, catalog: &str) -> (Catalog, Vec<String>) {
         let mut problems = Vec::new();
@@ -228,13 +150,5 @@ mod tests {
         assert_eq!(catalog.find(Some("one")).unwrap().id, "first");
         let second = catalog.find(Some("second")).unwrap();
         assert_eq!((second.pool[0].space.name(), second.defaults.steps), ("e/f", Some(4)));
-    }
-
-    #[test]
-    fn defaults_fill_in_what_a_request_does_not_say() {
-        let base = Defaults { steps: Some(9), guidance: Some(3.5), ..Defaults::default() };
-        let preset =
-            Defaults { quality: Some(Quality::High), size: Size::new(512, 512), ..Defaults::default() }.over(&base);
-        assert_eq!((preset.steps, preset.quality, preset.guidance), (None, Some(Quality::High), Some(3.5)));
     }
 }

@@ -1,6 +1,6 @@
 //! The short form: `[model=]space`, separated by commas. Several with one model's name are its pool.
 
-use super::PoolMember;
+use super::model::PoolMember;
 use crate::gradio::space::Space;
 
 /// Reads it: the models in the order of their first mention, each with its pool. What is wrong goes to `problems` and is passed over.

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::discovery::choice::ParameterChoice;
 use super::discovery::role::{Kind, Role};
 use super::discovery::signature::{Input, Signature};
 use super::discovery::size::Shape;
@@ -124,7 +125,7 @@ fn file_format(input: &Input, format: Format) -> Option<Value> {
 
 /// The choice whose number is nearest: `4-Step` for 5.
 fn nearest_number(input: &Input, wanted: f64) -> Option<Value> {
-    let read = |choice: &super::discovery::signature::Choice| {
+    let read = |choice: &ParameterChoice| {
         let digits = |text: &str| -> Option<f64> {
             text.split(|c: char| !c.is_ascii_digit()).find(|part| !part.is_empty())?.parse().ok()
         };

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod client;
 pub mod config;
+pub mod diagnosis;
 pub mod diff;
 pub mod discovery;
 pub mod failure;

@@ -3,13 +3,7 @@
 //! Source: `GET https://huggingface.co/api/spaces/{id}`, field `runtime.stage`, whose values are those of `SpaceStage` in the
 //! package `huggingface_hub`.
 
-use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use url::Url;
-
-use super::client::Client;
-use super::failure::Failure;
-use super::space::Space;
 
 /// What a Space is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +24,7 @@ pub enum Stage {
 
 impl Stage {
     /// Reads Hugging Face's word for it; `None` for a Space that runs.
-    fn of(word: &str) -> Option<Self> {
+    pub(super) fn of(word: &str) -> Option<Self> {
         match word {
             "SLEEPING" | "STOPPED" => Some(Self::Sleeping),
             "BUILDING" | "APP_STARTING" => Some(Self::Starting),
@@ -50,40 +44,5 @@ impl Stage {
             Self::Hidden => "it is private, or there is no such Space",
             Self::Renamed => "it has been renamed or moved",
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct WireSpace {
-    runtime: Option<WireRuntime>,
-}
-
-#[derive(Deserialize)]
-struct WireRuntime {
-    stage: Option<String>,
-}
-
-/// What lies behind a failure of `/config`, where Hugging Face can tell; else the failure itself.
-pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failure {
-    let unclear = match &failure {
-        Failure::NotReady { .. } => true,
-        Failure::Status { status, .. } => *status != StatusCode::TOO_MANY_REQUESTS,
-        _ => false,
-    };
-    let Some(id) = space.hugging_face_id().filter(|_| unclear) else { return failure };
-    let Ok(url) = Url::parse(&format!("https://huggingface.co/api/spaces/{id}")) else { return failure };
-    let Ok(answer) = client.get(url, HeaderMap::new()).await else { return failure };
-    if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) {
-        return Failure::NotReady { stage: Some(Stage::Hidden) };
-    }
-    // Hugging Face sends old names on to new ones. Whether to follow is for the operator to say.
-    if answer.status.is_redirection() {
-        return Failure::NotReady { stage: Some(Stage::Renamed) };
-    }
-    let Ok(body) = client.body("huggingface.co", answer).await else { return failure };
-    let stage = serde_json::from_slice::<WireSpace>(&body).ok().and_then(|space| space.runtime?.stage);
-    match stage.as_deref().and_then(Stage::of) {
-        Some(stage) => Failure::NotReady { stage: Some(stage) },
-        None => failure,
     }
 }

@@ -14,12 +14,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::route::PATH;
 use crate::generation::{Format, TargetFormat};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
 
-/// The form of the token. Another form needs another number.
+/// Path prefix of all links.
+pub const PATH: &str = "/v1/images/files/";
+/// Version of the token. Bump on incompatible changes of its form.
 const VERSION: u8 = 2;
 /// How much of the signature is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
 const TAG: usize = 16;

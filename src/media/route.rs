@@ -24,9 +24,6 @@ use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Space};
 use crate::platform::Content;
 
-/// Below which path the links lie.
-pub const PATH: &str = "/v1/images/files/";
-
 /// Everything that is forbidden to a page, should a browser ever take an image for one.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -3,6 +3,7 @@
 //! [`choose`] finds the function that makes images from text, [`signature`] what it takes and gives, [`role`] what its
 //! parameters mean, [`size`] how it wants a size. [`Profile`] is all of that for one Space, in a form that can be kept.
 
+pub mod choice;
 pub mod choose;
 pub mod role;
 pub mod signature;
@@ -53,7 +54,7 @@ impl Profile {
     pub async fn learn(client: &Client, space: &Space) -> Result<Self, Failure> {
         let config = match Config::fetch(client, space).await {
             Ok(config) => config,
-            Err(failure) => return Err(super::stage::explain(client, space, failure).await),
+            Err(failure) => return Err(super::diagnosis::explain(client, space, failure).await),
         };
         let answer = client.get(config.base.url("/info"), HeaderMap::new()).await?;
         // Without it, labels have to do: an app can hide its API's description.

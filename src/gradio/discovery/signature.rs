@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::choice::ParameterChoice;
 use super::role::{Kind, Role, assign};
+use super::size::Shape;
 use crate::gradio::config::{Config, Function};
 
 /// What a function takes and gives.
@@ -43,16 +45,7 @@ pub struct Input {
     /// From one value to the next, counted from the least.
     pub step: Option<f64>,
     /// What there is to choose from.
-    pub choices: Vec<Choice>,
-}
-
-/// One of several.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// For people.
-    pub label: String,
-    /// What is sent.
-    pub value: Value,
+    pub choices: Vec<ParameterChoice>,
 }
 
 /// An output.
@@ -127,7 +120,7 @@ impl Signature {
             // A choice of something else may have a size in its name.
             let fits = role != Some(Role::Size)
                 || input.choices.is_empty()
-                || input.choices.iter().any(|choice| super::size::Shape::of_choice(choice).is_some());
+                || input.choices.iter().any(|choice| Shape::of_choice(choice).is_some());
             input.role = role.filter(|_| fits);
         }
         let outputs = function.outputs.iter().map(|id| output(config, *id)).collect();
@@ -169,11 +162,11 @@ fn input(component: Option<&crate::gradio::config::Component>, parameter: Option
 }
 
 /// What a dropdown or radio offers: pairs of label and value since Gradio 4, values alone before.
-fn choices(choices: &Value) -> Vec<Choice> {
+fn choices(choices: &Value) -> Vec<ParameterChoice> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let choice = |choice: &Value| match choice.as_array().map(Vec::as_slice) {
-        Some([label, value]) => Choice { label: text(label), value: value.clone() },
-        _ => Choice { label: text(choice), value: choice.clone() },
+        Some([label, value]) => ParameterChoice { label: text(label), value: value.clone() },
+        _ => ParameterChoice { label: text(choice), value: choice.clone() },
     };
     choices.as_array().map(|choices| choices.iter().map(choice).collect()).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! Sizes as choices: `1024x1024 ( 1:1 )`, `16:9`, `Landscape (1152×896)`.
 
-use super::signature::Choice;
+use super::choice::ParameterChoice;
 use crate::generation::Size;
 
 /// What a choice says of an image's shape.
@@ -14,7 +14,7 @@ pub enum Shape {
 
 impl Shape {
     /// Reads it from a choice's value, or else from its label.
-    pub fn of_choice(choice: &Choice) -> Option<Self> {
+    pub fn of_choice(choice: &ParameterChoice) -> Option<Self> {
         choice.value.as_str().and_then(Self::read).or_else(|| Self::read(&choice.label))
     }
 
