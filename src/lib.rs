@@ -31,6 +31,7 @@ mod entry;
 pub mod error;
 pub mod generation;
 pub mod gradio;
+pub mod hex;
 pub mod history;
 pub mod http;
 pub mod idempotency;

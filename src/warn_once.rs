@@ -3,8 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Writes a message and its detail to the log.
-pub type Log = Rc<dyn Fn(&str, &str)>;
+use crate::platform::log::{Level, Log, LogRecord};
 
 /// The warning, and whether it was given.
 pub struct WarnOnce {
@@ -22,7 +21,8 @@ impl WarnOnce {
     /// Logs it with `detail`, the first time.
     pub fn warn(&self, detail: &impl ToString) {
         if !self.is_given.replace(true) {
-            (self.log)(self.message, &detail.to_string());
+            let detail = detail.to_string();
+            (self.log)(&LogRecord { detail: Some(&detail), ..LogRecord::new(Level::Warn, self.message) });
         }
     }
 }

@@ -8,7 +8,7 @@ use super::access::Access;
 use crate::error::Error;
 use crate::media::link;
 use crate::platform::Host;
-use crate::warn_once::Log;
+use crate::platform::log::{Level, Log, LogRecord};
 
 /// Length of a path in the log at most, in characters.
 const MAX_PATH: usize = 200;
@@ -32,9 +32,7 @@ struct LogLine<'a> {
 /// Log of what goes wrong beside all requests.
 pub(super) fn aside(host: &Host) -> Log {
     let host = Rc::clone(host);
-    Rc::new(move |message, detail| {
-        write(&host, &LogLine { level: "warn", message, detail: Some(detail), ..LogLine::default() });
-    })
+    Rc::new(move |record| host.log(record))
 }
 
 /// Logs problems of the settings.

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Catalog, PoolMember};
 use crate::gradio::space::Origin;
+use crate::hex::hex;
 
 /// The queues and crowds of a catalogue.
 #[derive(Debug, Default)]
@@ -84,7 +85,7 @@ fn name(pool: &[PoolMember]) -> Rc<str> {
     let mut origins: Vec<String> = pool.iter().map(|member| member.space.origin().to_string()).collect();
     origins.sort_unstable();
     let digest = Sha256::digest(origins.join(" "));
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    hex(digest.iter().take(8)).into()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::gradio::client::Client;
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Space;
+use crate::hex::hex;
 use crate::store::Store;
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
@@ -153,5 +154,5 @@ fn key(space: &Space) -> String {
         .chain_update([0])
         .chain_update(space.endpoint().unwrap_or_default())
         .finalize();
-    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.iter().take(12))
 }

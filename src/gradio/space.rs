@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use url::Url;
 
+use crate::hex::hex;
+
 /// A Gradio app: one of Hugging Face's, or one on a host of one's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Space {
@@ -34,7 +36,7 @@ impl Token {
     /// What tells it from others, and tells nothing of it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new().chain_update(b"token\0").chain_update(&self.0).finalize();
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(digest.iter().take(8))
     }
 
     /// As an `Authorization` header has it.

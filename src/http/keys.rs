@@ -3,6 +3,8 @@
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
+use crate::hex::hex;
+
 /// API keys, of which only the SHA-256 digests are kept.
 #[derive(Clone, Default)]
 pub struct ApiKeys(Vec<[u8; 32]>);
@@ -24,7 +26,7 @@ impl ApiKeys {
     pub fn find(&self, presented: &[u8]) -> Option<KeyId> {
         let presented: [u8; 32] = Sha256::digest(presented).into();
         let found = self.0.iter().fold(Choice::from(0), |found, key| found | key.ct_eq(&presented));
-        bool::from(found).then(|| KeyId(presented.iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
+        bool::from(found).then(|| KeyId(hex(presented.iter().take(8))))
     }
 }
 

@@ -5,6 +5,7 @@ use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::hex::hex;
 
 /// The header that a client names its request in.
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -28,7 +29,7 @@ impl Key {
         if !is_key || values.next().is_some() {
             return Err(Error::bad_idempotency_key());
         }
-        Ok(Some(Self(hex(digest([caller.as_bytes(), route.as_bytes(), key])))))
+        Ok(Some(Self(hex(&digest([caller.as_bytes(), route.as_bytes(), key])))))
     }
 
     /// As lower-case hexadecimal digits.
@@ -97,7 +98,7 @@ impl Fingerprinting {
     pub fn finish(mut self) -> Fingerprint {
         self.part.update(&self.rest);
         self.whole.update(self.part.finalize());
-        Fingerprint(hex(self.whole.finalize().into()))
+        Fingerprint(hex(&self.whole.finalize()))
     }
 }
 
@@ -108,10 +109,6 @@ fn digest<'a>(items: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
         digest.update(Sha256::digest(item));
     }
     digest.finalize().into()
-}
-
-fn hex(digest: [u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

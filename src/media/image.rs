@@ -16,7 +16,7 @@ use crate::generation::{Format, Size};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
-use crate::platform::{Body, ReadError, TransportError, read_to_end, timeout};
+use crate::platform::{Body, ReadError, TransportError, read_to_end, retry, timeout};
 
 /// An image on its way.
 pub struct OpenImage {
@@ -90,13 +90,7 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
-    for pause in AGAIN {
-        match fetch_once(client, file, limit).await {
-            Err(failure) if may_pass(&failure) => client.host().sleep(pause).await,
-            done => return done,
-        }
-    }
-    fetch_once(client, file, limit).await
+    retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await).await
 }
 
 /// Whether the same call may go well a moment later.

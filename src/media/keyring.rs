@@ -107,7 +107,7 @@ mod tests {
         let refused = world.run(async move { failing.signer().await.err().unwrap() });
         assert_eq!((refused.status.as_u16(), refused.code), (503, Some("store_unavailable")));
         assert!(refused.message.starts_with("Image links can't be signed: the database fails."), "{refused:?}");
-        let log: crate::warn_once::Log = Rc::new(|_, _| {});
+        let log: crate::platform::log::Log = Rc::new(|_| {});
         let without = Rc::new(Keyring::new(&Store::new(&world.host(), None, &log), None));
         let refused = world.run(async move { without.signer().await.err().unwrap() });
         assert_eq!((refused.status.as_u16(), refused.code), (500, Some("internal_error")));

@@ -7,10 +7,11 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, ETAG, IF_RANGE, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
+use z_image_conditional::none_match_names;
 
 use super::image::{OpenImage, fetch, open, open_part};
 use super::keyring::Keyring;
@@ -22,6 +23,7 @@ use crate::generation::TargetFormat;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Space};
+use crate::hex::hex;
 use crate::platform::Content;
 
 /// Everything that is forbidden to a page, should a browser ever take an image for one.
@@ -46,7 +48,7 @@ pub async fn serve(
     let tag = entity_tag(&link);
     let mut response = Response::new(Content::Empty);
     fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));
-    if headers.get_all(IF_NONE_MATCH).iter().any(|known| matches(known, &tag)) {
+    if none_match_names(headers, &tag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
@@ -152,14 +154,7 @@ fn entity_tag(link: &Link) -> String {
         .chain_update(&link.file.path)
         .chain_update(wanted)
         .finalize();
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
-}
-
-/// Whether an `If-None-Match` names `tag`: by weak comparison, as RFC 9110 section 13.1.2 says.
-fn matches(known: &HeaderValue, tag: &str) -> bool {
-    let Ok(known) = known.to_str() else { return false };
-    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
+    format!("\"{}\"", hex(digest.iter().take(16)))
 }
 
 fn failed(failure: Failure) -> Error {

@@ -28,8 +28,9 @@ use futures::channel::oneshot;
 use self::availability::{Admission, Availability};
 use self::once::Once;
 use self::statement::{Bound, Dialect, Parameter, Statement};
+use crate::platform::log::Log;
 use crate::platform::{Database, Host, Row, StoreError, Value, random_hex, timeout};
-use crate::warn_once::{Log, WarnOnce};
+use crate::warn_once::WarnOnce;
 
 /// Time limit of a statement.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::platform::Platform as _;
+use crate::platform::log::{Log, LogRecord};
 use crate::platform::sim::World;
 use crate::platform::sim::instance::Instance;
 use crate::store::lease::Leases;
@@ -19,7 +20,7 @@ pub(crate) fn store(world: &World) -> Store {
 pub(crate) fn store_of(host: &Host) -> Store {
     let log: Log = {
         let host = Rc::clone(host);
-        Rc::new(move |message: &str, detail: &str| host.log(&format!("{message} {detail}")))
+        Rc::new(move |record: &LogRecord<'_>| host.log(record))
     };
     Store::new(host, Some(Database::Sqlite), &log)
 }

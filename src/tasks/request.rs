@@ -56,14 +56,8 @@ impl TaskSupervisor {
     }
 
     async fn source(&self, id: &TimeId, image: &str) -> Result<SourceImage, Error> {
-        let mut bytes = self.store.file(id, image).await;
-        for pause in [500, 2000, 5000] {
-            if bytes.is_ok() {
-                break;
-            }
-            self.host.sleep(Duration::from_millis(pause)).await;
-            bytes = self.store.file(id, image).await;
-        }
+        let pauses = [500, 2000, 5000].map(Duration::from_millis);
+        let bytes = retry(&self.host, &pauses, |_| true, async || self.store.file(id, image).await).await;
         let bytes: Option<Bytes> = bytes.map_err(|error| Error::store_failed(&error))?;
         let read = bytes.and_then(|bytes| Some(SourceImage { format: Format::of_magic(&bytes)?, bytes }));
         read.ok_or_else(|| {

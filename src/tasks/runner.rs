@@ -196,13 +196,8 @@ impl Run {
     async fn keep_output(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let until = self.supervisor.until(&self.id);
         let add = || self.supervisor.store.add_file(&self.id, name, bytes, until);
-        for pause in [200, 500, 1000, 5000] {
-            if add().await.is_ok() {
-                return Ok(());
-            }
-            self.supervisor.host.sleep(Duration::from_millis(pause)).await;
-        }
-        add().await
+        let pauses = [200, 500, 1000, 5000].map(Duration::from_millis);
+        retry(&self.supervisor.host, &pauses, |_| true, async || add().await).await
     }
 
     /// Writes the record. Returns whether the store did its work.

@@ -28,7 +28,6 @@ use crate::platform::{Host, StoreError, random_bytes};
 use crate::store::id::TimeId;
 use crate::store::lease::Leases;
 use crate::store::{Store, milliseconds};
-use crate::warn_once::Log;
 
 /// Tasks that an instance works at, at once.
 const AT_ONCE: usize = 32;
@@ -275,7 +274,8 @@ impl TaskSupervisor {
     }
 
     pub(super) fn log_line(&self, id: &TimeId, message: &str, detail: &str) {
-        (self.log)(message, &format!("task_{id}: {detail}"));
+        let detail = format!("task_{id}: {detail}");
+        (self.log)(&LogRecord { detail: Some(&detail), ..LogRecord::new(Level::Warn, message) });
     }
 }
 

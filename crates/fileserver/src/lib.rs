@@ -11,11 +11,11 @@ mod spin;
 
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_RANGE, RANGE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
+use z_image_conditional::none_match_names;
 
 use crate::negotiate::Coding;
 use crate::range::Range;
@@ -110,7 +110,7 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
         return plain(StatusCode::NOT_ACCEPTABLE, b"No coding of this file is acceptable.\n");
     };
     answer.insert(ETAG, HeaderValue::from_static(variant.tag));
-    if text(IF_NONE_MATCH).is_some_and(|known| matches(known, variant.tag)) {
+    if none_match_names(headers, variant.tag) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
@@ -138,11 +138,6 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
         }
     }
     response
-}
-
-/// Whether an `If-None-Match` names `tag`, by weak comparison (RFC 9110 section 13.1.2).
-fn matches(known: &str, tag: &str) -> bool {
-    known.trim() == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)
 }
 
 fn plain(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
@@ -183,6 +178,7 @@ fn content_type(path: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::IF_NONE_MATCH;
 
     const TEST_FILES: &[File] = &[
         File {

@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
+use crate::platform::log::LogRecord;
 use crate::platform::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The instance. Clones are the same.
@@ -143,7 +144,7 @@ impl Platform for Instance {
         self.step(move |world| world.query(&database, sql, parameters))
     }
 
-    fn log(&self, line: &str) {
-        self.0.world.log(line);
+    fn log(&self, record: &LogRecord<'_>) {
+        self.0.world.log(record);
     }
 }

@@ -21,6 +21,7 @@ use futures::future::LocalBoxFuture;
 use futures::task::LocalSpawnExt as _;
 
 use self::database::SimDatabase;
+use super::log::LogRecord;
 use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
@@ -280,8 +281,8 @@ impl Platform for World {
         Box::pin(async move { if hangs { std::future::pending().await } else { asked.await? } })
     }
 
-    fn log(&self, line: &str) {
-        self.0.log.borrow_mut().push(line.to_owned());
+    fn log(&self, record: &LogRecord<'_>) {
+        self.0.log.borrow_mut().push(record.to_line());
     }
 }
 

@@ -12,6 +12,7 @@ use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
+use super::log::LogRecord;
 use super::{Database, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The host, by way of the Spin SDK.
@@ -75,7 +76,7 @@ impl Platform for Spin {
         }
     }
 
-    fn log(&self, line: &str) {
-        eprintln!("{line}");
+    fn log(&self, record: &LogRecord<'_>) {
+        eprintln!("{}", record.to_line());
     }
 }

@@ -21,7 +21,7 @@ use super::row::Columns;
 use super::statement::{Bound, Dialect};
 use super::statements::meta;
 use super::{Meta, Store};
-use crate::platform::{Database, Row, StoreError, Value};
+use crate::platform::{Database, Row, StoreError, Value, retry};
 
 /// Number of the newest migration.
 const VERSION: i64 = 1;
@@ -97,15 +97,9 @@ async fn migrate(store: &Store) -> Result<Meta, StoreError> {
     }
     for sql in statements(Dialect::of(database)) {
         // Two instances that make a table in the same moment: PostgreSQL lets one of them fail.
-        let mut outcome = store.run_raw(&sql, LIMIT).await;
-        for _ in 0..3 {
-            if !matches!(&outcome, Err(StoreError::Failed(error)) if is_race(error)) {
-                break;
-            }
-            store.host().sleep(Duration::from_millis(50)).await;
-            outcome = store.run_raw(&sql, LIMIT).await;
-        }
-        outcome?;
+        let pauses = [Duration::from_millis(50); 3];
+        let is_lost_race = |error: &StoreError| matches!(error, StoreError::Failed(error) if is_race(error));
+        retry(store.host(), &pauses, is_lost_race, async || store.run_raw(&sql, LIMIT).await).await?;
     }
     let mut secret = vec![0; SECRET];
     store.host().fill_random(&mut secret);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::*;
+use crate::hex::hex;
 use crate::store::statements::Sample;
 
 /// Who runs the server where the tests are root's, for whom PostgreSQL doesn't run: `nobody`.
@@ -89,7 +90,7 @@ fn literal(value: &Value) -> String {
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => number.to_string(),
         Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
-        Value::Blob(bytes) => format!("'\\x{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Blob(bytes) => format!("'\\x{}'", hex(bytes)),
     }
 }
 
