@@ -10,10 +10,13 @@
 //! and [`postgres`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
+mod bindings;
+mod guest;
 mod manifest;
 mod outbound;
 mod postgres;
 mod route;
+mod rows;
 mod runtime;
 mod runtime_config;
 mod server;

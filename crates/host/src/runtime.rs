@@ -16,21 +16,23 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{
-    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut, StoreLimits,
+    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
     StoreLimitsBuilder,
 };
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpView};
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::guest::Guest;
 use crate::manifest;
 use crate::outbound::{Hooks, Outbound};
 use crate::postgres::Pools;
-use crate::spin::{self, Granted, Spin};
+use crate::spin;
+use crate::spin::state::{Granted, Spin};
 use crate::sqlite::Databases;
 use crate::statement_log::StatementLog;
 use crate::variables::Variables;
@@ -207,28 +209,6 @@ impl HandlerState for AppState {
             },
             state: Worker { id: Arc::clone(&self.id), _alive: self.runtime.instances.token() },
         })
-    }
-}
-
-/// What an instance has on the host's side.
-pub(crate) struct Guest {
-    pub(crate) table: ResourceTable,
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    hooks: Hooks,
-    pub(crate) spin: Spin,
-    limits: StoreLimits,
-}
-
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 

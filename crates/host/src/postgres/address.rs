@@ -4,7 +4,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use crate::allowed_hosts::AllowedHosts;
-use crate::spin::bindings::spin::postgres::postgres::Error;
+use crate::bindings::spin::postgres::postgres::Error;
 
 /// Scheme of a server in `allowed_outbound_hosts`.
 const SCHEME: &str = "postgres";

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::spin::bindings::spin::postgres::postgres::Error;
+use crate::bindings::spin::postgres::postgres::Error;
 
 /// A connector that trusts the authorities of the web, and those whose certificates `authority` holds as PEM text.
 pub(super) fn connector(authority: Option<&str>) -> Result<MakeRustlsConnect, Error> {

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::spin::bindings::spin::postgres::postgres::{Column, DbDataType, DbValue, ParameterValue};
+use crate::bindings::spin::postgres::postgres::{Column, DbDataType, DbValue, ParameterValue};
 
 type Parameter = Box<dyn ToSql + Send + Sync>;
 

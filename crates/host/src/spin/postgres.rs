@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
 
-use super::bindings::spin::postgres::postgres::{self, Column, DbValue, Error, ParameterValue, RowSet};
-use super::rows::RowProducer;
-use crate::postgres::{Builder, Connection};
-use crate::runtime::Guest;
+use crate::bindings::spin::postgres::postgres::{self, Column, DbValue, Error, ParameterValue, RowSet};
+use crate::guest::Guest;
+use crate::postgres::connection::{PostgresBuilder, PostgresConnection};
+use crate::rows::RowProducer;
 
 /// Name in the list of statements.
 const INTERFACE: &str = "postgres";
 
-type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type HostResult<T> = wasmtime::Result<Result<T, Error>>;
 type Streamed = (Vec<Column>, StreamReader<Vec<DbValue>>, FutureReader<Result<(), Error>>);
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -20,7 +20,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
 }
 
 impl Guest {
-    fn keep(&mut self, connection: Result<Connection, Error>) -> Result<Resource<Connection>, Error> {
+    fn keep(&mut self, connection: Result<PostgresConnection, Error>) -> Result<Resource<PostgresConnection>, Error> {
         let full = |_| Error::ConnectionFailed("too many connections".to_owned());
         self.spin.postgres_connections.push(connection?).map_err(full)
     }
@@ -29,28 +29,31 @@ impl Guest {
 impl postgres::Host for Guest {}
 
 impl postgres::HostConnectionBuilder for Guest {
-    async fn new(&mut self, address: String) -> wasmtime::Result<Resource<Builder>> {
-        Ok(self.table.push(Builder::new(address))?)
+    async fn new(&mut self, address: String) -> wasmtime::Result<Resource<PostgresBuilder>> {
+        Ok(self.table.push(PostgresBuilder::new(address))?)
     }
 
-    async fn set_ca_root(&mut self, builder: Resource<Builder>, certificate: String) -> Answer<()> {
+    async fn set_ca_root(&mut self, builder: Resource<PostgresBuilder>, certificate: String) -> HostResult<()> {
         Ok(self.table.get_mut(&builder)?.set_authority(certificate))
     }
 
-    async fn build(&mut self, builder: Resource<Builder>) -> Answer<Resource<Connection>> {
+    async fn build(&mut self, builder: Resource<PostgresBuilder>) -> HostResult<Resource<PostgresConnection>> {
         let builder = self.table.get(&builder)?.clone();
         let connection = self.spin.pools.build(&builder).await;
         Ok(self.keep(connection))
     }
 
-    async fn drop(&mut self, builder: Resource<Builder>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, builder: Resource<PostgresBuilder>) -> wasmtime::Result<()> {
         self.table.delete(builder)?;
         Ok(())
     }
 }
 
 impl<T: Send + 'static> postgres::HostConnectionBuilderWithStore<T> for HasSelf<Guest> {
-    async fn build_async(accessor: &Accessor<T, Self>, builder: Resource<Builder>) -> Answer<Resource<Connection>> {
+    async fn build_async(
+        accessor: &Accessor<T, Self>,
+        builder: Resource<PostgresBuilder>,
+    ) -> HostResult<Resource<PostgresConnection>> {
         let (pools, builder) = accessor.with(|mut access| {
             let guest: &mut Guest = access.get();
             wasmtime::error::Ok((Arc::clone(&guest.spin.pools), guest.table.get(&builder)?.clone()))
@@ -61,39 +64,39 @@ impl<T: Send + 'static> postgres::HostConnectionBuilderWithStore<T> for HasSelf<
 }
 
 impl postgres::HostConnection for Guest {
-    async fn open(&mut self, address: String) -> Answer<Resource<Connection>> {
+    async fn open(&mut self, address: String) -> HostResult<Resource<PostgresConnection>> {
         let connection = self.spin.pools.connect(address).await;
         Ok(self.keep(connection))
     }
 
     async fn query(
         &mut self,
-        connection: Resource<Connection>,
+        connection: Resource<PostgresConnection>,
         statement: String,
         parameters: Vec<ParameterValue>,
-    ) -> Answer<RowSet> {
+    ) -> HostResult<RowSet> {
         self.spin.statements.add(INTERFACE, &statement);
         Ok(self.spin.postgres_connections.get(&connection)?.query(&statement, parameters).await)
     }
 
     async fn execute(
         &mut self,
-        connection: Resource<Connection>,
+        connection: Resource<PostgresConnection>,
         statement: String,
         parameters: Vec<ParameterValue>,
-    ) -> Answer<u64> {
+    ) -> HostResult<u64> {
         self.spin.statements.add(INTERFACE, &statement);
         Ok(self.spin.postgres_connections.get(&connection)?.execute(&statement, parameters).await)
     }
 
-    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, connection: Resource<PostgresConnection>) -> wasmtime::Result<()> {
         self.spin.postgres_connections.delete(connection)?;
         Ok(())
     }
 }
 
 impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> {
-    async fn open_async(accessor: &Accessor<T, Self>, address: String) -> Answer<Resource<Connection>> {
+    async fn open_async(accessor: &Accessor<T, Self>, address: String) -> HostResult<Resource<PostgresConnection>> {
         let pools = accessor.with(|mut access| Arc::clone(&access.get().spin.pools));
         let connection = pools.connect(address).await;
         accessor.with(|mut access| Ok(access.get().keep(connection)))
@@ -101,10 +104,10 @@ impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> 
 
     async fn query_async(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<PostgresConnection>,
         statement: String,
         parameters: Vec<ParameterValue>,
-    ) -> Answer<Streamed> {
+    ) -> HostResult<Streamed> {
         let connection = shared(accessor, &connection)?;
         accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         let result = match connection.stream(&statement, parameters).await {
@@ -121,10 +124,10 @@ impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> 
 
     async fn execute_async(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<PostgresConnection>,
         statement: String,
         parameters: Vec<ParameterValue>,
-    ) -> Answer<u64> {
+    ) -> HostResult<u64> {
         accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         Ok(shared(accessor, &connection)?.execute(&statement, parameters).await)
     }
@@ -132,7 +135,7 @@ impl<T: Send + 'static> postgres::HostConnectionWithStore<T> for HasSelf<Guest> 
 
 fn shared<T>(
     accessor: &Accessor<T, HasSelf<Guest>>,
-    connection: &Resource<Connection>,
-) -> wasmtime::Result<Connection> {
+    connection: &Resource<PostgresConnection>,
+) -> wasmtime::Result<PostgresConnection> {
     accessor.with(|mut access| Ok(access.get().spin.postgres_connections.get(connection)?.clone()))
 }

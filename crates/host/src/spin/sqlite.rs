@@ -2,15 +2,15 @@
 
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
 
-use super::bindings::spin::sqlite::sqlite::{self, Error, QueryResult, RowResult, Value};
-use super::rows::RowProducer;
-use crate::runtime::Guest;
-use crate::sqlite::Connection;
+use crate::bindings::spin::sqlite::sqlite::{self, Error, QueryResult, RowResult, Value};
+use crate::guest::Guest;
+use crate::rows::RowProducer;
+use crate::sqlite::connection::SqliteConnection;
 
 /// Name in the list of statements.
 const INTERFACE: &str = "sqlite";
 
-type Answer<T> = wasmtime::Result<Result<T, Error>>;
+type HostResult<T> = wasmtime::Result<Result<T, Error>>;
 type Streamed = (Vec<String>, StreamReader<RowResult>, FutureReader<Result<(), Error>>);
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -18,7 +18,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
 }
 
 impl Guest {
-    fn open_database(&mut self, label: &str) -> Result<Resource<Connection>, Error> {
+    fn open_database(&mut self, label: &str) -> Result<Resource<SqliteConnection>, Error> {
         if !self.spin.allowed_databases.iter().any(|allowed| allowed == label) {
             return Err(Error::AccessDenied);
         }
@@ -30,48 +30,48 @@ impl Guest {
 impl sqlite::Host for Guest {}
 
 impl sqlite::HostConnection for Guest {
-    async fn open(&mut self, database: String) -> Answer<Resource<Connection>> {
+    async fn open(&mut self, database: String) -> HostResult<Resource<SqliteConnection>> {
         Ok(self.open_database(&database))
     }
 
     async fn execute(
         &mut self,
-        connection: Resource<Connection>,
+        connection: Resource<SqliteConnection>,
         statement: String,
         parameters: Vec<Value>,
-    ) -> Answer<QueryResult> {
+    ) -> HostResult<QueryResult> {
         let connection = self.spin.sqlite_connections.get(&connection)?.clone();
         self.spin.statements.add(INTERFACE, &statement);
         Ok(connection.execute(statement, parameters).await)
     }
 
-    async fn last_insert_rowid(&mut self, connection: Resource<Connection>) -> wasmtime::Result<i64> {
+    async fn last_insert_rowid(&mut self, connection: Resource<SqliteConnection>) -> wasmtime::Result<i64> {
         let connection = self.spin.sqlite_connections.get(&connection)?.clone();
         Ok(connection.last_insert_rowid().await?)
     }
 
-    async fn changes(&mut self, connection: Resource<Connection>) -> wasmtime::Result<u64> {
+    async fn changes(&mut self, connection: Resource<SqliteConnection>) -> wasmtime::Result<u64> {
         let connection = self.spin.sqlite_connections.get(&connection)?.clone();
         Ok(connection.changes().await?)
     }
 
-    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, connection: Resource<SqliteConnection>) -> wasmtime::Result<()> {
         self.spin.sqlite_connections.delete(connection)?;
         Ok(())
     }
 }
 
 impl<T: Send + 'static> sqlite::HostConnectionWithStore<T> for HasSelf<Guest> {
-    async fn open_async(accessor: &Accessor<T, Self>, database: String) -> Answer<Resource<Connection>> {
+    async fn open_async(accessor: &Accessor<T, Self>, database: String) -> HostResult<Resource<SqliteConnection>> {
         accessor.with(|mut access| Ok(access.get().open_database(&database)))
     }
 
     async fn execute_async(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<SqliteConnection>,
         statement: String,
         parameters: Vec<Value>,
-    ) -> Answer<Streamed> {
+    ) -> HostResult<Streamed> {
         let connection = shared(accessor, &connection)?;
         accessor.with(|mut access| access.get().spin.statements.add(INTERFACE, &statement));
         let result = match connection.stream(statement, parameters).await {
@@ -88,19 +88,22 @@ impl<T: Send + 'static> sqlite::HostConnectionWithStore<T> for HasSelf<Guest> {
 
     async fn last_insert_rowid_async(
         accessor: &Accessor<T, Self>,
-        connection: Resource<Connection>,
+        connection: Resource<SqliteConnection>,
     ) -> wasmtime::Result<i64> {
         Ok(shared(accessor, &connection)?.last_insert_rowid().await?)
     }
 
-    async fn changes_async(accessor: &Accessor<T, Self>, connection: Resource<Connection>) -> wasmtime::Result<u64> {
+    async fn changes_async(
+        accessor: &Accessor<T, Self>,
+        connection: Resource<SqliteConnection>,
+    ) -> wasmtime::Result<u64> {
         Ok(shared(accessor, &connection)?.changes().await?)
     }
 }
 
 fn shared<T>(
     accessor: &Accessor<T, HasSelf<Guest>>,
-    connection: &Resource<Connection>,
-) -> wasmtime::Result<Connection> {
+    connection: &Resource<SqliteConnection>,
+) -> wasmtime::Result<SqliteConnection> {
     accessor.with(|mut access| Ok(access.get().spin.sqlite_connections.get(connection)?.clone()))
 }

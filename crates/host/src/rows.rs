@@ -7,8 +7,13 @@ use tokio::sync::mpsc::Receiver;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult};
 
+/// Number of rows of a result that wait for their reader.
+pub(crate) const BUFFERED_ROWS: usize = 4;
+/// The most bytes of a whole result, or of one row of a stream.
+pub(crate) const MAX_BUFFERED_BYTES: usize = 128 << 20;
+
 /// The end of a channel that a guest reads.
-pub(super) struct RowProducer<T>(pub(super) Receiver<T>);
+pub(crate) struct RowProducer<T>(pub(crate) Receiver<T>);
 
 impl<D, T: Send + Sync + 'static> StreamProducer<D> for RowProducer<T> {
     type Item = T;

@@ -5,24 +5,26 @@
 //! again; one that has broken is replaced.
 
 mod address;
+pub(crate) mod connection;
 mod tls;
 mod value;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use futures_util::TryStreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{NoTls, RowStream};
 
+use self::connection::{Endpoint, PostgresBuilder, PostgresConnection};
 use crate::allowed_hosts::AllowedHosts;
-use crate::spin::bindings::spin::postgres::postgres::{
+use crate::bindings::spin::postgres::postgres::{
     self as wit, Column, DbValue, Error, ParameterValue, QueryError, RowSet,
 };
-use crate::spin::{BUFFERED_ROWS, MAX_BUFFERED_BYTES};
+use crate::rows::{BUFFERED_ROWS, MAX_BUFFERED_BYTES};
 
 /// Number of connections for an address.
 const POOL_SIZE: usize = 64;
@@ -37,26 +39,8 @@ pub(crate) struct Pools {
     pools: Mutex<VecDeque<(Endpoint, Pool)>>,
 }
 
-/// What connections are alike in.
-#[derive(Clone, PartialEq, Eq)]
-struct Endpoint {
-    address: String,
-    /// Certificate of an authority that the server's may come from too, as PEM text.
-    authority: Option<String>,
-}
-
-/// A connection of a guest.
-#[derive(Clone)]
-#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection(Arc<Object>);
-
-/// A connection to be.
-#[derive(Clone)]
-#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Builder(Endpoint);
-
 /// A query's result, as it comes.
-pub(crate) struct Rows {
+pub(crate) struct PostgresRows {
     /// Empty where there is no row.
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: mpsc::Receiver<Vec<DbValue>>,
@@ -70,12 +54,12 @@ impl Pools {
     }
 
     /// A connection to the server at that address, a URL or `key=value` pairs.
-    pub(crate) async fn connect(&self, address: String) -> Result<Connection, Error> {
-        self.build(&Builder::new(address)).await
+    pub(crate) async fn connect(&self, address: String) -> Result<PostgresConnection, Error> {
+        self.build(&PostgresBuilder::new(address)).await
     }
 
     /// A connection as the builder says.
-    pub(crate) async fn build(&self, Builder(endpoint): &Builder) -> Result<Connection, Error> {
+    pub(crate) async fn build(&self, PostgresBuilder(endpoint): &PostgresBuilder) -> Result<PostgresConnection, Error> {
         let config = address::parse(&endpoint.address)?;
         address::check(&config, &self.allowed).inspect_err(|error| {
             if let Error::ConnectionFailed(why) = error {
@@ -84,7 +68,7 @@ impl Pools {
         })?;
         let pool = self.pool(endpoint, config)?;
         let connection = pool.get().await.map_err(|error| Error::ConnectionFailed(chain(&error)))?;
-        Ok(Connection(Arc::new(connection)))
+        Ok(PostgresConnection(Arc::new(connection)))
     }
 
     /// The pool of that address, which is made where there is none. The one that was used least recently makes room.
@@ -114,7 +98,7 @@ fn new_pool(config: tokio_postgres::Config, authority: Option<&str>) -> Result<P
     pool.map_err(|error| Error::ConnectionFailed(chain(&error)))
 }
 
-impl Builder {
+impl PostgresBuilder {
     /// A connection to the server at that address.
     pub(crate) fn new(address: String) -> Self {
         Self(Endpoint { address, authority: None })
@@ -128,7 +112,7 @@ impl Builder {
     }
 }
 
-impl Connection {
+impl PostgresConnection {
     /// Runs a statement, and returns the number of rows that it changed.
     pub(crate) async fn execute(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<u64, Error> {
         let parameters = value::parameters(parameters).map_err(Error::ValueConversionFailed)?;
@@ -153,36 +137,36 @@ impl Connection {
     }
 
     /// Runs a query as fast as its rows are read. Until they are, other statements on this connection wait.
-    pub(crate) async fn stream(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<Rows, Error> {
+    pub(crate) async fn stream(&self, statement: &str, parameters: Vec<ParameterValue>) -> Result<PostgresRows, Error> {
         let parameters = value::parameters(parameters).map_err(Error::BadParameter)?;
         let result = self.0.query_raw(statement, parameters).await.map_err(failed)?;
-        let (tell_columns, columns) = oneshot::channel();
+        let (send_columns, columns) = oneshot::channel();
         let (send, rows) = mpsc::channel(BUFFERED_ROWS);
-        let (tell_outcome, outcome) = oneshot::channel();
+        let (send_outcome, outcome) = oneshot::channel();
         tokio::spawn(async move {
             let forwarded = tokio::select! {
                 // Nobody wants the rest any more.
                 () = send.closed() => Ok(()),
-                forwarded = forward(result, tell_columns, &send) => forwarded,
+                forwarded = forward(result, send_columns, &send) => forwarded,
             };
             drop(send);
-            let _ = tell_outcome.send(forwarded);
+            let _ = send_outcome.send(forwarded);
         });
-        Ok(Rows { columns: columns.await.unwrap_or_default(), rows, outcome })
+        Ok(PostgresRows { columns: columns.await.unwrap_or_default(), rows, outcome })
     }
 }
 
-/// Passes the rows on; the first one tells the columns.
+/// Passes the rows on; the first one has the columns.
 async fn forward(
     result: RowStream,
-    tell_columns: oneshot::Sender<Vec<Column>>,
+    send_columns: oneshot::Sender<Vec<Column>>,
     send: &mpsc::Sender<Vec<DbValue>>,
 ) -> Result<(), Error> {
     let mut result = Box::pin(result);
-    let mut tell_columns = Some(tell_columns);
+    let mut send_columns = Some(send_columns);
     while let Some(row) = result.try_next().await.map_err(failed)? {
-        if let Some(tell_columns) = tell_columns.take() {
-            let _ = tell_columns.send(value::columns(&row));
+        if let Some(send_columns) = send_columns.take() {
+            let _ = send_columns.send(value::columns(&row));
         }
         let row = value::values(&row).map_err(unreadable)?;
         if value::size(&row) > MAX_BUFFERED_BYTES {
@@ -195,36 +179,36 @@ async fn forward(
     Ok(())
 }
 
-/// What the guest is told of a statement that failed.
-fn failed(error: tokio_postgres::Error) -> Error {
-    let text = chain(&error);
-    Error::QueryFailed(match error.as_db_error() {
+/// Error of a statement, for the guest.
+fn failed(failure: tokio_postgres::Error) -> Error {
+    let text = chain(&failure);
+    Error::QueryFailed(match failure.as_db_error() {
         None => QueryError::Text(text),
-        Some(told) => QueryError::DbError(wit::DbError {
+        Some(error) => QueryError::DbError(wit::DbError {
             as_text: text,
-            severity: told.severity().to_owned(),
-            code: told.code().code().to_owned(),
-            message: told.message().to_owned(),
-            detail: told.detail().map(str::to_owned),
-            extras: extras(told),
+            severity: error.severity().to_owned(),
+            code: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+            detail: error.detail().map(str::to_owned),
+            extras: extras(error),
         }),
     })
 }
 
-/// What else the server tells of an error.
-fn extras(told: &DbError) -> Vec<(String, String)> {
-    let line = told.line().map(|line| line.to_string());
+/// Further fields of a server's error.
+fn extras(error: &DbError) -> Vec<(String, String)> {
+    let line = error.line().map(|line| line.to_string());
     let extras = [
-        ("column", told.column()),
-        ("constraint", told.constraint()),
-        ("routine", told.routine()),
-        ("hint", told.hint()),
-        ("table", told.table()),
-        ("datatype", told.datatype()),
-        ("schema", told.schema()),
-        ("file", told.file()),
+        ("column", error.column()),
+        ("constraint", error.constraint()),
+        ("routine", error.routine()),
+        ("hint", error.hint()),
+        ("table", error.table()),
+        ("datatype", error.datatype()),
+        ("schema", error.schema()),
+        ("file", error.file()),
         ("line", line.as_deref()),
-        ("where_", told.where_()),
+        ("where_", error.where_()),
     ];
     extras.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
 }

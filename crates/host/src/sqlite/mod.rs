@@ -4,21 +4,21 @@
 //! A result that is read as a stream holds its connection: rows go through a channel of 4, and until they are read, or
 //! the reader is dropped, every other statement on that connection waits.
 
+pub(crate) mod connection;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Row, params_from_iter, types};
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use self::connection::{Database, SqliteConnection};
+use crate::bindings::spin::sqlite::sqlite::{Error, QueryResult, RowResult, Value};
 use crate::manifest::Component;
+use crate::rows::{BUFFERED_ROWS, MAX_BUFFERED_BYTES};
 use crate::runtime_config::{DatabaseConfig, RuntimeConfig};
-use crate::spin::bindings::spin::sqlite::sqlite::{Error, QueryResult, RowResult, Value};
-use crate::spin::{BUFFERED_ROWS, MAX_BUFFERED_BYTES};
 
 /// Label of the database that needs no configuration.
 const DEFAULT: &str = "default";
@@ -28,29 +28,11 @@ const DEFAULT_FILE: &str = "sqlite_db.db";
 /// The databases of an application, by their labels.
 pub(crate) struct Databases(BTreeMap<String, Database>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Database {
-    /// `None` for memory, where every connection has a database of its own.
-    file: Option<PathBuf>,
-    may_attach_files: bool,
-}
-
-/// A connection.
-#[derive(Clone)]
-#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Connection(Arc<Shared>);
-
-struct Shared {
-    database: Database,
-    /// Opened by the first statement, and held for as long as one runs.
-    opened: Mutex<Option<rusqlite::Connection>>,
-}
-
 /// A statement's result, as it comes.
-pub(crate) struct Rows {
+pub(crate) struct SqliteRows {
     pub(crate) columns: Vec<String>,
     pub(crate) rows: mpsc::Receiver<RowResult>,
-    /// How the statement ended; the connection is free by then.
+    /// End of the statement; the connection is free by then.
     pub(crate) outcome: oneshot::Receiver<Result<(), Error>>,
 }
 
@@ -81,7 +63,7 @@ impl Databases {
     }
 
     /// A new connection, whose folder is there afterwards.
-    pub(crate) fn connect(&self, label: &str) -> Result<Connection, Error> {
+    pub(crate) fn connect(&self, label: &str) -> Result<SqliteConnection, Error> {
         let database = self.0.get(label).ok_or(Error::NoSuchDatabase)?;
         if let Some(folder) = database.file.as_deref().and_then(Path::parent) {
             let created =
@@ -91,11 +73,11 @@ impl Databases {
                 Error::InvalidConnection
             })?;
         }
-        Ok(Connection(Arc::new(Shared { database: database.clone(), opened: Mutex::default() })))
+        Ok(SqliteConnection::new(database.clone()))
     }
 }
 
-impl Connection {
+impl SqliteConnection {
     /// Runs a statement to its end.
     pub(crate) async fn execute(&self, statement: String, parameters: Vec<Value>) -> Result<QueryResult, Error> {
         self.blocking(move |connection| {
@@ -111,23 +93,23 @@ impl Connection {
         .await
     }
 
-    /// Runs a statement as fast as its rows are read. What is wrong with the statement is told by the outcome.
-    pub(crate) async fn stream(&self, statement: String, parameters: Vec<Value>) -> Result<Rows, Error> {
-        let (tell_columns, columns_told) = oneshot::channel();
+    /// Runs a statement as fast as its rows are read. What is wrong with the statement is in the outcome.
+    pub(crate) async fn stream(&self, statement: String, parameters: Vec<Value>) -> Result<SqliteRows, Error> {
+        let (send_columns, sent_columns) = oneshot::channel();
         let (send, rows) = mpsc::channel(BUFFERED_ROWS);
-        let (tell_outcome, outcome) = oneshot::channel();
-        let shared = Arc::clone(&self.0);
+        let (send_outcome, outcome) = oneshot::channel();
+        let shared = self.shared();
         tokio::task::spawn_blocking(move || {
             let done = shared.with(move |connection| {
                 let mut statement = match connection.prepare_cached(&statement) {
                     Ok(statement) => statement,
                     Err(error) => {
-                        let _ = tell_columns.send(Vec::new());
+                        let _ = send_columns.send(Vec::new());
                         return Err(io(error));
                     }
                 };
                 // Whoever gave up waiting for the connection doesn't want it run either.
-                tell_columns.send(columns(&statement)).map_err(|_| lost())?;
+                send_columns.send(columns(&statement)).map_err(|_| lost())?;
                 run(&mut statement, parameters, move |row| {
                     if size(&row) > MAX_BUFFERED_BYTES {
                         return Err(too_large());
@@ -135,10 +117,10 @@ impl Connection {
                     send.blocking_send(row).map_err(|_| Error::Io("the rows are no longer read".to_owned()))
                 })
             });
-            let _ = tell_outcome.send(done);
+            let _ = send_outcome.send(done.map_err(io).and_then(|done| done));
         });
-        match columns_told.await {
-            Ok(columns) => Ok(Rows { columns, rows, outcome }),
+        match sent_columns.await {
+            Ok(columns) => Ok(SqliteRows { columns, rows, outcome }),
             // The file can't be opened.
             Err(_) => match outcome.await {
                 Ok(Err(error)) => Err(error),
@@ -162,47 +144,9 @@ impl Connection {
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        let shared = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || shared.with(work)).await.map_err(|_| lost())?
-    }
-}
-
-impl Shared {
-    /// Does `work` when the connection is free.
-    fn with<R>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<R, Error>) -> Result<R, Error> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = match &mut *opened {
-            Some(connection) => connection,
-            none => none.insert(self.database.open().map_err(io)?),
-        };
-        work(connection)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        let opened = self.opened.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(opened), Ok(runtime)) = (opened, Handle::try_current()) {
-            // The last connection to a file may have a log to write back.
-            runtime.spawn_blocking(move || drop(opened));
-        }
-    }
-}
-
-impl Database {
-    fn open(&self) -> rusqlite::Result<rusqlite::Connection> {
-        let mut connection = match &self.file {
-            Some(file) => rusqlite::Connection::open(file)?,
-            None => rusqlite::Connection::open_in_memory()?,
-        };
-        if !self.may_attach_files {
-            connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
-                // SQLite's names for a temporary database and one in memory.
-                AuthAction::Attach { filename } if !matches!(filename, "" | ":memory:") => Authorization::Deny,
-                _ => Authorization::Allow,
-            }))?;
-        }
-        Ok(connection)
+        let shared = self.shared();
+        let done = tokio::task::spawn_blocking(move || shared.with(work)).await.map_err(|_| lost())?;
+        done.map_err(io)?
     }
 }
 
