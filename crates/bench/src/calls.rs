@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use crate::now;
+use crate::clock::now;
 use crate::upstream::{FILE, IMAGE_LENGTH};
 
 /// A call.

@@ -1,25 +1,29 @@
 //! Measures what the component adds to a Gradio call.
 //!
-//! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component. So the
-//! upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls made to that
-//! upstream directly, in turn within one run: what is left is the component and its host. All three share this machine's cores.
+//! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component. So
+//! the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls made
+//! to that upstream directly, in turn within one run: what is left is the component and its host. All three share this
+//! machine's cores.
 
+mod arguments;
 mod calls;
+mod clock;
 mod database;
+mod host;
 mod stats;
 mod upstream;
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use clap::{Parser, ValueEnum};
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
+use crate::arguments::{Arguments, Part};
 use crate::calls::{Call, Caller};
+use crate::clock::now;
+use crate::host::{KEY, SLOTS, ServingHost};
 use crate::stats::Samples;
 use crate::upstream::Upstream;
 
@@ -82,7 +86,7 @@ async fn main() -> Result<()> {
 async fn measure_all(arguments: &Arguments, upstream: &Upstream, state: &Path) -> Result<Value> {
     let mut figures = serde_json::Map::new();
     if arguments.has(Part::Component) {
-        let host = Host::start(arguments, &upstream.url, &state.join("component"), SLOTS, &[], None).await?;
+        let host = ServingHost::start(arguments, &upstream.url, &state.join("component"), SLOTS, &[], None).await?;
         figures = measure(arguments, upstream, &host.url).await?;
     }
     if arguments.has(Part::Database) || arguments.has(Part::Statements) {
@@ -193,53 +197,4 @@ fn sizes_of_components(manifest: &Path) -> Result<Vec<(String, u64)>> {
         Ok((name.clone(), std::fs::metadata(folder.join(source))?.len()))
     };
     components.iter().map(size).collect()
-}
-
-/// The host, serving the application with the instant upstream as its Space.
-struct Host {
-    url: String,
-    _process: Child,
-}
-
-impl Host {
-    /// Starts it; the Space has that many slots.
-    async fn start(
-        arguments: &Arguments,
-        space: &str,
-        state: &Path,
-        slots: usize,
-        variables: &[String],
-        statements: Option<&Path>,
-    ) -> Result<Self> {
-        let mut command = Command::new(&arguments.host);
-        command
-            .arg("--manifest")
-            .arg(&arguments.manifest)
-            .args(["--listen", "127.0.0.1:0"])
-            .arg("--state-dir")
-            .arg(state);
-        // What is measured is the component, not how many jobs it lets a Space have.
-        let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = {slots} }}]\n");
-        for variable in [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")] {
-            command.args(["--variable", &variable]);
-        }
-        for variable in variables {
-            command.args(["--variable", variable]);
-        }
-        if let Some(file) = statements {
-            command.arg("--statement-log").arg(file);
-        }
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut process = command.spawn().context("cannot start the host")?;
-        let stdout = process.stdout.take().context("no standard output")?;
-        let line = BufReader::new(stdout).lines().next_line().await?.context("the host ended before it was ready")?;
-        let url = line.strip_prefix("Serving ").with_context(|| format!("the host said {line:?}"))?.to_owned();
-        ensure!(url.starts_with("http://127.0.0.1:"), "the host serves {url}, which isn't loopback");
-        Ok(Self { url, _process: process })
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a stopwatch")]
-fn now() -> Instant {
-    Instant::now()
 }

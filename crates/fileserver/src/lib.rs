@@ -1,9 +1,10 @@
 //! A component that serves the web studio.
 //!
-//! The files of `assets/` are inside it, each in up to three codings, so it needs no file system and runs on every host. A
-//! request's path is looked up in a table; nothing is resolved, so there is nothing to escape from. [`answer`] decides,
-//! [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
+//! The files of `assets/` are inside it ([`files`]), each in up to three codings, so it needs no file system and runs on
+//! every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
+//! [`answer`] decides, [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
 
+pub mod files;
 pub mod negotiate;
 pub mod range;
 #[cfg(target_arch = "wasm32")]
@@ -17,33 +18,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use z_image_conditional::none_match_names;
 
-use crate::negotiate::Coding;
+use crate::files::File;
 use crate::range::Range;
 
-/// A file of the studio.
-#[derive(Debug)]
-pub struct File {
-    /// Its path in URLs, decoded.
-    pub path: &'static str,
-    /// As it is, and in every coding that makes it smaller. Never empty; the first is as it is.
-    pub variants: &'static [Variant],
-}
-
-/// A file in one coding.
-#[derive(Debug)]
-pub struct Variant {
-    /// Which; `None` for as it is.
-    pub coding: Option<Coding>,
-    /// A strong entity tag (RFC 9110 section 8.8.3), quotation marks included.
-    pub tag: &'static str,
-    /// The bytes.
-    pub bytes: &'static [u8],
-}
-
-/// The studio.
-pub const FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
-
-/// What a page may do: nothing but show, style and script itself, call this origin, and show images that it has made. A
+/// Permissions of a page: to show, style and script itself, to call this origin, and to show images that it has made. A
 /// text can't become markup or script, as nothing may make any (`trusted-types 'none'`).
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; \
@@ -53,9 +31,15 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 /// The SDKs' word on whether to ask again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Whoever comes here and finds nothing is most likely a client of the API with a wrong base URL, which shows its user the `message` of OpenAI's error object.
-const NOT_FOUND: &[u8] = br#"{"error":{"message":"There is nothing here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
-const WRONG_METHOD: &[u8] = br#"{"error":{"message":"Only GET and HEAD here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
+/// Body of a 404. It is most likely read by a client of the API with a wrong base URL, which shows its user the `message` of
+/// OpenAI's error object.
+const NOT_FOUND: &[u8] =
+    b"{\"error\":{\"message\":\"There is nothing here. The API is at /v1: is the base URL right?\",\
+    \"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}";
+/// Body of a 405.
+const WRONG_METHOD: &[u8] =
+    b"{\"error\":{\"message\":\"Only GET and HEAD here. The API is at /v1: is the base URL right?\",\
+    \"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}";
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// Nothing of the device but its clipboard, which the defaults leave to a page of its own.
@@ -178,6 +162,7 @@ fn content_type(path: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::{Coding, FILES, Variant};
     use http::header::IF_NONE_MATCH;
 
     const TEST_FILES: &[File] = &[

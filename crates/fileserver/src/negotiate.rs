@@ -1,25 +1,6 @@
-//! Which coding of a file a client gets: RFC 9110 section 12.5.3.
+//! Choice of a file's coding: RFC 9110 section 12.5.3.
 
-use crate::Variant;
-
-/// A content coding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coding {
-    /// RFC 7932.
-    Brotli,
-    /// RFC 1952.
-    Gzip,
-}
-
-impl Coding {
-    /// Its name in headers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Brotli => "br",
-            Self::Gzip => "gzip",
-        }
-    }
-}
+use crate::files::{Coding, Variant};
 
 /// The variant that the client likes best, and of those it likes equally the smallest; `None` if it likes none.
 ///
@@ -33,7 +14,7 @@ pub fn choose<'a>(variants: &'a [Variant], accept: Option<&str>) -> Option<&'a V
         .map(|(_, variant)| variant)
 }
 
-/// How much the client likes a coding, in thousandths.
+/// Weight that the client gives a coding, in thousandths.
 fn quality(accept: &str, coding: Option<Coding>) -> u16 {
     let name = coding.map_or("identity", Coding::name);
     let mut any = None;

@@ -1,6 +1,6 @@
-//! Which part of a file a client wants: RFC 9110 section 14.
+//! Part of a file that a client wants: RFC 9110 section 14.
 
-/// What a `Range` header comes to.
+/// Meaning of a `Range` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// All of it: there is no range, or one that may be passed over (another unit, several at once, nonsense).

@@ -5,7 +5,8 @@ use http::Response;
 use http_body_util::Full;
 use spin_sdk::http::Request;
 
-use crate::{FILES, answer};
+use crate::answer;
+use crate::files::FILES;
 
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> Response<Full<Bytes>> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::setup;
-use crate::shell::{cargo, root, run, say, target};
+use crate::shell::{TARGET, cargo, root, run, say, target};
 
 /// The components' packages, and what they are built into.
 const COMPONENTS: [(&str, &str); 2] =
@@ -22,14 +22,13 @@ pub(crate) fn all() -> Result<()> {
 
 fn components() -> Result<()> {
     say("building the components");
-    let mut build =
-        cargo(&["build", "--config", ".cargo/component.toml", "--target", setup::TARGET, "--release", "--locked"]);
+    let mut build = cargo(&["build", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
     for (package, _) in COMPONENTS {
         build.args(["--package", package]);
     }
     run(&mut build)?;
     for (_, file) in COMPONENTS {
-        let path = target().join(setup::TARGET).join("release").join(file);
+        let path = target().join(TARGET).join("release").join(file);
         let size = std::fs::metadata(&path)?.len();
         say(&format!("{file}: {} KB", size.div_ceil(1000)));
     }

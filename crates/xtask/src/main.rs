@@ -1,14 +1,4 @@
-//! The project's own commands.
-//!
-//! ```text
-//! cargo xtask setup                 get what is missing: the wasm target, the tests' Python packages and servers
-//! cargo xtask build                 build the components and the host
-//! cargo xtask up [--demo] […]       set up, build, and serve
-//! cargo xtask test [STAGE…]         set up, and run every test, or those stages
-//! cargo xtask simulate              hold the choice of Spaces against chance, into docs/dispatch.md
-//! cargo xtask bench [ARGUMENT…]     build, and measure
-//! cargo xtask screenshots           build, and take the pictures in docs/studio
-//! ```
+//! The project's own commands; `cargo xtask help` lists them.
 
 mod build;
 mod node;
@@ -22,29 +12,51 @@ mod up;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-const USAGE: &str = "\
-Usage: cargo xtask COMMAND
+use crate::test::Stage;
+use crate::up::UpOptions;
 
-  setup             Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL.
-  build             Builds the components and the host, for release.
-  up [OPTION…]      Sets up, builds, and serves spin.toml on this machine.
-      --demo                  with a real Gradio Space on loopback, and a new key
-      --listen ADDR           [default: 127.0.0.1:3000]
-      --variable KEY=VALUE    sets a variable of spin.toml; repeatable
-      --state-dir DIR         where the databases lie [default: .spin]
-      --runtime-config-file FILE  what stands behind the manifest's names, as in Spin
-  test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
-      --soak                  with twenty times as many simulated runs
-  simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.
-  bench [ARG…]      Builds, and measures; arguments go to the benchmark (component, database,
-                    --quick, --json FILE).
-  screenshots       Builds, and takes the pictures in docs/studio with a real browser.
-";
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL.
+    Setup,
+    /// Builds the components and the host, for release.
+    Build,
+    /// Sets up, builds, and serves spin.toml on this machine.
+    Up(UpOptions),
+    /// Sets up, and runs every test.
+    Test {
+        /// Stages that are run; all, where nothing is named.
+        #[arg(value_enum)]
+        stages: Vec<Stage>,
+        /// Twenty times as many simulated runs.
+        #[arg(long)]
+        soak: bool,
+    },
+    /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
+    Simulate,
+    /// Builds, and measures.
+    Bench {
+        /// Arguments of the benchmark: component, database, --quick, --json FILE.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Builds, and takes the pictures in docs/studio with a real browser.
+    Screenshots,
+}
 
 fn main() -> ExitCode {
-    match run(std::env::args_os().skip(1).collect()) {
+    match run(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -53,23 +65,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut arguments: Vec<OsString>) -> Result<()> {
-    if arguments.is_empty() {
-        bail!("no command\n\n{USAGE}");
-    }
-    let command = arguments.remove(0);
-    match command.to_str() {
-        Some("setup") => setup::all(),
-        Some("build") => build::all(),
-        Some("up") => up::up(arguments),
-        Some("test") => test::test(&arguments),
-        Some("simulate") => simulate::simulate(),
-        Some("bench") => build::bench(&arguments),
-        Some("screenshots") => test::screenshots(),
-        Some("--help" | "-h" | "help") => {
-            print!("{USAGE}");
-            Ok(())
-        }
-        _ => bail!("no such command: {}\n\n{USAGE}", command.to_string_lossy()),
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::all(),
+        Task::Build => build::all(),
+        Task::Up(options) => up::up(options),
+        Task::Test { stages, soak } => test::test(&stages, soak),
+        Task::Simulate => simulate::simulate(),
+        Task::Bench { arguments } => build::bench(&arguments),
+        Task::Screenshots => test::screenshots(),
     }
 }

@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Says what is being done.
+/// The components' target.
+pub(crate) const TARGET: &str = "wasm32-wasip2";
+
+/// Reports what is being done.
 pub(crate) fn say(text: &str) {
     eprintln!("[xtask] {text}");
 }

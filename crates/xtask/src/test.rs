@@ -1,41 +1,58 @@
 //! `cargo xtask test`: every test there is.
 
-use std::ffi::OsString;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
-use crate::shell::{cargo, root, run, say, succeeds};
+use crate::shell::{TARGET, cargo, root, run, say, succeeds};
 use crate::{build, node, python, setup};
 
-type Stage = (&'static str, fn(u32) -> Result<()>);
-
-/// How many runs of each kind there are in the simulated world.
+/// Simulated runs of each kind.
 const RUNS: u32 = 2_500;
 
-const STAGES: [Stage; 4] = [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end)];
+/// A stage of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// Formatting, lints, and the rules for dependencies.
+    Lint,
+    /// Everything that runs natively, the simulated world among it.
+    Unit,
+    /// The bundled host.
+    Host,
+    /// The built components in the host, against real Spaces, with real clients.
+    E2e,
+}
 
-/// Runs all stages, or those that are named; the first that fails ends it.
-pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
-    let (soak, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| *argument == "--soak");
-    let runs = if soak.is_empty() { RUNS } else { 20 * RUNS };
-    let known = || STAGES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    if let Some(unknown) = names.iter().find(|name| !STAGES.iter().any(|(stage, _)| ***name == **stage)) {
-        bail!("no such stage: {}. There are: {}", unknown.to_string_lossy(), known());
-    }
-    setup::target()?;
-    let mut times = Vec::new();
-    for (name, stage) in STAGES {
-        if names.is_empty() || names.iter().any(|wanted| *wanted == name) {
-            say(&format!("stage {name}"));
-            let begun = now();
-            stage(runs).with_context(|| format!("the stage {name} failed"))?;
-            times.push((name, begun.elapsed()));
+impl Stage {
+    fn run(self, runs: u32) -> Result<()> {
+        match self {
+            Self::Lint => lint(),
+            Self::Unit => unit(runs),
+            Self::Host => host(),
+            Self::E2e => end_to_end(),
         }
     }
-    let shown = |(name, time): &(&str, Duration)| format!("{name} {} s", time.as_secs());
-    say(&format!("all is well: {}", times.iter().map(shown).collect::<Vec<_>>().join(", ")));
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Runs these stages, or all where none is named; the first that fails ends it.
+pub(crate) fn test(stages: &[Stage], soak: bool) -> Result<()> {
+    let runs = if soak { 20 * RUNS } else { RUNS };
+    setup::target()?;
+    let mut times = Vec::new();
+    for stage in Stage::value_variants().iter().filter(|stage| stages.is_empty() || stages.contains(stage)) {
+        let name = stage.name();
+        say(&format!("stage {name}"));
+        let begun = now();
+        stage.run(runs).with_context(|| format!("the stage {name} failed"))?;
+        times.push(format!("{name} {} s", begun.elapsed().as_secs()));
+    }
+    say(&format!("all is well: {}", times.join(", ")));
     Ok(())
 }
 
@@ -45,11 +62,11 @@ fn now() -> Instant {
 }
 
 /// Formatting, lints on both targets, and the rules for dependencies.
-fn lint(_: u32) -> Result<()> {
+fn lint() -> Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // For release, so that what is checked and what is built share wasmtime's build scripts.
     run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    let wasm = ["clippy", "--release", "--locked", "--target", setup::TARGET];
+    let wasm = ["clippy", "--release", "--locked", "--target", TARGET];
     run(cargo(&wasm).args(["-p", "z-image-2api", "-p", "z-image-fileserver", "--", "-D", "warnings"]))?;
     if succeeds(&mut cargo(&["deny", "--version"])) {
         return run(&mut cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"]));
@@ -66,14 +83,14 @@ fn unit(runs: u32) -> Result<()> {
 }
 
 /// The host, for release, as wasmtime is compiled only once then.
-fn host(_: u32) -> Result<()> {
+fn host() -> Result<()> {
     build::all()?;
     let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
     run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
 
 /// The built components in the host, against real Spaces, with real clients.
-fn end_to_end(_: u32) -> Result<()> {
+fn end_to_end() -> Result<()> {
     build::all()?;
     let python = python::tests()?;
     let mut pytest = Command::new(python.python());

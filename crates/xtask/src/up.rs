@@ -3,69 +3,79 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use lexopt::prelude::*;
+use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::shell::{root, say};
 use crate::{build, python};
 
-/// What `up` was asked for.
-#[derive(Default)]
-struct Options {
+/// Options of `cargo xtask up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// Serves with a real Gradio Space on loopback, and a new key.
+    #[arg(long)]
     demo: bool,
-    /// Handed on to the host as they are.
-    host: Vec<OsString>,
-    /// The keys that the command line sets.
-    api_keys: Option<String>,
+    /// Address to listen on [default: 127.0.0.1:3000].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<OsString>,
+    /// Sets a variable of spin.toml. Repeatable.
+    #[arg(long = "variable", value_name = "KEY=VALUE")]
+    variables: Vec<OsString>,
+    /// Folder of the databases [default: .spin].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Runtime configuration: what stands behind the manifest's names, as in Spin.
+    #[arg(long, value_name = "FILE")]
+    runtime_config_file: Option<PathBuf>,
 }
 
 /// Sets up, builds and serves, until it is told to stop.
-pub(crate) fn up(arguments: Vec<OsString>) -> Result<()> {
-    let options = Options::parse(arguments)?;
+pub(crate) fn up(options: UpOptions) -> Result<()> {
+    let arguments = options.host_arguments()?;
     build::all()?;
     let mut host = Command::new(build::host_program());
-    host.current_dir(root()).arg("--manifest").arg(root().join("spin.toml")).args(&options.host);
+    host.current_dir(root()).arg("--manifest").arg(root().join("spin.toml")).args(arguments);
     if options.demo {
-        return demo(host, options.api_keys);
+        return demo(host, options.api_keys());
     }
     // In place of this process, so that whoever stops this one stops the host.
     Err(host.exec()).context("cannot start the host")
 }
 
-impl Options {
-    fn parse(arguments: Vec<OsString>) -> Result<Self> {
-        let mut options = Self::default();
-        let mut parser = lexopt::Parser::from_args(arguments);
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Long("demo") => options.demo = true,
-                Long(name @ ("listen" | "runtime-config-file" | "state-dir" | "variable")) => {
-                    let flag = format!("--{name}");
-                    let mut value = parser.value()?;
-                    if matches!(flag.as_str(), "--runtime-config-file" | "--state-dir") {
-                        // The host runs in the workspace's folder.
-                        value = std::path::absolute(value)?.into_os_string();
-                    }
-                    if let Some(keys) = value.to_str().and_then(|pair| pair.strip_prefix("api_keys=")) {
-                        options.api_keys = Some(keys.to_owned());
-                    }
-                    options.host.extend([flag.into(), value]);
-                }
-                other => return Err(other.unexpected().into()),
+impl UpOptions {
+    /// Arguments of the host.
+    fn host_arguments(&self) -> Result<Vec<OsString>> {
+        let mut arguments = Vec::new();
+        for variable in &self.variables {
+            arguments.extend(["--variable".into(), variable.clone()]);
+        }
+        if let Some(address) = &self.listen {
+            arguments.extend(["--listen".into(), address.clone()]);
+        }
+        for (flag, path) in [("--state-dir", &self.state_dir), ("--runtime-config-file", &self.runtime_config_file)] {
+            if let Some(path) = path {
+                // The host runs in the workspace's folder.
+                arguments.extend([flag.into(), std::path::absolute(path)?.into_os_string()]);
             }
         }
-        Ok(options)
+        Ok(arguments)
+    }
+
+    /// Keys that the command line sets.
+    fn api_keys(&self) -> Option<&str> {
+        self.variables.iter().rev().find_map(|variable| variable.to_str()?.strip_prefix("api_keys="))
     }
 }
 
 /// Serves with a real Gradio Space on loopback behind it.
-fn demo(mut host: Command, api_keys: Option<String>) -> Result<()> {
+fn demo(mut host: Command, api_keys: Option<&str>) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     ctrlc::set_handler({
         let stop = Arc::clone(&stop);
@@ -76,10 +86,10 @@ fn demo(mut host: Command, api_keys: Option<String>) -> Result<()> {
     say("starting a Gradio Space");
     let mut space = Command::new(python.python());
     space.arg(root().join("tests/space/app.py"));
-    let (space, line) = Running::start("the Space", space, "Space at ", &stop)?;
+    let (space, line) = ChildProcess::start("the Space", space, "Space at ", &stop)?;
 
     // A key from the command line is already among the host's arguments.
-    let key = match &api_keys {
+    let key = match api_keys {
         Some(keys) => keys.split(',').next().unwrap_or_default().trim().to_owned(),
         None => {
             let key = random_key()?;
@@ -88,7 +98,7 @@ fn demo(mut host: Command, api_keys: Option<String>) -> Result<()> {
         }
     };
     host.args(["--variable", &format!("spaces=z-image-turbo={line}"), "--variable", &format!("extra_host={line}")]);
-    let (host, url) = Running::start("the host", host, "Serving ", &stop)?;
+    let (host, url) = ChildProcess::start("the host", host, "Serving ", &stop)?;
     println!("Serving {url}");
     println!("{}", instructions(&url, &key));
 
@@ -123,12 +133,12 @@ Stop with Ctrl-C."#
 }
 
 /// A program that has said that it is ready, and is told to stop when this goes out of scope.
-struct Running {
+struct ChildProcess {
     name: &'static str,
     process: Child,
 }
 
-impl Running {
+impl ChildProcess {
     /// Starts `command` and waits for the line that begins with `ready`; the rest of that line comes back too.
     fn start(name: &'static str, mut command: Command, ready: &str, stop: &AtomicBool) -> Result<(Self, String)> {
         let mut process = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {name}"))?;
@@ -152,7 +162,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid.filter(|_| matches!(self.process.try_wait(), Ok(None))) {

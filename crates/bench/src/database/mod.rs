@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use self::fill::{Amount, Database, connect};
 use self::list::{StatementList, by_name};
 use self::server::Server;
+use crate::arguments::Arguments;
 use crate::calls::{Call, Caller};
+use crate::clock::now;
+use crate::host::{KEY, ServingHost};
 use crate::stats::{Samples, quantile};
 use crate::upstream::Upstream;
 use crate::{Arguments, Host, KEY, Part, now};
@@ -42,7 +45,7 @@ struct Engine<'a> {
 struct Variant {
     name: &'static str,
     call: Call,
-    host: Host,
+    host: ServingHost,
     caller: Caller,
     database: Database,
 }
@@ -109,7 +112,7 @@ impl Engine<'_> {
                 Database::Postgres(url)
             }
         };
-        let host = Host::start(self.arguments, &self.upstream.url, &state, SLOTS, &variables, list).await?;
+        let host = ServingHost::start(self.arguments, &self.upstream.url, &state, SLOTS, &variables, list).await?;
         let caller = Caller::new(&self.upstream.url, &host.url, KEY);
         Ok(Variant { name, call, host, caller, database })
     }

@@ -13,8 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::TARGET;
-use crate::shell::{run, run_quietly, say, succeeds, target};
+use crate::shell::{TARGET, run, run_quietly, say, succeeds, target};
 
 /// Suites that may hold a Rust release, beside those that the machine has. One that isn't there is passed over.
 const SUITES: [&str; 5] = ["bookworm-backports", "trixie", "trixie-backports", "forky", "sid"];

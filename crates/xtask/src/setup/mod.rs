@@ -8,11 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::shell::{run_quietly, say, succeeds};
+use crate::shell::{TARGET, root, run_quietly, say, succeeds};
 use crate::{node, python};
-
-/// The components' target.
-pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// Everything that the commands need.
 pub(crate) fn all() -> Result<()> {
@@ -56,6 +53,6 @@ pub(crate) fn target() -> Result<()> {
 
 /// Where the target's libraries lie.
 fn library() -> Result<PathBuf> {
-    let sysroot = run_quietly(Command::new("rustc").args(["--print", "sysroot"]).current_dir(crate::shell::root()))?;
+    let sysroot = run_quietly(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
     Ok(PathBuf::from(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib"))
 }
