@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use z_image_2api::settings::{Reader, Row, Settings, VARIABLES};
+use z_image_2api::settings::{ReadBy, Settings, VARIABLES, VariableRow};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -26,8 +26,8 @@ fn declared() -> BTreeMap<String, (String, bool)> {
     variables.iter().map(|(name, variable)| (name.clone(), read(variable))).collect()
 }
 
-fn read_by(reader: Reader) -> impl Iterator<Item = &'static Row> {
-    VARIABLES.iter().filter(move |row| row.reader == reader)
+fn read_by(reader: ReadBy) -> impl Iterator<Item = &'static VariableRow> {
+    VARIABLES.iter().filter(move |row| row.read_by == reader)
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn the_manual_has_every_variable_with_its_default_and_its_meaning() {
 fn the_component_gets_every_variable_that_it_reads_and_no_other() {
     let manifest = manifest();
     let given = manifest["component"]["api"]["variables"].as_table().unwrap();
-    let expected = read_by(Reader::Component)
+    let expected = read_by(ReadBy::Component)
         .map(|row| (row.name.to_owned(), toml::Value::from(format!("{{{{ {} }}}}", row.name))));
     assert_eq!(*given, expected.collect());
     let hosts = manifest["component"]["api"]["allowed_outbound_hosts"].as_array().unwrap();
-    let unread: Vec<_> = read_by(Reader::Host).map(|row| row.name).collect();
+    let unread: Vec<_> = read_by(ReadBy::Host).map(|row| row.name).collect();
     assert_eq!(unread, ["extra_host", "database_host"], "which widens where the component may connect to:");
     for widening in ["{{ extra_host }}", "{{ webhook_host }}", "{{ database_host }}"] {
         assert!(hosts.contains(&toml::Value::from(widening)), "{widening}");

@@ -7,11 +7,11 @@ use super::Error;
 /// OpenAI's error object in its envelope. All four fields are always there, `null` where there is nothing to say.
 #[derive(Debug, Serialize)]
 pub struct ErrorBody<'a> {
-    error: ErrorObject<'a>,
+    error: ErrorFields<'a>,
 }
 
 #[derive(Debug, Serialize)]
-struct ErrorObject<'a> {
+struct ErrorFields<'a> {
     message: &'a str,
     r#type: &'static str,
     param: Option<&'static str>,
@@ -22,7 +22,7 @@ impl Error {
     /// The error object that OpenAI's clients read.
     pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
-            error: ErrorObject { message: &self.message, r#type: self.kind, param: self.param, code: self.code },
+            error: ErrorFields { message: &self.message, r#type: self.kind, param: self.param, code: self.code },
         }
     }
 }

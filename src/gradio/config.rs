@@ -142,7 +142,7 @@ impl Config {
     /// # Errors
     /// [`Failure::NotReady`] where it isn't one; [`Failure::Unreadable`] where the queue speaks an older protocol than `sse_v1`.
     pub fn parse(origin: &Origin, body: &[u8]) -> Result<Self, Failure> {
-        let wire: Wire = serde_json::from_slice(body).map_err(|_| Failure::NotReady { stage: None })?;
+        let wire: WireConfig = serde_json::from_slice(body).map_err(|_| Failure::NotReady { stage: None })?;
         let version = plain(&wire.version.unwrap_or_default());
         if !matches!(wire.protocol.as_deref(), Some("sse_v1" | "sse_v2" | "sse_v2.1" | "sse_v3")) {
             return Err(Failure::Unreadable(format!(
@@ -170,7 +170,7 @@ impl Config {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct WireConfig {
     version: Option<String>,
     protocol: Option<String>,
     root: Option<String>,

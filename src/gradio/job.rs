@@ -83,7 +83,7 @@ impl Job {
     /// job is cancelled.
     pub async fn submit(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Self, Failure> {
         let deadline = client.host().now() + client.limits().job;
-        let Entered { ticket, events } = enter(client, endpoint, data, Rc::clone(&hold)).await?;
+        let OpenJob { ticket, events } = enter(client, endpoint, data, Rc::clone(&hold)).await?;
         Ok(Self {
             client: client.clone(),
             hold,
@@ -259,14 +259,14 @@ struct CancelCall<'a> {
 }
 
 /// A job in the queue, and its stream.
-struct Entered {
+struct OpenJob {
     ticket: Ticket,
     events: Body,
 }
 
 /// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there always an
 /// event to cancel, and a stream to close after that.
-async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<Entered, Failure> {
+async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<OpenJob, Failure> {
     let session_hash = random_hex::<8>(client.host());
     let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
         .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
@@ -276,7 +276,7 @@ async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold)
         let client = client_there;
         let entered = match join(&client, endpoint, session_hash, json).await {
             Ok(ticket) => match open(&client, &ticket).await {
-                Ok(events) => Ok(Entered { ticket, events }),
+                Ok(events) => Ok(OpenJob { ticket, events }),
                 Err(failure) => {
                     ticket.cancel(&client).await;
                     Err(failure)
@@ -284,7 +284,7 @@ async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold)
             },
             Err(failure) => Err(failure),
         };
-        if let Err(Ok(Entered { ticket, events })) = tell.send(entered) {
+        if let Err(Ok(OpenJob { ticket, events })) = tell.send(entered) {
             ticket.cancel(&client).await;
             drop(events);
         }

@@ -61,7 +61,7 @@ impl Message {
     /// # Errors
     /// A text that isn't a JSON object with a `msg`, or a message that ends the job and can't be read.
     pub fn parse(data: &[u8]) -> Result<Self, serde_json::Error> {
-        let wire: Wire = match serde_json::from_slice(data) {
+        let wire: WireMessage = match serde_json::from_slice(data) {
             Ok(wire) => wire,
             Err(error) => {
                 let Name { msg } = serde_json::from_slice(data)?;
@@ -96,7 +96,7 @@ impl Message {
     }
 }
 
-fn completion(wire: Wire) -> Completion {
+fn completion(wire: WireMessage) -> Completion {
     let output = wire.output.unwrap_or_default();
     match (wire.success.unwrap_or(false), output.data) {
         (true, Some(data)) => Completion::Outputs(data),
@@ -134,7 +134,7 @@ struct Name {
 }
 
 #[derive(Deserialize)]
-struct Wire {
+struct WireMessage {
     msg: String,
     rank: Option<u64>,
     queue_size: Option<u64>,

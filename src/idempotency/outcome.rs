@@ -9,10 +9,10 @@ use crate::error::Error;
 
 /// Outcome of them so far. Clones are of the same request.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome(Rc<Cell<Fate>>);
+pub struct Outcome(Rc<Cell<ImagesFate>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Fate {
+enum ImagesFate {
     /// Nothing: none was wanted, or none has ended.
     #[default]
     None,
@@ -27,22 +27,26 @@ enum Fate {
 impl Outcome {
     /// An image is made.
     pub fn made(&self) {
-        self.0.set(Fate::Made);
+        self.0.set(ImagesFate::Made);
     }
 
     /// An image won't be made.
     pub fn failed(&self, error: &Error) {
         match self.0.get() {
-            Fate::None | Fate::Refused if error.may_pass() => self.0.set(Fate::Failed),
-            Fate::None => self.0.set(Fate::Refused),
-            Fate::Refused | Fate::Failed | Fate::Made => {}
+            ImagesFate::None | ImagesFate::Refused if error.may_pass() => self.0.set(ImagesFate::Failed),
+            ImagesFate::None => self.0.set(ImagesFate::Refused),
+            ImagesFate::Refused | ImagesFate::Failed | ImagesFate::Made => {}
         }
     }
 
     /// Whether an answer with that status is one for good.
     pub fn is_final(&self, status: StatusCode) -> bool {
         let fate = self.0.get();
-        if status.is_success() { fate != Fate::Failed } else { status.is_client_error() && fate == Fate::Refused }
+        if status.is_success() {
+            fate != ImagesFate::Failed
+        } else {
+            status.is_client_error() && fate == ImagesFate::Refused
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use futures::future::join_all;
 use self::rows::DatabaseKind;
 pub use self::rows::VARIABLES;
 use self::variable::Values;
-pub use self::variable::{Reader, Row};
+pub use self::variable::{ReadBy, VariableRow};
 use crate::catalog::Catalog;
 use crate::dispatch::Policy;
 use crate::gradio::limits::Limits;
@@ -72,7 +72,7 @@ pub struct Settings {
 impl Settings {
     /// Reads all variables from the host.
     pub async fn load(host: &Host) -> Self {
-        let names = VARIABLES.iter().filter(|row| row.reader == Reader::Component).map(|row| row.name);
+        let names = VARIABLES.iter().filter(|row| row.read_by == ReadBy::Component).map(|row| row.name);
         let read = names.map(|name| async move { (name, host.variable(name).await.unwrap_or_default()) });
         let values = join_all(read).await;
         Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::parse::{Parsed, base_url, boolean, number, seconds, text, verbatim, word};
-use super::variable::{Invalid, Reader, Row, Variable};
+use super::variable::{Invalid, ReadBy, Variable, VariableRow};
 use crate::dispatch::Pause;
 use crate::http::cors::CorsOrigins;
 use crate::http::keys::ApiKeys;
@@ -27,24 +27,24 @@ macro_rules! rows {
     ($(#[doc = $doc:literal] $id:ident: $type:ty = $name:literal $secrecy:ident, $default:literal, $parse:expr;)*) => {
         $(
             pub(super) const $id: Variable<$type> = Variable {
-                row: Row {
+                row: VariableRow {
                     name: $name,
                     default: $default,
                     is_secret: rows!(@is_secret $secrecy),
                     doc: $doc.trim_ascii(),
-                    reader: rows!(@reader $secrecy),
+                    read_by: rows!(@read_by $secrecy),
                 },
                 parse: $parse,
             };
         )*
 
         /// All variables.
-        pub const VARIABLES: &[Row] = &[$($id.row),*];
+        pub const VARIABLES: &[VariableRow] = &[$($id.row),*];
     };
     (@is_secret secret) => { true };
     (@is_secret $secrecy:ident) => { false };
-    (@reader host) => { Reader::Host };
-    (@reader $secrecy:ident) => { Reader::Component };
+    (@read_by host) => { ReadBy::Host };
+    (@read_by $secrecy:ident) => { ReadBy::Component };
 }
 
 rows! {

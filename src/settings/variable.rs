@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Description of a variable: what `spin.toml` and the manual have of it too.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub struct VariableRow {
     /// Its name.
     pub name: &'static str,
     /// Value where the operator sets none, as `spin.toml` writes it.
@@ -14,12 +14,12 @@ pub struct Row {
     /// Meaning, in one line: the manual's row begins with it.
     pub doc: &'static str,
     /// Who reads it.
-    pub reader: Reader,
+    pub read_by: ReadBy,
 }
 
-/// Reader of a variable.
+/// ReadBy of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
+pub enum ReadBy {
     /// The component.
     Component,
     /// The host alone: it widens where the component may connect to.
@@ -28,7 +28,7 @@ pub enum Reader {
 
 /// A variable whose values are of type `T`.
 pub(super) struct Variable<T> {
-    pub(super) row: Row,
+    pub(super) row: VariableRow,
     /// Parser of a value.
     pub(super) parse: fn(&str) -> Result<T, Invalid<T>>,
 }
@@ -69,7 +69,7 @@ impl<'g, 'v> Values<'g, 'v> {
 
     /// The value of `variable`: its default where none is set, or what is set can't be read.
     pub(super) fn read<T: Default>(&mut self, variable: &Variable<T>) -> T {
-        let Row { name, default, .. } = variable.row;
+        let VariableRow { name, default, .. } = variable.row;
         let default_value = || (variable.parse)(default).unwrap_or_default();
         let text = (self.get)(name);
         if text.trim().is_empty() {

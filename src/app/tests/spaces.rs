@@ -78,7 +78,7 @@ fn spaces_that_do_not_run_are_told_apart() {
 /// A server that always says the same.
 struct Page(String, u16);
 
-impl crate::platform::sim::Server for Page {
+impl crate::platform::sim::SimServer for Page {
     fn answer(
         &self,
         _: &World,

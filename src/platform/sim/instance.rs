@@ -16,9 +16,9 @@ use crate::platform::{Database, Host, Inbound, Outbound, Platform, Row, StoreErr
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Instance(Rc<Inner>);
+pub(crate) struct Instance(Rc<InstanceInner>);
 
-struct Inner {
+struct InstanceInner {
     world: World,
     tasks: RefCell<Vec<AbortHandle>>,
     /// How many steps it has taken.
@@ -33,7 +33,7 @@ struct Inner {
 impl Instance {
     /// An instance in that world, that dies with its step number `last`.
     pub(crate) fn new(world: &World, last: u64) -> Self {
-        Self(Rc::new(Inner {
+        Self(Rc::new(InstanceInner {
             world: world.clone(),
             tasks: RefCell::default(),
             steps: Cell::default(),

@@ -1,7 +1,7 @@
 //! The simulated world: the port's second implementation, for tests.
 //!
 //! Its clock stands still while anything can run and jumps to the next timer when nothing can, so that hours pass in
-//! milliseconds. Its randomness comes from a seed, its network consists of the [`Server`]s that a test puts there. The same
+//! milliseconds. Its randomness comes from a seed, its network consists of the [`SimServer`]s that a test puts there. The same
 //! seed gives the same run: a failure is printed with it and can be looked at again.
 
 pub(crate) mod database;
@@ -25,16 +25,16 @@ use super::log::LogRecord;
 use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
-pub(crate) trait Server {
+pub(crate) trait SimServer {
     /// Answers a request.
     fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>>;
 }
 
 /// The world, as a test holds it. Clones are the same world.
 #[derive(Clone)]
-pub(crate) struct World(Rc<Inner>);
+pub(crate) struct World(Rc<WorldInner>);
 
-struct Inner {
+struct WorldInner {
     seed: u64,
     pool: RefCell<LocalPool>,
     spawner: LocalSpawner,
@@ -51,7 +51,7 @@ struct Inner {
     database: SimDatabase,
     /// Whether no statement is answered.
     database_hangs: Cell<bool>,
-    servers: RefCell<BTreeMap<String, Rc<dyn Server>>>,
+    servers: RefCell<BTreeMap<String, Rc<dyn SimServer>>>,
     log: RefCell<Vec<String>>,
     sent: RefCell<Vec<(String, http::HeaderMap)>>,
 }
@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let pool = LocalPool::new();
         let spawner = pool.spawner();
-        Self(Rc::new(Inner {
+        Self(Rc::new(WorldInner {
             seed,
             pool: RefCell::new(pool),
             spawner,
@@ -136,7 +136,7 @@ impl World {
         Rc::new(self.clone())
     }
 
-    pub(crate) fn put_server(&self, origin: &str, server: Rc<dyn Server>) {
+    pub(crate) fn put_server(&self, origin: &str, server: Rc<dyn SimServer>) {
         self.0.servers.borrow_mut().insert(origin.to_owned(), server);
     }
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::space::{answer, config, event, info, png};
-use super::{Server, World};
+use super::{SimServer, World};
 use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
 /// How often a job's stream looks whether there is something to tell.
@@ -89,9 +89,9 @@ pub(crate) struct QueuedJob {
 
 /// The Space. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct QueueSpace(Rc<Inner>);
+pub(crate) struct QueueSpace(Rc<QueueSpaceInner>);
 
-struct Inner {
+struct QueueSpaceInner {
     origin: String,
     nature: Nature,
     health: Cell<Health>,
@@ -115,7 +115,7 @@ struct Inner {
 
 impl QueueSpace {
     pub(crate) fn new(origin: &str, nature: Nature) -> Self {
-        Self(Rc::new(Inner {
+        Self(Rc::new(QueueSpaceInner {
             origin: origin.to_owned(),
             nature,
             health: Cell::new(Health::Up),
@@ -445,7 +445,7 @@ fn say(value: &Value) -> Result<Bytes, TransportError> {
     Ok(Bytes::from(event(value)))
 }
 
-impl Server for QueueSpace {
+impl SimServer for QueueSpace {
     fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
         let (this, world) = (self.clone(), world.clone());
         let latency = world.random_ms(1, 50);
@@ -454,7 +454,7 @@ impl Server for QueueSpace {
             match this.health() {
                 Health::Down => return Err(TransportError::Unreachable("nobody is there".to_owned())),
                 Health::Asleep => return Ok(answer(503, "<!DOCTYPE html><p>Zzz".to_owned())),
-                Health::Broken => return Ok(answer(500, "Internal Server Error".to_owned())),
+                Health::Broken => return Ok(answer(500, "Internal SimServer Error".to_owned())),
                 Health::Up | Health::Stuck => {}
             }
             let body = request.body.unwrap_or_default();

@@ -11,7 +11,7 @@ use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Server, World};
+use super::{SimServer, World};
 use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
 /// How a job goes.
@@ -101,11 +101,11 @@ pub(crate) struct SimJob {
 
 /// The Space. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct SimSpace(Rc<Inner>);
+pub(crate) struct SimSpace(Rc<SimSpaceInner>);
 
 type Foretelling = Box<dyn Fn(&World, &[Value]) -> Fate>;
 
-struct Inner {
+struct SimSpaceInner {
     fate: Foretelling,
     jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
     work: Cell<(u64, u64)>,
@@ -124,7 +124,7 @@ pub(crate) fn png() -> Vec<u8> {
 impl SimSpace {
     /// A Space whose jobs go as `fate` says of their arguments.
     pub(crate) fn new(fate: impl Fn(&World, &[Value]) -> Fate + 'static) -> Self {
-        Self(Rc::new(Inner {
+        Self(Rc::new(SimSpaceInner {
             fate: Box::new(fate),
             jobs: RefCell::default(),
             work: Cell::new((10, 20_000)),
@@ -154,7 +154,7 @@ impl SimSpace {
         let data = call["data"].as_array().expect("join has data").clone();
         let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
         if call["fn_index"] != self.0.fn_index.get() {
-            return (Fate::JoinBreaks, answer(500, "Internal Server Error".to_owned()));
+            return (Fate::JoinBreaks, answer(500, "Internal SimServer Error".to_owned()));
         }
         let fate = (self.0.fate)(world, &data);
         match fate {
@@ -164,7 +164,7 @@ impl SimSpace {
                     answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string()),
                 );
             }
-            Fate::JoinBreaks => return (fate, answer(500, "Internal Server Error".to_owned())),
+            Fate::JoinBreaks => return (fate, answer(500, "Internal SimServer Error".to_owned())),
             _ => {}
         }
         let job = SimJob {
@@ -203,7 +203,7 @@ impl SimSpace {
         let script = script(world, &job, session, world.random_ms(least, most));
         job.streaming.set(true);
         job.streamed.set(true);
-        let open = Open(Rc::clone(&job));
+        let open = OpenStream(Rc::clone(&job));
         let world = world.clone();
         let body: Body = Box::pin(unfold((script.into_iter(), open), move |(mut steps, open)| {
             let world = world.clone();
@@ -211,13 +211,13 @@ impl SimSpace {
                 let (wait, step) = steps.next()?;
                 world.sleep(wait).await;
                 let piece = match step {
-                    Step::Say(text) => Ok(Bytes::from(text)),
-                    Step::End(text) => {
+                    ScriptStep::Say(text) => Ok(Bytes::from(text)),
+                    ScriptStep::End(text) => {
                         open.0.ended.set(true);
                         Ok(Bytes::from(text))
                     }
-                    Step::Break => Err(TransportError::Broken("reset".to_owned())),
-                    Step::Silence => std::future::pending().await,
+                    ScriptStep::Break => Err(TransportError::Broken("reset".to_owned())),
+                    ScriptStep::Silence => std::future::pending().await,
                 };
                 Some((piece, (steps, open)))
             }
@@ -259,7 +259,7 @@ impl SimSpace {
     }
 }
 
-impl Server for SimSpace {
+impl SimServer for SimSpace {
     fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
         let (this, world) = (self.clone(), world.clone());
         let latency = world.random_ms(1, 50);
@@ -293,15 +293,15 @@ impl Server for SimSpace {
 }
 
 /// Marks the job's stream as closed when it is dropped.
-struct Open(Rc<SimJob>);
+struct OpenStream(Rc<SimJob>);
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.streaming.set(false);
     }
 }
 
-enum Step {
+enum ScriptStep {
     Say(String),
     /// The Space has told the job's end.
     End(String),
@@ -310,13 +310,13 @@ enum Step {
 }
 
 /// What a job's stream says, and when.
-fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Duration, Step)> {
+fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Duration, ScriptStep)> {
     let id = format!("event-{session}");
     let third = work / 3;
-    let say = |value: Value| Step::Say(event(&value));
+    let say = |value: Value| ScriptStep::Say(event(&value));
     let completed = |output: Value, success: bool| {
         let end = event(&json!({"msg": "process_completed", "event_id": id, "output": output, "success": success}));
-        Step::End(end + &event(&json!({"msg": "close_stream", "event_id": null})))
+        ScriptStep::End(end + &event(&json!({"msg": "close_stream", "event_id": null})))
     };
     let mut steps = vec![
         (
@@ -339,13 +339,13 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
             Fate::Crashes => completed(json!({"error": null}), false),
             Fate::MakesNothing => completed(json!({"data": [null, 0]}), true),
             Fate::Cancelled => completed(json!({}), true),
-            Fate::Closes => {
-                Step::End(event(&json!({"msg": "unexpected_error", "message": "Server stopped unexpectedly."})))
-            }
-            Fate::Cut => Step::Break,
+            Fate::Closes => ScriptStep::End(event(
+                &json!({"msg": "unexpected_error", "message": "SimServer stopped unexpectedly."}),
+            )),
+            Fate::Cut => ScriptStep::Break,
             Fate::EndsEarly => say(json!({"msg": "close_stream", "event_id": null})),
-            Fate::Stalls => Step::Silence,
-            Fate::Babbles => Step::Say("data: {\"msg\": 7}\n\n".to_owned()),
+            Fate::Stalls => ScriptStep::Silence,
+            Fate::Babbles => ScriptStep::Say("data: {\"msg\": 7}\n\n".to_owned()),
             Fate::NeverEnds => say(json!({"msg": "heartbeat", "event_id": null})),
             _ => completed(image, true),
         },

@@ -68,11 +68,11 @@ struct Awake<F> {
 struct Bell {
     task: u64,
     /// There is one thread; a waker is asked to be ready for more.
-    inner: SendWrapper<Inner>,
+    inner: SendWrapper<BellWires>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct BellWires {
     /// How the executor of its task is told.
     within: RefCell<Option<Waker>>,
     /// Dropped, it is an event for its task.
@@ -100,7 +100,7 @@ impl Wake for Bell {
 
 impl<F> Awake<F> {
     fn new(task: u64, future: F) -> Self {
-        let bell = Arc::new(Bell { task, inner: SendWrapper::new(Inner::default()) });
+        let bell = Arc::new(Bell { task, inner: SendWrapper::new(BellWires::default()) });
         let waker = Waker::from(Arc::clone(&bell));
         Self { task, future: Some(Box::pin(future)), bell, waker, rung: None }
     }
