@@ -1,4 +1,4 @@
-//! What is found out of Spaces of twelve shapes, recorded from Gradio 4.44.1, 5.50.0 and 6.31.0, and what is asked of them then.
+//! Discovery of Spaces of twelve shapes, recorded from Gradio 4.44.1, 5.50.0 and 6.31.0, and the arguments they get.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn profile(version: &str, shape: &str, endpoint: Option<&str>) -> Profile {
     Profile::of(&config, &info, endpoint, 0).unwrap()
 }
 
-/// How a shape makes images from text.
+/// Skill of a shape that makes images from text.
 fn made(version: &str, shape: &str) -> Skill {
     profile(version, shape, None).generate.unwrap()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Where the manual lies, whose links are relative to it.
+/// Folder of the manual, whose links are relative to it.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
 
 fn manual() -> String {
@@ -27,7 +27,7 @@ fn references(manual: &str) -> BTreeMap<&str, (&str, &str)> {
         .collect()
 }
 
-/// Whether a file has a test of that name, in the form that its kind of file has them.
+/// True where a file has a test of that name, in the form that its kind of file has them.
 fn has_test(file: &str, name: &str) -> bool {
     let text = fs::read_to_string(Path::new(FOLDER).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     match Path::new(file).extension().and_then(|extension| extension.to_str()) {

@@ -1,4 +1,4 @@
-//! Which models there are, and what makes their images.
+//! Models, and the Spaces that make their images.
 //!
 //! The variable `spaces` names them shortly ([`spaces`]), the variable `catalog` in full ([`full`]). Where neither says otherwise, there is a
 //! built-in catalogue: `z-image-turbo`, and the model ids of the Worker that this project succeeds as presets of it. What

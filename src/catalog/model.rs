@@ -10,9 +10,9 @@ pub struct Model {
     pub id: String,
     /// Other ids that mean it.
     pub aliases: Vec<String>,
-    /// What makes its images: any of them can. Never empty.
+    /// Spaces that make its images: any of them can. Never empty.
     pub pool: Vec<PoolMember>,
-    /// What a request gets that says nothing else.
+    /// Values for what a request doesn't say.
     pub defaults: Defaults,
     /// The model that this is a preset of.
     pub preset_of: Option<String>,
@@ -23,13 +23,13 @@ pub struct Model {
 pub struct PoolMember {
     /// The Space.
     pub space: Space,
-    /// How many jobs of one request it may have at once.
+    /// Jobs that it may have at once.
     pub slots: usize,
-    /// How much it is preferred to the others: the greatest weight comes first.
+    /// Preference to the others: the greatest weight comes first.
     pub weight: f64,
 }
 
-/// How many jobs of a request a Space may have at once where nobody says otherwise.
+/// Jobs that a Space may have at once where nobody says otherwise.
 pub(super) const SLOTS: usize = 2;
 
 impl PoolMember {
@@ -39,7 +39,7 @@ impl PoolMember {
     }
 }
 
-/// What a request gets that says nothing else.
+/// Values for what a request doesn't say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Defaults {
     /// The size.

@@ -1,4 +1,4 @@
-//! What went wrong, as the client is told and as the log is told.
+//! Errors, for the client and for the log.
 //!
 //! The client gets OpenAI's error object and a status; both SDKs choose their exception by the status, and retry 408, 409, 429 and
 //! 5xx twice unless `x-should-retry` says otherwise. A failure that a second try can't mend therefore says `false`: each
@@ -30,17 +30,17 @@ pub struct Error {
     pub code: Option<&'static str>,
     /// The request's parameter that is at fault.
     pub param: Option<&'static str>,
-    /// What happened and what to do about it, for people.
+    /// Text for people: what happened, and what to do about it.
     pub message: String,
-    /// Whether asking again makes sense.
+    /// Advice on asking again.
     pub retry: Retry,
-    /// What the log is told beside the message.
+    /// Detail for the log, beside the message.
     pub detail: Option<String>,
     /// The methods that the path takes, for a 405's `Allow`.
     pub allow: Option<&'static str>,
 }
 
-/// Whether asking again makes sense.
+/// Advice on asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// No: the same would happen.
@@ -64,7 +64,7 @@ impl Error {
         Self { status, kind, code, param: None, message, retry: Retry::Never, detail: None, allow: None }
     }
 
-    /// Whether a later try may go another way, as what failed was not the request.
+    /// True where a later try may go another way, as what failed was not the request.
     pub fn may_pass(&self) -> bool {
         let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
         self.status.is_server_error() || passing.contains(&self.status)

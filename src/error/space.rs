@@ -108,7 +108,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// What a Space is doing in place of answering.
+/// Error of a Space that is in that stage.
 fn of_stage(stage: Option<Stage>) -> Error {
     let waking = |code, message: &str| Error {
         retry: Retry::After(Duration::from_secs(20)),

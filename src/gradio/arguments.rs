@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// What `signature` takes for `count` images of `generation` from `seed` on.
+    /// Arguments of `signature` for `count` images of `generation` from `seed` on.
     ///
     /// `uploaded` are the request's images, as files at the Space.
     pub fn new(signature: &Signature, generation: &Generation, seed: Seed, count: u32, uploaded: &Uploaded) -> Self {
@@ -75,7 +75,7 @@ fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size
     by_role.or_else(own).unwrap_or_else(|| input.default.clone())
 }
 
-/// How many denoising steps: as asked for, or by quality from the Space's default.
+/// Number of denoising steps: as asked for, or by quality from the Space's default.
 fn steps(input: &Input, generation: &Generation) -> Option<Value> {
     let default = input.default.as_f64();
     let wanted = match (generation.steps, generation.quality) {
@@ -135,7 +135,7 @@ fn nearest_number(input: &Input, wanted: f64) -> Option<Value> {
     numbers.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(choice, _)| choice.value.clone())
 }
 
-/// Whether a request's field of that name means the parameter.
+/// True where a request's field of that name means the parameter.
 fn is_named(input: &Input, name: &str) -> bool {
     let same = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(name);
     same(&input.name) || same(&input.label)
@@ -162,7 +162,7 @@ fn fitting(input: &Input, value: &Value) -> Option<Value> {
     }
 }
 
-/// How a size is told to a Space: as two sides, or as one choice, or both.
+/// Form in which a Space gets a size: two sides, or one choice, or both.
 struct Sizing {
     sides: Option<Size>,
     choice: Option<Value>,

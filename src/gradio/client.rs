@@ -53,7 +53,7 @@ impl Client {
         Self { limits: Limits { job, ..self.limits }, ..self.clone() }
     }
 
-    /// What it calls through.
+    /// Host that it calls through.
     pub fn host(&self) -> &Host {
         &self.host
     }
@@ -124,7 +124,7 @@ impl Client {
         }
     }
 
-    /// What an answer that is no success says: FastAPI's `{"detail": …}`, or plain text.
+    /// Failure that an answer without success stands for, with FastAPI's `{"detail": …}` or plain text.
     pub async fn refusal(&self, call: &'static str, answer: Inbound) -> Failure {
         let status = answer.status;
         // Its other form, a date, isn't used by anything that Spaces run behind.

@@ -1,4 +1,4 @@
-//! What a Space says of itself at `/config`.
+//! Configuration of a Space, as it is at `/config`.
 //!
 //! Source: Gradio's `routes.py` and `blocks.py` (`get_config`). `/config` is never prefixed; everything else is, from
 //! Gradio 5 on, and `api_prefix` tells with what.
@@ -17,7 +17,7 @@ use super::space::{Origin, Space};
 /// A Space's address, functions and components.
 #[derive(Debug)]
 pub struct Config {
-    /// Where its calls go.
+    /// Base of its calls.
     pub base: Base,
     /// The version of its Gradio.
     pub version: String,
@@ -27,7 +27,7 @@ pub struct Config {
     components: HashMap<u64, Component>,
 }
 
-/// Where a Space's calls go: its origin, the path of its root (a replica's, or a proxy's) and the API's prefix.
+/// Base of a Space's calls: its origin, the path of its root (a replica's, or a proxy's) and the API's prefix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Base {
     origin: Origin,
@@ -37,9 +37,9 @@ pub struct Base {
 /// A function of a Space that can be called.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// Where.
+    /// Base of the call.
     pub base: Base,
-    /// By which number. Positions differ between Spaces and between versions of one: never assume it.
+    /// Number of the function. Positions differ between Spaces and between versions of one: never assume it.
     pub fn_index: u64,
 }
 
@@ -50,13 +50,13 @@ pub struct Function {
     pub index: u64,
     /// Its name in the API, without a slash; Gradio 4 has functions without.
     pub api_name: Option<String>,
-    /// Whether the app shows it in its documentation.
+    /// Marks a function that the app's documentation shows.
     pub documented: bool,
     /// The ids of the components that it reads.
     pub inputs: Vec<u64>,
     /// The ids of the components that it writes.
     pub outputs: Vec<u64>,
-    /// Whether it yields several times.
+    /// Marks a function that yields several times.
     pub generator: bool,
 }
 
@@ -67,20 +67,20 @@ pub struct Component {
     /// Gradio's name of the component: `slider`, `textbox`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it was made with.
+    /// Arguments that it was made with.
     #[serde(default)]
     pub props: Props,
-    /// Whether `/info` leaves it out, as it does with `state`.
+    /// Marks a component that `/info` leaves out, as it does with `state`.
     #[serde(default)]
     pub skip_api: bool,
 }
 
-/// What a component was made with, as far as it matters here.
+/// Arguments that a component was made with, as far as they matter here.
 #[derive(Debug, Default, Deserialize)]
 pub struct Props {
     /// For people.
     pub label: Option<String>,
-    /// What it holds when the page opens.
+    /// Value when the page opens.
     #[serde(default)]
     pub value: Value,
     /// The least of a slider or number.
@@ -89,12 +89,12 @@ pub struct Props {
     pub maximum: Option<f64>,
     /// From one value to the next.
     pub step: Option<f64>,
-    /// How many decimals a number has; 0 for whole numbers.
+    /// Decimals of a number; 0 for whole numbers.
     pub precision: Option<i64>,
-    /// What a dropdown or radio offers: pairs of label and value, or values alone.
+    /// Options of a dropdown or radio: pairs of label and value, or values alone.
     #[serde(default)]
     pub choices: Value,
-    /// Whether several may be chosen.
+    /// Marks a dropdown in which several may be chosen.
     pub multiselect: Option<bool>,
 }
 
@@ -119,14 +119,14 @@ impl Base {
         &self.path
     }
 
-    /// Who answers.
+    /// Origin that answers.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 }
 
 impl Config {
-    /// Asks `space` for it.
+    /// Fetches it from `space`.
     ///
     /// # Errors
     /// Every [`Failure`] of a call; [`Failure::Unreadable`] where the answer isn't a Gradio configuration, as while a
@@ -186,7 +186,7 @@ struct WireDependency {
     /// A name, `null` where the function has none, or `false` where it isn't to be called.
     #[serde(default)]
     api_name: Value,
-    /// Since Gradio 6 in place of `api_name: false`.
+    /// In place of `api_name: false`, from Gradio 6 on.
     api_visibility: Option<String>,
     show_api: Option<bool>,
     backend_fn: Option<bool>,

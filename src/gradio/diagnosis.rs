@@ -19,7 +19,7 @@ struct WireRuntime {
     stage: Option<String>,
 }
 
-/// What lies behind a failure of `/config`, where Hugging Face can tell; else the failure itself.
+/// Cause of a failure of `/config`, where Hugging Face knows it; else the failure itself.
 pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failure {
     let unclear = match &failure {
         Failure::NotReady { .. } => true,

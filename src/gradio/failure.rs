@@ -1,4 +1,4 @@
-//! Why a Space made no image.
+//! Failures of Spaces to make an image.
 //!
 //! What matters to the rest is whose fault it is: the user's (`gr.Error` about the prompt) is told at once and never
 //! tried again; a Space's (down, full, out of quota, broken) may be tried elsewhere or later. Gradio says only a little
@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::stage::Stage;
 use crate::platform::TransportError;
 
-/// Why a Space made no image. Texts from the Space have been through [`plain`].
+/// Failure of a Space to make an image. Texts from the Space have been through [`plain`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
     /// The exchange with the Space broke, or never began.
@@ -22,19 +22,19 @@ pub enum Failure {
     /// The Space answered a call with a status that is no success.
     #[error("{call} answered {status}: {detail}")]
     Status {
-        /// Which call.
+        /// The call.
         call: &'static str,
         /// Its status.
         status: StatusCode,
-        /// What the Space says about it; empty where it says nothing readable.
+        /// The Space's words; empty where they can't be read.
         detail: String,
-        /// When to come again, where the Space tells (`Retry-After`, in seconds).
+        /// Time to wait, where the Space names one (`Retry-After`, in seconds).
         retry_after: Option<Duration>,
     },
     /// The Space's queue takes no more jobs: 503 "Queue is full".
     #[error("the queue is full: {detail}")]
     QueueFull {
-        /// What the Space says about it.
+        /// The Space's words.
         detail: String,
     },
     /// The function raised `gr.Error`: what was asked for can't be done.
@@ -49,9 +49,9 @@ pub enum Failure {
     /// The Space's GPU quota is used up, or no GPU was free in time.
     #[error("no GPU for this request: {message}")]
     Quota {
-        /// What the Space says about it.
+        /// The Space's words.
         message: String,
-        /// When to try again, where the Space tells.
+        /// Time to wait, where the Space names one.
         retry_after: Option<Duration>,
     },
     /// The function raised an exception that the Space doesn't show.
@@ -66,7 +66,7 @@ pub enum Failure {
     /// Gradio's queue failed: a restart, an unknown session, a closing server.
     #[error("the Space's queue failed: {message}")]
     Queue {
-        /// What the Space says about it.
+        /// The Space's words.
         message: String,
     },
     /// The event stream ended before the job did.
@@ -75,19 +75,19 @@ pub enum Failure {
     /// Nothing came for too long.
     #[error("the Space sent nothing for {} s", .after.as_secs())]
     Stalled {
-        /// How long nothing came.
+        /// Time for which nothing came.
         after: Duration,
     },
     /// The job took longer than one may.
     #[error("the Space did not finish within {} s", .after.as_secs())]
     Overdue {
-        /// How long it was given.
+        /// Time that it was given.
         after: Duration,
     },
     /// The Space doesn't run, or is none: `/config` is no Gradio configuration.
     #[error("the Space does not run: {}", .stage.map_or("it does not answer as Gradio does", Stage::describe))]
     NotReady {
-        /// What it is doing, where Hugging Face tells.
+        /// Stage of the Space, where Hugging Face has one.
         stage: Option<Stage>,
     },
     /// The Space answered, but not as it should.

@@ -1,4 +1,4 @@
-//! Where a Space keeps an image that it has made.
+//! Files of Spaces: the images that they have made.
 //!
 //! A `FileData` names a file by `path` and by `url`. The URL is made from the headers of the request that joined the
 //! queue, so it can hold a proxy's name or raw spaces, and a Space can write anything into it. It isn't used: the address
@@ -22,7 +22,7 @@ const MAX_PATH: usize = 1024;
 /// A file at a Space: who has it, and under which path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteFile {
-    /// Who has it.
+    /// Origin that has it.
     pub origin: Origin,
     /// Its path there, percent-encoded, beginning with a slash.
     pub path: String,

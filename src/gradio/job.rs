@@ -34,12 +34,12 @@ use crate::platform::{Body, TransportError, random_hex, timeout};
 
 /// The longest event that is read, in bytes: outputs with images as data URLs come in one.
 const MAX_EVENT: usize = 32 << 20;
-/// How long a cancel call may take: nobody waits for it.
+/// Time limit of a cancel call: nobody waits for it.
 const CANCEL: Duration = Duration::from_secs(5);
-/// How long the rest of a stream is read after the result, so that the connection can be used again.
+/// Time that the rest of a stream is read after the result, so that the connection can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// How a job is going.
+/// Progress of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// It has joined the queue: with what cancels it, for whoever keeps that.
@@ -63,15 +63,15 @@ pub type Hold = Rc<dyn Any>;
 pub struct Job {
     client: Client,
     hold: Hold,
-    /// What cancels it; taken once it has ended.
+    /// Ticket that cancels it; taken once it has ended.
     ticket: Option<Ticket>,
     /// The stream; taken once it is of no more use.
     events: Option<Body>,
     decoder: Decoder,
     yielded: Yielded,
-    /// When it must be done, in the platform's monotonic time.
+    /// Deadline, in the platform's monotonic time.
     deadline: Duration,
-    /// Whether it has been told that it has joined.
+    /// Set once [`Progress::Joined`] was given.
     is_told: bool,
 }
 
@@ -193,7 +193,7 @@ impl Drop for Job {
     }
 }
 
-/// What it takes to cancel a job.
+/// Ticket that cancels a job.
 struct Ticket {
     endpoint: Endpoint,
     session_hash: String,
@@ -215,10 +215,10 @@ impl Ticket {
     }
 }
 
-/// What it takes to cancel a job, in a form that can be kept.
+/// Ticket that cancels a job, in a form that can be kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Where it is cancelled.
+    /// URL of the cancel call.
     pub cancel_url: Url,
     event_id: String,
     session_hash: String,

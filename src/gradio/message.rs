@@ -12,14 +12,14 @@ use crate::generation::{QueuePosition, StepProgress};
 /// One message, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// Where the job stands in the queue.
+    /// Place of the job in the queue.
     Estimation(QueuePosition),
     /// The function has begun; `eta` is the Space's guess of how many seconds it takes.
     ProcessStarts {
         /// Seconds.
         eta: Option<f64>,
     },
-    /// How far the function says it is: the innermost progress bar.
+    /// Progress of the function: its innermost progress bar.
     Progress(StepProgress),
     /// The function has yielded: its outputs, whole the first time, as edits after that.
     ProcessGenerating(Vec<Value>),
@@ -36,7 +36,7 @@ pub enum Message {
     Other,
 }
 
-/// How a job ended.
+/// End of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Completion {
     /// The function's outputs, one for each output component.
@@ -47,7 +47,7 @@ pub enum Completion {
         message: Option<String>,
         /// The heading that `gr.Error` was given, `Error` by default.
         title: Option<String>,
-        /// Whether it is a `gr.Error`, which alone says for how long it is to be shown.
+        /// Marks a `gr.Error`, which alone says for how long it is to be shown.
         is_meant: bool,
     },
     /// Somebody cancelled it: Gradio says `success` with no data.
@@ -123,7 +123,7 @@ fn whole(steps: f64) -> Option<u64> {
     (0.0..1e15).contains(&steps).then(|| format!("{:.0}", steps.floor()).parse().ok()).flatten()
 }
 
-/// Whether a field is there, whatever it holds.
+/// True for a field that is there, whatever it holds.
 fn is_there<'de, D: Deserializer<'de>>(field: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(field).map(|_| true)
 }

@@ -14,11 +14,11 @@ use crate::hex::hex;
 pub struct Space {
     /// `owner/name`, or the origin of a Space elsewhere: what people call it.
     name: String,
-    /// Where it answers.
+    /// Origin that answers.
     origin: Origin,
-    /// Which of its functions makes images, where somebody has said so: its `api_name`, without a slash.
+    /// `api_name` of the function that makes images, without a slash, where somebody has named it.
     endpoint: Option<String>,
-    /// What lets us in where it is private, and whose GPU quota is used. Any of them will do.
+    /// Tokens that let us in where it is private, and whose GPU quota is used. Any of them will do.
     tokens: Vec<Token>,
 }
 
@@ -33,13 +33,13 @@ impl Token {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// What tells it from others, and tells nothing of it.
+    /// Digest that tells it from others, and shows nothing of it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new().chain_update(b"token\0").chain_update(&self.0).finalize();
         hex(digest.iter().take(8))
     }
 
-    /// As an `Authorization` header has it.
+    /// Value of an `Authorization` header.
     pub fn bearer(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0)).ok()?;
         value.set_sensitive(true);
@@ -126,12 +126,12 @@ impl Space {
         Self { endpoint: endpoint.or(self.endpoint), ..self }
     }
 
-    /// Which of its functions makes images, where somebody has said so.
+    /// `api_name` of the function that makes images, where somebody has named it.
     pub fn endpoint(&self) -> Option<&str> {
         self.endpoint.as_deref()
     }
 
-    /// What lets us in where it is private, and whose GPU quota is used.
+    /// Tokens that let us in where it is private, and whose GPU quota is used.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }
@@ -141,25 +141,25 @@ impl Space {
         (!self.name.contains("://")).then_some(&*self.name)
     }
 
-    /// What people call it.
+    /// Name for people.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it answers.
+    /// Origin that answers.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 }
 
-/// Whether it can be an owner's, a Space's or an endpoint's name.
+/// True for what can be the name of an owner, a Space or an endpoint.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     !text.is_empty() && text.len() <= 96 && text.bytes().all(allowed) && text != "." && text != ".."
 }
 
 impl Origin {
-    /// Whether it is a Space of Hugging Face, reached over TLS: the only place a token may go to.
+    /// True for a Space of Hugging Face that is reached over TLS: the only place a token may go to.
     pub fn takes_tokens(url: &Url) -> bool {
         url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".hf.space"))
     }
@@ -178,7 +178,7 @@ impl Origin {
 }
 
 impl fmt::Display for Origin {
-    /// As a browser writes it: `https://host`, with the port only where it isn't the scheme's own.
+    /// Writes it as a browser does: `https://host`, with the port only where it isn't the scheme's own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }

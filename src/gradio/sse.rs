@@ -26,15 +26,15 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Decoder {
     /// Received bytes, of which those before `line_start` are done with.
     buffer: Vec<u8>,
-    /// Where the unfinished line begins in `buffer`.
+    /// Start of the unfinished line in `buffer`.
     line_start: usize,
-    /// How far that line has been searched for its end.
+    /// End of what has been searched for that line's end.
     scanned: usize,
     /// The `data` of the event that is being received, lines joined by LF; `None` until there is a line of it.
     data: Option<Vec<u8>>,
-    /// Whether the last line ended with CR, so that an LF at the start of the next belongs to it.
+    /// Set after a line that ended with CR, so that an LF at the start of the next belongs to it.
     after_cr: bool,
-    /// Whether the first line has been seen, which alone may begin with a byte order mark.
+    /// Set after the first line, which alone may begin with a byte order mark.
     started: bool,
     limit: usize,
 }
@@ -86,7 +86,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Where the next whole line begins and ends in the buffer, its line end left out.
+    /// Start and end of the next whole line in the buffer, its line end left out.
     fn next_line(&mut self) -> Option<(usize, usize)> {
         if self.after_cr {
             match self.buffer.get(self.line_start) {

@@ -1,11 +1,11 @@
-//! Why a Space of Hugging Face doesn't answer as Gradio does: asleep, being built, paused, private, gone.
+//! Stages of a Space of Hugging Face that doesn't answer as Gradio does: asleep, being built, paused, private, gone.
 //!
 //! Source: `GET https://huggingface.co/api/spaces/{id}`, field `runtime.stage`, whose values are those of `SpaceStage` in the
 //! package `huggingface_hub`.
 
 use serde::{Deserialize, Serialize};
 
-/// What a Space is doing.
+/// Stage of a Space that doesn't run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// It sleeps, and has been woken by the call.

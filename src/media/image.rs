@@ -20,11 +20,11 @@ use crate::platform::{Body, ReadError, TransportError, read_to_end, retry, timeo
 
 /// An image on its way.
 pub struct OpenImage {
-    /// What it is.
+    /// Format of the image.
     pub format: Format,
     /// The length of `body`, where the Space says.
     pub length: Option<u64>,
-    /// Which part of the image `body` is; `None` for all of it.
+    /// Part of the image that `body` is; `None` for all of it.
     pub part: Option<HeaderValue>,
     /// The bytes, `limit` of them at most: one more is an error.
     pub body: Body,
@@ -39,7 +39,7 @@ pub async fn open(client: &Client, file: &RemoteFile, limit: usize) -> Result<Op
     Ok(OpenImage { body: capped(image.body, limit), ..image })
 }
 
-/// As [`open`], but for a body that its reader bounds.
+/// Opens as [`open`] does, but for a body that its reader bounds.
 async fn open_unbounded(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
     let answer = get(client, file, None).await?;
     if answer.status != StatusCode::OK {
@@ -93,7 +93,7 @@ pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(
     retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await).await
 }
 
-/// Whether the same call may go well a moment later.
+/// True for a failure after which the same call may go well a moment later.
 fn may_pass(failure: &Failure) -> bool {
     match failure {
         Failure::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
@@ -195,7 +195,7 @@ fn not_an_image() -> Failure {
     Failure::Unreadable("what it made is no PNG, JPEG, WebP, GIF or AVIF image".to_owned())
 }
 
-/// Whether it is `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
+/// True for `bytes FIRST-LAST/LENGTH` (RFC 9110 section 14.4).
 fn is_content_range(value: &HeaderValue) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts = value

@@ -9,7 +9,7 @@ use crate::gradio::space::Origin;
 use crate::platform::StoreError;
 use crate::store::Store;
 
-/// What signs links and verifies them.
+/// Keys that sign links and verify them.
 pub struct Keyring {
     store: Store,
     /// The configured secret's, where there is one.
@@ -22,7 +22,7 @@ impl Keyring {
         Self { store: store.clone(), configured }
     }
 
-    /// What signs links.
+    /// Signer of links.
     ///
     /// # Errors
     /// Where no secret is configured: 500 without a database, and 503 where it fails.
@@ -35,7 +35,7 @@ impl Keyring {
             .ok_or_else(|| unsigned(&StoreError::Failed("the link secret is unusable".to_owned())))
     }
 
-    /// What `token` leads to among the Spaces at `origins`.
+    /// Link that `token` is, among the Spaces at `origins`.
     ///
     /// # Errors
     /// 403 or 410; 500 or 503 as [`Keyring::signer`].

@@ -22,9 +22,9 @@ use crate::gradio::space::Origin;
 pub const PATH: &str = "/v1/images/files/";
 /// Version of the token. Bump on incompatible changes of its form.
 const VERSION: u8 = 2;
-/// How much of the signature is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
+/// Length of the signature as it is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
 const TAG: usize = 16;
-/// How much of an origin's digest tells it from the others, in bytes.
+/// Length of the digest that tells an origin from the others, in bytes.
 const ORIGIN: usize = 8;
 /// Version, expiry, wanted format and its quality, origin.
 const HEAD: usize = 1 + 8 + 2 + ORIGIN;
@@ -42,9 +42,9 @@ pub struct Signer {
 pub struct Links {
     /// Signs them; `None` where no answer is going to have any.
     pub signer: Option<Signer>,
-    /// What they begin with: where the client reaches the component, without a slash at the end.
+    /// URL that they begin with, under which the client reaches the component; without a slash at the end.
     pub base: String,
-    /// Until when they work, in seconds since the Unix epoch.
+    /// Expiry, in seconds since the Unix epoch.
     pub expires: u64,
 }
 
@@ -57,18 +57,18 @@ impl Links {
     }
 }
 
-/// What a link leads to.
+/// File and format that a link leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The file.
     pub file: RemoteFile,
     /// The format that it is to come in; `None` for its own.
     pub wanted: Option<TargetFormat>,
-    /// Until when it works, in seconds since the Unix epoch.
+    /// Expiry, in seconds since the Unix epoch.
     pub expires: u64,
 }
 
-/// Why a token leads nowhere.
+/// Reason for which a token leads nowhere.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum InvalidLink {
     /// It wasn't signed with this secret, or not as it is now.
@@ -101,7 +101,7 @@ impl Signer {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// What `token` leads to, at `now`, among the Spaces at `origins`.
+    /// Link that `token` is, at `now`, among the Spaces at `origins`.
     ///
     /// # Errors
     /// [`InvalidLink`]. Nothing of a token is looked at before its signature holds.
@@ -156,7 +156,7 @@ fn wanted_of(bytes: [u8; 2]) -> Option<TargetFormat> {
     Some(TargetFormat { format, quality })
 }
 
-/// What tells one origin from the others in a token.
+/// Digest that tells one origin from the others in a token.
 fn fingerprint(origin: &Origin) -> [u8; ORIGIN] {
     let digest: [u8; 32] = Sha256::digest(origin.to_string()).into();
     let mut fingerprint = [0; ORIGIN];

@@ -1,4 +1,4 @@
-//! What comes out of a Space, made safe to hand on.
+//! Images of Spaces, made safe to hand on.
 //!
 //! [`image`] fetches a file of a Space and lets nothing through that isn't an image; [`link`] signs the addresses under which
 //! clients fetch it from here, so that the component never is a proxy for anything else; [`route`] answers them, and

@@ -100,7 +100,7 @@ async fn converted(
     Ok(response)
 }
 
-/// What the link of that name leads to.
+/// Link of that name.
 ///
 /// # Errors
 /// 403 or 410, where it leads nowhere.

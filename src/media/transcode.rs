@@ -48,7 +48,7 @@ pub fn transcode(bytes: Bytes, format: Format, wanted: TargetFormat) -> Result<(
 struct Pixels {
     width: u32,
     height: u32,
-    /// Whether each pixel is red, green, blue and alpha, not red, green and blue alone.
+    /// Marks pixels of red, green, blue and alpha, not red, green and blue alone.
     alpha: bool,
     data: Vec<u8>,
 }

@@ -30,7 +30,7 @@ pub async fn read_to_end(mut body: Body, limit: usize) -> Result<Bytes, ReadErro
     Ok(Bytes::from(all))
 }
 
-/// Why [`read_to_end`] has no body to give.
+/// Failure of [`read_to_end`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ReadError {
     /// More bytes than allowed.

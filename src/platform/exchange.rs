@@ -21,9 +21,9 @@ pub struct Outbound {
     pub headers: http::HeaderMap,
     /// The body; `None` sends none at all, which is not the same as an empty one.
     pub body: Option<Bytes>,
-    /// How long the host may wait for a connection.
+    /// Time limit of the connection.
     pub connect_timeout: Duration,
-    /// How long the host may wait for the answer's head, and between two pieces of its body.
+    /// Time limit of the answer's head, and of the pause between two pieces of its body.
     pub read_timeout: Duration,
 }
 
@@ -49,7 +49,7 @@ pub enum Content {
     Empty,
     /// All of it at once.
     Full(Bytes),
-    /// As it comes. After an error in it the client's connection is cut.
+    /// Pieces as they come. After an error in them the client's connection is cut.
     Stream(Body),
 }
 
@@ -63,7 +63,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Why an exchange over the network came to nothing.
+/// Failure of an exchange over the network.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TransportError {
     /// The host's `allowed_outbound_hosts` doesn't name the URL's host.

@@ -12,7 +12,7 @@ use super::log::LogRecord;
 /// The host, shared by everything that runs in an instance.
 pub type Host = Rc<dyn Platform>;
 
-/// What a host does for the component.
+/// Services of a host for the component.
 pub trait Platform {
     /// Sends `request` and returns the answer once its head has arrived; the body streams.
     ///

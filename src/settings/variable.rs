@@ -13,7 +13,7 @@ pub struct VariableRow {
     pub is_secret: bool,
     /// Meaning, in one line: the manual's row begins with it.
     pub doc: &'static str,
-    /// Who reads it.
+    /// Reader of its values.
     pub read_by: ReadBy,
 }
 

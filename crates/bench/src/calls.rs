@@ -37,7 +37,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// What the tables call it.
+    /// Name in the tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::DirectUrl => "direct: join, data",

@@ -37,7 +37,7 @@ impl Samples {
         quantile(&times, part)
     }
 
-    /// How many calls were made per second, if all of them took `spent`.
+    /// Calls per second, if all of them took `spent`.
     #[allow(clippy::cast_precision_loss, reason = "counts of samples are far below 2^52")]
     pub(crate) fn per_second(&self, spent: Duration) -> f64 {
         self.0.len() as f64 / spent.as_secs_f64()

@@ -7,7 +7,7 @@
 
 use anyhow::{Result, bail};
 
-/// Where a component may connect to.
+/// Hosts that a component may connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AllowedHosts(Vec<Rule>);
 
@@ -42,14 +42,14 @@ impl AllowedHosts {
         entries.map(Rule::parse).collect::<Result<_>>().map(Self)
     }
 
-    /// Whether a request to that URI may be sent.
+    /// True where a request to that URI may be sent.
     pub(crate) fn allows(&self, uri: &http::Uri) -> bool {
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return false };
         let port = uri.port_u16().or_else(|| default_port(scheme));
         port.is_some_and(|port| self.allows_host(scheme, host, port))
     }
 
-    /// Whether that port of a host may be connected to, for that scheme. An IPv6 address stands in brackets.
+    /// True where that port of a host may be connected to, for that scheme. An IPv6 address stands in brackets.
     pub(crate) fn allows_host(&self, scheme: &str, host: &str, port: u16) -> bool {
         self.0.iter().any(|rule| rule.allows(scheme, host, port))
     }

@@ -53,16 +53,16 @@ struct Arguments {
     /// The application's manifest.
     #[arg(long, value_name = "FILE", default_value = "spin.toml")]
     manifest: PathBuf,
-    /// Where to listen. Port 0 takes a free one.
+    /// Address to listen on. Port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
     /// Sets an application variable, before SPIN_VARIABLE_<NAME> and the manifest's default. Repeatable.
     #[arg(long = "variable", value_name = "KEY=VALUE")]
     variables: Vec<String>,
-    /// Where the SQLite database lies [default: .spin beside the manifest].
+    /// Folder of the SQLite database [default: .spin beside the manifest].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What stands behind the manifest's names, as in Spin: [sqlite_database.default] with type = "spin" and a path,
+    /// Runtime configuration, as in Spin: [sqlite_database.default] with type = "spin" and a path,
     /// say.
     #[arg(long, value_name = "FILE")]
     runtime_config_file: Option<PathBuf>,
@@ -72,7 +72,7 @@ struct Arguments {
     statement_log: Option<PathBuf>,
 }
 
-/// How long the host waits at its end for statements that still run. A database undoes what isn't committed.
+/// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
 const LAST_STATEMENTS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {

@@ -25,12 +25,12 @@ pub(crate) struct Variable {
     pub(crate) default: Option<String>,
     #[serde(default)]
     pub(crate) required: bool,
-    /// Whether its value is to be kept out of sight. This host never shows any.
+    /// Marks a value that is to be kept out of sight. This host never shows any.
     #[serde(default, rename = "secret")]
     _secret: bool,
 }
 
-/// Which component answers which path.
+/// Routes: the components that answer paths.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trigger {

@@ -25,11 +25,11 @@ use crate::allowed_hosts::AllowedHosts;
 
 /// A time limit that the guest hasn't set.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long a connection that nobody uses is kept.
+/// Time that a connection that nobody uses is kept.
 const IDLE_CONNECTION: Duration = Duration::from_secs(90);
 
 tokio::task_local! {
-    /// How long the request that is being sent may wait for a connection.
+    /// Time that the request that is being sent may wait for a connection.
     static CONNECT_TIMEOUT: Duration;
 }
 
@@ -55,7 +55,7 @@ impl Outbound {
     }
 }
 
-/// What a component's requests go through.
+/// Checks that a component's requests go through.
 pub(crate) struct Hooks {
     pub(crate) outbound: Outbound,
     pub(crate) allowed: AllowedHosts,
@@ -114,7 +114,7 @@ async fn send(
     }
 }
 
-/// What the guest is told of a failed request.
+/// Error of a failed request, for the guest.
 fn told(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Which component answers which path.
+//! Routes: the components that answer paths.
 //!
 //! As in Spin: an exact route matches its path, `/x/...` matches `/x` and everything below it, and of several that match the
 //! one with most segments wins, an exact one before a wildcard.
@@ -25,7 +25,7 @@ pub(crate) struct Route {
 /// A route's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    /// As the manifest writes it.
+    /// Text in the manifest.
     pub(crate) text: String,
     /// Without the wildcard, without a slash at the end.
     prefix: String,
@@ -46,7 +46,7 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), prefix: prefix.to_owned(), wildcard })
     }
 
-    /// What is left of `path` below this route, if it matches.
+    /// Rest of `path` below this route, if it matches.
     pub(crate) fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.prefix.as_str())?;
         match rest {
@@ -56,7 +56,7 @@ impl Pattern {
         }
     }
 
-    /// What others are compared by: the more the better.
+    /// Rank among routes: the greater wins.
     fn precedence(&self) -> (usize, bool) {
         (self.prefix.matches('/').count(), !self.wildcard)
     }
@@ -88,7 +88,7 @@ impl Router {
         Ok(Self { routes })
     }
 
-    /// Who answers `path`.
+    /// Route that answers `path`.
     pub(crate) fn find(&self, path: &str) -> Option<&Route> {
         self.routes.iter().find(|route| route.pattern.rest(path).is_some())
     }

@@ -40,9 +40,9 @@ use crate::variables::Variables;
 const CONCURRENT_REQUESTS: usize = 16;
 const REQUESTS: usize = 128;
 const IDLE: Duration = Duration::from_secs(1);
-/// How long an instance may still work after its last answer.
+/// Time that an instance may still work after its last answer.
 const POST_RETURN: Duration = Duration::from_secs(600);
-/// How long a component may compute before others have their turn.
+/// Time that a component may compute before others have their turn.
 const TICK: Duration = Duration::from_millis(10);
 /// The most instances at a time, over all components.
 const INSTANCES: u32 = 1000;
@@ -212,7 +212,7 @@ impl HandlerState for AppState {
     }
 }
 
-/// When an instance is dropped.
+/// Rule for when an instance is dropped.
 struct Expiration {
     sleep: Pin<Box<tokio::time::Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -235,7 +235,7 @@ impl WorkerExpiration for Expiration {
     }
 }
 
-/// How much an instance takes on.
+/// Load that an instance takes on.
 struct Worker {
     id: Arc<str>,
     _alive: TaskTrackerToken,

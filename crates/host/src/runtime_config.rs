@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What stands behind the names in a manifest.
+/// Runtime configuration: what stands behind the names in a manifest.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RuntimeConfig {
@@ -22,7 +22,7 @@ pub(crate) struct RuntimeConfig {
     pub(crate) sqlite_database: BTreeMap<String, DatabaseConfig>,
 }
 
-/// What a SQLite database is.
+/// Configuration of a SQLite database.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum DatabaseConfig {

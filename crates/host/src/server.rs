@@ -22,7 +22,7 @@ use crate::outbound::header_value;
 use crate::route::{Route, Router};
 use crate::runtime::Runtime;
 
-/// How long requests in flight may go on after the signal to stop.
+/// Time that requests in flight may go on after the signal to stop.
 const STOPPING: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT, then lets requests in flight finish.

@@ -10,7 +10,7 @@ use crate::shell::{root, run_quietly, say, succeeds};
 
 /// The oldest Node that the clients run on.
 const OLDEST: u32 = 20;
-/// What a browser of Chromium's kind is called.
+/// Names of browsers of Chromium's kind.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Installs the packages that tests/node names, where they aren't there as they should be.

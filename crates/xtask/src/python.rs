@@ -20,22 +20,22 @@ impl Environment {
     }
 }
 
-/// What the demonstration's Space runs in.
+/// Environment of the demonstration's Space.
 pub(crate) fn space() -> Result<Environment> {
     environment("space", &["tests/space/requirements.txt"])
 }
 
-/// What the end-to-end tests run in: the Space's packages and the clients'.
+/// Environment of the end-to-end tests: the Space's packages and the clients'.
 pub(crate) fn tests() -> Result<Environment> {
     environment("e2e", &["tests/space/requirements.txt", "tests/e2e/requirements.txt"])
 }
 
-/// What Spaces of an older Gradio run in: 4 or 5.
+/// Environment of Spaces of an older Gradio: 4 or 5.
 pub(crate) fn gradio(generation: u8) -> Result<Environment> {
     environment(&format!("gradio{generation}"), &[&format!("tests/space/requirements-gradio{generation}.txt")])
 }
 
-/// What the Python clients run in that can't live beside Gradio.
+/// Environment of the Python clients that can't live beside Gradio.
 pub(crate) fn clients() -> Result<Environment> {
     environment("clients", &["tests/clients/requirements.txt"])
 }

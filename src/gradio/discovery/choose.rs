@@ -1,4 +1,4 @@
-//! Which function of a Space makes images from text, and which from images.
+//! Choice of the functions of a Space that make images from text, and from images.
 //!
 //! By what it takes and gives, then by its name, never by its position: a Space has functions for its buttons' looks,
 //! its examples and its editors too.
@@ -44,7 +44,7 @@ pub fn choose<'a>(
     Some((function, signature))
 }
 
-/// How probable it is, if it can be at all: it must give an image, and take what the purpose needs.
+/// Points of a function, if it can be it at all: it must give an image, and take what the purpose needs.
 fn rate(function: &Function, signature: &Signature, purpose: Purpose, is_named: bool) -> Option<i32> {
     let mut points = 0;
     if !signature.gives_images() {

@@ -20,18 +20,18 @@ use super::failure::Failure;
 use super::space::Space;
 use crate::generation::Purpose;
 
-/// What is known of a Space: at least one thing that it can do.
+/// Knowledge of a Space: at least one thing that it can do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// The path of its root and API prefix.
     path: String,
-    /// How it makes images from text.
+    /// Skill that makes images from text.
     pub generate: Option<Skill>,
-    /// How it makes images from images.
+    /// Skill that makes images from images.
     pub edit: Option<Skill>,
     /// The version of its Gradio.
     pub version: String,
-    /// When this was learnt, in seconds since the Unix epoch.
+    /// Time at which this was learnt, in seconds since the Unix epoch.
     pub learnt: u64,
 }
 
@@ -41,12 +41,12 @@ pub struct Skill {
     fn_index: u64,
     /// The name of the function, where it has one.
     pub api_name: Option<String>,
-    /// What it takes and gives.
+    /// Parameters and outputs.
     pub signature: Signature,
 }
 
 impl Profile {
-    /// Asks `space`.
+    /// Learns it from `space`.
     ///
     /// # Errors
     /// Every [`Failure`] of a call; [`Failure::NotReady`] where it doesn't run; [`Failure::Unreadable`] where it has no such
@@ -86,7 +86,7 @@ impl Profile {
         Ok(Self { path: config.base.path().to_owned(), generate, edit, version: config.version.clone(), learnt })
     }
 
-    /// How it serves `purpose`.
+    /// Skill that serves `purpose`.
     ///
     /// # Errors
     /// [`Failure::Unsupported`] where it doesn't.
@@ -101,12 +101,12 @@ impl Profile {
         }
     }
 
-    /// Where its calls go at `space`, whose origin isn't kept: what is kept can't lead elsewhere.
+    /// Base of its calls at `space`, whose origin isn't kept: what is kept can't lead elsewhere.
     pub fn base(&self, space: &Space) -> Base {
         Base::new(space.origin().clone(), self.path.clone())
     }
 
-    /// How to call `skill` of it at `space`.
+    /// Endpoint of `skill` of it at `space`.
     pub fn endpoint(&self, space: &Space, skill: &Skill) -> Endpoint {
         Endpoint { base: self.base(space), fn_index: skill.fn_index }
     }

@@ -1,4 +1,4 @@
-//! What a parameter of a Space means.
+//! Roles of a Space's parameters.
 //!
 //! Gradio tells a parameter's name (that of the function's argument), its label (for people, in any language) and its component.
 //! None of them is reserved for anything: `steps`, `num_inference_steps`, "Sampling Steps" and "步数" are one thing. A role is found by
@@ -7,13 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a parameter means.
+/// Role of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What the image shows.
+    /// Description of the image.
     Prompt,
-    /// What it must not show.
+    /// Description of what it must not show.
     NegativePrompt,
     /// Its width in pixels.
     Width,
@@ -23,27 +23,27 @@ pub enum Role {
     Size,
     /// The randomness it starts from.
     Seed,
-    /// Whether the Space is to choose the seed.
+    /// Flag that has the Space choose the seed.
     RandomizeSeed,
-    /// How many denoising steps.
+    /// Number of denoising steps.
     Steps,
-    /// How closely it follows the prompt.
+    /// Guidance scale: weight of the prompt.
     Guidance,
     /// The sampler or scheduler.
     Sampler,
-    /// How many images.
+    /// Number of images.
     Count,
     /// An image to start from.
     Image,
-    /// Which part of that image is to change.
+    /// Part of that image that is to change.
     Mask,
-    /// How much of that image is to change.
+    /// Strength of the change of that image.
     Strength,
     /// The file format.
     Format,
 }
 
-/// What kind of value a component holds.
+/// Kind of value that a component holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -311,7 +311,7 @@ const WORDS: &[Words] = &[
     },
 ];
 
-/// How sure a guess is; nothing below this is one.
+/// Least score of a guess.
 const SURE: u32 = 1;
 
 /// The role that the words of `name` and `label` tell most surely, for a component of that kind, and how sure that is.

@@ -14,14 +14,14 @@ use super::role::{Kind, Role, assign};
 use super::size::Shape;
 use crate::gradio::config::{Config, Function};
 
-/// What a function takes and gives.
+/// Parameters and outputs of a function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
     /// Its parameters, in order.
     pub inputs: Vec<Input>,
     /// Its outputs, in order.
     pub outputs: Vec<Output>,
-    /// Whether it yields several times: partial images.
+    /// Marks a function that yields several times: partial images.
     pub generator: bool,
 }
 
@@ -32,11 +32,11 @@ pub struct Input {
     pub name: String,
     /// For people.
     pub label: String,
-    /// What it holds.
+    /// Kind of its value.
     pub kind: Kind,
-    /// What it means, where that is known.
+    /// Role, where that is known.
     pub role: Option<Role>,
-    /// What it holds if nobody says otherwise.
+    /// Value if nobody says otherwise.
     pub default: Value,
     /// The least value.
     pub minimum: Option<f64>,
@@ -44,7 +44,7 @@ pub struct Input {
     pub maximum: Option<f64>,
     /// From one value to the next, counted from the least.
     pub step: Option<f64>,
-    /// What there is to choose from.
+    /// Options, where it is chosen from a list.
     pub choices: Vec<ParameterChoice>,
 }
 
@@ -132,7 +132,7 @@ impl Signature {
         self.inputs.iter().find(|input| input.role == Some(role))
     }
 
-    /// Whether it makes images.
+    /// True where an output is an image or a gallery.
     pub fn gives_images(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output, Output::Image | Output::Gallery))
     }
@@ -161,7 +161,7 @@ fn input(component: Option<&crate::gradio::config::Component>, parameter: Option
     }
 }
 
-/// What a dropdown or radio offers: pairs of label and value since Gradio 4, values alone before.
+/// Options of a dropdown or radio: pairs of label and value since Gradio 4, values alone before.
 fn choices(choices: &Value) -> Vec<ParameterChoice> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let choice = |choice: &Value| match choice.as_array().map(Vec::as_slice) {

@@ -3,7 +3,7 @@
 use super::choice::ParameterChoice;
 use crate::generation::Size;
 
-/// What a choice says of an image's shape.
+/// Shape of an image, as an option has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// Its width and height in pixels.
@@ -28,7 +28,7 @@ impl Shape {
             .or_else(|| ratio().map(|(width, height)| Self::Ratio(f64::from(width) / f64::from(height))))
     }
 
-    /// How far it is from `wanted`: by shape first, then by area. 0 is the same.
+    /// Distance from `wanted`: by shape first, then by area. 0 is the same.
     pub fn distance(self, wanted: Size) -> f64 {
         let ratio = |size: Size| f64::from(size.width()) / f64::from(size.height());
         let area = |size: Size| f64::from(size.width()) * f64::from(size.height());

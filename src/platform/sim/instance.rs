@@ -21,9 +21,9 @@ pub(crate) struct Instance(Rc<InstanceInner>);
 struct InstanceInner {
     world: World,
     tasks: RefCell<Vec<AbortHandle>>,
-    /// How many steps it has taken.
+    /// Number of steps so far.
     steps: Cell<u64>,
-    /// How many it can take.
+    /// Number of the step that is its last.
     last: Cell<u64>,
     is_dead: Cell<bool>,
     /// Time by which its clock is ahead of the world's slowest.
@@ -56,7 +56,7 @@ impl Instance {
         self.0.is_dead.get()
     }
 
-    /// How many steps it has taken.
+    /// Number of steps so far.
     pub(crate) fn steps(&self) -> u64 {
         self.0.steps.get()
     }

@@ -44,12 +44,12 @@ struct WorldInner {
     randomness: Cell<u64>,
     variables: RefCell<BTreeMap<String, String>>,
     store_fails: Cell<bool>,
-    /// How long the store takes at most for each half of an operation, in milliseconds.
+    /// The longest time of the store for each half of an operation, in milliseconds.
     store_delay: Cell<u64>,
     /// One of so many operations of the store fails, half of them after their work is done; 0 for none.
     store_failures: Cell<u64>,
     database: SimDatabase,
-    /// Whether no statement is answered.
+    /// Set while no statement is answered.
     database_hangs: Cell<bool>,
     servers: RefCell<BTreeMap<String, Rc<dyn SimServer>>>,
     log: RefCell<Vec<String>>,
@@ -201,7 +201,7 @@ impl World {
         self.run(sleep);
     }
 
-    /// What everything in it comes from.
+    /// Seed of everything in it.
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed
     }

@@ -16,10 +16,10 @@ use super::space::{answer, config, event, info, png};
 use super::{SimServer, World};
 use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
-/// How often a job's stream looks whether there is something to tell.
+/// Interval at which a job's stream looks for something to send.
 const TICK: Duration = Duration::from_millis(400);
 
-/// How a Space is.
+/// Health of a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     /// It works.
@@ -34,7 +34,7 @@ pub(crate) enum Health {
     Stuck,
 }
 
-/// What becomes of a job that the Space has begun with.
+/// End of a job that the Space has begun with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Image,
@@ -54,16 +54,16 @@ pub(crate) enum End {
     Quota(u64),
 }
 
-/// What a Space is like.
+/// Character of a Space.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Nature {
     /// Seconds for a unit of work: a megapixel in one step.
     pub(crate) speed: f64,
-    /// How many jobs run at once.
+    /// Jobs that run at once.
     pub(crate) at_once: usize,
-    /// How many may wait.
+    /// Jobs that may wait.
     pub(crate) room: usize,
-    /// How many of a thousand jobs end otherwise than with an image.
+    /// Jobs of a thousand that end otherwise than with an image.
     pub(crate) bad_per_mille: u64,
 }
 
@@ -74,11 +74,11 @@ pub(crate) struct QueuedJob {
     pub(crate) prompt: String,
     pub(crate) seed: u64,
     pub(crate) joined: Duration,
-    /// When the Space began with it.
+    /// Time at which the Space began with it.
     began: Cell<Option<Duration>>,
-    /// When it was over, for whatever reason.
+    /// Time at which it was over, for whatever reason.
     pub(crate) over: Cell<Option<Duration>>,
-    /// Whether the Space has told its end.
+    /// Set once the Space has sent its end.
     pub(crate) ended: Cell<bool>,
     pub(crate) cancelled: Cell<bool>,
     pub(crate) streaming: Cell<bool>,
@@ -98,16 +98,16 @@ struct QueueSpaceInner {
     /// Counts its deaths: what was there before is lost.
     life: Cell<u64>,
     jobs: RefCell<BTreeMap<String, Rc<QueuedJob>>>,
-    /// Who waits, in order.
+    /// Jobs that wait, in order.
     line: RefCell<Vec<String>>,
     running: RefCell<Vec<String>>,
-    /// What is measured of it: how many of our jobs were there at once at the most.
+    /// Measurement: the most of our jobs that were there at once.
     most_at_once: Cell<usize>,
     /// The end that all jobs come to, where a test says so.
     fixed_end: Cell<Option<End>>,
-    /// When it has last said that its quota is used up, and until when.
+    /// Time at which it has last said that its quota is used up, and the end of that.
     quota: Cell<(Duration, Duration)>,
-    /// How long until everybody knows that.
+    /// Time until everybody knows that.
     on_the_way: Cell<Duration>,
     /// The jobs that came in between, though that was known.
     came_too_early: Cell<usize>,
@@ -167,12 +167,12 @@ impl QueueSpace {
         self.0.jobs.borrow().values().cloned().collect()
     }
 
-    /// How many of our jobs were there at once at the most.
+    /// The most of our jobs that were there at once.
     pub(crate) fn most_at_once(&self) -> usize {
         self.0.most_at_once.get()
     }
 
-    /// How many jobs came while it had said that none would be of use.
+    /// Number of jobs that came while it had said that none would be of use.
     pub(crate) fn came_too_early(&self) -> usize {
         self.0.came_too_early.get()
     }
@@ -221,7 +221,7 @@ impl QueueSpace {
         self.0.running.borrow_mut().retain(|other| other != name);
     }
 
-    /// How a job with those arguments ends: by them, the Space and how often it has been tried here, whatever else has happened.
+    /// End of a job with those arguments: by them, the Space and the tries so far, whatever else has happened.
     fn draw_end(&self, world: &World, data: &Value) -> End {
         if let Some(end) = self.0.fixed_end.get() {
             return end;
@@ -340,7 +340,7 @@ struct Stream {
     told_rank: Option<usize>,
     told_half: bool,
     is_over: bool,
-    /// How much faster or slower than usual this job is.
+    /// Factor by which this job is slower than usual.
     slack: f64,
 }
 
@@ -367,7 +367,7 @@ impl Stream {
         }
     }
 
-    /// What there is to tell now.
+    /// Next piece to send, if there is any now.
     fn look(&mut self) -> Option<Result<Bytes, TransportError>> {
         let (space, job, now) = (self.space.clone(), Rc::clone(&self.job), self.world.now());
         let id = format!("event-{}", self.session);

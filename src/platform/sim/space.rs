@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{SimServer, World};
 use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
-/// How a job goes.
+/// Course of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It makes an image.
@@ -87,15 +87,15 @@ pub(crate) struct SimJob {
     pub(crate) fate: Fate,
     /// The arguments.
     pub(crate) data: Vec<Value>,
-    /// Whether the Space has told its end.
+    /// Set once the Space has sent its end.
     pub(crate) ended: Cell<bool>,
-    /// Whether it was cancelled.
+    /// Set once it was cancelled.
     pub(crate) cancelled: Cell<bool>,
-    /// Whether its stream is open.
+    /// Set while its stream is open.
     pub(crate) streaming: Cell<bool>,
-    /// Whether its stream has ever been opened.
+    /// Set once its stream has been opened.
     pub(crate) streamed: Cell<bool>,
-    /// Whether the stream was still open when it was cancelled, as it should be.
+    /// Set where the stream was still open when it was cancelled, as it should be.
     pub(crate) cancelled_while_open: Cell<bool>,
 }
 
@@ -114,7 +114,7 @@ struct SimSpaceInner {
     fn_index: Cell<u64>,
 }
 
-/// What every image of the simulated world looks like: 1x1 pixel, and a tail that makes it a few pieces long.
+/// The image of the simulated world: 1x1 pixel, and a tail that makes it a few pieces long.
 pub(crate) fn png() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01".to_vec();
     png.extend((0..5000_u32).map(|i| i.to_le_bytes()[0]));
@@ -309,7 +309,7 @@ enum ScriptStep {
     Silence,
 }
 
-/// What a job's stream says, and when.
+/// Script of a job's stream: its pieces, and the pauses before them.
 fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Duration, ScriptStep)> {
     let id = format!("event-{session}");
     let third = work / 3;

@@ -27,7 +27,7 @@ thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
     /// Wakes the executor of the future that is being polled.
     static EXECUTOR: RefCell<Option<Waker>> = const { RefCell::new(None) };
-    /// How many there have been.
+    /// Number of tasks so far.
     static TASKS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -64,7 +64,7 @@ struct Awake<F> {
     rung: Option<LocalBoxFuture<'static, ()>>,
 }
 
-/// What wakes it.
+/// Waker of a future.
 struct Bell {
     task: u64,
     /// There is one thread; a waker is asked to be ready for more.
@@ -73,7 +73,7 @@ struct Bell {
 
 #[derive(Default)]
 struct BellWires {
-    /// How the executor of its task is told.
+    /// Waker of its task's executor.
     within: RefCell<Option<Waker>>,
     /// Dropped, it is an event for its task.
     across: RefCell<Option<StreamWriter<u8>>>,

@@ -51,7 +51,7 @@ impl Server {
         format!("postgres://127.0.0.1:{}", self.port)
     }
 
-    /// As it is set up by default, but for connections: each host may have 64.
+    /// Starts it as it is set up by default, but for connections: each host may have 64.
     async fn begin(&mut self) -> Result<()> {
         let mut command = self.command("postgres")?;
         command.arg("-D").arg(self.folder.join("data")).args(["-p", &self.port.to_string()]);

@@ -88,7 +88,7 @@ impl Host {
         answer.text()
     }
 
-    /// What the component answers to that body.
+    /// Answer of the component to that body.
     pub(crate) fn post(&self, path: &str, body: &str) -> String {
         let answer = self.send(&format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -145,7 +145,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
-    /// Whether it came to its end.
+    /// True once it came to its end.
     pub(crate) whole: bool,
 }
 

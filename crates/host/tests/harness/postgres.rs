@@ -12,7 +12,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// Who runs it where the tests are root's, for whom PostgreSQL doesn't run: `nobody`.
+/// User that runs it where the tests are root's, for whom PostgreSQL doesn't run: `nobody`.
 const NOBODY: u32 = 65534;
 pub(crate) const PASSWORD: &str = "open-sesame-0123456789";
 

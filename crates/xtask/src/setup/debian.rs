@@ -160,7 +160,7 @@ impl Apt {
 /// Debian's own keys.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Where this machine gets Debian's packages from, by its own apt's sources, in either of their two formats.
+/// Mirror of Debian's packages that this machine's apt uses, from its sources in either of their two formats.
 fn mirror() -> Result<String> {
     let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
     let files = [PathBuf::from("/etc/apt/sources.list")].into_iter().chain(parts);
@@ -176,7 +176,7 @@ fn mirror_in(sources: &str) -> Option<String> {
     words.find(|word| word.contains("://") && word.ends_with("/debian")).map(str::to_owned)
 }
 
-/// Whether a version isn't older than another, by Debian's rules.
+/// True for a version that isn't older than `least`, by Debian's rules.
 fn at_least(version: &str, least: &str) -> bool {
     succeeds(Command::new("dpkg").args(["--compare-versions", version, "ge", least]))
 }

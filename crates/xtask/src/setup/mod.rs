@@ -51,7 +51,7 @@ pub(crate) fn target() -> Result<()> {
     })
 }
 
-/// Where the target's libraries lie.
+/// Folder of the target's libraries.
 fn library() -> Result<PathBuf> {
     let sysroot = run_quietly(Command::new("rustc").args(["--print", "sysroot"]).current_dir(root()))?;
     Ok(PathBuf::from(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib"))

@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::shell::{run_quietly, say, succeeds, target};
 
-/// What a server is made and run with.
+/// Programs that make and run a server.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
-/// Where Debian's packages have them, in a folder for each version that PATH doesn't name.
+/// Debian's folder of them, with one for each version, which PATH doesn't name.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// Folder of the server's programs.
