@@ -159,10 +159,10 @@ fn a_failing_queue_is_told() {
     for version in VERSIONS {
         for name in ["unknown-session", "server-stop"] {
             let messages = decode([recorded(version, name).as_slice()]);
-            let told = messages
+            let is_reported = messages
                 .iter()
                 .any(|message| matches!(message, Message::UnexpectedError { message } if !message.is_empty()));
-            assert!(told, "{version} {name}: {messages:?}");
+            assert!(is_reported, "{version} {name}: {messages:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made from
-//! its bytes. The order is the names', so that the same files always make the same component.
+//! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made
+//! from its bytes. The order is the names', so that the same files always make the same component.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -10,7 +10,7 @@
 //! size = "1536x1024"
 //! ```
 //!
-//! Every mistake is told with its line and key, and costs no more than the entry that it is in.
+//! Every mistake is reported with its line and key, and costs no more than the entry that it is in.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<Model> {
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
         // The message alone: the whole shows the line, and with it perhaps a token.
-        reader.tell(at, "", &error.message().replace('\n', " "));
+        reader.report(at, "", &error.message().replace('\n', " "));
     }
     let mut models = Vec::new();
     for (key, entry) in table.get_ref() {
@@ -41,7 +41,7 @@ pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<Model> {
                     models.extend(reader.model(id, entry));
                 }
             }
-            (other, _) => reader.tell(key.span().start, other, "is not known here; there is [models.NAME]"),
+            (other, _) => reader.report(key.span().start, other, "is not known here; there is [models.NAME]"),
         }
     }
     // A table has no order of its own, but a reader expects the order of the lines.
@@ -59,7 +59,7 @@ impl Reader<'_> {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
 
-    fn tell(&mut self, at: usize, key: &str, what: &str) {
+    fn report(&mut self, at: usize, key: &str, what: &str) {
         let line = self.line(at);
         let key = if key.is_empty() { String::new() } else { format!(" `{key}`") };
         self.problems.push(format!("catalog: line {line}:{key} {what}"));
@@ -68,7 +68,7 @@ impl Reader<'_> {
     /// A model and its presets, each with its line.
     fn model(&mut self, id: &Key<'_>, entry: &Entry<'_>) -> Vec<(usize, Model)> {
         let DeValue::Table(fields) = entry.get_ref() else {
-            self.tell(id.span().start, id.get_ref(), "must be a table: [models.NAME]");
+            self.report(id.span().start, id.get_ref(), "must be a table: [models.NAME]");
             return Vec::new();
         };
         let mut pool = Vec::new();
@@ -85,19 +85,19 @@ impl Reader<'_> {
                 }
                 ("presets", DeValue::Table(entries)) => presets.extend(entries.iter()),
                 (name @ ("spaces" | "aliases"), _) => {
-                    self.tell(key.span().start, name, "must be a list: [\"…\", \"…\"]")
+                    self.report(key.span().start, name, "must be a list: [\"…\", \"…\"]")
                 }
                 _ => self.default(&mut defaults, key, entry),
             }
         }
         if pool.is_empty() {
-            self.tell(id.span().start, id.get_ref(), "has no Space that can be used, and is left out");
+            self.report(id.span().start, id.get_ref(), "has no Space that can be used, and is left out");
             return Vec::new();
         }
         let mut models = Vec::new();
         for (preset, entry) in presets {
             let DeValue::Table(fields) = entry.get_ref() else {
-                self.tell(preset.span().start, preset.get_ref(), "must be a table: [models.NAME.presets.NAME]");
+                self.report(preset.span().start, preset.get_ref(), "must be a table: [models.NAME.presets.NAME]");
                 continue;
             };
             let mut own = Defaults::default();
@@ -139,7 +139,7 @@ impl Reader<'_> {
                             DeValue::Array(entries) => {
                                 tokens.extend(entries.iter().filter_map(|entry| self.token(key, entry)));
                             }
-                            _ => self.tell(key.span().start, "tokens", "must be a list: [\"…\", \"…\"]"),
+                            _ => self.report(key.span().start, "tokens", "must be a list: [\"…\", \"…\"]"),
                         },
                         "slots" => {
                             slots = self
@@ -148,7 +148,7 @@ impl Reader<'_> {
                                 .unwrap_or(slots)
                         }
                         "weight" => weight = self.number(key, entry).filter(|weight| *weight > 0.0).unwrap_or(weight),
-                        other => self.tell(
+                        other => self.report(
                             key.span().start,
                             other,
                             "is not known; there are space, endpoint, token, tokens, slots, weight",
@@ -156,12 +156,12 @@ impl Reader<'_> {
                     }
                 }
                 if space.is_none() {
-                    self.tell(at, "space", "is missing");
+                    self.report(at, "space", "is missing");
                 }
                 Some(PoolMember { space: space?.with_endpoint(endpoint).with_tokens(tokens), slots, weight })
             }
             _ => {
-                self.tell(at, "spaces", "has an entry that is neither a text nor a table");
+                self.report(at, "spaces", "has an entry that is neither a text nor a table");
                 None
             }
         }
@@ -170,7 +170,7 @@ impl Reader<'_> {
     fn token(&mut self, key: &Key<'_>, entry: &Entry<'_>) -> Option<Token> {
         let token = self.string(key, entry).and_then(|text| Token::new(&text));
         if token.is_none() {
-            self.tell(entry.span().start, key.get_ref(), "is no token");
+            self.report(entry.span().start, key.get_ref(), "is no token");
         }
         token
     }
@@ -179,7 +179,7 @@ impl Reader<'_> {
         match Space::parse(text) {
             Ok(space) => Some(space),
             Err(error) => {
-                self.tell(at, "", &error.to_string());
+                self.report(at, "", &error.to_string());
                 None
             }
         }
@@ -191,20 +191,20 @@ impl Reader<'_> {
             "size" => {
                 defaults.size = self.string(key, entry).and_then(|text| Size::parse(&text));
                 if defaults.size.is_none() {
-                    self.tell(at, "size", "must be like \"1024x1024\"");
+                    self.report(at, "size", "must be like \"1024x1024\"");
                 }
             }
             "quality" => {
                 defaults.quality = self.string(key, entry).and_then(|text| Quality::parse(&text));
                 if defaults.quality.is_none() {
-                    self.tell(at, "quality", "must be \"low\", \"medium\", \"high\" or \"max\"");
+                    self.report(at, "quality", "must be \"low\", \"medium\", \"high\" or \"max\"");
                 }
             }
             "steps" => defaults.steps = self.whole(key, entry, 1, 1000).and_then(|steps| u32::try_from(steps).ok()),
             "guidance" => defaults.guidance = self.number(key, entry),
             "negative_prompt" => defaults.negative_prompt = self.string(key, entry),
             "sampler" => defaults.sampler = self.string(key, entry),
-            other => self.tell(at, other, "is not known; there are spaces, aliases, presets, size, steps, quality, guidance, negative_prompt, sampler"),
+            other => self.report(at, other, "is not known; there are spaces, aliases, presets, size, steps, quality, guidance, negative_prompt, sampler"),
         }
     }
 
@@ -212,7 +212,7 @@ impl Reader<'_> {
         match entry.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             _ => {
-                self.tell(entry.span().start, key.get_ref(), "must be a text, in quotation marks");
+                self.report(entry.span().start, key.get_ref(), "must be a text, in quotation marks");
                 None
             }
         }
@@ -225,7 +225,11 @@ impl Reader<'_> {
         };
         let value = read.filter(|value| (least..=greatest).contains(value));
         if value.is_none() {
-            self.tell(entry.span().start, key.get_ref(), &format!("must be a whole number from {least} to {greatest}"));
+            self.report(
+                entry.span().start,
+                key.get_ref(),
+                &format!("must be a whole number from {least} to {greatest}"),
+            );
         }
         value
     }
@@ -238,7 +242,7 @@ impl Reader<'_> {
         };
         let value = read.filter(|value| value.is_finite() && *value >= 0.0);
         if value.is_none() {
-            self.tell(entry.span().start, key.get_ref(), "must be a number, 0 or greater");
+            self.report(entry.span().start, key.get_ref(), "must be a number, 0 or greater");
         }
         value
     }
@@ -286,10 +290,10 @@ mod tests {
         for (line, word) in
             [(2, "nonsense"), (2, "neither"), (3, "`steps`"), (4, "`colour`"), (7, "`x`"), (6, "`bad`"), (9, "`other`")]
         {
-            let told = problems
+            let is_reported = problems
                 .iter()
                 .any(|problem| problem.starts_with(&format!("catalog: line {line}:")) && problem.contains(word));
-            assert!(told, "{line} {word}: {problems:?}");
+            assert!(is_reported, "{line} {word}: {problems:?}");
         }
     }
 
@@ -298,7 +302,7 @@ mod tests {
         let (models, problems) =
             read("[models.a]\nspaces = [\"a/b\"]\nsampler = \"hf_secret\n[models.b]\nspaces = [\"c/d\"]\n");
         assert!(
-            problems[0].starts_with("catalog: line 3:") && problems.iter().all(|told| !told.contains("secret")),
+            problems[0].starts_with("catalog: line 3:") && problems.iter().all(|problem| !problem.contains("secret")),
             "{problems:?}"
         );
         assert_eq!(models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), ["a", "b"], "the rest is used");

@@ -1,8 +1,8 @@
 //! Models, and the Spaces that make their images.
 //!
-//! The variable `spaces` names them shortly ([`spaces`]), the variable `catalog` in full ([`full`]). Where neither says otherwise, there is a
-//! built-in catalogue: `z-image-turbo`, and the model ids of the Worker that this project succeeds as presets of it. What
-//! can't be read is reported, and what can is used.
+//! The variable `spaces` names them shortly ([`spaces`]), the variable `catalog` in full ([`full`]). Where neither says
+//! otherwise, there is a built-in catalogue: `z-image-turbo`, and the model ids of the Worker that this project
+//! succeeds as presets of it. What can't be read is reported, and what can is used.
 
 pub mod full;
 pub mod model;

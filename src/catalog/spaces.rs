@@ -3,7 +3,8 @@
 use super::model::PoolMember;
 use crate::gradio::space::Space;
 
-/// Reads it: the models in the order of their first mention, each with its pool. What is wrong goes to `problems` and is passed over.
+/// Reads it: the models in the order of their first mention, each with its pool. What is wrong goes to `problems` and
+/// is passed over.
 pub fn parse(text: &str, problems: &mut Vec<String>) -> Vec<(String, Vec<PoolMember>)> {
     let mut models: Vec<(String, Vec<PoolMember>)> = Vec::new();
     for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {

@@ -1,8 +1,8 @@
 //! Errors, for the client and for the log.
 //!
-//! The client gets OpenAI's error object and a status; both SDKs choose their exception by the status, and retry 408, 409, 429 and
-//! 5xx twice unless `x-should-retry` says otherwise. A failure that a second try can't mend therefore says `false`: each
-//! needless try would make the image again.
+//! The client gets OpenAI's error object and a status; both SDKs choose their exception by the status, and retry 408,
+//! 409, 429 and 5xx twice unless `x-should-retry` says otherwise. A failure that a second try can't mend therefore says
+//! `false`: each needless try would make the image again.
 //!
 //! Source: OpenAI's API reference ("Error codes") and both SDKs' retry rules.
 
@@ -26,7 +26,7 @@ pub struct Error {
     pub status: StatusCode,
     /// OpenAI's `type`: the family of the error.
     pub kind: &'static str,
-    /// OpenAI's `code`: what machines tell errors by.
+    /// OpenAI's `code`: name for machines.
     pub code: Option<&'static str>,
     /// The request's parameter that is at fault.
     pub param: Option<&'static str>,

@@ -1,8 +1,8 @@
 //! A function's arguments for one job: what is asked for, in the Space's own terms.
 //!
-//! Every parameter keeps the Space's default unless its role, or its name among the request's own fields, says otherwise. Values are
-//! brought into the parameter's range and onto its steps, and choices are matched, so that what is sent is something the
-//! Space takes: Gradio 5 and 6 refuse what lies outside with an error, and Gradio 4 runs it.
+//! Every parameter keeps the Space's default unless its role, or its name among the request's own fields, says
+//! otherwise. Values are brought into the parameter's range and onto its steps, and choices are matched, so that what
+//! is sent is something the Space takes: Gradio 5 and 6 refuse what lies outside with an error, and Gradio 4 runs it.
 
 use serde_json::{Map, Value, json};
 
@@ -196,7 +196,7 @@ impl Sizing {
         Self { chosen: sides.or(chosen).or_else(default), sides, choice }
     }
 
-    /// The size that comes of it, where that can be told.
+    /// The size that comes of it, where that is known.
     fn asked(&self) -> Option<Size> {
         self.chosen
     }

@@ -1,7 +1,7 @@
 //! Configuration of a Space, as it is at `/config`.
 //!
 //! Source: Gradio's `routes.py` and `blocks.py` (`get_config`). `/config` is never prefixed; everything else is, from
-//! Gradio 5 on, and `api_prefix` tells with what.
+//! Gradio 5 on, by what `api_prefix` says.
 
 use std::collections::HashMap;
 
@@ -140,7 +140,8 @@ impl Config {
     /// Reads it, as answered by `origin`.
     ///
     /// # Errors
-    /// [`Failure::NotReady`] where it isn't one; [`Failure::Unreadable`] where the queue speaks an older protocol than `sse_v1`.
+    /// [`Failure::NotReady`] where it isn't one; [`Failure::Unreadable`] where the queue speaks an older protocol than
+    /// `sse_v1`.
     pub fn parse(origin: &Origin, body: &[u8]) -> Result<Self, Failure> {
         let wire: WireConfig = serde_json::from_slice(body).map_err(|_| Failure::NotReady { stage: None })?;
         let version = plain(&wire.version.unwrap_or_default());

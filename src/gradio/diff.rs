@@ -1,7 +1,8 @@
 //! Outputs that a generator yields: first whole, then as differences.
 //!
-//! Source: Gradio's `utils.py` (`diff`), since 4.17. For each output a list of edits `[operation, path, value]`: `replace` a value, `append` to a text, `add`
-//! an entry to a list or an object, `delete` one. An empty path is the whole value, and an empty list leaves it as it is.
+//! Source: Gradio's `utils.py` (`diff`), since 4.17. For each output a list of edits `[operation, path, value]`:
+//! `replace` a value, `append` to a text, `add` an entry to a list or an object, `delete` one. An empty path is the
+//! whole value, and an empty list leaves it as it is.
 
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ pub enum Yielded {
 }
 
 impl Yielded {
-    /// Takes the next yield, and gives the outputs as they are then; none where it doesn't fit what came before, and from
-    /// then on.
+    /// Takes the next yield, and gives the outputs as they are then; none where it doesn't fit what came before, and
+    /// from then on.
     pub fn take(&mut self, data: Vec<Value>) -> Option<&[Value]> {
         *self = match std::mem::take(self) {
             Self::Nothing => Self::Outputs(data),

@@ -1,9 +1,9 @@
 //! Failures of Spaces to make an image.
 //!
-//! What matters to the rest is whose fault it is: the user's (`gr.Error` about the prompt) is told at once and never
-//! tried again; a Space's (down, full, out of quota, broken) may be tried elsewhere or later. Gradio says only a little
-//! of that on the wire, so quota messages are told by their titles and texts, which come from Hugging Face's `spaces`
-//! package.
+//! What matters to the rest is whose fault it is: the user's (`gr.Error` about the prompt) is reported at once and
+//! never tried again; a Space's (down, full, out of quota, broken) may be tried elsewhere or later. Gradio says only a
+//! little of that on the wire, so quota messages are recognized by their titles and texts, which come from Hugging
+//! Face's `spaces` package.
 
 use std::time::Duration;
 
@@ -96,8 +96,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Reads the text and the title of a failed job. Where it `is_meant` the function has raised `gr.Error`; else the text is
-    /// an exception's, which the app shows.
+    /// Reads the text and the title of a failed job. Where it `is_meant` the function has raised `gr.Error`; else the
+    /// text is an exception's, which the app shows.
     pub fn of_job(message: Option<String>, title: Option<&str>, is_meant: bool) -> Self {
         let Some(message) = message.as_deref().map(plain).filter(|message| !message.is_empty()) else {
             return Self::Crashed;

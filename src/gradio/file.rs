@@ -1,8 +1,8 @@
 //! Files of Spaces: the images that they have made.
 //!
 //! A `FileData` names a file by `path` and by `url`. The URL is made from the headers of the request that joined the
-//! queue, so it can hold a proxy's name or raw spaces, and a Space can write anything into it. It isn't used: the address
-//! is built from the path, below the Space's own origin.
+//! queue, so it can hold a proxy's name or raw spaces, and a Space can write anything into it. It isn't used: the
+//! address is built from the path, below the Space's own origin.
 
 use std::borrow::Cow;
 

@@ -1,14 +1,14 @@
 //! One job in a Space's queue: joined, followed, and never left behind.
 //!
-//! `POST queue/join` puts the job into the queue, `GET queue/data` tells how it goes. Queue position and progress exist
-//! only there, not on Gradio's newer `/call`. A session hash is made for each job, so that the stream carries its events
-//! alone and ends with it. The stream is opened at once after the join: in Gradio 4 and 5 a queued job runs even if
-//! nobody reads, and its result is kept for nobody.
+//! `POST queue/join` puts the job into the queue, `GET queue/data` streams its progress. Queue position and progress
+//! exist only there, not on Gradio's newer `/call`. A session hash is made for each job, so that the stream carries its
+//! events alone and ends with it. The stream is opened at once after the join: in Gradio 4 and 5 a queued job runs even
+//! if nobody reads, and its result is kept for nobody.
 //!
-//! **Leaving.** A [`Job`] that is dropped before its end is cancelled at the Space: first `POST cancel`, then the stream
-//! is closed. In this order, since closing alone leaves the slot of a plain function taken until it returns (measured on
-//! Gradio 4.44, 5.50 and 6.31). The join itself runs to its end even when nobody waits for it any longer, so that there
-//! is always an event to cancel.
+//! **Leaving.** A [`Job`] that is dropped before its end is cancelled at the Space: first `POST cancel`, then the
+//! stream is closed. In this order, since closing alone leaves the slot of a plain function taken until it returns
+//! (measured on Gradio 4.44, 5.50 and 6.31). The join itself runs to its end even when nobody waits for it any longer,
+//! so that there is always an event to cancel.
 
 use std::any::Any;
 use std::rc::Rc;
@@ -48,7 +48,7 @@ pub enum Progress {
     Queued(QueuePosition),
     /// The function has begun; with the Space's guess of the seconds it takes.
     Started(Option<f64>),
-    /// The function tells how far it is.
+    /// The function reports its progress.
     Step(StepProgress),
     /// The function has outputs, and goes on: images that are still being made.
     Generating(Vec<Value>),
@@ -76,7 +76,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Joins the queue of `endpoint` with the function's arguments, `data`, and opens the event stream. `hold` is kept until the job has left the Space.
+    /// Joins the queue of `endpoint` with the function's arguments, `data`, and opens the event stream. `hold` is kept
+    /// until the job has left the Space.
     ///
     /// # Errors
     /// Every [`Failure`] of a call; [`Failure::QueueFull`]. When it fails after the join, or its future is dropped, the
@@ -96,7 +97,7 @@ impl Job {
         })
     }
 
-    /// Waits for the next thing that the Space tells. After [`Progress::Finished`] or an error, the job is over.
+    /// Waits for the next progress that the Space reports. After [`Progress::Finished`] or an error, the job is over.
     ///
     /// # Errors
     /// How the job failed.
@@ -226,7 +227,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer tells nothing.
+    /// Cancels the job. Gradio says `success` of unknown jobs too, so the answer says nothing.
     pub async fn cancel(&self, client: &Client) {
         let call = CancelCall { event_id: &self.event_id, session_hash: &self.session_hash, fn_index: self.fn_index };
         if let Ok(json) = serde_json::to_vec(&call) {
@@ -264,13 +265,13 @@ struct OpenJob {
     events: Body,
 }
 
-/// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there always an
-/// event to cancel, and a stream to close after that.
+/// Joins the queue and opens the stream, in a task that goes on when nobody waits for it any more: only so is there
+/// always an event to cancel, and a stream to close after that.
 async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold) -> Result<OpenJob, Failure> {
     let session_hash = random_hex::<8>(client.host());
     let json = serde_json::to_vec(&JoinCall { data, fn_index: endpoint.fn_index, session_hash: &session_hash })
         .map_err(|_| Failure::Unreadable("its arguments are no JSON".into()))?;
-    let (tell, told) = oneshot::channel();
+    let (send, entered) = oneshot::channel();
     let (client_there, endpoint) = (client.clone(), endpoint.clone());
     client.host().spawn(Box::pin(async move {
         let client = client_there;
@@ -284,13 +285,13 @@ async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold)
             },
             Err(failure) => Err(failure),
         };
-        if let Err(Ok(OpenJob { ticket, events })) = tell.send(entered) {
+        if let Err(Ok(OpenJob { ticket, events })) = send.send(entered) {
             ticket.cancel(&client).await;
             drop(events);
         }
         drop(hold);
     }));
-    told.await.unwrap_or(Err(Failure::Cut))
+    entered.await.unwrap_or(Err(Failure::Cut))
 }
 
 async fn join(client: &Client, endpoint: Endpoint, session_hash: String, json: Vec<u8>) -> Result<Ticket, Failure> {

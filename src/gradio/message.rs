@@ -55,8 +55,8 @@ pub enum Completion {
 }
 
 impl Message {
-    /// Reads the data of one event. Of a message beside the matter, such as a progress, that isn't as it should be nothing
-    /// is made: only those that end a job decide about it.
+    /// Reads the data of one event. Of a message beside the matter, such as a progress, that isn't as it should be
+    /// nothing is made: only those that end a job decide about it.
     ///
     /// # Errors
     /// A text that isn't a JSON object with a `msg`, or a message that ends the job and can't be read.

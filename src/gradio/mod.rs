@@ -1,8 +1,9 @@
 //! The Space's face: Gradio's wire, from a Space's name to the file of an image.
 //!
-//! [`space`] says where a Space is, [`discovery`] finds out from its [`config`] what it can do, [`arguments`] says what is
-//! asked for in the Space's own terms, [`upload`] sends images there, [`job`] has it done over the queue's event stream ([`sse`], [`message`], [`diff`]), [`result`] and [`file`]
-//! find the images in what comes out, and [`failure`] and [`stage`] tell what went wrong and whose fault that is. Nothing here knows of OpenAI.
+//! [`space`] says where a Space is, [`discovery`] finds out from its [`config`] what it can do, [`arguments`] says what
+//! is asked for in the Space's own terms, [`upload`] sends images there, [`job`] has it done over the queue's event
+//! stream ([`sse`], [`message`], [`diff`]), [`result`] and [`file`] find the images in what comes out, and [`failure`],
+//! [`stage`] and [`diagnosis`] say what went wrong and whose fault that is. Nothing here knows of OpenAI.
 
 pub mod arguments;
 pub mod client;

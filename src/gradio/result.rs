@@ -33,7 +33,8 @@ pub enum Picture {
 /// The images in `outputs`, in order: at least one.
 ///
 /// # Errors
-/// [`Failure::NoImage`] where an image should be and isn't; [`Failure::Unreadable`] where what is there can't be fetched.
+/// [`Failure::NoImage`] where an image should be and isn't; [`Failure::Unreadable`] where what is there can't be
+/// fetched.
 pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result<Vec<Picture>, Failure> {
     let kinds = || signature.outputs.iter().zip(outputs);
     for (kind, value) in kinds() {
@@ -66,11 +67,11 @@ pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result
     Err(Failure::NoImage)
 }
 
-/// The seed that the outputs tell.
+/// The seed in the outputs.
 pub fn used_seed(signature: &Signature, outputs: &[Value]) -> Option<Seed> {
-    let told = signature.outputs.iter().zip(outputs).find(|(kind, _)| **kind == Output::Seed)?.1;
-    let whole = told.as_u64().or_else(|| format!("{:.0}", told.as_f64()?).parse().ok());
-    let seed = whole.or_else(|| told.as_str()?.trim().parse().ok())?;
+    let value = signature.outputs.iter().zip(outputs).find(|(kind, _)| **kind == Output::Seed)?.1;
+    let whole = value.as_u64().or_else(|| format!("{:.0}", value.as_f64()?).parse().ok());
+    let seed = whole.or_else(|| value.as_str()?.trim().parse().ok())?;
     Seed::new(u32::try_from(seed).ok()?)
 }
 
@@ -106,8 +107,8 @@ fn inline_images(value: &Value) -> Vec<Picture> {
     }
 }
 
-/// The image in a text that begins with a data URL (RFC 2397) in base64. What comes before its data is looked for in the
-/// first bytes alone: a text may have many beginnings, and a search from each to the end would never be done.
+/// The image in a text that begins with a data URL (RFC 2397) in base64. What comes before its data is looked for in
+/// the first bytes alone: a text may have many beginnings, and a search from each to the end would never be done.
 fn inline_image(text: &str) -> Option<Bytes> {
     let url = text.strip_prefix("data:")?;
     let head = url.char_indices().take(LONGEST_HEAD).last().map_or(0, |(at, c)| at + c.len_utf8());
@@ -199,14 +200,14 @@ mod tests {
     #[test]
     fn the_used_seed_is_read() {
         let signature = Signature { inputs: vec![], outputs: vec![Output::Image, Output::Seed], generator: false };
-        for (told, expected) in [
+        for (value, expected) in [
             (json!(42), Seed::new(42)),
             (json!(42.0), Seed::new(42)),
             (json!("42"), Seed::new(42)),
             (json!(-1), None),
             (json!(null), None),
         ] {
-            assert_eq!(used_seed(&signature, &[Value::Null, told.clone()]), expected, "{told}");
+            assert_eq!(used_seed(&signature, &[Value::Null, value.clone()]), expected, "{value}");
         }
     }
 }

@@ -33,7 +33,7 @@ impl Token {
         fits.then(|| Self(text.to_owned()))
     }
 
-    /// Digest that tells it from others, and shows nothing of it.
+    /// Digest that distinguishes it from others, and shows nothing of it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::new().chain_update(b"token\0").chain_update(&self.0).finalize();
         hex(digest.iter().take(8))
@@ -70,8 +70,8 @@ pub struct InvalidSpace {
 impl Space {
     /// Reads `owner/name` or `http(s)://host[:port]`, either with `/endpoint` behind it.
     ///
-    /// Hugging Face serves `Owner/Some_Name.x` at `https://owner-some-name-x.hf.space`: in lower case, and with a hyphen
-    /// for every character that a host name can't hold.
+    /// Hugging Face serves `Owner/Some_Name.x` at `https://owner-some-name-x.hf.space`: in lower case, and with a
+    /// hyphen for every character that a host name can't hold.
     ///
     /// # Errors
     /// Where the text is neither: a longer path, a user, query or fragment is refused, since it would be lost.

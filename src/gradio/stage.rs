@@ -1,7 +1,7 @@
 //! Stages of a Space of Hugging Face that doesn't answer as Gradio does: asleep, being built, paused, private, gone.
 //!
-//! Source: `GET https://huggingface.co/api/spaces/{id}`, field `runtime.stage`, whose values are those of `SpaceStage` in the
-//! package `huggingface_hub`.
+//! Source: `GET https://huggingface.co/api/spaces/{id}`, field `runtime.stage`, whose values are those of `SpaceStage`
+//! in the package `huggingface_hub`.
 
 use serde::{Deserialize, Serialize};
 

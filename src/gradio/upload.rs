@@ -1,7 +1,7 @@
 //! Sending images to a Space.
 //!
-//! Source: Gradio's `routes.py` (`/upload`): multipart, field `files`; the answer is a list of paths, in order. A wrong field name is answered
-//! with an empty list.
+//! Source: Gradio's `routes.py` (`/upload`): multipart, field `files`; the answer is a list of paths, in order. A wrong
+//! field name is answered with an empty list.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderValue;

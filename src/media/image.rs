@@ -1,7 +1,8 @@
 //! Fetching an image from the Space that made it.
 //!
-//! A Space may send anything: a page of HTML, a redirect, a gigabyte. Only bytes that begin as an image does get through,
-//! up to a size, and their type is the one that they show, never the one that the Space says. Redirects are not followed.
+//! A Space may send anything: a page of HTML, a redirect, a gigabyte. Only bytes that begin as an image does get
+//! through, up to a size, and their type is the one that they show, never the one that the Space says. Redirects are
+//! not followed.
 
 use std::time::Duration;
 
@@ -85,7 +86,8 @@ pub async fn open_part(
 /// Pauses before a file is asked for again: it is made, and to make it anew costs more than to wait.
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
-/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three times.
+/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three
+/// times.
 ///
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
@@ -147,7 +149,7 @@ async fn get(
     client.get(file.origin.url(&file.path), headers).await
 }
 
-/// The first bytes of `body`, enough to tell the format if there are as many, and the rest.
+/// The first bytes of `body`, enough to recognize the format by if there are as many, and the rest.
 async fn first_bytes(client: &Client, mut body: Body) -> Result<(Bytes, Body), Failure> {
     let idle = client.limits().idle;
     let mut start = BytesMut::new();

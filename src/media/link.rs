@@ -24,7 +24,7 @@ pub const PATH: &str = "/v1/images/files/";
 const VERSION: u8 = 2;
 /// Length of the signature as it is kept, in bytes: RFC 2104 section 5 asks for half of it or more.
 const TAG: usize = 16;
-/// Length of the digest that tells an origin from the others, in bytes.
+/// Length of the digest that distinguishes an origin from the others, in bytes.
 const ORIGIN: usize = 8;
 /// Version, expiry, wanted format and its quality, origin.
 const HEAD: usize = 1 + 8 + 2 + ORIGIN;
@@ -156,7 +156,7 @@ fn wanted_of(bytes: [u8; 2]) -> Option<TargetFormat> {
     Some(TargetFormat { format, quality })
 }
 
-/// Digest that tells one origin from the others in a token.
+/// Digest that distinguishes one origin from the others in a token.
 fn fingerprint(origin: &Origin) -> [u8; ORIGIN] {
     let digest: [u8; 32] = Sha256::digest(origin.to_string()).into();
     let mut fingerprint = [0; ORIGIN];

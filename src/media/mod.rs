@@ -1,8 +1,8 @@
 //! Images of Spaces, made safe to hand on.
 //!
-//! [`image`] fetches a file of a Space and lets nothing through that isn't an image; [`link`] signs the addresses under which
-//! clients fetch it from here, so that the component never is a proxy for anything else; [`route`] answers them, and
-//! [`transcode`] writes another format than the Space made, where one is asked for.
+//! [`image`] fetches a file of a Space and lets nothing through that isn't an image; [`link`] signs the addresses under
+//! which clients fetch it from here, so that the component never is a proxy for anything else; [`route`] answers them,
+//! and [`transcode`] writes another format than the Space made, where one is asked for.
 
 pub mod config;
 pub mod image;

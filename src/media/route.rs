@@ -1,8 +1,8 @@
 //! `GET /v1/images/files/{token}`: an image by its signed link.
 //!
-//! The link is the permission: no key is asked for, since pages and chat clients fetch images without one. The entity tag is
-//! made from the file's address, which holds a digest of its content, so a client that has the image is told so without a
-//! call to the Space.
+//! The link is the permission: no key is asked for, since pages and chat clients fetch images without one. The entity
+//! tag is made from the file's address, which holds a digest of its content, so a client that has the image gets a 304
+//! without a call to the Space.
 
 use bytes::Bytes;
 use http::header::{

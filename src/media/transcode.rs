@@ -1,9 +1,9 @@
 //! Another format than the Space made.
 //!
-//! It takes time, up to some tenths of a second, during which the instance does nothing else; so it happens only where a client asks for a
-//! format, and the Space has made another. WebP is written without loss, as no maintained Rust codec writes it otherwise. PNG and WebP,
-//! which is what Gradio makes, are read; anything else stays as it is, since an image in another format is worth more than none, and
-//! the answer names the format that it has.
+//! It takes time, up to some tenths of a second, during which the instance does nothing else; so it happens only where
+//! a client asks for a format, and the Space has made another. WebP is written without loss, as no maintained Rust
+//! codec writes it otherwise. PNG and WebP, which is what Gradio makes, are read; anything else stays as it is, since
+//! an image in another format is worth more than none, and the answer names the format that it has.
 
 use std::io::Cursor;
 

@@ -1,6 +1,6 @@
 //! The port to the host: everything that it does for the component.
 //!
-//! [`Platform`] is the whole of it: send a request and stream its answer, sleep, tell the time, give random bytes,
+//! [`Platform`] is the whole of it: send a request and stream its answer, sleep, read the clocks, give random bytes,
 //! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], which names the
 //! Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that can't distinguish
 //! one from the other.

@@ -40,8 +40,9 @@ pub trait Platform {
 
     /// Runs one SQL statement on `database` and returns its rows.
     ///
-    /// Parameters are numbered `$1`, `$2` and so on in the order of their first appearance. A statement is a transaction of its own. Once begun it runs
-    /// to its end, also where the future is dropped; the port sets no time limit.
+    /// Parameters are numbered `$1`, `$2` and so on in the order of their first appearance. A statement is a
+    /// transaction of its own. Once begun it runs to its end, also where the future is dropped; the port sets no time
+    /// limit.
     fn query(
         &self,
         database: &Database,

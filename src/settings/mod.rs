@@ -1,9 +1,9 @@
 //! Spin variables, read once for each instance and made one typed, validated value.
 //!
-//! [`rows`] has a row for each variable: its name, its default, its meaning, and the parser of its values. Here they are
-//! mapped to the types that the rooms have for them. A value that can't be read never stops the component: it is reported
-//! in the log, and the default is used, or, where that would let somebody in, nobody is. `docs/configuration.md` is the
-//! manual; a test holds the rows, the manual and `spin.toml` together.
+//! [`rows`] has a row for each variable: its name, its default, its meaning, and the parser of its values. Here they
+//! are mapped to the types that the rooms have for them. A value that can't be read never stops the component: it is
+//! reported in the log, and the default is used, or, where that would let somebody in, nobody is.
+//! `docs/configuration.md` is the manual; a test holds the rows, the manual and `spin.toml` together.
 
 mod parse;
 mod rows;

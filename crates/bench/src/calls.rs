@@ -74,7 +74,7 @@ impl Caller {
         }
     }
 
-    /// Makes `count` calls, `at_once` at a time, and tells how long each took.
+    /// Makes `count` calls, `at_once` at a time, and returns the time of each.
     pub(crate) async fn many(&self, call: Call, at_once: usize, count: usize) -> Result<Vec<Duration>> {
         stream::iter(0..count)
             .map(|_| async move {

@@ -1,9 +1,9 @@
 //! Measures what the component adds to a Gradio call.
 //!
-//! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component. So
-//! the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls made
-//! to that upstream directly, in turn within one run: what is left is the component and its host. All three share this
-//! machine's cores.
+//! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component.
+//! So the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls
+//! made to that upstream directly, in turn within one run: what is left is the component and its host. All three share
+//! this machine's cores.
 
 mod arguments;
 mod calls;

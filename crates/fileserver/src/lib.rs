@@ -1,7 +1,7 @@
 //! A component that serves the web studio.
 //!
-//! The files of `assets/` are inside it ([`files`]), each in up to three codings, so it needs no file system and runs on
-//! every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
+//! The files of `assets/` are inside it ([`files`]), each in up to three codings, so it needs no file system and runs
+//! on every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
 //! [`answer`] decides, [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
 
 pub mod files;
@@ -31,8 +31,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 /// The SDKs' word on whether to ask again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Body of a 404. It is most likely read by a client of the API with a wrong base URL, which shows its user the `message` of
-/// OpenAI's error object.
+/// Body of a 404. It is most likely read by a client of the API with a wrong base URL, which shows its user the
+/// `message` of OpenAI's error object.
 const NOT_FOUND: &[u8] =
     b"{\"error\":{\"message\":\"There is nothing here. The API is at /v1: is the base URL right?\",\
     \"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}";

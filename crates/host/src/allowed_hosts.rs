@@ -1,9 +1,9 @@
 //! `allowed_outbound_hosts`: where a component may connect to.
 //!
-//! As in Spin 4: an entry is `scheme://host[:port]`; the scheme may be `*`, the host may begin with `*.` or be `*`, the port
-//! may be `*` or a range `a..b`, and is the scheme's own where it isn't given. The host is compared by name, before any look-up: `localhost`
-//! isn't `127.0.0.1`. An empty entry, as a template may become, is passed over. In Spin, an entry that can't be read lets every request be
-//! refused; here it is an error at the start.
+//! As in Spin 4: an entry is `scheme://host[:port]`; the scheme may be `*`, the host may begin with `*.` or be `*`, the
+//! port may be `*` or a range `a..b`, and is the scheme's own where it isn't given. The host is compared by name,
+//! before any look-up: `localhost` isn't `127.0.0.1`. An empty entry, as a template may become, is passed over. In
+//! Spin, an entry that can't be read lets every request be refused; here it is an error at the start.
 
 use anyhow::{Result, bail};
 

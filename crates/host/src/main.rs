@@ -2,12 +2,12 @@
 //!
 //! Spin, SpinKube and Fermyon Cloud run the component in production. This host runs the same manifest, unchanged, where
 //! none of them is at hand: for development, for the tests, for one machine at home. It gives what the manifest may ask
-//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL) and
-//! refuses a manifest that asks for more, rather than run it half.
+//! for (HTTP routes, variables, outbound HTTP to allowed hosts, SQLite databases, PostgreSQL) and refuses a manifest
+//! that asks for more, rather than run it half.
 //!
-//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give its
-//! templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`]
-//! and [`postgres`] as their way outside, and [`server`] answers clients.
+//! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give
+//! its templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`] and
+//! [`postgres`] as their way outside, and [`server`] answers clients.
 
 mod allowed_hosts;
 mod bindings;

@@ -1,7 +1,7 @@
 //! `spin.toml`, as far as this host can run it.
 //!
-//! Source: the Spin manifest reference, version 2. What this host doesn't know is an error: an application that asks for
-//! files must not start without them and fail later.
+//! Source: the Spin manifest reference, version 2. What this host doesn't know is an error: an application that asks
+//! for files must not start without them and fail later.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

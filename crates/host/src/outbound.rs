@@ -1,7 +1,7 @@
 //! Outbound HTTP: to allowed hosts only, over connections that the whole application shares.
 //!
-//! As in Spin: redirects are not followed, no user agent is added, each of a request's three time limits is 600 s unless the
-//! guest sets it, and a host that isn't allowed gives the guest `HTTP-request-denied`.
+//! As in Spin: redirects are not followed, no user agent is added, each of a request's three time limits is 600 s
+//! unless the guest sets it, and a host that isn't allowed gives the guest `HTTP-request-denied`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -109,13 +109,13 @@ async fn send(
     let sending = CONNECT_TIMEOUT.scope(connect, client.request(request));
     match timeout(connect.saturating_add(first_byte), sending).await {
         Err(_) => Err(Error::HttpResponseTimeout),
-        Ok(Err(error)) => Err(told(&error)),
+        Ok(Err(error)) => Err(guest_error(&error)),
         Ok(Ok(answer)) => Ok(answer.map(|body| TimedBody::new(body, between_bytes).boxed_unsync())),
     }
 }
 
 /// Error of a failed request, for the guest.
-fn told(error: &hyper_util::client::legacy::Error) -> Error {
+fn guest_error(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -1,7 +1,7 @@
 //! Routes: the components that answer paths.
 //!
-//! As in Spin: an exact route matches its path, `/x/...` matches `/x` and everything below it, and of several that match the
-//! one with most segments wins, an exact one before a wildcard.
+//! As in Spin: an exact route matches its path, `/x/...` matches `/x` and everything below it, and of several that
+//! match the one with most segments wins, an exact one before a wildcard.
 
 use std::sync::Arc;
 

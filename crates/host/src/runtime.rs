@@ -1,7 +1,7 @@
 //! Components in wasmtime: compiled once, instantiated when there is work, used again while they last.
 //!
-//! The numbers are Spin 4.1's: an instance answers up to 16 requests at once and 128 in all, and is dropped after a second of
-//! idleness. A component that traps takes the requests in its instance with it and nothing else.
+//! The numbers are Spin 4.1's: an instance answers up to 16 requests at once and 128 in all, and is dropped after a
+//! second of idleness. A component that traps takes the requests in its instance with it and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -62,7 +62,7 @@ pub(crate) struct Runtime {
 
 impl Runtime {
     /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
-    /// databases is told to `statements`.
+    /// databases is listed in `statements`.
     pub(crate) fn new(statements: StatementLog) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);

@@ -1,6 +1,7 @@
 //! Application variables, and the templates that use them.
 //!
-//! A value comes, in this order, from `--variable`, from `SPIN_VARIABLE_<NAME>` and from the manifest's default, as in Spin.
+//! A value comes, in this order, from `--variable`, from `SPIN_VARIABLE_<NAME>` and from the manifest's default, as in
+//! Spin.
 
 use std::collections::BTreeMap;
 

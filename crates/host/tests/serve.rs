@@ -24,22 +24,22 @@ use harness::{Answer, Host};
 fn upstream(answer: &'static [u8], after: fn(TcpStream)) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, told) = channel();
+    let (send, heads) = channel();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let tell = tell.clone();
+            let send = send.clone();
             thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut head = String::new();
                 while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|read| read > 0) {}
-                let _ = tell.send(head.to_lowercase());
+                let _ = send.send(head.to_lowercase());
                 let mut stream = stream;
                 let _ = stream.write_all(answer);
                 after(stream);
             });
         }
     });
-    (url, told)
+    (url, heads)
 }
 
 const EVERYWHERE: &str = "\"http://127.0.0.1:*\"";
@@ -127,20 +127,21 @@ fn what_fails_outbound_is_told_as_what_it_is() {
 
 #[test]
 fn an_upstream_learns_when_nobody_wants_its_answer() {
-    // It goes on for twenty seconds, or until the host closes the connection. A component learns that its client has left when
-    // it writes, so there must be something to write.
-    let (url, told) = upstream(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", |mut stream| {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(20) && stream.write_all(b"1\r\nx\r\n").is_ok() {
-            thread::sleep(Duration::from_millis(20));
-        }
-    });
+    // It goes on for twenty seconds, or until the host closes the connection. A component learns that its client has
+    // left when it writes, so there must be something to write.
+    let (url, heads) =
+        upstream(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", |mut stream| {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(20) && stream.write_all(b"1\r\nx\r\n").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
     let host = Host::start(EVERYWHERE, &[]);
     let mut client = TcpStream::connect(&host.address).unwrap();
     write!(client, "GET /guest/fetch?{url}/ HTTP/1.1\r\nhost: {}\r\n\r\n", host.address).unwrap();
     let mut piece = [0; 1000];
     assert!(client.read(&mut piece).unwrap() > 0);
-    told.recv().unwrap();
+    heads.recv().unwrap();
     drop(client);
     // Instances with nothing to do end after a second; with the exchange still held, stopping would take its ten.
     thread::sleep(Duration::from_millis(300));

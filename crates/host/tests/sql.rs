@@ -27,15 +27,15 @@ impl Host {
     }
 
     fn sqlite(&self, lines: &[&str]) -> Vec<String> {
-        let told = self.script("/guest/sqlite", &[&["open\tdefault"], lines].concat());
-        assert_eq!(told[0], "opened");
-        told[1..].to_vec()
+        let answers = self.script("/guest/sqlite", &[&["open\tdefault"], lines].concat());
+        assert_eq!(answers[0], "opened");
+        answers[1..].to_vec()
     }
 
     fn postgres(&self, server: &Postgres, lines: &[&str]) -> Vec<String> {
-        let told = self.script("/guest/postgres", &[&[format!("open\t{}", server.url()).as_str()], lines].concat());
-        assert_eq!(told[0], "opened", "{told:?}");
-        told[1..].to_vec()
+        let answers = self.script("/guest/postgres", &[&[format!("open\t{}", server.url()).as_str()], lines].concat());
+        assert_eq!(answers[0], "opened", "{answers:?}");
+        answers[1..].to_vec()
     }
 }
 
@@ -45,7 +45,7 @@ const FIVE_HUNDRED: &str =
 #[test]
 fn sqlite_values_of_each_type_go_in_and_come_back() {
     let host = Host::start("", &[]);
-    let told = host.sqlite(&[
+    let answers = host.sqlite(&[
         "run\tCREATE TABLE t (k TEXT PRIMARY KEY, i INTEGER, r REAL, b BLOB, n TEXT)",
         "run\tINSERT INTO t VALUES ($1, $2, $3, $4, $5)\ttext:a\tinteger:-9007199254740993\treal:1.5\tblob:xyz\tnull:",
         "rowid",
@@ -77,7 +77,7 @@ fn sqlite_values_of_each_type_go_in_and_come_back() {
         r#"Ok((["k", "b"], [[Value::Text("a"), Value::Blob([120, 121, 122])]])) 0 0"#,
         "Ok(([], [])) 1 2",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(answers, expected);
     assert!(host.folder.join(".spin/sqlite_db.db").exists());
 }
 
@@ -85,7 +85,7 @@ fn sqlite_values_of_each_type_go_in_and_come_back() {
 fn a_half_read_sqlite_result_holds_its_connection() {
     let host = Host::start("", &[]);
     let half = format!("half\t{FIVE_HUNDRED}");
-    let told = host.sqlite(&[
+    let answers = host.sqlite(&[
         &half,
         "wait\t300\tSELECT 1",
         "more",
@@ -98,12 +98,12 @@ fn a_half_read_sqlite_result_holds_its_connection() {
         "half\tVALUES (1), (2), (3)",
         "wait\t5000\tSELECT 5 AS five",
     ]);
-    assert_eq!(told[1], "waits");
-    assert!(told[2].contains("Integer(2)") && told[2].contains("Integer(500)"), "{}", told[2]);
-    assert_eq!(told[3], "two [[Value::Integer(2)]]");
-    assert_eq!(told[5], "waits");
-    assert_eq!(told[7], "four [[Value::Integer(4)]]");
-    assert_eq!(told[9], "five [[Value::Integer(5)]]");
+    assert_eq!(answers[1], "waits");
+    assert!(answers[2].contains("Integer(2)") && answers[2].contains("Integer(500)"), "{}", answers[2]);
+    assert_eq!(answers[3], "two [[Value::Integer(2)]]");
+    assert_eq!(answers[5], "waits");
+    assert_eq!(answers[7], "four [[Value::Integer(4)]]");
+    assert_eq!(answers[9], "five [[Value::Integer(5)]]");
     // Nobody else is held up, and neither is the end of an instance that leaves a result half read.
     assert_eq!(host.sqlite(&[&half])[0], "[Value::Integer(1)]");
     assert_eq!(host.sqlite(&["run\tSELECT 6 AS six"])[0], "six [[Value::Integer(6)]]");
@@ -129,15 +129,15 @@ fn a_sqlite_statement_without_an_end_does_not_keep_the_host_from_stopping() {
 fn a_statement_that_gives_up_waiting_for_its_connection_is_not_run() {
     let host = Host::start("", &[]);
     let half = format!("half\t{FIVE_HUNDRED}");
-    let told = host.sqlite(&[
+    let answers = host.sqlite(&[
         "run\tCREATE TABLE t (i INTEGER)",
         &half,
         "wait\t300\tINSERT INTO t VALUES (1)",
         "drop",
         "run\tSELECT count(*) AS rows FROM t",
     ]);
-    assert_eq!(told[2], "waits");
-    assert_eq!(told[4], "rows [[Value::Integer(0)]]");
+    assert_eq!(answers[2], "waits");
+    assert_eq!(answers[4], "rows [[Value::Integer(0)]]");
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn sqlite_connections_write_side_by_side() {
     thread::scope(|scope| {
         let write = || {
             let lines: Vec<_> = writes.iter().map(String::as_str).collect();
-            for (number, told) in host.sqlite(&lines).iter().enumerate() {
-                assert_eq!(told, &format!("i [[Value::Integer({number})]]"));
+            for (number, answers) in host.sqlite(&lines).iter().enumerate() {
+                assert_eq!(answers, &format!("i [[Value::Integer({number})]]"));
             }
         };
         for _ in 0..8 {
@@ -188,15 +188,15 @@ fn a_sqlite_writer_waits_five_seconds_for_another() {
 fn a_sqlite_file_keeps_its_journal_mode_and_outlives_the_host() {
     let host = Host::start("", &[]);
     let wal = "journal_mode [[Value::Text(\"wal\")]]";
-    let told = host.sqlite(&["run\tPRAGMA journal_mode = WAL", "run\tCREATE TABLE t AS SELECT 7 AS seven"]);
-    assert_eq!(told[0], wal);
+    let answers = host.sqlite(&["run\tPRAGMA journal_mode = WAL", "run\tCREATE TABLE t AS SELECT 7 AS seven"]);
+    assert_eq!(answers[0], wal);
     let folder = host.folder.clone();
     host.signal("-KILL");
     let mut ended = host;
     ended.process.wait().unwrap();
     let again = Host::in_folder(folder, &[]);
-    let told = again.sqlite(&["run\tPRAGMA journal_mode", "run\tSELECT * FROM t"]);
-    assert_eq!(told, [wal, "seven [[Value::Integer(7)]]"]);
+    let answers = again.sqlite(&["run\tPRAGMA journal_mode", "run\tSELECT * FROM t"]);
+    assert_eq!(answers, [wal, "seven [[Value::Integer(7)]]"]);
 }
 
 #[test]
@@ -204,16 +204,16 @@ fn sqlite_keeps_to_the_databases_of_the_manifest() {
     let host = Host::start("", &[]);
     assert_eq!(host.script("/guest/sqlite", &["open\tother"]), ["Error::AccessDenied"]);
     let elsewhere = host.folder.join("elsewhere.db");
-    let told = host.sqlite(&[
+    let answers = host.sqlite(&[
         &format!("run\tATTACH '{}' AS other", elsewhere.display()),
         "run\tATTACH ':memory:' AS other",
         "run\tVACUUM INTO ':memory:'",
         "many",
     ]);
-    assert_eq!(told[0], r#"Error::Io("not authorized")"#);
-    assert_eq!(told[1], " []");
+    assert_eq!(answers[0], r#"Error::Io("not authorized")"#);
+    assert_eq!(answers[1], " []");
     assert!(!elsewhere.exists());
-    assert_eq!(told[3], r#"256 Err(Error::Io("too many connections opened"))"#);
+    assert_eq!(answers[3], r#"256 Err(Error::Io("too many connections opened"))"#);
 }
 
 #[test]
@@ -256,17 +256,17 @@ fn sqlite_databases_lie_where_the_runtime_configuration_says() {
     host.sqlite(&["run\tCREATE TABLE t (i INTEGER)"]);
     assert!(path.exists() && !host.folder.join(".spin/sqlite_db.db").exists());
     // In memory, each connection has a database of its own.
-    let told = host
+    let answers = host
         .script("/guest/sqlite", &["open\tb", "run\tCREATE TABLE t (i INTEGER)", "open\tb", "run\tSELECT * FROM t"]);
-    assert_eq!(told[1], " []");
-    assert!(told[3].contains("no such table: t"), "{told:?}");
+    assert_eq!(answers[1], " []");
+    assert!(answers[3].contains("no such table: t"), "{answers:?}");
 }
 
 #[test]
 fn postgres_values_of_each_type_go_in_and_come_back() {
     let server = Postgres::start();
     let host = Host::start(&server.allowed(), &[]);
-    let told = host.postgres(
+    let answers = host.postgres(
         &server,
         &[
             "execute\tCREATE TABLE t (k TEXT PRIMARY KEY, b BOOL, c \"char\", i2 SMALLINT, i4 INT, i8 BIGINT, f4 REAL, \
@@ -290,10 +290,10 @@ fn postgres_values_of_each_type_go_in_and_come_back() {
             "query\tSELECT 1 / (i - 3) AS x FROM generate_series(1, 9) AS i",
         ],
     );
-    assert_eq!(told[0], "Ok(0)");
-    assert_eq!(told[1], "Ok(1)");
+    assert_eq!(answers[0], "Ok(0)");
+    assert_eq!(answers[1], "Ok(1)");
     assert_eq!(
-        told[2],
+        answers[2],
         "k:DbDataType::Str,b:DbDataType::Boolean,i2:DbDataType::Int16,i4:DbDataType::Int32,i8:DbDataType::Int64,\
          f4:DbDataType::Floating32,f8:DbDataType::Floating64,v:DbDataType::Str,by:DbDataType::Binary,\
          d:DbDataType::Other(\"date\") \
@@ -301,26 +301,34 @@ fn postgres_values_of_each_type_go_in_and_come_back() {
          DbValue::Int64(9007199254740993), DbValue::Floating32(1.5), DbValue::Floating64(2.5), DbValue::Str(\"v\"), \
          DbValue::Binary([120, 121, 122]), DbValue::DbNull]]"
     );
-    assert_eq!(told[3], "Ok(1)");
-    assert!(told[4].ends_with("[[DbValue::DbNull, DbValue::DbNull, DbValue::DbNull, DbValue::DbNull]]"), "{}", told[4]);
-    assert!(told[5].ends_with("[[DbValue::Str(\"a\"), DbValue::Int64(9007199254740994)]]"), "{}", told[5]);
-    assert_eq!(told[6], "Ok(0)");
-    assert_eq!(told[7], " []", "the columns of no row are not told");
-    assert!(told[8].ends_with("[[DbValue::Unsupported([0, 0, 0, 1]), DbValue::Unsupported([65])]]"), "{}", told[8]);
-    for (told, parts) in [
+    assert_eq!(answers[3], "Ok(1)");
+    assert!(
+        answers[4].ends_with("[[DbValue::DbNull, DbValue::DbNull, DbValue::DbNull, DbValue::DbNull]]"),
+        "{}",
+        answers[4]
+    );
+    assert!(answers[5].ends_with("[[DbValue::Str(\"a\"), DbValue::Int64(9007199254740994)]]"), "{}", answers[5]);
+    assert_eq!(answers[6], "Ok(0)");
+    assert_eq!(answers[7], " []", "no row, no columns");
+    assert!(
+        answers[8].ends_with("[[DbValue::Unsupported([0, 0, 0, 1]), DbValue::Unsupported([65])]]"),
+        "{}",
+        answers[8]
+    );
+    for (answers, parts) in [
         (
-            &told[9],
+            &answers[9],
             &["code: \"23505\"", "duplicate key value", "(\"constraint\", \"t_pkey\")", "severity: \"ERROR\""][..],
         ),
-        (&told[10], &["refused", "QueryFailed", "code: \"42703\""]),
-        (&told[11], &["QueryFailed", "Text(\"error serializing parameter 0: cannot convert"]),
-        (&told[12], &["BadParameter", "$1"]),
-        (&told[13], &["ValueConversionFailed", "$1"]),
+        (&answers[10], &["refused", "QueryFailed", "code: \"42703\""]),
+        (&answers[11], &["QueryFailed", "Text(\"error serializing parameter 0: cannot convert"]),
+        (&answers[12], &["BadParameter", "$1"]),
+        (&answers[13], &["ValueConversionFailed", "$1"]),
         // It fails after some rows.
-        (&told[14], &["QueryFailed", "22012"]),
+        (&answers[14], &["QueryFailed", "22012"]),
     ] {
         for part in parts {
-            assert!(told.contains(part), "{part} is not in {told}");
+            assert!(answers.contains(part), "{part} is not in {answers}");
         }
     }
     let sync = format!("sync\t{}\tSELECT $1::int\tint4:7", server.url());
@@ -338,9 +346,9 @@ fn postgres_is_reached_where_the_manifest_allows_it_and_no_secret_is_told() {
         format!("host=127.0.0.1 port={} user=postgres password={PASSWORD}", server.port),
         format!("host=127.0.0.1 hostaddr=127.0.0.1 port={} user=postgres password={PASSWORD}", server.port),
     ] {
-        let told = open(&host, &address);
+        let answers = open(&host, &address);
         let why = format!("ConnectionFailed(\"address postgres://127.0.0.1:{} is not permitted\")", server.port);
-        assert!(told.contains(&why), "{told}");
+        assert!(answers.contains(&why), "{answers}");
     }
     host.logs(&format!("guest: refused to connect: address postgres://127.0.0.1:{} is not permitted", server.port));
     let built = host.script("/guest/postgres", &[&format!("root\t{url}\tno certificate")]).remove(0);
@@ -357,9 +365,9 @@ fn postgres_is_reached_where_the_manifest_allows_it_and_no_secret_is_told() {
         format!("password={PASSWORD}"),
         format!("{PASSWORD}=1"),
     ] {
-        let told = open(&host, &wrong);
-        assert!(told.contains("ConnectionFailed"), "{told}");
-        assert!(!told.contains(PASSWORD) && !told.contains("another-secret"), "{told}");
+        let answers = open(&host, &wrong);
+        assert!(answers.contains("ConnectionFailed"), "{answers}");
+        assert!(!answers.contains(PASSWORD) && !answers.contains("another-secret"), "{answers}");
     }
     let log = host.log.lock().unwrap().clone();
     assert!(!log.contains(PASSWORD) && !log.contains("another-secret"), "{log}");
@@ -384,9 +392,9 @@ fn postgres_connections_are_pooled_and_outlive_the_server() {
         thread::sleep(Duration::from_millis(500));
         let others = "pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
         host.postgres(&server, &[&format!("execute\tSELECT pg_terminate_backend(pid) FROM {others}")]);
-        let told = waits.join().unwrap();
-        assert!(told[0].contains("QueryFailed") && told[0].contains("57P01"), "{told:?}");
-        assert!(told[1].contains("QueryFailed") && told[1].contains("closed"), "{told:?}");
+        let answers = waits.join().unwrap();
+        assert!(answers[0].contains("QueryFailed") && answers[0].contains("57P01"), "{answers:?}");
+        assert!(answers[1].contains("QueryFailed") && answers[1].contains("closed"), "{answers:?}");
     });
     server.restart();
     for _ in 0..3 {
@@ -396,8 +404,8 @@ fn postgres_connections_are_pooled_and_outlive_the_server() {
     // It isn't there at all.
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let host = Host::start(&format!("\"postgres://{nobody}\""), &[]);
-    let told = host.script("/guest/postgres", &[&format!("open\tpostgres://u:{PASSWORD}@{nobody}/d")]);
-    assert!(told[0].contains("ConnectionFailed") && told[0].contains("refused"), "{told:?}");
+    let answers = host.script("/guest/postgres", &[&format!("open\tpostgres://u:{PASSWORD}@{nobody}/d")]);
+    assert!(answers[0].contains("ConnectionFailed") && answers[0].contains("refused"), "{answers:?}");
 }
 
 #[test]
@@ -425,12 +433,12 @@ fn a_half_read_postgres_result_holds_its_connection() {
     let host = Host::start(&server.allowed(), &[]);
     // More than the buffers on the way hold.
     let half = "half\tSELECT repeat('x', 1000) FROM generate_series(1, 100000)";
-    let told = host.postgres(
+    let answers = host.postgres(
         &server,
         &[half, "wait\t500\tSELECT 1", "more", "wait\t5000\tSELECT 2", half, "drop", "wait\t5000\tSELECT 3"],
     );
-    assert_eq!(told[1], "waits");
-    assert_eq!(told[2], "Ok(99999)");
-    assert!(told[3].ends_with("[[DbValue::Int32(2)]]"), "{}", told[3]);
-    assert!(told[6].ends_with("[[DbValue::Int32(3)]]"), "{}", told[6]);
+    assert_eq!(answers[1], "waits");
+    assert_eq!(answers[2], "Ok(99999)");
+    assert!(answers[3].ends_with("[[DbValue::Int32(2)]]"), "{}", answers[3]);
+    assert!(answers[6].ends_with("[[DbValue::Int32(3)]]"), "{}", answers[6]);
 }

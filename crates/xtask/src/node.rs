@@ -47,7 +47,8 @@ pub(crate) fn chromium() -> Result<PathBuf> {
         }
         run_quietly(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    // Old lists name packages that the archive no longer has. That one of several sources can't be read is no reason to give up.
+    // Old lists name packages that the archive no longer has. That one of several sources can't be read is no reason to
+    // give up.
     drop(apt(&["update"]));
     let installed = apt(&["install", "-y", "--no-install-recommends", "chromium"]);
     match (installed, found()) {

@@ -36,7 +36,7 @@ pub(crate) struct UpOptions {
     runtime_config_file: Option<PathBuf>,
 }
 
-/// Sets up, builds and serves, until it is told to stop.
+/// Sets up, builds and serves, until a signal stops it.
 pub(crate) fn up(options: UpOptions) -> Result<()> {
     let arguments = options.host_arguments()?;
     build::all()?;
@@ -132,7 +132,7 @@ Stop with Ctrl-C."#
     )
 }
 
-/// A program that has said that it is ready, and is told to stop when this goes out of scope.
+/// A program that has said that it is ready, and gets a SIGTERM when this goes out of scope.
 struct ChildProcess {
     name: &'static str,
     process: Child,

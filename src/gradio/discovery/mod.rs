@@ -49,8 +49,8 @@ impl Profile {
     /// Learns it from `space`.
     ///
     /// # Errors
-    /// Every [`Failure`] of a call; [`Failure::NotReady`] where it doesn't run; [`Failure::Unreadable`] where it has no such
-    /// function.
+    /// Every [`Failure`] of a call; [`Failure::NotReady`] where it doesn't run; [`Failure::Unreadable`] where it has no
+    /// such function.
     pub async fn learn(client: &Client, space: &Space) -> Result<Self, Failure> {
         let config = match Config::fetch(client, space).await {
             Ok(config) => config,

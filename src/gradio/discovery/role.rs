@@ -1,9 +1,9 @@
 //! Roles of a Space's parameters.
 //!
-//! Gradio tells a parameter's name (that of the function's argument), its label (for people, in any language) and its component.
-//! None of them is reserved for anything: `steps`, `num_inference_steps`, "Sampling Steps" and "步数" are one thing. A role is found by
-//! comparing names and labels with words that public Spaces use, in English and Chinese, among components that
-//! can hold such a value: "Random Seed" is a number in one Space and a checkbox in another.
+//! Gradio gives a parameter's name (that of the function's argument), its label (for people, in any language) and its
+//! component. None of them is reserved for anything: `steps`, `num_inference_steps`, "Sampling Steps" and "步数" are one
+//! thing. A role is found by comparing names and labels with words that public Spaces use, in English and Chinese,
+//! among components that can hold such a value: "Random Seed" is a number in one Space and a checkbox in another.
 
 use serde::{Deserialize, Serialize};
 
@@ -314,7 +314,7 @@ const WORDS: &[Words] = &[
 /// Least score of a guess.
 const SURE: u32 = 1;
 
-/// The role that the words of `name` and `label` tell most surely, for a component of that kind, and how sure that is.
+/// The role that the words of `name` and `label` name most surely, for a component of that kind, and how sure that is.
 fn guesses(name: Option<&str>, label: &str, kind: Kind) -> impl Iterator<Item = (Role, u32)> {
     let name = name.map(normal).unwrap_or_default();
     let label = normal(label);
@@ -328,8 +328,8 @@ fn guesses(name: Option<&str>, label: &str, kind: Kind) -> impl Iterator<Item = 
     })
 }
 
-/// Roles for a function's inputs, given as name, label and kind. Each role is given once, to the input that fits it best, but for
-/// images, of which there may be several.
+/// Roles for a function's inputs, given as name, label and kind. Each role is given once, to the input that fits it
+/// best, but for images, of which there may be several.
 pub fn assign(inputs: &[(Option<&str>, &str, Kind)]) -> Vec<Option<Role>> {
     let mut all: Vec<(u32, std::cmp::Reverse<usize>, Role)> = Vec::new();
     for (index, (name, label, kind)) in inputs.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! A function's parameters and outputs, as they can be called: what `/config` and `/info` say together.
 //!
-//! `/info` has the parameters' names and defaults, `/config` has ranges and choices, and the components that `/info` leaves
-//! out (`state` above all, without which the call has too few arguments). Where there is no `/info` for a function, as for one
-//! without a name, labels have to do.
+//! `/info` has the parameters' names and defaults, `/config` has ranges and choices, and the components that `/info`
+//! leaves out (`state` above all, without which the call has too few arguments). Where there is no `/info` for a
+//! function, as for one without a name, labels have to do.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct Signature {
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {
-    /// The name of the function's argument; empty where Gradio doesn't tell.
+    /// The name of the function's argument; empty where Gradio doesn't give one.
     pub name: String,
     /// For people.
     pub label: String,
@@ -103,12 +103,12 @@ impl Info {
 impl Signature {
     /// Reads the signature of `function`.
     pub fn read(config: &Config, info: &Info, function: &Function) -> Self {
-        let mut told = info.parameters(function).iter();
+        let mut described = info.parameters(function).iter();
         let mut inputs: Vec<Input> = Vec::with_capacity(function.inputs.len());
         for id in &function.inputs {
             let component = config.component(*id);
             let skipped = component.is_some_and(|component| component.skip_api || component.kind == "state");
-            let parameter = if skipped { None } else { told.next() };
+            let parameter = if skipped { None } else { described.next() };
             inputs.push(input(component, parameter));
         }
         let named: Vec<_> = inputs

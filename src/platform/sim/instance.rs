@@ -1,7 +1,8 @@
 //! An instance of the component, which can die at any step.
 //!
-//! Whatever an instance asks of the host is a step. When its last one has come, nothing that it began goes on: what it had spawned is dropped, and what it waits for
-//! never comes. Whether the last step still has its effect is left to chance, as with a machine that loses its power.
+//! Whatever an instance asks of the host is a step. When its last one has come, nothing that it began goes on: what it
+//! had spawned is dropped, and what it waits for never comes. Whether the last step still has its effect is left to
+//! chance, as with a machine that loses its power.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

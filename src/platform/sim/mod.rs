@@ -1,8 +1,8 @@
 //! The simulated world: the port's second implementation, for tests.
 //!
 //! Its clock stands still while anything can run and jumps to the next timer when nothing can, so that hours pass in
-//! milliseconds. Its randomness comes from a seed, its network consists of the [`SimServer`]s that a test puts there. The same
-//! seed gives the same run: a failure is printed with it and can be looked at again.
+//! milliseconds. Its randomness comes from a seed, its network consists of the [`SimServer`]s that a test puts there.
+//! The same seed gives the same run: a failure is printed with it and can be looked at again.
 
 pub(crate) mod database;
 pub(crate) mod instance;
@@ -153,8 +153,8 @@ impl World {
         self.0.store_failures.set(0);
     }
 
-    /// Lets each operation of the store take up to `most` before its effect, and again after it; so that operations of different instances
-    /// come in every order.
+    /// Lets each operation of the store take up to `most` before its effect, and again after it; so that operations of
+    /// different instances come in every order.
     pub(crate) fn slow_store(&self, most: Duration) {
         self.0.store_delay.set(u64::try_from(most.as_millis()).unwrap());
     }

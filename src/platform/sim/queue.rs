@@ -1,5 +1,5 @@
-//! A Gradio Space of the simulated world with a real queue: jobs wait there for each other and for strangers', take as long as they are work, and the Space
-//! fails, falls asleep, fills up, dies and comes back as it is told.
+//! A Gradio Space of the simulated world with a real queue: jobs wait there for each other and for strangers', take as
+//! long as they are work, and the Space fails, falls asleep, fills up, dies and comes back on command.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -191,7 +191,8 @@ impl QueueSpace {
         }));
     }
 
-    /// Begins with the job of that name, if it is its turn. Jobs that nobody listens to, as cancelling them has failed, are passed over.
+    /// Begins with the job of that name, if it is its turn. Jobs that nobody listens to, as cancelling them has failed,
+    /// are passed over.
     fn try_begin(&self, world: &World, name: &str) -> bool {
         self.forget_orphans(world);
         let is_first = self.0.line.borrow().first().is_some_and(|first| first == name);
@@ -254,9 +255,9 @@ impl QueueSpace {
             return answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string());
         }
         let now = world.now();
-        let (told, until) = self.0.quota.get();
+        let (since, until) = self.0.quota.get();
         let on_the_way = self.0.on_the_way.get();
-        if until > Duration::ZERO && now > told + on_the_way && now + on_the_way < until {
+        if until > Duration::ZERO && now > since + on_the_way && now + on_the_way < until {
             self.0.came_too_early.set(self.0.came_too_early.get() + 1);
         }
         let number = |index: usize| data[index].as_f64().expect("a number");
@@ -387,9 +388,9 @@ impl Stream {
             self.told_rank = Some(rank);
             let each = job.work * space.0.nature.speed / f64::from(u32::try_from(space.0.nature.at_once).unwrap());
             let eta = each * f64::from(u32::try_from(rank + 1).unwrap());
-            let told =
+            let estimation =
                 json!({"msg": "estimation", "event_id": id, "rank": rank, "queue_size": line.len(), "rank_eta": eta});
-            return Some(say(&told));
+            return Some(say(&estimation));
         };
         let takes = Duration::from_secs_f64(job.work * space.0.nature.speed * self.slack);
         let passed = now.saturating_sub(began);

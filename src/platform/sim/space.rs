@@ -1,4 +1,4 @@
-//! A Gradio Space of the simulated world: it speaks Gradio's wire and does what it is told, good or bad.
+//! A Gradio Space of the simulated world: it speaks Gradio's wire and does as a test says, good or bad.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -303,7 +303,7 @@ impl Drop for OpenStream {
 
 enum ScriptStep {
     Say(String),
-    /// The Space has told the job's end.
+    /// The Space has sent the job's end.
     End(String),
     Break,
     Silence,

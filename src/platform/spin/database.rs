@@ -1,5 +1,6 @@
-//! SQL by way of Spin: its SQLite database `default`, over one connection for the instance, and PostgreSQL, over a connection for
-//! each statement (the host has a pool of 64 for an address, and a connection that is kept keeps one of them from all others).
+//! SQL by way of Spin: its SQLite database `default`, over one connection for the instance, and PostgreSQL, over a
+//! connection for each statement (the host has a pool of 64 for an address, and a connection that is kept keeps one of
+//! them from all others).
 
 use std::rc::Rc;
 

@@ -1,16 +1,17 @@
 //! Wakers that every task of an instance may call.
 //!
-//! Each request is a task of the component model, with an executor of its own, and up to 16 of them share an instance. The
-//! executor of wit-bindgen 0.57, which the SDK uses, can't be woken by another task: that traps. It traps too with the
-//! feature `inter-task-wakeup`, which is meant for that, on a host that keeps to the rule that a waitable in a set
+//! Each request is a task of the component model, with an executor of its own, and up to 16 of them share an instance.
+//! The executor of wit-bindgen 0.57, which the SDK uses, can't be woken by another task: that traps. It traps too with
+//! the feature `inter-task-wakeup`, which is meant for that, on a host that keeps to the rule that a waitable in a set
 //! can't be cancelled synchronously (wasmtime 48): at the next event of any other kind.
 //!
-//! So a future gets a waker of its own here. Called within the future's task, it passes the call on. Called within another, it
-//! drops the writing end of a stream, whose reading end the future's task waits on: an event of the component model, which reaches
-//! a task wherever it comes from. Then channels between requests are as safe as those within one.
+//! So a future gets a waker of its own here. Called within the future's task, it passes the call on. Called within
+//! another, it drops the writing end of a stream, whose reading end the future's task waits on: an event of the
+//! component model, which reaches a task wherever it comes from. Then channels between requests are as safe as those
+//! within one.
 //!
-//! What belongs to the host stays where it is: a future that reads or writes must be polled and dropped by the task that
-//! polled it first. Between tasks only values go.
+//! What belongs to the host stays where it is: a future that reads or writes must be polled and dropped by the task
+//! that polled it first. Between tasks only values go.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -38,8 +39,8 @@ pub(crate) async fn task<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs `future` beside what runs, in the same task.
 ///
-/// The executor takes new futures over when it has polled the others, and then waits for the next event. So it is woken: a future that is
-/// spawned runs at once, whatever else there is to wait for.
+/// The executor takes new futures over when it has polled the others, and then waits for the next event. So it is
+/// woken: a future that is spawned runs at once, whatever else there is to wait for.
 pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
     let task = CURRENT.get().unwrap_or_else(new_task);
     spin_sdk::wasip3::spawn(Awake::new(task, future));

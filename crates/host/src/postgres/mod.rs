@@ -221,7 +221,7 @@ fn too_large() -> Error {
     Error::QueryFailed(QueryError::Text(format!("query result exceeds limit of {MAX_BUFFERED_BYTES} bytes")))
 }
 
-/// An error and its causes, without those that the one before tells already.
+/// An error and its causes, without those that the one before has already.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The host's program, serving a component that does what it is told.
+//! The host's program, serving a component that follows scripts.
 #![allow(dead_code, reason = "each of the tests' programs uses its part")]
 
 pub(crate) mod postgres;

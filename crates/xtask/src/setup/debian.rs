@@ -52,7 +52,7 @@ pub(crate) fn install(library: &Path) -> Result<()> {
 /// The version of the compiler, such as `1.95.0`.
 fn rust_version() -> Result<String> {
     let said = run_quietly(Command::new("rustc").arg("--version"))?;
-    let version = said.split_whitespace().nth(1).context("rustc tells no version")?;
+    let version = said.split_whitespace().nth(1).context("rustc names no version")?;
     Ok(version.to_owned())
 }
 
@@ -126,7 +126,8 @@ impl Apt {
         ] {
             command.arg("-o").arg(format!("{option}={}", value.display()));
         }
-        // The packages go into a folder that apt's own user may not enter; root downloads them then, which is all right.
+        // The packages go into a folder that apt's own user may not enter; root downloads them then, which is all
+        // right.
         command.args(["-o", "APT::Sandbox::User=root"]);
         command
     }

@@ -10,11 +10,11 @@ use spin_sdk::{pg, sqlite};
 pub async fn sqlite(script: &str) -> String {
     let mut connection = None;
     let mut half = None;
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     for line in script.lines() {
         let words: Vec<_> = line.split('\t').collect();
         let database = || connection.as_ref().unwrap();
-        told.push(match words[0] {
+        answers.push(match words[0] {
             "open" => match sqlite::Connection::open(words[1]).await {
                 Ok(opened) => {
                     connection = Some(opened);
@@ -69,7 +69,7 @@ pub async fn sqlite(script: &str) -> String {
             other => format!("no command {other}"),
         });
     }
-    told.join("\n")
+    answers.join("\n")
 }
 
 async fn run(database: &sqlite::Connection, statement: &str, parameters: &[&str]) -> String {
@@ -101,11 +101,11 @@ fn sqlite_value(word: &str) -> sqlite::Value {
 pub async fn postgres(script: &str) -> String {
     let mut connection = None;
     let mut half = None;
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     for line in script.lines() {
         let words: Vec<_> = line.split('\t').collect();
         let database = || connection.as_ref().unwrap();
-        told.push(match words[0] {
+        answers.push(match words[0] {
             "open" => match pg::Connection::open(words[1]).await {
                 Ok(opened) => {
                     connection = Some(opened);
@@ -169,7 +169,7 @@ pub async fn postgres(script: &str) -> String {
             other => format!("no command {other}"),
         });
     }
-    told.join("\n")
+    answers.join("\n")
 }
 
 async fn query(database: &pg::Connection, statement: &str, parameters: &[&str]) -> String {
