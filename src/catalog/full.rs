@@ -2,7 +2,10 @@
 //!
 //! ```toml
 //! [models.flux]
-//! spaces = ["black-forest-labs/FLUX.1-schnell", { space = "me/My-FLUX", endpoint = "infer", token = "hf_…", slots = 1, weight = 0.5 }]
+//! spaces = [
+//!     "black-forest-labs/FLUX.1-schnell",
+//!     { space = "me/My-FLUX", endpoint = "infer", token = "hf_…", slots = 1, weight = 0.5 },
+//! ]
 //! aliases = ["flux.1"]
 //! steps = 4                          # defaults: size, steps, quality, guidance, negative_prompt, sampler
 //!
@@ -204,7 +207,12 @@ impl Reader<'_> {
             "guidance" => defaults.guidance = self.number(key, entry),
             "negative_prompt" => defaults.negative_prompt = self.string(key, entry),
             "sampler" => defaults.sampler = self.string(key, entry),
-            other => self.report(at, other, "is not known; there are spaces, aliases, presets, size, steps, quality, guidance, negative_prompt, sampler"),
+            other => self.report(
+                at,
+                other,
+                "is not known; there are spaces, aliases, presets, size, steps, quality, \
+                 guidance, negative_prompt, sampler",
+            ),
         }
     }
 
@@ -260,8 +268,10 @@ mod tests {
     #[test]
     fn everything_is_read() {
         let (models, problems) = read(
-            "[models.flux]\nspaces = [\"a/b\", { space = \"c/d\", endpoint = \"/infer\", tokens = [\"hf_x\", \"hf_y\"], slots = 1, weight = 0.5 }]\n\
-             aliases = [\"f\"]\nsteps = 4\nguidance = 3.5\nnegative_prompt = \"blur\"\nsampler = \"Euler\"\nsize = \"512x768\"\n\
+            "[models.flux]\nspaces = [\"a/b\", { space = \"c/d\", endpoint = \"/infer\", \
+             tokens = [\"hf_x\", \"hf_y\"], slots = 1, weight = 0.5 }]\n\
+             aliases = [\"f\"]\nsteps = 4\nguidance = 3.5\nnegative_prompt = \"blur\"\nsampler = \"Euler\"\n\
+             size = \"512x768\"\n\
              [models.flux.presets.flux-hq]\nquality = \"high\"\n",
         );
         assert_eq!(problems, [""; 0]);
@@ -283,7 +293,8 @@ mod tests {
     #[test]
     fn a_mistake_is_told_with_line_and_key_and_costs_no_more_than_its_entry() {
         let (models, problems) = read(
-            "[models.good]\nspaces = [\"a/b\", \"nonsense\", 7]\nsteps = 0\ncolour = 1\n\n[models.bad]\nspaces = [\"x\"]\n\n[other]\n",
+            "[models.good]\nspaces = [\"a/b\", \"nonsense\", 7]\nsteps = 0\ncolour = 1\n\n[models.bad]\n\
+             spaces = [\"x\"]\n\n[other]\n",
         );
         assert_eq!(models.iter().map(|model| model.id.as_str()).collect::<Vec<_>>(), ["good"]);
         assert_eq!(models[0].pool.len(), 1);

@@ -13,7 +13,8 @@ impl Error {
             StatusCode::UNAUTHORIZED,
             INVALID_REQUEST,
             None,
-            "You didn't provide an API key. Send it as `Authorization: Bearer KEY` (or in the header api-key or x-api-key).",
+            "You didn't provide an API key. Send it as `Authorization: Bearer KEY` (or in the header api-key or \
+             x-api-key).",
         )
     }
 
@@ -33,7 +34,8 @@ impl Error {
             StatusCode::UNAUTHORIZED,
             INVALID_REQUEST,
             None,
-            "This server has no API key yet. Its operator must set the variable api_keys (comma-separated), or auth to \"open\" to let everybody in.",
+            "This server has no API key yet. Its operator must set the variable api_keys (comma-separated), or auth \
+             to \"open\" to let everybody in.",
         )
     }
 
@@ -53,7 +55,8 @@ impl Error {
         Self::rate_limited(
             wait,
             format!(
-                "Rate limit reached for images at once: {limit} for one API key, and fewer are left. Try again when one is done."
+                "Rate limit reached for images at once: {limit} for one API key, and fewer are left. Try again when \
+                 one is done."
             ),
         )
     }
@@ -61,7 +64,8 @@ impl Error {
     /// 429: the key has as many unfinished tasks as it may have.
     pub fn too_many_tasks(limit: usize) -> Self {
         let message = format!(
-            "You have {limit} unfinished tasks, and no more are taken (variable max_tasks). Wait until one ends, or cancel one."
+            "You have {limit} unfinished tasks, and no more are taken (variable max_tasks). Wait until one ends, or \
+             cancel one."
         );
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("too_many_tasks"), message);
         Self { retry: Retry::After(Duration::from_secs(10)), ..error }

@@ -13,7 +13,8 @@ impl Error {
             StatusCode::BAD_REQUEST,
             INVALID_REQUEST,
             Some("invalid_idempotency_key"),
-            "The header Idempotency-Key must come once, with 1 to 255 printable ASCII characters. A random UUID is a good one.",
+            "The header Idempotency-Key must come once, with 1 to 255 printable ASCII characters. A random UUID is a \
+             good one.",
         )
     }
 

@@ -18,7 +18,8 @@ impl Error {
     pub fn response_not_found(id: &str) -> Self {
         let id: String = id.chars().take(100).collect();
         let message = format!(
-            "Previous response with id '{id}' not found. It may have expired (variable response_ttl), or have been made with `store` set to false."
+            "Previous response with id '{id}' not found. It may have expired (variable response_ttl), or have been \
+             made with `store` set to false."
         );
         let error = Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("previous_response_not_found"), message);
         Self { param: Some("previous_response_id"), ..error }

@@ -23,7 +23,8 @@ impl From<Failure> for Error {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 SERVER,
                 Some("space_not_allowed"),
-                "This server may not connect to the Space's host. Its operator must allow it with the variable extra_host.",
+                "This server may not connect to the Space's host. Its operator must allow it with the variable \
+                 extra_host.",
             ),
             Failure::Transport(TransportError::Unreachable(_)) => Self::bad_gateway(
                 "space_unreachable",
@@ -49,7 +50,8 @@ impl From<Failure> for Error {
                 SERVER,
                 Some("space_timeout"),
                 format!(
-                    "The Space did not finish within {} s (variable job_timeout). Try fewer steps or a smaller size, or later.",
+                    "The Space did not finish within {} s (variable job_timeout). Try fewer steps or a smaller size, \
+                     or later.",
                     after.as_secs()
                 ),
             ),
@@ -81,7 +83,8 @@ impl From<Failure> for Error {
             Failure::Crashed => Self::bad_gateway(
                 "space_error",
                 Retry::Never,
-                "The Space failed while it made the image, and does not say why. Another prompt, size or step count may do.",
+                "The Space failed while it made the image, and does not say why. Another prompt, size or step count \
+                 may do.",
             ),
             Failure::Cancelled => {
                 Self::bad_gateway("space_cancelled", Retry::Soon, "The Space cancelled the job. Try again.")
@@ -134,7 +137,8 @@ fn of_stage(stage: Option<Stage>) -> Error {
         Some(Stage::Hidden) => Error::bad_gateway(
             "space_private",
             Retry::Never,
-            "The Space is private, or there is no such Space. The server's operator must correct its name or give its token.",
+            "The Space is private, or there is no such Space. The server's operator must correct its name or give \
+             its token.",
         ),
         Some(Stage::Renamed) => Error::bad_gateway(
             "space_renamed",
@@ -144,7 +148,8 @@ fn of_stage(stage: Option<Stage>) -> Error {
         None => Error::bad_gateway(
             "space_unreadable",
             Retry::Never,
-            "The Space does not answer as a Gradio app does. It may be asleep or being built; try again in a few minutes.",
+            "The Space does not answer as a Gradio app does. It may be asleep or being built; try again in a few \
+             minutes.",
         ),
     }
 }

@@ -35,7 +35,10 @@ mod tests {
     fn the_object_has_all_four_fields() {
         assert_eq!(
             serde_json::to_string(&Error::missing("prompt").body()).unwrap(),
-            r#"{"error":{"message":"Missing required parameter: 'prompt'.","type":"invalid_request_error","param":"prompt","code":"missing_required_parameter"}}"#
+            concat!(
+                r#"{"error":{"message":"Missing required parameter: 'prompt'.","type":"invalid_request_error","#,
+                r#""param":"prompt","code":"missing_required_parameter"}}"#,
+            )
         );
         assert_eq!(serde_json::to_value(Error::no_key().body()).unwrap()["error"]["code"], serde_json::Value::Null);
     }

@@ -236,7 +236,8 @@ mod tests {
         {"id":0,"api_name":false,"backend_fn":true},
         {"id":1,"api_name":"a","api_visibility":"private"},
         {"id":2,"api_name":"b","backend_fn":false},
-        {"id":3,"api_name":null,"backend_fn":true,"show_api":false,"inputs":[1],"outputs":[2],"types":{"generator":true}},
+        {"id":3,"api_name":null,"backend_fn":true,"show_api":false,
+         "inputs":[1],"outputs":[2],"types":{"generator":true}},
         {"id":7,"api_name":"generate_image","backend_fn":true,"api_visibility":"public"}]"#;
 
     fn config(fields: &str) -> String {

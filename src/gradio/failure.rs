@@ -196,11 +196,17 @@ mod tests {
         let of = |message: &str, title: &str| Failure::of_job(Some(message.into()), Some(title), true);
         assert_eq!(of("Prompt rejected: bad", "Error"), Failure::Rejected { message: "Prompt rejected: bad".into() });
         assert!(matches!(
-            of("You have exceeded your free ZeroGPU quota (60s requested vs. 12s left). Try again in 0:05:12", "ZeroGPU quota exceeded"),
+            of(
+                "You have exceeded your free ZeroGPU quota (60s requested vs. 12s left). Try again in 0:05:12",
+                "ZeroGPU quota exceeded"
+            ),
             Failure::Quota { retry_after: Some(wait), .. } if wait == Duration::from_secs(312)
         ));
         assert!(matches!(
-            of("You have exceeded your GPU quota (46s left vs. 60s requested). Please retry in 1 day, 0:09:48", "Error"),
+            of(
+                "You have exceeded your GPU quota (46s left vs. 60s requested). Please retry in 1 day, 0:09:48",
+                "Error"
+            ),
             Failure::Quota { retry_after: Some(wait), .. } if wait == Duration::from_secs(86_400 + 588)
         ));
         assert!(matches!(

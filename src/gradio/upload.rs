@@ -72,7 +72,8 @@ fn multipart(boundary: &str, images: &[&SourceImage]) -> Bytes {
     let mut body = BytesMut::with_capacity(length + 100);
     for image in images {
         let head = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"{}\"\r\ncontent-type: image/{}\r\n\r\n",
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"{}\"\r\n\
+             content-type: image/{}\r\n\r\n",
             file_name(image),
             image.format.name()
         );

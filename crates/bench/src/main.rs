@@ -160,7 +160,8 @@ async fn compare(caller: &Caller, at_once: usize, calls: usize, rounds: usize) -
         let shown = added.map_or_else(|| "–".to_owned(), |added| format!("{added:.2}"));
         println!("| {at_once} | {} | {p50:.2} | {p99:.2} | {shown} | {per_second:.0} |", call.name());
         figures.push(json!({
-            "at_once": at_once, "call": call.name(), "p50_ms": p50, "p99_ms": p99, "added_p50_ms": added, "per_second": per_second,
+            "at_once": at_once, "call": call.name(), "p50_ms": p50, "p99_ms": p99,
+            "added_p50_ms": added, "per_second": per_second,
         }));
     }
     Ok(figures)

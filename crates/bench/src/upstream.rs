@@ -68,14 +68,18 @@ impl Answers {
             "mime_type": null, "is_stream": false, "meta": {"_type": "gradio.FileData"},
         });
         let output = json!({"data": [file, 42], "is_generating": false, "duration": 0.003, "average_duration": 0.003});
+        let step = json!({"index": 9, "length": 9, "unit": "steps", "progress": null, "desc": null});
         let events = [
             json!({"msg": "estimation", "event_id": event, "rank": 0, "queue_size": 1, "rank_eta": 0.003}),
             json!({"msg": "process_starts", "event_id": event, "eta": 0.003}),
-            json!({"msg": "progress", "event_id": event, "progress_data": [{"index": 9, "length": 9, "unit": "steps", "progress": null, "desc": null}]}),
+            json!({"msg": "progress", "event_id": event, "progress_data": [step]}),
             json!({"msg": "process_completed", "event_id": event, "output": output, "success": true, "title": null}),
             json!({"msg": "close_stream", "event_id": null}),
         ];
-        let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| json!({"id": id, "type": "slider", "props": {"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value}});
+        let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| {
+            let props = json!({"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value});
+            json!({"id": id, "type": "slider", "props": props})
+        };
         let mut components = vec![
             json!({"id": 1, "type": "textbox", "props": {"label": "Prompt"}}),
             slider(2, "Height", 512, 2048, 64, 1024),
@@ -88,10 +92,14 @@ impl Answers {
         // As large as a real one.
         components.extend((10..70).map(|id| json!({"id": id, "type": "html", "props": {"info": "x".repeat(1000)}})));
         let config = json!({
-            "version": "6.31.0", "api_prefix": "/gradio_api", "protocol": "sse_v3", "root": url, "components": components,
+            "version": "6.31.0", "api_prefix": "/gradio_api", "protocol": "sse_v3", "root": url,
+            "components": components,
             "dependencies": [
                 {"id": 0, "api_name": "toggle_seed", "backend_fn": true, "inputs": [6], "outputs": [5]},
-                {"id": 2, "api_name": "generate_image", "backend_fn": true, "api_visibility": "public", "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 5]},
+                {
+                    "id": 2, "api_name": "generate_image", "backend_fn": true, "api_visibility": "public",
+                    "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 5],
+                },
             ],
         });
         let mut image = b"RIFF\x58\xea\0\0WEBPVP8 ".to_vec();

@@ -147,8 +147,10 @@ mod tests {
     #[test]
     fn reads_what_it_can_run() {
         let manifest = parse(
-            "[variables]\nk = { default = \"v\", secret = true }\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n\
-             [component.c]\nsource = \"c.wasm\"\nsqlite_databases = [\"default\"]\n[component.c.variables]\nx = \"{{ k }}\"\n\
+            "[variables]\nk = { default = \"v\", secret = true }\n[[trigger.http]]\nroute = \"/...\"\n\
+             component = \"c\"\n\
+             [component.c]\nsource = \"c.wasm\"\nsqlite_databases = [\"default\"]\n\
+             [component.c.variables]\nx = \"{{ k }}\"\n\
              [component.c.build]\ncommand = \"make\"\nwatch = []\n",
         )
         .unwrap();

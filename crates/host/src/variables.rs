@@ -68,7 +68,8 @@ mod tests {
 
     fn manifest() -> Manifest {
         Manifest::parse(
-            "spin_manifest_version = 2\n[application]\nname = \"a\"\n[variables]\na = { default = \"1\" }\nb = { required = true }\n\
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\n[variables]\na = { default = \"1\" }\n\
+             b = { required = true }\n\
              [[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n[component.c]\nsource = \"c.wasm\"\n",
         )
         .unwrap()

@@ -49,7 +49,8 @@ fn a_request_reaches_the_component_with_spins_headers_and_no_forged_ones() {
     let host = Host::start("", &[]);
     let headers = host
         .send(&format!(
-            "GET /guest/headers?x=1 HTTP/1.1\r\nhost: {}\r\nspin-client-addr: 6.6.6.6:6\r\nspin-secret: x\r\nconnection: close\r\n\r\n",
+            "GET /guest/headers?x=1 HTTP/1.1\r\nhost: {}\r\nspin-client-addr: 6.6.6.6:6\r\nspin-secret: x\r\n\
+             connection: close\r\n\r\n",
             host.address
         ))
         .text();
@@ -252,7 +253,8 @@ fn a_signal_lets_requests_in_flight_finish() {
 fn what_cannot_be_served_is_told_at_the_start() {
     let folder = std::env::temp_dir().join(format!("z-image-host-{}-broken", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let start = "spin_manifest_version = 2\n[application]\nname = \"t\"\n[[trigger.http]]\nroute = \"/...\"\ncomponent = \"c\"\n[component.c]\n";
+    let start = "spin_manifest_version = 2\n[application]\nname = \"t\"\n[[trigger.http]]\nroute = \"/...\"\n\
+                 component = \"c\"\n[component.c]\n";
     fs::write(folder.join("broken.wasm"), b"no component").unwrap();
     for (rest, says) in [
         ("source = \"missing.wasm\"\n[component.c.build]\ncommand = \"make it\"\n", "build it with: make it"),

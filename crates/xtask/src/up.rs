@@ -126,7 +126,9 @@ An image, into fox.webp:
 curl -sS {url}/v1/images/generations \
   -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \
   -d '{{"prompt": "a red fox in the snow", "size": "1024x1024"}}' |
-  python3 -c 'import base64, json, sys; open("fox.webp", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))'
+  python3 -c 'import base64, json, sys
+image = json.load(sys.stdin)["data"][0]["b64_json"]
+open("fox.webp", "wb").write(base64.b64decode(image))'
 
 Stop with Ctrl-C."#
     )

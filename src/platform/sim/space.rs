@@ -326,12 +326,13 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
         (third, say(json!({"msg": "process_starts", "event_id": id, "eta": null}))),
         (
             third,
-            say(
-                json!({"msg": "progress", "event_id": id, "progress_data": [{"index": 4, "length": 9, "unit": "steps"}]}),
-            ),
+            say(json!({
+                "msg": "progress", "event_id": id, "progress_data": [{"index": 4, "length": 9, "unit": "steps"}],
+            })),
         ),
     ];
-    let image = json!({"data": [{"path": format!("/tmp/gradio/{session}/image.png"), "url": "http://evil.example/x.png"}, job.data[4]]});
+    let path = format!("/tmp/gradio/{session}/image.png");
+    let image = json!({"data": [{"path": path, "url": "http://evil.example/x.png"}, job.data[4]]});
     steps.push((
         third,
         match job.fate {
@@ -367,7 +368,10 @@ pub(super) fn answer(status: u16, body: String) -> Inbound {
 }
 
 pub(super) fn config(fn_index: u64) -> String {
-    let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| json!({"id": id, "type": "slider", "props": {"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value}});
+    let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| {
+        let props = json!({"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value});
+        json!({"id": id, "type": "slider", "props": props})
+    };
     json!({
         "version": "6.31.0", "protocol": "sse_v3", "api_prefix": "/gradio_api", "root": "http://127.0.0.1:7860",
         "components": [
@@ -382,7 +386,10 @@ pub(super) fn config(fn_index: u64) -> String {
         ],
         "dependencies": [
             {"id": 0, "api_name": "toggle_seed", "inputs": [6], "outputs": [5]},
-            {"id": fn_index, "api_name": "generate_image", "backend_fn": true, "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 8]},
+            {
+                "id": fn_index, "api_name": "generate_image", "backend_fn": true,
+                "inputs": [1, 2, 3, 4, 5, 6], "outputs": [7, 8],
+            },
         ],
     })
     .to_string()

@@ -195,7 +195,8 @@ impl Engine<'_> {
     /// Statements of an instance's start, and of generations on instances as they come and go.
     async fn count(&self) -> Result<Value> {
         println!(
-            "\n| statements with | at an instance's start | of them before its first answer | for each generation: 1 at once | 8 | 64 |"
+            "\n| statements with | at an instance's start | of them before its first answer | \
+             for each generation: 1 at once | 8 | 64 |"
         );
         println!("|---|---|---|---|---|---|");
         let mut figures = serde_json::Map::new();

@@ -46,9 +46,11 @@ impl Host {
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).unwrap();
         let manifest = format!(
-            "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\na = {{ default = \"1\" }}\nhost = {{ default = \"\" }}\n\
+            "spin_manifest_version = 2\n[application]\nname = \"test\"\n[variables]\na = {{ default = \"1\" }}\n\
+             host = {{ default = \"\" }}\n\
              [[trigger.http]]\nroute = \"/guest/...\"\ncomponent = \"guest\"\n[component.guest]\nsource = {:?}\n\
-             allowed_outbound_hosts = [{hosts}]\nsqlite_databases = [\"default\"]\n[component.guest.variables]\nb = \"<{{{{ a }}}}>\"\n",
+             allowed_outbound_hosts = [{hosts}]\nsqlite_databases = [\"default\"]\n\
+             [component.guest.variables]\nb = \"<{{{{ a }}}}>\"\n",
             guest()
         );
         fs::write(folder.join("spin.toml"), manifest).unwrap();

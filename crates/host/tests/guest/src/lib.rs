@@ -34,7 +34,9 @@ async fn answer(request: Request) -> Response<BoxBody> {
     match path.trim_start_matches("/guest") {
         "/count" => text(format!("{count}")),
         "/headers" => {
-            let line = |(name, value): (_, &spin_sdk::http::HeaderValue)| format!("{name}: {}\n", value.to_str().unwrap());
+            let line = |(name, value): (_, &spin_sdk::http::HeaderValue)| {
+                format!("{name}: {}\n", value.to_str().unwrap())
+            };
             text(request.headers().iter().map(line).collect::<String>())
         }
         "/uri" => text(request.uri().to_string()),
@@ -48,7 +50,10 @@ async fn answer(request: Request) -> Response<BoxBody> {
             eprintln!("the guest says {query}");
             text(String::new())
         }
-        "/hop" => Response::builder().header("transfer-encoding", "chunked").body(box_body(FullBody::new(Bytes::new()))).unwrap(),
+        "/hop" => {
+            let body = box_body(FullBody::new(Bytes::new()));
+            Response::builder().header("transfer-encoding", "chunked").body(body).unwrap()
+        }
         "/trap" => panic!("as asked"),
         "/busy" => loop {
             std::hint::black_box(count);
@@ -100,9 +105,13 @@ async fn fetch(url: &str) -> Response<BoxBody> {
     match spin_sdk::http::get(url).await {
         Ok(answer) => {
             let (head, body) = answer.into_parts();
-            Response::builder().status(head.status).body(box_body(body.map_err(|error| std::io::Error::other(format!("{error:?}"))))).unwrap()
+            let body = body.map_err(|error| std::io::Error::other(format!("{error:?}")));
+            Response::builder().status(head.status).body(box_body(body)).unwrap()
         }
-        Err(error) => Response::builder().status(502).body(box_body(FullBody::new(Bytes::from(format!("{error:?}"))))).unwrap(),
+        Err(error) => {
+            let body = box_body(FullBody::new(Bytes::from(format!("{error:?}"))));
+            Response::builder().status(502).body(body).unwrap()
+        }
     }
 }
 
