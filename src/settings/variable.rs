@@ -17,7 +17,7 @@ pub struct VariableRow {
     pub read_by: ReadBy,
 }
 
-/// ReadBy of a variable.
+/// Reader of a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBy {
     /// The component.
