@@ -40,10 +40,10 @@ impl ApiServer for Exchange {
         let (app, owner) = (&self.app, self.call.caller.id());
         // Before any work is done: without a secret there would be images and no way to them.
         let signer = if request.format == ResponseFormat::Url { Some(app.keyring.signer().await?) } else { None };
-        let expires = app.host.unix_time().saturating_add(app.settings.link_ttl).as_secs();
+        let expires = app.host.unix_time().saturating_add(app.settings.media.link_ttl).as_secs();
         let pipeline = Pipeline {
             dispatcher: Rc::clone(&app.dispatcher),
-            max_image_bytes: app.settings.max_image_bytes,
+            max_image_bytes: app.settings.media.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
             links: Links { signer, base: self.call.base.clone(), expires },
             caller: Rc::from(owner),

@@ -122,7 +122,7 @@ impl RouteRow {
 
 async fn file(exchange: &Exchange) -> Result<Response<Content>, Error> {
     let (app, call) = (&exchange.app, &exchange.call);
-    let (limit, method, headers) = (app.settings.max_image_bytes, &call.head.method, &call.head.headers);
+    let (limit, method, headers) = (app.settings.media.max_image_bytes, &call.head.method, &call.head.headers);
     let catalog = &app.settings.catalog;
     route::serve(&app.client, &app.keyring, catalog, limit, &call.parameter, method, headers).await
 }

@@ -51,11 +51,11 @@ impl App {
         let log = log::aside(&host);
         let store = Store::new(&host, settings.database.clone(), &log);
         let leases = Leases::new(&store);
-        let signer = settings.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
+        let signer = settings.media.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(&store, signer));
         let policy = settings.policy.clone();
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
-        let jobs = Jobs::new(&leases, settings.jobs_per_key);
+        let jobs = Jobs::new(&leases, settings.key_limits.jobs);
         let history = History::new(&store, settings.history);
         let services = Services {
             host: Rc::clone(&host),
@@ -63,7 +63,7 @@ impl App {
             dispatcher: Rc::clone(&dispatcher),
             keyring: Rc::clone(&keyring),
             store: store.clone(),
-            max_image_bytes: settings.max_image_bytes,
+            max_image_bytes: settings.media.max_image_bytes,
             reveal_spaces: settings.reveal_spaces,
             chat_progress: settings.chat_progress,
             response_ttl: settings.response_ttl,
@@ -76,8 +76,8 @@ impl App {
             catalog: settings.catalog.clone(),
             keyring: Rc::clone(&keyring),
             history: Rc::clone(&history),
-            max_image_bytes: settings.max_image_bytes,
-            link_ttl: settings.link_ttl,
+            max_image_bytes: settings.media.max_image_bytes,
+            link_ttl: settings.media.link_ttl,
             reveal_spaces: settings.reveal_spaces,
             log: Rc::clone(&log),
         };
@@ -88,7 +88,7 @@ impl App {
             keyring,
             tasks,
             services,
-            rates: Rates::new(&store, settings.requests_per_minute),
+            rates: Rates::new(&store, settings.key_limits.requests_per_minute),
             jobs,
             flights: Flights::new(&store, settings.idempotency_ttl),
             sweeper: Sweeper::new(&store),

@@ -17,6 +17,7 @@ use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::http::call::Call;
 use crate::media::keyring::Keyring;
+use crate::media::link;
 use crate::media::route;
 use crate::pipeline::{ErrorLog, Updates};
 use crate::platform::{Content, Host};
@@ -56,7 +57,7 @@ impl Services {
     /// Those of an image link.
     pub async fn resolve(&self, source: &mut Source) -> Result<(), Error> {
         if let Source::Url(url) = source
-            && let Some((_, name)) = url.split_once(route::PATH)
+            && let Some((_, name)) = url.split_once(link::PATH)
         {
             let (client, limit) = (self.dispatcher.client(), self.max_image_bytes);
             *source = Source::Bytes(route::fetch_linked(client, &self.keyring, &self.catalog, limit, name).await?);

@@ -18,6 +18,7 @@ use crate::history::entry::Entry;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::pipeline::ResponseFormat;
+use crate::platform::retry;
 use crate::store::id::TimeId;
 
 impl TaskSupervisor {

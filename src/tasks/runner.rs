@@ -24,7 +24,7 @@ use crate::generation::TargetFormat;
 use crate::gradio::failure::Failure;
 use crate::history::entry::KeptFile;
 use crate::pipeline::{Item, Payload, Update, Updates, conversion};
-use crate::platform::StoreError;
+use crate::platform::{StoreError, retry};
 use crate::store::id::TimeId;
 
 /// Time between two writes of progress.

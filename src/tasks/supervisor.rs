@@ -24,6 +24,7 @@ use crate::history::{self, History};
 use crate::media::keyring::Keyring;
 use crate::media::link::Links;
 use crate::pipeline::Pipeline;
+use crate::platform::log::{Level, Log, LogRecord};
 use crate::platform::{Host, StoreError, random_bytes};
 use crate::store::id::TimeId;
 use crate::store::lease::Leases;

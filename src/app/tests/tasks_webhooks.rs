@@ -6,7 +6,7 @@ use futures::future::LocalBoxFuture;
 
 use super::tasks::{delete, ended, open, submit};
 use super::*;
-use crate::platform::sim::Server;
+use crate::platform::sim::SimServer;
 use crate::platform::{Inbound, Outbound};
 
 /// Takes webhooks; the first ones are refused.
@@ -15,7 +15,7 @@ pub(super) struct Hook {
     pub(super) taken: RefCell<Vec<(http::HeaderMap, Value)>>,
 }
 
-impl Server for Hook {
+impl SimServer for Hook {
     fn answer(&self, _: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
         let message = serde_json::from_slice(request.body.as_ref().unwrap()).unwrap();
         self.taken.borrow_mut().push((request.headers, message));

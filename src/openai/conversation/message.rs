@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::media::route;
+use crate::media::link;
 use crate::openai::source::{Source, source};
 
 /// A message of a conversation.
@@ -60,7 +60,7 @@ pub fn message(param: &'static str, value: &Value) -> Result<ConversationMessage
 /// Images that a text shows in Markdown, as far as they can be had: links of this server, and data URLs.
 fn shown(param: &'static str, text: &str) -> Vec<Source> {
     let urls = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(url, _)| url.trim());
-    urls.filter(|url| url.contains(route::PATH) || url.starts_with("data:image/"))
+    urls.filter(|url| url.contains(link::PATH) || url.starts_with("data:image/"))
         .filter_map(|url| source(param, &Value::from(url)).ok())
         .collect()
 }

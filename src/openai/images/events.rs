@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::context::ImagesContext;
 use super::payload::{listed, push_payload, push_space};
-use crate::error::{Body as ErrorBody, Error};
+use crate::error::Error;
+use crate::error::wire::ErrorBody;
 use crate::generation::{Format, Purpose};
 use crate::http::json::{JsonBody, ObjectWriter};
 use crate::http::sse;

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::generation::Purpose;
 use crate::http::read::{self, BodyLimit};
 use crate::http::{reply, sse};
-use crate::media::route;
+use crate::media::link;
 use crate::openai::conversation::intent::{ImageIntent, Intent};
 use crate::openai::conversation::resolve::image_request;
 use crate::openai::conversation::wording::Language;
@@ -118,7 +118,7 @@ async fn go_on(
             let attached = intent.request.sources().next().is_some();
             if let Some((record, image)) = before.filter(|_| !attached && intent.earlier.is_none()) {
                 if intent.is_sure || services.dispatcher.can(&model.pool, Purpose::Edit).await {
-                    let path = format!("{}{image}.png", route::PATH);
+                    let path = format!("{}{image}.png", link::PATH);
                     intent.request.add(Source::Url(path));
                 } else {
                     intent.request.continue_prompt(&record.prompt);

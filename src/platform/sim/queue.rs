@@ -455,7 +455,7 @@ impl SimServer for QueueSpace {
             match this.health() {
                 Health::Down => return Err(TransportError::Unreachable("nobody is there".to_owned())),
                 Health::Asleep => return Ok(answer(503, "<!DOCTYPE html><p>Zzz".to_owned())),
-                Health::Broken => return Ok(answer(500, "Internal SimServer Error".to_owned())),
+                Health::Broken => return Ok(answer(500, "Internal Server Error".to_owned())),
                 Health::Up | Health::Stuck => {}
             }
             let body = request.body.unwrap_or_default();

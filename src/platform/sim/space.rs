@@ -154,7 +154,7 @@ impl SimSpace {
         let data = call["data"].as_array().expect("join has data").clone();
         let session = call["session_hash"].as_str().expect("join has a session hash").to_owned();
         if call["fn_index"] != self.0.fn_index.get() {
-            return (Fate::JoinBreaks, answer(500, "Internal SimServer Error".to_owned()));
+            return (Fate::JoinBreaks, answer(500, "Internal Server Error".to_owned()));
         }
         let fate = (self.0.fate)(world, &data);
         match fate {
@@ -164,7 +164,7 @@ impl SimSpace {
                     answer(503, json!({"detail": "Queue is full. Max size is 1 and size is 1."}).to_string()),
                 );
             }
-            Fate::JoinBreaks => return (fate, answer(500, "Internal SimServer Error".to_owned())),
+            Fate::JoinBreaks => return (fate, answer(500, "Internal Server Error".to_owned())),
             _ => {}
         }
         let job = SimJob {
