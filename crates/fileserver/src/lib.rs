@@ -310,6 +310,21 @@ mod tests {
     }
 
     #[test]
+    fn the_style_sheet_is_one_file_with_all_its_parts() {
+        let sheet = FILES.iter().find(|file| file.path == "/studio.css").expect("there is a style sheet");
+        let text = std::str::from_utf8(sheet.variants[0].bytes).unwrap();
+        assert!(!text.contains("@import"), "the page would wait for what is imported");
+        assert!(!FILES.iter().any(|file| file.path.starts_with("/css/")), "parts aren't served");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/css");
+        let parts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(parts.len() > 10);
+        for part in parts {
+            let rules = std::fs::read_to_string(&part).unwrap();
+            assert_eq!(text.matches(rules.as_str()).count(), 1, "{}", part.display());
+        }
+    }
+
+    #[test]
     fn the_studio_is_inside_and_keeps_to_its_own_policy() {
         let page = FILES.iter().find(|file| file.path == "/index.html").expect("there is a page");
         let text = std::str::from_utf8(page.variants[0].bytes).unwrap();
