@@ -17,6 +17,10 @@ from host import KEY, Host, Shapes, Space  # noqa: E402
 from liar import Liar  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew, and show what has changed")
+
+
 @pytest.fixture(scope="session")
 def space() -> Iterator[Space]:
     space = Space(sys.executable, "--step-seconds", "0.01")

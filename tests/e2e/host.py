@@ -50,13 +50,17 @@ class Host:
     def kill(self) -> None:
         """Ends it as a machine's loss of power would."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         self._end()
 
     def stop(self) -> int:
         """Asks it to stop and waits until it has."""
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        try:
+            status = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
         self._end()
         return status
 
@@ -88,7 +92,12 @@ class Hosts:
 
     def stop(self) -> None:
         """Stops all, none of which may have failed."""
-        statuses = [host.stop() for host in self.running]
+        statuses: list[int] = []
+        for host in self.running:
+            try:
+                statuses.append(host.stop())
+            except subprocess.TimeoutExpired:
+                statuses.append(-1)
         for host in self.running:
             self.log += host.log
         self._folder.cleanup()

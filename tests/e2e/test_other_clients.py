@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 from host import KEY, ROOT, Host, Shapes, Space
 from liar import Liar
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,7 @@ def test_openai_in_node(server: dict[str, str], liar: Liar) -> None:
     run_in_node("openai", server)
     left = set(liar.jobs) - before
     assert left, "one of the tests leaves a stream"
-    deadline = time.monotonic() + 13
-    while not left <= set(liar.cancelled) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert left <= set(liar.cancelled), "noticed with the next heartbeat"
+    wait_until(lambda: left <= set(liar.cancelled), "it is to be noticed with the next heartbeat")
 
 
 @pytest.mark.timeout(300)

@@ -59,11 +59,11 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], file: str) -> None:
     node = shutil.which("node")
     assert node and os.environ.get("CHROMIUM"), "these tests need Node, and CHROMIUM must name a browser of its kind"
-    done = subprocess.run([node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run([node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, f"{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(820)
 @pytest.mark.parametrize("file", TESTS)
 def test_in_the_browser(environment: dict[str, str], file: str) -> None:
     run(environment | {"API_KEYS": ",".join(keys(file))}, file)

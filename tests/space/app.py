@@ -76,13 +76,20 @@ FAULTS = {
 }
 
 
+HELD = "fault: held"
+"""Prompt of a job that stays at its first step until a file of the journal's name and ``.released`` exists."""
+
+
 class Journal:
-    """Tells which jobs began and which were done, a line of JSON each."""
+    """Log of the jobs that began and were done, a line of JSON each."""
 
     def __init__(self, path: str | None) -> None:
         self.path = path
 
-    def tell(self, what: str, prompt: str, seed: int) -> None:
+    def is_released(self) -> bool:
+        return self.path is None or os.path.exists(f"{self.path}.released")
+
+    def write(self, what: str, prompt: str, seed: int) -> None:
         if self.path:
             # One write to a file that is only appended to: lines of different threads don't mix.
             with open(self.path, "a", encoding="utf-8") as file:
@@ -97,13 +104,15 @@ def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
             seed = random.randint(0, MAX_SEED)
         if faults and prompt in FAULTS:
             return FAULTS[prompt](), seed
-        journal.tell("begun", prompt, int(seed))
+        journal.write("begun", prompt, int(seed))
         steps = int(num_inference_steps)
         pause = 60.0 if faults and prompt == "fault: slow" else step_seconds
         for step in range(steps):
             progress((step + 1, steps), unit="steps")
             time.sleep(pause)
-        journal.tell("done", prompt, int(seed))
+            while faults and prompt == HELD and not journal.is_released():
+                time.sleep(0.02)
+        journal.write("done", prompt, int(seed))
         return draw(prompt, int(width), int(height), int(seed)), int(seed)
 
     with gr.Blocks(title="Z-Image-Turbo") as app:

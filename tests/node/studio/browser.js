@@ -18,6 +18,9 @@ export const newKey = () => keys.shift();
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
+/** Longest wait for what a test wants to see, in milliseconds: on a busy machine too. */
+export const LIMIT = 120_000;
+
 /** Starts the browser. */
 export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 
@@ -69,6 +72,7 @@ export async function visit(browser, { url = STUDIO_URL, key = newKey(), withKey
   );
   const eye = new Eye(key);
   expected.forEach((one) => eye.expected.add(one));
+  context.setDefaultTimeout(LIMIT);
   const page = await context.newPage();
   eye.watch(page);
   await page.goto(url);
@@ -109,7 +113,15 @@ export async function generate(page, prompt, { count = 1, seed, total = count } 
 
 /** Waits until so many images are in the gallery, and nothing is under way. */
 export const made = (page, total) =>
-  page.waitForFunction((total) => document.querySelectorAll("#grid .picture").length === total && document.querySelectorAll(".batch").length === 0, total, { timeout: 60_000 });
+  page.waitForFunction((total) => document.querySelectorAll("#grid .picture").length === total && document.querySelectorAll(".batch").length === 0, total, { timeout: LIMIT });
+
+/** Waits until `holds` does; `what` is the failure's message. */
+export async function until(holds, what) {
+  for (const end = Date.now() + LIMIT; !(await holds()); ) {
+    assert(Date.now() < end, what);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
 
 /** The arguments that a picture of the Spaces of tests/space/shapes.py was made from: they are its first pixels. */
 export const argumentsOf = (page, selector = "#viewer-image") =>

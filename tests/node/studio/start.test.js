@@ -57,11 +57,11 @@ test("an open server needs no key", async () => {
 
 test("a model without a Space that answers is told, with the reason", async () => {
   const { page, leave } = await visit(browser, { url: STUDIO_DEAD_URL, expected: [502, 503] });
-  await page.waitForSelector("#banner:not([hidden])", { timeout: 30_000 });
+  await page.waitForSelector("#banner:not([hidden])");
   assert.match(await page.textContent("#banner"), /No Space of this model can be used.*unreachable/s);
   await page.fill("#prompt", "anything");
   await page.click("#make");
-  await page.waitForSelector('.job[data-state="failed"]', { timeout: 30_000 });
+  await page.waitForSelector('.job[data-state="failed"]');
   assert.match(await page.textContent(".job-state"), /can't be reached/);
   await leave();
 });
@@ -77,7 +77,7 @@ test("offline is told, and over when it is over", async () => {
   assert.match(await page.textContent("#banner"), /can't be reached/);
   assert.match(await page.textContent("#connection"), /Offline/);
   await context.setOffline(false);
-  await page.waitForSelector("#banner[hidden]", { state: "attached", timeout: 15_000 });
+  await page.waitForSelector("#banner[hidden]", { state: "attached" });
   await page.click('.job[data-state="failed"] .job-buttons button');
   await made(page, 1);
   await leave();

@@ -121,7 +121,7 @@ test("shapes keep their pixels, on the Space's steps and in its range", async ()
   assert.deepEqual(labels, [{ width: 1248, height: 832 }, { ratio: [16, 9] }, { width: 832, height: 1248 }, {}, { ratio: [4, 3] }]);
 });
 
-test("every snippet is a program that sends the very request", { timeout: 60_000 }, async () => {
+test("every snippet is a program that sends the very request", { timeout: 300_000 }, async () => {
   const seen = [];
   const server = createServer((request, response) => {
     const parts = [];
