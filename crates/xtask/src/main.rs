@@ -7,10 +7,15 @@
 //! cargo xtask test [STAGE…]         set up, and run every test, or those stages
 //! cargo xtask simulate              hold the choice of Spaces against chance, into docs/dispatch.md
 //! cargo xtask bench [ARGUMENT…]     build, and measure
+//! cargo xtask format                write JavaScript, CSS and Python in the form that the lints ask for
+//! cargo xtask golden                build, show what goes out otherwise than tests/golden says, and write that
 //! cargo xtask screenshots           build, and take the pictures in docs/studio
 //! ```
 
 mod build;
+mod busy;
+mod golden;
+mod lint;
 mod node;
 mod python;
 mod setup;
@@ -35,11 +40,13 @@ Usage: cargo xtask COMMAND
       --variable KEY=VALUE    sets a variable of spin.toml; repeatable
       --state-dir DIR         where the databases lie [default: .spin]
       --runtime-config-file FILE  what stands behind the manifest's names, as in Spin
-  test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e.
+  test [STAGE…]     Sets up, and runs every test. Stages: lint, unit, host, e2e, busy.
       --soak                  with twenty times as many simulated runs
   simulate          Holds the choice of Spaces against chance, and writes the table in docs/dispatch.md.
   bench [ARG…]      Builds, and measures; arguments go to the benchmark (component, database,
                     --quick, --json FILE).
+  format            Writes JavaScript, CSS and Python in the form that the lints ask for.
+  golden            Builds, shows what goes out otherwise than tests/golden has it, and rewrites that.
   screenshots       Builds, and takes the pictures in docs/studio with a real browser.
 ";
 
@@ -65,6 +72,8 @@ fn run(mut arguments: Vec<OsString>) -> Result<()> {
         Some("test") => test::test(&arguments),
         Some("simulate") => simulate::simulate(),
         Some("bench") => build::bench(&arguments),
+        Some("format") => lint::format(),
+        Some("golden") => golden::golden(),
         Some("screenshots") => test::screenshots(),
         Some("--help" | "-h" | "help") => {
             print!("{USAGE}");

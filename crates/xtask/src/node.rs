@@ -33,6 +33,11 @@ pub(crate) fn packages() -> Result<()> {
     Ok(())
 }
 
+/// A program of one of those packages.
+pub(crate) fn program(name: &str) -> Command {
+    Command::new(root().join("tests/node/node_modules/.bin").join(name))
+}
+
 /// A browser: the machine's own, or Debian's, which is installed where this machine lets us.
 pub(crate) fn chromium() -> Result<PathBuf> {
     if let Some(found) = found() {
@@ -47,7 +52,8 @@ pub(crate) fn chromium() -> Result<PathBuf> {
         }
         run_quietly(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    // Old lists name packages that the archive no longer has. That one of several sources can't be read is no reason to give up.
+    // Old lists name packages that the archive no longer has. That one of several sources can't be read is no reason to
+    // give up.
     drop(apt(&["update"]));
     let installed = apt(&["install", "-y", "--no-install-recommends", "chromium"]);
     match (installed, found()) {

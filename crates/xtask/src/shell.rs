@@ -27,8 +27,8 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root()).args(arguments);
-    // Cargo sets these for this program. Some build scripts look at them and would run again whenever a build is not started
-    // from here.
+    // Cargo sets these for this program. Some build scripts look at them and would run again whenever a build is not
+    // started from here.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {

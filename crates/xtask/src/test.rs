@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::shell::{cargo, root, run, say, succeeds};
-use crate::{build, node, python, setup};
+use crate::{build, busy, lint, node, python, setup};
 
 type Stage = (&'static str, fn(u32) -> Result<()>);
 
 /// How many runs of each kind there are in the simulated world.
 const RUNS: u32 = 2_500;
 
-const STAGES: [Stage; 4] = [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end)];
+const STAGES: [Stage; 5] =
+    [("lint", lint), ("unit", unit), ("host", host), ("e2e", end_to_end), ("busy", busy::busy)];
 
 /// Runs all stages, or those that are named; the first that fails ends it.
 pub(crate) fn test(arguments: &[OsString]) -> Result<()> {
@@ -44,8 +45,9 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Formatting, lints on both targets, and the rules for dependencies.
+/// Formatting, lints on both targets and of the other languages, and the rules for dependencies.
 fn lint(_: u32) -> Result<()> {
+    lint::others()?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // For release, so that what is checked and what is built share wasmtime's build scripts.
     run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -75,9 +77,15 @@ fn host(_: u32) -> Result<()> {
 /// The built components in the host, against real Spaces, with real clients.
 fn end_to_end(_: u32) -> Result<()> {
     build::all()?;
+    run(&mut pytest(&[])?)
+}
+
+/// pytest over the end-to-end tests, with everything that they need set up.
+pub(crate) fn pytest(arguments: &[&str]) -> Result<Command> {
     let python = python::tests()?;
     let mut pytest = Command::new(python.python());
-    pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).arg(root().join("tests/e2e"));
+    pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).args(arguments);
+    pytest.arg(root().join("tests/e2e"));
     for generation in [4, 5] {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
@@ -85,7 +93,8 @@ fn end_to_end(_: u32) -> Result<()> {
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);
-    run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
+    pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(pytest)
 }
 
 /// Takes the pictures of the studio in docs/studio.
