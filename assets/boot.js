@@ -8,7 +8,8 @@
       return null;
     }
   };
-  const wanted = kept("language") ?? (navigator.languages ?? [navigator.language]).find((one) => /^(zh|en)\b/i.test(one)) ?? "en";
+  const wanted =
+    kept("language") ?? (navigator.languages ?? [navigator.language]).find((one) => /^(zh|en)\b/i.test(one)) ?? "en";
   root.lang = /^zh/i.test(wanted) ? "zh-CN" : "en";
   const theme = kept("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;

@@ -69,7 +69,9 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
     method,
     path,
     json: json ?? null,
-    form: form ? Array.from(form, ([name, value]) => [name, typeof value === "string" ? value : `@${value.name}`]) : null,
+    form: form
+      ? Array.from(form, ([name, value]) => [name, typeof value === "string" ? value : `@${value.name}`])
+      : null,
     headers,
     background,
     events: [],
@@ -86,7 +88,14 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
   if (json) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers: sent, body: json ? JSON.stringify(json) : form, signal, credentials: "omit", cache: "no-store" });
+    response = await fetch(path, {
+      method,
+      headers: sent,
+      body: json ? JSON.stringify(json) : form,
+      signal,
+      credentials: "omit",
+      cache: "no-store",
+    });
   } catch (error) {
     if (signal?.aborted) {
       ended({ error: "cancelled" });
@@ -103,7 +112,16 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
   }
   const error = await failure(response);
   ended({ error: error.message });
-  if (withKey === undefined) reached.emit(error.kind !== "key" ? "ok" : !secret ? "no-key" : error.code === "invalid_api_key" ? "wrong-key" : "unconfigured");
+  if (withKey === undefined)
+    reached.emit(
+      error.kind !== "key"
+        ? "ok"
+        : !secret
+          ? "no-key"
+          : error.code === "invalid_api_key"
+            ? "wrong-key"
+            : "unconfigured",
+    );
   throw error;
 }
 
@@ -141,7 +159,9 @@ export function note(record, name, data) {
 
 /** JSON with long texts (images) cut. */
 export function shortened(value) {
-  return JSON.stringify(value, (_, inner) => (typeof inner === "string" && inner.length > 600 ? `${inner.slice(0, 40)}… (${inner.length})` : inner));
+  return JSON.stringify(value, (_, inner) =>
+    typeof inner === "string" && inner.length > 600 ? `${inner.slice(0, 40)}… (${inner.length})` : inner,
+  );
 }
 
 /**

@@ -17,7 +17,19 @@ const RATIOS = [
 /** The sides of a square that are offered, in pixels. */
 const BASES = [512, 768, 1024, 1280, 1536, 2048];
 /** Roles with a control of their own, or none. */
-const SPECIAL = new Set(["prompt", "negative_prompt", "width", "height", "size", "seed", "randomize_seed", "count", "image", "mask", "format"]);
+const SPECIAL = new Set([
+  "prompt",
+  "negative_prompt",
+  "width",
+  "height",
+  "size",
+  "seed",
+  "randomize_seed",
+  "count",
+  "image",
+  "mask",
+  "format",
+]);
 /** The most images that the API takes to start from. */
 const MAX_IMAGES = 16;
 
@@ -70,7 +82,10 @@ export function describe(details, mode) {
     images: pictures.some((parameter) => parameter.type === "gallery") ? MAX_IMAGES : pictures.length,
     mask: Boolean(of("mask")),
     partial: Boolean(capabilities.partial_images),
-    fields: parameters.filter((parameter) => !SPECIAL.has(parameter.role)).map((parameter) => field(parameter, defaults)).filter(Boolean),
+    fields: parameters
+      .filter((parameter) => !SPECIAL.has(parameter.role))
+      .map((parameter) => field(parameter, defaults))
+      .filter(Boolean),
   };
 }
 
@@ -81,18 +96,38 @@ const FIELD_OF_ROLE = { steps: "steps", guidance: "guidance_scale", sampler: "sa
 function field(parameter, defaults) {
   const { role, type, minimum, maximum, step, choices = [] } = parameter;
   const name = FIELD_OF_ROLE[role] ?? parameter.name;
-  const field = { name, label: parameter.label || parameter.name, role: role ?? null, initial: defaults[name] ?? parameter.default };
+  const field = {
+    name,
+    label: parameter.label || parameter.name,
+    role: role ?? null,
+    initial: defaults[name] ?? parameter.default,
+  };
   switch (type) {
     case "number": {
       const bounded = Number.isFinite(minimum) && Number.isFinite(maximum);
       // A quality of the model's own decides how many steps, unless somebody does.
       if (role === "steps" && defaults.quality && defaults.steps === undefined) field.initial = null;
-      return { ...field, control: bounded ? "range" : "number", minimum, maximum, step: step ?? (bounded && maximum - minimum <= 2 ? 0.01 : undefined) };
+      return {
+        ...field,
+        control: bounded ? "range" : "number",
+        minimum,
+        maximum,
+        step: step ?? (bounded && maximum - minimum <= 2 ? 0.01 : undefined),
+      };
     }
     case "choice":
-      return choices.length > 0 ? { ...field, control: "choice", choices, initial: chosen(choices, field.initial) } : null;
+      return choices.length > 0
+        ? { ...field, control: "choice", choices, initial: chosen(choices, field.initial) }
+        : null;
     case "choices":
-      return choices.length > 0 ? { ...field, control: "choices", choices, initial: Array.isArray(field.initial) ? field.initial.map(String) : [] } : null;
+      return choices.length > 0
+        ? {
+            ...field,
+            control: "choices",
+            choices,
+            initial: Array.isArray(field.initial) ? field.initial.map(String) : [],
+          }
+        : null;
     case "flag":
       return { ...field, control: "flag", initial: Boolean(field.initial) };
     case "text":
@@ -131,7 +166,8 @@ function sizing(width, height, size, preset) {
     });
     const sides = { kind: "sides", width: side(width), height: side(height) };
     const initial = parseSize(preset) ?? { width: sides.width.initial, height: sides.height.initial };
-    const within = (base) => [sides.width, sides.height].every(({ minimum, maximum }) => base >= minimum && base <= maximum);
+    const within = (base) =>
+      [sides.width, sides.height].every(({ minimum, maximum }) => base >= minimum && base <= maximum);
     const usual = BASES.filter(within);
     const own = Math.round(Math.sqrt(initial.width * initial.height));
     const near = usual.find((base) => Math.abs(base - own) / own < 0.12);
@@ -141,7 +177,9 @@ function sizing(width, height, size, preset) {
   if (size?.choices?.length > 0) {
     const options = size.choices.map((label) => ({ label, ...shape(label) }));
     const wanted = parseSize(preset);
-    const initial = (wanted && options.find((option) => option.width === wanted.width && option.height === wanted.height)?.label) ?? chosen(size.choices, size.default);
+    const initial =
+      (wanted && options.find((option) => option.width === wanted.width && option.height === wanted.height)?.label) ??
+      chosen(size.choices, size.default);
     return { kind: "choices", name: size.label || size.name, options, initial };
   }
   return null;
@@ -168,10 +206,12 @@ export function shape(label) {
 export function tiles({ width, height }, base) {
   const made = RATIOS.map(([w, h]) => {
     const long = Math.sqrt((base * base * w) / h);
-    return { name: `${w}:${h}`, ...fit(long, base * base / long, width, height) };
+    return { name: `${w}:${h}`, ...fit(long, (base * base) / long, width, height) };
   });
   // In a narrow range several shapes come to one size.
-  return made.filter((tile, at) => made.findIndex((other) => other.width === tile.width && other.height === tile.height) === at);
+  return made.filter(
+    (tile, at) => made.findIndex((other) => other.width === tile.width && other.height === tile.height) === at,
+  );
 }
 
 /** A size in the sliders' ranges and on their steps; where a side is too long, both shrink. */

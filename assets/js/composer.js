@@ -34,7 +34,16 @@ export class Composer {
   constructor({ onSubmit, onModel }) {
     this.#onSubmit = onSubmit;
     this.#onModel = onModel;
-    this.#draft = { mode: "generation", values: {}, seed: randomSeed(), locked: false, count: 1, format: "", background: {}, ...setting("draft", {}) };
+    this.#draft = {
+      mode: "generation",
+      values: {},
+      seed: randomSeed(),
+      locked: false,
+      count: 1,
+      format: "",
+      background: {},
+      ...setting("draft", {}),
+    };
     this.inputs = new Inputs(byId("inputs"), () => this.#refresh());
     this.#wire();
   }
@@ -116,7 +125,10 @@ export class Composer {
   setModels(ids) {
     this.#models = ids;
     this.#details.clear();
-    fill(byId("model"), ids.map((id) => h("option", { value: id }, id)));
+    fill(
+      byId("model"),
+      ids.map((id) => h("option", { value: id }, id)),
+    );
     byId("model").disabled = ids.length === 0;
     if (ids.length > 0) this.choose(ids.includes(this.#draft.model) ? this.#draft.model : ids[0]);
   }
@@ -203,7 +215,10 @@ export class Composer {
     const can = this.tasks === true;
     byId("background-section").hidden = !can;
     byId("background").checked = this.background;
-    setText(byId("background-hint"), this.#shown?.partial ? t(this.background ? "background.noPartial" : "background.partial") : t("background.hint"));
+    setText(
+      byId("background-hint"),
+      this.#shown?.partial ? t(this.background ? "background.noPartial" : "background.partial") : t("background.hint"),
+    );
   }
 
   /** Whether the server has tasks. */
@@ -229,7 +244,9 @@ export class Composer {
   }
 
   #showChoices(sizing) {
-    const chosen = sizing.options.some(({ label }) => label === this.#draft.choice) ? this.#draft.choice : sizing.initial;
+    const chosen = sizing.options.some(({ label }) => label === this.#draft.choice)
+      ? this.#draft.choice
+      : sizing.initial;
     byId("bases").hidden = true;
     byId("sides").hidden = true;
     this.choice = chosen;
@@ -237,7 +254,13 @@ export class Composer {
       const [w, hgt] = option.width ? [option.width, option.height] : (option.ratio ?? [1, 1]);
       const name = option.width ? `${option.width} × ${option.height}` : option.label;
       const ratio = /\d+\s*[:：]\s*\d+/.exec(option.label)?.[0].replaceAll(" ", "");
-      return tile({ name: option.width && ratio ? ratio : name, detail: option.width && ratio ? `${option.width}×${option.height}` : "", value: option.label, ratio: w / hgt, checked: option.label === chosen });
+      return tile({
+        name: option.width && ratio ? ratio : name,
+        detail: option.width && ratio ? `${option.width}×${option.height}` : "",
+        value: option.label,
+        ratio: w / hgt,
+        checked: option.label === chosen,
+      });
     });
     fill(byId("tiles"), items);
     byId("tiles").onchange = (event) => {
@@ -256,7 +279,14 @@ export class Composer {
     byId("sides").hidden = false;
     fill(
       byId("base-list"),
-      sizing.bases.map((side) => h("label", { class: "segment" }, h("input", { type: "radio", name: "base", value: side, checked: side === base }), h("span", {}, String(side)))),
+      sizing.bases.map((side) =>
+        h(
+          "label",
+          { class: "segment" },
+          h("input", { type: "radio", name: "base", value: side, checked: side === base }),
+          h("span", {}, String(side)),
+        ),
+      ),
     );
     const set = (next, keepBase = {}) => {
       this.sides = fit(next.width, next.height, width, height);
@@ -272,7 +302,10 @@ export class Composer {
       set(chosen);
     };
     byId("tiles").onchange = (event) => set(parseSize(event.target.value));
-    for (const [id, side] of [["width", width], ["height", height]]) {
+    for (const [id, side] of [
+      ["width", width],
+      ["height", height],
+    ]) {
       Object.assign(byId(id), { min: side.minimum, max: side.maximum, step: side.step });
       byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(event.target.value) || side.initial });
     }
@@ -284,7 +317,9 @@ export class Composer {
   #fillTiles(sizing, base) {
     fill(
       byId("tiles"),
-      tiles(sizing, base).map(({ name, width, height }) => tile({ name, detail: `${width}×${height}`, value: `${width}x${height}`, ratio: width / height })),
+      tiles(sizing, base).map(({ name, width, height }) =>
+        tile({ name, detail: `${width}×${height}`, value: `${width}x${height}`, ratio: width / height }),
+      ),
     );
   }
 
@@ -298,10 +333,18 @@ export class Composer {
   // The Space's own parameters.
 
   #showFields() {
-    const main = this.#shown.fields.filter(({ role }) => role !== null).sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
+    const main = this.#shown.fields
+      .filter(({ role }) => role !== null)
+      .sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
     const own = this.#shown.fields.filter(({ role }) => role === null);
-    fill(byId("fields"), main.map((field) => this.#field(field)));
-    fill(byId("own-fields"), own.map((field) => this.#field(field)));
+    fill(
+      byId("fields"),
+      main.map((field) => this.#field(field)),
+    );
+    fill(
+      byId("own-fields"),
+      own.map((field) => this.#field(field)),
+    );
     byId("own-section").hidden = own.length === 0;
   }
 
@@ -338,8 +381,23 @@ export class Composer {
     const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);
     switch (field.control) {
       case "range": {
-        const number = h("input", { type: "number", class: "readout", "aria-label": label, min: field.minimum, max: field.maximum, step: field.step ?? "any", value: value ?? "", placeholder: t("auto") });
-        const range = h("input", { type: "range", id, min: field.minimum, max: field.maximum, step: field.step ?? "any" });
+        const number = h("input", {
+          type: "number",
+          class: "readout",
+          "aria-label": label,
+          min: field.minimum,
+          max: field.maximum,
+          step: field.step ?? "any",
+          value: value ?? "",
+          placeholder: t("auto"),
+        });
+        const range = h("input", {
+          type: "range",
+          id,
+          min: field.minimum,
+          max: field.maximum,
+          step: field.step ?? "any",
+        });
         const show = (next) => {
           range.value = next ?? (field.minimum + field.maximum) / 2;
           const part = (Number(range.value) - field.minimum) / (field.maximum - field.minimum || 1);
@@ -352,7 +410,8 @@ export class Composer {
           show(Number(range.value));
         });
         number.addEventListener("change", () => {
-          const next = number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
+          const next =
+            number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
           this.#set(field, next);
           number.value = next ?? field.initial ?? "";
           show(next ?? field.initial);
@@ -360,19 +419,42 @@ export class Composer {
         return h("div", { class: "field" }, head(number), range);
       }
       case "number": {
-        const input = h("input", { type: "number", id, step: field.step ?? "any", min: field.minimum, max: field.maximum, value: value ?? "" });
+        const input = h("input", {
+          type: "number",
+          id,
+          step: field.step ?? "any",
+          min: field.minimum,
+          max: field.maximum,
+          value: value ?? "",
+        });
         input.addEventListener("change", () => this.#set(field, input.value === "" ? undefined : Number(input.value)));
         return h("div", { class: "field" }, head(), input);
       }
       case "choice": {
-        const select = h("select", { id }, field.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)));
+        const select = h(
+          "select",
+          { id },
+          field.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)),
+        );
         select.addEventListener("change", () => this.#set(field, select.value));
         return h("div", { class: "field" }, head(), select);
       }
       case "choices": {
-        const boxes = field.choices.map((choice) => h("label", { class: "check" }, h("input", { type: "checkbox", value: choice, checked: value.includes(choice) }), h("span", {}, choice)));
+        const boxes = field.choices.map((choice) =>
+          h(
+            "label",
+            { class: "check" },
+            h("input", { type: "checkbox", value: choice, checked: value.includes(choice) }),
+            h("span", {}, choice),
+          ),
+        );
         const group = h("fieldset", { class: "field" }, h("legend", {}, label), boxes);
-        group.addEventListener("change", () => this.#set(field, [...group.querySelectorAll("input:checked")].map((box) => box.value)));
+        group.addEventListener("change", () =>
+          this.#set(
+            field,
+            [...group.querySelectorAll("input:checked")].map((box) => box.value),
+          ),
+        );
         return group;
       }
       case "flag": {
@@ -414,7 +496,12 @@ export class Composer {
     if (this.#shown.seed) recipe.seed = this.#draft.seed;
     for (const field of this.#shown.fields) {
       const value = sent(field, this.#value(field));
-      if (value === undefined || value === null || (field.role === null && this.#draft.values[field.name] === undefined)) continue;
+      if (
+        value === undefined ||
+        value === null ||
+        (field.role === null && this.#draft.values[field.name] === undefined)
+      )
+        continue;
       if (["steps", "guidance_scale", "sampler", "strength"].includes(field.name)) recipe[field.name] = value;
       else recipe.extras[field.name] = value;
     }
@@ -466,9 +553,16 @@ export class Composer {
     byId("format").value = change.format;
     this.prompt = recipe.prompt ?? "";
     this.#showSeed(true);
-    const label = this.#details.get(recipe.model ?? this.#draft.model)?.capabilities?.sizes?.find((one) => (recipe.size ? one.replace(/[×*]/g, "x").startsWith(recipe.size) : recipe.aspect_ratio && one.includes(recipe.aspect_ratio)));
+    const label = this.#details
+      .get(recipe.model ?? this.#draft.model)
+      ?.capabilities?.sizes?.find((one) =>
+        recipe.size
+          ? one.replace(/[×*]/g, "x").startsWith(recipe.size)
+          : recipe.aspect_ratio && one.includes(recipe.aspect_ratio),
+      );
     if (label) this.#keep({ choice: label });
-    if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model) this.choose(recipe.model);
+    if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model)
+      this.choose(recipe.model);
     else this.#refresh();
   }
 }
@@ -492,7 +586,11 @@ function tile({ name, detail, value, ratio, checked = false }) {
     "label",
     { class: "tile" },
     h("input", { type: "radio", name: "tile", value, checked }),
-    h("span", { class: "shape" }, h("span", { style: { width: `${width.toFixed(1)}px`, height: `${height.toFixed(1)}px` } })),
+    h(
+      "span",
+      { class: "shape" },
+      h("span", { style: { width: `${width.toFixed(1)}px`, height: `${height.toFixed(1)}px` } }),
+    ),
     h("span", { class: "tile-name" }, name),
     detail && h("span", { class: "tile-detail" }, detail),
   );

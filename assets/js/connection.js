@@ -8,7 +8,16 @@ import { t, troubled } from "./i18n.js";
 
 /** How soon a server that can't be reached is tried again, in milliseconds. */
 const AGAIN = 5000;
-const TONES = { ok: "well", connecting: "busy", "no-space": "ill", "no-model": "ill", "wrong-key": "ill", "no-key": "ill", unconfigured: "ill", offline: "off" };
+const TONES = {
+  ok: "well",
+  connecting: "busy",
+  "no-space": "ill",
+  "no-model": "ill",
+  "wrong-key": "ill",
+  "no-key": "ill",
+  unconfigured: "ill",
+  offline: "off",
+};
 
 export class Connection {
   /** `connecting`, `ok`, `no-key`, `wrong-key`, `unconfigured`, `offline`, `no-model` or `no-space`. */
@@ -96,7 +105,8 @@ export class Connection {
     }[state];
     const text = document.createElement("p");
     text.append(t(`banner.${state}`));
-    if (this.#why) text.append(Object.assign(document.createElement("span"), { className: "why", textContent: this.#why }));
+    if (this.#why)
+      text.append(Object.assign(document.createElement("span"), { className: "why", textContent: this.#why }));
     fill(banner, text, textButton(null, ...act));
   }
 
@@ -140,7 +150,15 @@ export class Connection {
       byId("key-dialog").close();
       await this.connect();
     } catch (error) {
-      say(error.kind === "offline" ? t("banner.offline") : error.kind !== "key" ? error.message : error.code === "invalid_api_key" ? t("key.wrong") : t("banner.unconfigured"));
+      say(
+        error.kind === "offline"
+          ? t("banner.offline")
+          : error.kind !== "key"
+            ? error.message
+            : error.code === "invalid_api_key"
+              ? t("key.wrong")
+              : t("banner.unconfigured"),
+      );
     } finally {
       byId("key-save").disabled = false;
     }

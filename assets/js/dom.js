@@ -70,13 +70,29 @@ export function icon(name) {
 /** A button that shows a pictogram and is called `label`. */
 export function iconButton(name, label, onclick, properties = {}) {
   const { class: extra = "", ...rest } = properties;
-  return h("button", { type: "button", class: `quiet ${extra}`.trim(), "aria-label": label, title: label, on: { click: onclick }, ...rest }, icon(name));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `quiet ${extra}`.trim(),
+      "aria-label": label,
+      title: label,
+      on: { click: onclick },
+      ...rest,
+    },
+    icon(name),
+  );
 }
 
 /** A button with a pictogram and words. */
 export function textButton(name, label, onclick, properties = {}) {
   const { class: extra = "", ...rest } = properties;
-  return h("button", { type: "button", class: `plain ${extra}`.trim(), on: { click: onclick }, ...rest }, name && icon(name), h("span", {}, label));
+  return h(
+    "button",
+    { type: "button", class: `plain ${extra}`.trim(), on: { click: onclick }, ...rest },
+    name && icon(name),
+    h("span", {}, label),
+  );
 }
 
 /** Something that others listen to. */
@@ -112,10 +128,12 @@ export function toast(text, { failed = false, action } = {}) {
   const close = () => item.remove();
   const item = h("div", { class: failed ? "toast failed" : "toast" }, h("span", {}, text));
   if (action) {
-    item.append(textButton(null, action.label, () => {
-      close();
-      action.run();
-    }));
+    item.append(
+      textButton(null, action.label, () => {
+        close();
+        action.run();
+      }),
+    );
   }
   // What is outside an open dialog is behind it.
   const region = byId("toasts");

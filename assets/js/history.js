@@ -2,10 +2,10 @@
  * The images there are: those kept on this device, and those that only the server remembers (`GET /v1/images`).
  */
 
-import { call, here, image as fetchImage } from "./api.js";
+import { call, image as fetchImage, here } from "./api.js";
 import { Emitter } from "./dom.js";
-import { embed } from "./metadata.js";
 import { extension } from "./jobs.js";
+import { embed } from "./metadata.js";
 import * as store from "./store.js";
 
 /** The longer side of a thumbnail, in pixels. */
@@ -58,7 +58,9 @@ export function search(query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return pictures;
   return pictures.filter(({ recipe, space }) => {
-    const text = [recipe.prompt, recipe.negative_prompt, recipe.model, recipe.seed, recipe.sampler, space].join(" ").toLowerCase();
+    const text = [recipe.prompt, recipe.negative_prompt, recipe.model, recipe.seed, recipe.sampler, space]
+      .join(" ")
+      .toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }
@@ -66,7 +68,17 @@ export function search(query) {
 /** Keeps a finished image under that id. */
 export async function add(id, blob, recipe, facts, before) {
   const { thumb, width, height } = await thumbnail(blob);
-  const picture = { id, at: Date.now(), recipe, width, height, format: extension(blob.type), thumb, before: Boolean(before), ...facts };
+  const picture = {
+    id,
+    at: Date.now(),
+    recipe,
+    width,
+    height,
+    format: extension(blob.type),
+    thumb,
+    before: Boolean(before),
+    ...facts,
+  };
   await store.put("blobs", { id, blob });
   if (before) await store.put("blobs", { id: `${id}.before`, blob: before });
   await store.put("images", picture);
@@ -92,7 +104,10 @@ async function thumbnail(blob) {
 /** Whether two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
 const isSame = (one, other) =>
   (one.taskId !== undefined && one.taskId === other.taskId) ||
-  (one.recipe.seed === other.recipe.seed && one.recipe.prompt === other.recipe.prompt && one.recipe.model === other.recipe.model && Math.abs(one.at - other.at) < 600_000);
+  (one.recipe.seed === other.recipe.seed &&
+    one.recipe.prompt === other.recipe.prompt &&
+    one.recipe.model === other.recipe.model &&
+    Math.abs(one.at - other.at) < 600_000);
 
 /** Asks the server for what it remembers, from the newest on, or from where it was left. */
 export async function ask({ more = false } = {}) {
@@ -104,15 +119,43 @@ export async function ask({ more = false } = {}) {
     for (const image of answer.data) merge(image);
     sort();
   } catch (error) {
-    remote.state = error.kind === "http" && error.status === 404 ? "absent" : error.kind === "http" ? "failed" : remote.state;
+    remote.state =
+      error.kind === "http" && error.status === 404 ? "absent" : error.kind === "http" ? "failed" : remote.state;
     changed.emit();
   }
 }
 
 /** Takes an image that the server remembers. */
 function merge(image) {
-  const { id, created_at, model, prompt, negative_prompt, seed, size, steps, guidance_scale, sampler, kind, url, space, output_format, task_id } = image;
-  const recipe = { kind: kind === "generation" ? "generation" : "edit", model, prompt: prompt ?? "", negative_prompt, seed, size, steps, guidance_scale, sampler, extras: {} };
+  const {
+    id,
+    created_at,
+    model,
+    prompt,
+    negative_prompt,
+    seed,
+    size,
+    steps,
+    guidance_scale,
+    sampler,
+    kind,
+    url,
+    space,
+    output_format,
+    task_id,
+  } = image;
+  const recipe = {
+    kind: kind === "generation" ? "generation" : "edit",
+    model,
+    prompt: prompt ?? "",
+    negative_prompt,
+    seed,
+    size,
+    steps,
+    guidance_scale,
+    sampler,
+    extras: {},
+  };
   for (const [name, value] of Object.entries(recipe)) if (value === undefined || value === null) delete recipe[name];
   const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
   const picture = {
@@ -128,7 +171,9 @@ function merge(image) {
     serverId: id,
     remote: true,
   };
-  const known = pictures.find((other) => other.serverId === id) ?? pictures.find((other) => !other.serverId && isSame(other, picture));
+  const known =
+    pictures.find((other) => other.serverId === id) ??
+    pictures.find((other) => !other.serverId && isSame(other, picture));
   if (!known) pictures.push(picture);
   else Object.assign(known, { serverId: id, url: url ?? known.url });
 }
@@ -161,7 +206,10 @@ export function fileName(picture) {
     .replace(/[^\p{L}\p{N}]+/gu, "-")
     .replace(/^-+|-+$/g, "");
   const short = [...words].slice(0, 48).join("").replace(/-+$/, "");
-  return [date, short, picture.recipe.seed].filter((part) => part !== "" && part !== undefined).join("_") + `.${picture.format ?? "png"}`;
+  return (
+    [date, short, picture.recipe.seed].filter((part) => part !== "" && part !== undefined).join("_") +
+    `.${picture.format ?? "png"}`
+  );
 }
 
 /** Deletes images here and at the server. */
@@ -177,10 +225,19 @@ export async function remove(chosen) {
   changed.emit();
   await store.removeImages(chosen.filter((picture) => !picture.remote).map(({ id }) => id));
   if (remote.state === "ready") {
-    const gone = chosen.filter(({ serverId }) => serverId).map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
+    const gone = chosen
+      .filter(({ serverId }) => serverId)
+      .map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
     await Promise.allSettled(gone);
   }
 }
 
 /** A picture's facts as JSON may have them. */
-export const facts = ({ at, recipe, width, height, seconds, space }) => ({ made: new Date(at).toISOString(), ...recipe, width, height, seconds, space });
+export const facts = ({ at, recipe, width, height, seconds, space }) => ({
+  made: new Date(at).toISOString(),
+  ...recipe,
+  width,
+  height,
+  seconds,
+  space,
+});

@@ -40,7 +40,8 @@ export function translate(root = document) {
     ["tTitle", "title"],
   ]) {
     const selector = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    for (const element of root.querySelectorAll(`[data-${selector}]`)) element.setAttribute(attribute, t(element.dataset[data]));
+    for (const element of root.querySelectorAll(`[data-${selector}]`))
+      element.setAttribute(attribute, t(element.dataset[data]));
   }
 }
 
@@ -57,7 +58,11 @@ export function clock(seconds) {
 /** How long ago, from seconds. */
 export function ago(seconds) {
   const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
-  for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+  for (const [unit, length] of [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ]) {
     if (seconds >= length) return format.format(-Math.floor(seconds / length), unit);
   }
   return format.format(-Math.floor(Math.max(0, seconds)), "second");
@@ -75,12 +80,23 @@ export function day(at) {
 export const moment = (at) => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(at);
 
 /** A time with seconds. */
-export const timeOfDay = (at) => new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(at);
+export const timeOfDay = (at) =>
+  new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(
+    at,
+  );
 
 /** Why an image failed. In Chinese, what the code says; the server's own words stand behind it. */
 export function told({ message, code, kind, retryAfter }) {
-  const own = kind === "offline" ? t("error.offline") : kind === "cut" ? t("error.cut") : code && TABLES[language()][`error.${code}`];
-  const words = language() === "en" && message && kind === "http" ? message : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
+  const own =
+    kind === "offline"
+      ? t("error.offline")
+      : kind === "cut"
+        ? t("error.cut")
+        : code && TABLES[language()][`error.${code}`];
+  const words =
+    language() === "en" && message && kind === "http"
+      ? message
+      : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
   return retryAfter ? `${words} ${t("error.retryAfter", { time: clock(retryAfter) })}` : words;
 }
 

@@ -206,7 +206,12 @@ async function patiently(job, go) {
   }
 }
 
-const told = (error) => ({ message: error.message, code: error.code ?? null, kind: error.kind ?? "page", retryAfter: error.retryAfter ?? null });
+const told = (error) => ({
+  message: error.message,
+  code: error.code ?? null,
+  kind: error.kind ?? "page",
+  retryAfter: error.retryAfter ?? null,
+});
 
 /** Lets so many run at once; the others wait in order. */
 let running = 0;
@@ -233,18 +238,23 @@ export function body(recipe, more = {}) {
 function request(job, more, headers = {}) {
   const { recipe, stop, batch } = job;
   const options = { headers, signal: stop.signal };
-  if (recipe.kind === "generation") return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
+  if (recipe.kind === "generation")
+    return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
   const form = new FormData();
   for (const [name, value] of Object.entries(body(recipe, more))) {
     form.append(name, typeof value === "object" ? JSON.stringify(value) : String(value));
   }
-  batch.images.forEach((image, index) => form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`));
+  batch.images.forEach((image, index) =>
+    form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`),
+  );
   if (batch.mask) form.append("mask", batch.mask, "mask.png");
   return send("POST", "/v1/images/edits", { ...options, form });
 }
 
 /** The usual ending of a file of that type. */
-export const extension = (type) => ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ?? "png";
+export const extension = (type) =>
+  ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ??
+  "png";
 
 async function stream(job) {
   if (job.isOver) return;
@@ -258,16 +268,23 @@ async function stream(job) {
     note(record, event.type, event);
     const what = event.type.split(".").at(-1);
     if (what === "progress") job.tell(event);
-    else if (what === "partial_image") payload(event, job.stop.signal).then((blob) => !job.isOver && job.show(blob), () => {});
+    else if (what === "partial_image")
+      payload(event, job.stop.signal).then(
+        (blob) => !job.isOver && job.show(blob),
+        () => {},
+      );
     else if (what === "completed") await keep(job, event);
-    else if (what === "failed" || what === "error") throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
+    else if (what === "failed" || what === "error")
+      throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
   }
   if (!job.isOver) throw Object.assign(new Error("cut"), { kind: "cut" });
 }
 
 /** The image of an event: itself, or behind a link. */
 const payload = async (event, signal) =>
-  event.b64_json ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` }) : fetchImage(event.url, signal);
+  event.b64_json
+    ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` })
+    : fetchImage(event.url, signal);
 
 /** Brings a finished image here. */
 async function keep(job, facts) {
@@ -291,7 +308,18 @@ async function submit(job) {
   }
   job.taskId = task.id;
   const { id, index, recipe, batch, begun } = job;
-  await store.put("jobs", { id, index, recipe, begun, taskId: task.id, batch: batch.id, at: batch.at, partial: batch.partial, images: batch.images, mask: batch.mask });
+  await store.put("jobs", {
+    id,
+    index,
+    recipe,
+    begun,
+    taskId: task.id,
+    batch: batch.id,
+    at: batch.at,
+    partial: batch.partial,
+    images: batch.images,
+    mask: batch.mask,
+  });
   take(job, task);
   follow(job);
 }
@@ -305,11 +333,26 @@ export async function resume() {
     if (known.has(kept.taskId)) continue;
     let batch = batches.find(({ id }) => id === kept.batch);
     if (!batch) {
-      batch = { id: kept.batch, at: kept.at, recipe: kept.recipe, way: "task", partial: kept.partial, images: kept.images ?? [], mask: kept.mask ?? null, jobs: [] };
+      batch = {
+        id: kept.batch,
+        at: kept.at,
+        recipe: kept.recipe,
+        way: "task",
+        partial: kept.partial,
+        images: kept.images ?? [],
+        mask: kept.mask ?? null,
+        jobs: [],
+      };
       batches.unshift(batch);
     }
     const job = new Job(batch, kept.index, kept.recipe);
-    Object.assign(job, { id: kept.id, taskId: kept.taskId, begun: kept.begun, state: "waiting", marks: [{ state: "waiting", at: kept.begun }] });
+    Object.assign(job, {
+      id: kept.id,
+      taskId: kept.taskId,
+      begun: kept.begun,
+      state: "waiting",
+      marks: [{ state: "waiting", at: kept.begun }],
+    });
     batch.jobs.push(job);
     follow(job);
   }
@@ -329,9 +372,13 @@ function take(job, task) {
     job.to("cancelled");
   } else if (image.status === "succeeded" && (image.url ?? task.result?.data?.[0]?.url)) {
     const [result = {}] = task.result?.data ?? [];
-    keep(job, { output_format: task.result?.output_format, size: task.result?.size, ...result, ...image, url: image.url ?? result.url }).catch(
-      (error) => job.to("failed", { error: told(error) }),
-    );
+    keep(job, {
+      output_format: task.result?.output_format,
+      size: task.result?.size,
+      ...result,
+      ...image,
+      url: image.url ?? result.url,
+    }).catch((error) => job.to("failed", { error: told(error) }));
   } else if (["waiting", "queued", "running"].includes(image.status)) {
     job.tell({ ...image, state: image.status });
   } else {
@@ -372,7 +419,10 @@ function follow(job) {
 }
 
 async function watch(job) {
-  const { response, record } = await send("GET", `/v1/tasks/${job.taskId}/events`, { signal: job.stop.signal, background: true });
+  const { response, record } = await send("GET", `/v1/tasks/${job.taskId}/events`, {
+    signal: job.stop.signal,
+    background: true,
+  });
   for await (const { event, data } of events(response.body)) {
     const { task } = JSON.parse(data);
     note(record, event, { status: task.status, images: task.images });
@@ -388,7 +438,9 @@ async function poll() {
   try {
     const { data } = await call("GET", "/v1/tasks?limit=100", { background: true });
     for (const job of [...polled]) {
-      const task = data.find(({ id }) => id === job.taskId) ?? (await call("GET", `/v1/tasks/${job.taskId}`, { background: true }));
+      const task =
+        data.find(({ id }) => id === job.taskId) ??
+        (await call("GET", `/v1/tasks/${job.taskId}`, { background: true }));
       take(job, task);
     }
   } catch (error) {

@@ -76,7 +76,11 @@ export class Log {
         "summary",
         { data: { part: "summary" } },
         h("time", {}, timeOfDay(at)),
-        h("span", { class: `status ${pending ? "" : error || status >= 400 ? "ill" : "well"}` }, pending ? "…" : String(status ?? t(error === "cancelled" ? "log.cancelled" : "log.offline"))),
+        h(
+          "span",
+          { class: `status ${pending ? "" : error || status >= 400 ? "ill" : "well"}` },
+          pending ? "…" : String(status ?? t(error === "cancelled" ? "log.cancelled" : "log.offline")),
+        ),
         h("span", { class: "call" }, h("b", {}, method), ` ${path}`),
         h("span", { class: "took" }, ms === undefined ? "" : `${Math.round(ms)} ms`),
         events.length > 0 && h("span", { class: "took" }, t("log.events", { count: events.length })),
@@ -101,7 +105,11 @@ export class Log {
 
   #fillDetails(record, details) {
     const { json, form, events, error } = record;
-    const sent = json ? JSON.stringify(json, null, 2) : form ? form.map(([name, value]) => `${name}: ${value}`).join("\n") : "";
+    const sent = json
+      ? JSON.stringify(json, null, 2)
+      : form
+        ? form.map(([name, value]) => `${name}: ${value}`).join("\n")
+        : "";
     const copy = async (language) => {
       const done = await copyText(snippet(language, record, location.origin));
       toast(t(done ? "copied" : "copyFailed"), { failed: !done });
@@ -110,12 +118,23 @@ export class Log {
       h(
         "div",
         { class: "log-body" },
-        h("div", { class: "copy-as", role: "group", "aria-label": t("copyAs") }, h("span", { "aria-hidden": "true" }, t("copyAs")), LANGUAGES.map((language) => textButton(null, language, () => copy(language), { "data-part": language }))),
+        h(
+          "div",
+          { class: "copy-as", role: "group", "aria-label": t("copyAs") },
+          h("span", { "aria-hidden": "true" }, t("copyAs")),
+          LANGUAGES.map((language) => textButton(null, language, () => copy(language), { "data-part": language })),
+        ),
         error && h("p", { class: "space-error" }, error),
         sent && h("pre", { tabindex: "0", role: "region", "aria-label": t("log.sent") }, sent),
-        events.length > 0 && h("pre", { tabindex: "0", role: "region", "aria-label": t("log.eventList") }, events.map(({ at, name, text }) => `${(at / 1000).toFixed(2).padStart(7)} s  ${name}\n           ${text}`).join("\n")),
+        events.length > 0 &&
+          h(
+            "pre",
+            { tabindex: "0", role: "region", "aria-label": t("log.eventList") },
+            events
+              .map(({ at, name, text }) => `${(at / 1000).toFixed(2).padStart(7)} s  ${name}\n           ${text}`)
+              .join("\n"),
+          ),
       ),
     );
   }
 }
-

@@ -61,7 +61,12 @@ jobs.made.keep = async (job, blob, facts) => {
   const { recipe, batch, begun } = job;
   const used = { ...recipe };
   if (Number.isInteger(facts.seed)) used.seed = facts.seed;
-  const about = { seconds: (Date.now() - begun) / 1000, space: facts.space, url: facts.url?.startsWith("data:") ? undefined : facts.url, taskId: job.taskId ?? undefined };
+  const about = {
+    seconds: (Date.now() - begun) / 1000,
+    space: facts.space,
+    url: facts.url?.startsWith("data:") ? undefined : facts.url,
+    taskId: job.taskId ?? undefined,
+  };
   await history.add(job.imageId, blob, used, about, recipe.kind === "edit" ? batch.images[0] : null);
 };
 
@@ -108,7 +113,11 @@ async function vary(recipe, picture) {
     toast(t("vary.noInput"), { failed: true });
     return;
   }
-  begin({ ...base, seed: randomSeed() }, VARIATIONS, { way: composer.background ? "task" : "stream", partial: false, images: before ? [before] : [] });
+  begin({ ...base, seed: randomSeed() }, VARIATIONS, {
+    way: composer.background ? "task" : "stream",
+    partial: false,
+    images: before ? [before] : [],
+  });
 }
 
 // Images that are brought here.
@@ -182,7 +191,8 @@ function show(view) {
 
 const narrow = matchMedia("(max-width: 899px)");
 narrow.addEventListener("change", () => show(document.body.dataset.view));
-for (const tab of document.querySelectorAll(".tabs button")) tab.addEventListener("click", () => show(tab.dataset.view));
+for (const tab of document.querySelectorAll(".tabs button"))
+  tab.addEventListener("click", () => show(tab.dataset.view));
 show(narrow.matches ? "create" : "gallery");
 
 // Language and colours.
@@ -213,7 +223,9 @@ function setTheme(theme) {
   button.setAttribute("aria-label", t(`theme.${theme}`));
   button.title = t(`theme.${theme}`);
 }
-byId("theme").addEventListener("click", () => setTheme(THEMES[(THEMES.indexOf(setting("theme", "auto")) + 1) % THEMES.length]));
+byId("theme").addEventListener("click", () =>
+  setTheme(THEMES[(THEMES.indexOf(setting("theme", "auto")) + 1) % THEMES.length]),
+);
 
 // The keyboard.
 

@@ -31,8 +31,15 @@ const NUMBERS = new Set(["steps", "guidance_scale", "seed", "strength"]);
 
 /** A recipe as text. */
 export function write(recipe) {
-  const pairs = NAMES.filter(([, field]) => recipe[field] !== undefined && recipe[field] !== null).map(([name, field]) => [name, recipe[field]]);
-  pairs.push(...Object.entries(recipe.extras ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]));
+  const pairs = NAMES.filter(([, field]) => recipe[field] !== undefined && recipe[field] !== null).map(
+    ([name, field]) => [name, recipe[field]],
+  );
+  pairs.push(
+    ...Object.entries(recipe.extras ?? {}).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
+  );
   const quoted = (value) => (/[,:"\n]/.test(value) ? JSON.stringify(value) : value);
   const lines = [recipe.prompt];
   if (recipe.negative_prompt) lines.push(`Negative prompt: ${recipe.negative_prompt}`);
@@ -159,7 +166,13 @@ function pngWith(bytes, text) {
   const latin = /^[\x20-\x7e\xa1-\xff\n]*$/.test(text);
   const keyword = new TextEncoder().encode(`${KEYWORD}\0`);
   const added = latin
-    ? chunk("tEXt", concat(keyword, Uint8Array.from(text, (character) => character.charCodeAt(0))))
+    ? chunk(
+        "tEXt",
+        concat(
+          keyword,
+          Uint8Array.from(text, (character) => character.charCodeAt(0)),
+        ),
+      )
     : chunk("iTXt", concat(keyword, new Uint8Array(4), new TextEncoder().encode(text)));
   const parts = [bytes.subarray(0, 8)];
   for (const { type, at, from, to } of pngChunks(bytes)) {
@@ -258,7 +271,9 @@ const ALPHA_FLAG = 0x10;
 /** A WebP with EXIF in place of any that it had; a simple file becomes an extended one. */
 function webpWith(bytes, data) {
   const chunks = [...riffChunks(bytes)];
-  const parts = chunks.filter(({ type }) => type !== "EXIF" && type !== "VP8X").map(({ at, to }) => bytes.subarray(at, to + ((to - at) % 2)));
+  const parts = chunks
+    .filter(({ type }) => type !== "EXIF" && type !== "VP8X")
+    .map(({ at, to }) => bytes.subarray(at, to + ((to - at) % 2)));
   const extended = chunks.find(({ type }) => type === "VP8X");
   const head = extended ? bytes.slice(extended.from, extended.from + 10) : extendedHead(bytes, chunks[0]);
   head[0] |= EXIF_FLAG;

@@ -71,29 +71,78 @@ export class Spaces {
 
   #show(spaces) {
     setText(byId("spaces-note"), spaces.length === 0 ? t("spaces.none") : n("spaces.count", spaces.length));
-    fill(byId("spaces-list"), spaces.map((space) => this.#card(space)));
+    fill(
+      byId("spaces-list"),
+      spaces.map((space) => this.#card(space)),
+    );
   }
 
   #card(space) {
-    const { id, models = [], state, in_flight, waiting, slots, latency, queue, breaker, last_error, successes, failures, gradio, endpoint, capabilities_age } = space;
+    const {
+      id,
+      models = [],
+      state,
+      in_flight,
+      waiting,
+      slots,
+      latency,
+      queue,
+      breaker,
+      last_error,
+      successes,
+      failures,
+      gradio,
+      endpoint,
+      capabilities_age,
+    } = space;
     const now = Date.now() / 1000;
     const rows = [
       [t("spaces.jobs"), in_flight !== undefined ? t("spaces.jobsOf", { jobs: in_flight, slots: slots ?? "?" }) : null],
       [t("spaces.waiting"), waiting],
-      [t("spaces.queue"), queue?.size !== undefined ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null],
-      [t("spaces.made"), successes !== undefined ? t("spaces.madeOf", { made: successes, failed: failures ?? 0 }) : null],
+      [
+        t("spaces.queue"),
+        queue?.size !== undefined ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null,
+      ],
+      [
+        t("spaces.made"),
+        successes !== undefined ? t("spaces.madeOf", { made: successes, failed: failures ?? 0 }) : null,
+      ],
       ["Gradio", gradio && (endpoint ? `${gradio} · /${endpoint}` : gradio)],
       [t("spaces.known"), capabilities_age !== undefined ? ago(capabilities_age) : null],
     ];
     return h(
       "li",
       { class: `space ${TONES[state] ?? "off"}` },
-      h("header", {}, h("h3", {}, id), h("span", { class: "space-state" }, h("span", { class: "dot", "aria-hidden": "true" }), t(`space.${TONES[state] ? state : "unknown"}`))),
+      h(
+        "header",
+        {},
+        h("h3", {}, id),
+        h(
+          "span",
+          { class: "space-state" },
+          h("span", { class: "dot", "aria-hidden": "true" }),
+          t(`space.${TONES[state] ? state : "unknown"}`),
+        ),
+      ),
       models.length > 0 && h("p", { class: "space-models" }, models.join(", ")),
       breaker && breaker.state !== "closed" && this.#breaker(breaker, now),
       latency?.recent?.length > 0 && this.#latency(latency),
-      h("dl", { class: "facts" }, rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
-      last_error && h("p", { class: "space-error" }, t("spaces.lastError", { when: last_error.at ? ago(now - last_error.at) : "", message: last_error.message ?? troubled(last_error.code ?? "") })),
+      h(
+        "dl",
+        { class: "facts" },
+        rows
+          .filter(([, value]) => value !== null && value !== undefined && value !== "")
+          .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+      ),
+      last_error &&
+        h(
+          "p",
+          { class: "space-error" },
+          t("spaces.lastError", {
+            when: last_error.at ? ago(now - last_error.at) : "",
+            message: last_error.message ?? troubled(last_error.code ?? ""),
+          }),
+        ),
     );
   }
 
@@ -136,11 +185,21 @@ export class Spaces {
     const spaces = new Map();
     for (const [model, details] of this.#details) {
       for (const { name, state, gradio, endpoint } of details.spaces ?? []) {
-        const known = spaces.get(name) ?? { id: name, models: [], state: state === "ready" ? "ready" : "cooling_down", gradio, endpoint, last_error: state === "ready" ? undefined : { message: troubled(state) } };
+        const known = spaces.get(name) ?? {
+          id: name,
+          models: [],
+          state: state === "ready" ? "ready" : "cooling_down",
+          gradio,
+          endpoint,
+          last_error: state === "ready" ? undefined : { message: troubled(state) },
+        };
         known.models.push(model);
         spaces.set(name, known);
       }
     }
-    fill(byId("spaces-list"), [...spaces.values()].map((space) => this.#card(space)));
+    fill(
+      byId("spaces-list"),
+      [...spaces.values()].map((space) => this.#card(space)),
+    );
   }
 }

@@ -30,15 +30,23 @@ export class Viewer {
     byId("zoom-in").addEventListener("click", () => this.#zoomBy(1.5));
     byId("zoom-out").addEventListener("click", () => this.#zoomBy(1 / 1.5));
     byId("zoom-fit").addEventListener("click", () => this.#setZoom({ scale: 1, x: 0, y: 0 }));
-    byId("compare-range").addEventListener("input", (event) => byId("easel").style.setProperty("--cut", `${event.target.value}%`));
+    byId("compare-range").addEventListener("input", (event) =>
+      byId("easel").style.setProperty("--cut", `${event.target.value}%`),
+    );
     dialog.addEventListener("close", () => this.#close());
     dialog.addEventListener("keydown", (event) => this.#key(event));
     const stage = byId("easel");
-    stage.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.#zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 400)), event);
-    }, { passive: false });
-    stage.addEventListener("dblclick", (event) => (this.#zoom.scale > 1 ? this.#setZoom({ scale: 1, x: 0, y: 0 }) : this.#zoomBy(2.5, event)));
+    stage.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.#zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 400)), event);
+      },
+      { passive: false },
+    );
+    stage.addEventListener("dblclick", (event) =>
+      this.#zoom.scale > 1 ? this.#setZoom({ scale: 1, x: 0, y: 0 }) : this.#zoomBy(2.5, event),
+    );
     stage.addEventListener("pointerdown", (event) => this.#down(event));
     stage.addEventListener("pointermove", (event) => this.#drag(event));
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.#up(event));
@@ -47,7 +55,10 @@ export class Viewer {
   /** Shows the image of that id, among `pictures`. */
   open(pictures, id) {
     this.#pictures = pictures;
-    this.#at = Math.max(0, pictures.findIndex((picture) => picture.id === id));
+    this.#at = Math.max(
+      0,
+      pictures.findIndex((picture) => picture.id === id),
+    );
     openDialog(byId("viewer"));
     this.#show();
     byId("easel").focus();
@@ -150,10 +161,17 @@ export class Viewer {
       ["fact.took", picture.seconds && clock(picture.seconds)],
       ["fact.made", moment(picture.at)],
     ].map(([name, value]) => [t(name), value]);
-    rows.push(...Object.entries(recipe.extras ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]));
+    rows.push(
+      ...Object.entries(recipe.extras ?? {}).map(([name, value]) => [
+        name,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]),
+    );
     fill(
       byId("viewer-facts"),
-      rows.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+      rows
+        .filter(([, value]) => value !== undefined && value !== null && value !== "")
+        .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
     );
     const said = (done) => toast(t(done ? "copied" : "copyFailed"), { failed: !done });
     const close = (act) => () => {
@@ -164,9 +182,21 @@ export class Viewer {
     fill(
       byId("viewer-actions"),
       textButton("download", t("act.download"), () => this.#download(), { class: "primary" }),
-      item("settings", "act.useSettings", close(() => this.#actions.useSettings(recipe))),
-      item("dice", "act.vary", close(() => this.#actions.vary(recipe, picture))),
-      item("image", "act.useAsInput", close(async () => this.#actions.useAsInput(await history.bytes(picture)))),
+      item(
+        "settings",
+        "act.useSettings",
+        close(() => this.#actions.useSettings(recipe)),
+      ),
+      item(
+        "dice",
+        "act.vary",
+        close(() => this.#actions.vary(recipe, picture)),
+      ),
+      item(
+        "image",
+        "act.useAsInput",
+        close(async () => this.#actions.useAsInput(await history.bytes(picture))),
+      ),
       h("hr"),
       item("copy", "act.copyImage", async () => said(await copyImage(() => history.bytes(picture)))),
       picture.url && item("link", "act.copyLink", async () => said(await copyText(picture.url))),
@@ -175,7 +205,11 @@ export class Viewer {
         "div",
         { class: "copy-as", role: "group", "aria-label": t("copyAs") },
         h("span", { "aria-hidden": "true" }, t("copyAs")),
-        LANGUAGES.map((language) => textButton(null, language, async () => said(await copyText(snippet(language, asRequest(recipe), location.origin))))),
+        LANGUAGES.map((language) =>
+          textButton(null, language, async () =>
+            said(await copyText(snippet(language, asRequest(recipe), location.origin))),
+          ),
+        ),
       ),
       h("hr"),
       item("trash", "act.delete", () => this.#delete(), { class: "item danger" }),
@@ -222,7 +256,10 @@ export class Viewer {
     const { scale, x, y } = this.#zoom;
     const next = Math.min(MOST, Math.max(1, scale * factor));
     const stage = byId("easel").getBoundingClientRect();
-    const from = clientX === undefined ? { x: 0, y: 0 } : { x: clientX - stage.left - stage.width / 2, y: clientY - stage.top - stage.height / 2 };
+    const from =
+      clientX === undefined
+        ? { x: 0, y: 0 }
+        : { x: clientX - stage.left - stage.width / 2, y: clientY - stage.top - stage.height / 2 };
     const part = next / scale;
     this.#setZoom({ scale: next, x: from.x - (from.x - x) * part, y: from.y - (from.y - y) * part });
   }
@@ -265,7 +302,14 @@ export class Viewer {
     // A finger that wipes goes to the next image.
     const { x, y, at } = this.#swipe;
     const [right, down] = [event.clientX - x, event.clientY - y];
-    if (event.pointerType === "touch" && this.#zoom.scale === 1 && this.#pinch === null && Date.now() - at < 600 && Math.abs(right) > 60 && Math.abs(down) < 60) {
+    if (
+      event.pointerType === "touch" &&
+      this.#zoom.scale === 1 &&
+      this.#pinch === null &&
+      Date.now() - at < 600 &&
+      Math.abs(right) > 60 &&
+      Math.abs(down) < 60
+    ) {
       this.#go(right < 0 ? 1 : -1);
     }
     if (this.#pointers.size === 0) this.#pinch = null;
@@ -276,7 +320,11 @@ export class Viewer {
 function asRequest(recipe) {
   const json = body(recipe);
   if (recipe.kind === "generation") return { method: "POST", path: "/v1/images/generations", json };
-  return { method: "POST", path: "/v1/images/edits", form: [...Object.entries(json).map(([name, value]) => [name, String(value)]), ["image", "@image.png"]] };
+  return {
+    method: "POST",
+    path: "/v1/images/edits",
+    form: [...Object.entries(json).map(([name, value]) => [name, String(value)]), ["image", "@image.png"]],
+  };
 }
 
 /** Puts an image on the clipboard, which takes PNG alone. */

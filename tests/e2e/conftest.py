@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
+
+import openai
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
 
@@ -50,7 +51,11 @@ def liar() -> Iterator[Liar]:
 def lied_to(liar: Liar) -> Iterator[Host]:
     """The application in front of the lying Space, with short limits."""
     host = Host(
-        spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, idle_timeout=2, job_timeout=4, max_image_bytes=2_000_000
+        spaces=f"z-image-turbo={liar.url}",
+        extra_host=liar.url,
+        idle_timeout=2,
+        job_timeout=4,
+        max_image_bytes=2_000_000,
     )
     yield host
     assert host.stop() == 0

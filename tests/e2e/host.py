@@ -12,9 +12,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-import openai
 from database import Postgres
 from PIL import Image
+
+import openai
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -71,7 +72,10 @@ class Host:
 
 
 class Hosts:
-    """Several hosts before one PostgreSQL server, or one before a SQLite file. One that is killed comes back, elsewhere."""
+    """Several hosts before one PostgreSQL server, or one before a SQLite file.
+
+    One that is killed comes back, elsewhere.
+    """
 
     def __init__(self, count: int, postgres: Postgres | None, **variables: str | int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="z-image-e2e-")

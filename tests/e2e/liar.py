@@ -1,6 +1,7 @@
 """A Space that speaks Gradio's wire and misbehaves on it: what no real server can be asked to do.
 
-What it does with a job is the job's prompt, one of ``BEHAVIOURS``, or ``held`` and any other word, until ``release``; its file route does what the file's name says.
+A job's prompt says what becomes of the job: one of ``BEHAVIOURS``, or ``held`` and any other words, which is completed
+after ``release``. A file's name says what becomes of the call for it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,29 @@ HANG = 300
 """Duration of what hangs, in seconds: longer than any test waits."""
 
 BEHAVIOURS = [
-    "fine", "slow", "cut", "end", "hang", "heartbeat", "huge event", "babble", "unexpected", "cancelled", "join 503", "join 500",
-    "join hang", "join redirect", "foreign url", "dot path", "no file", "page", "svg", "huge", "redirect", "headers", "short",
+    "fine",
+    "slow",
+    "cut",
+    "end",
+    "hang",
+    "heartbeat",
+    "huge event",
+    "babble",
+    "unexpected",
+    "cancelled",
+    "join 503",
+    "join 500",
+    "join hang",
+    "join redirect",
+    "foreign url",
+    "dot path",
+    "no file",
+    "page",
+    "svg",
+    "huge",
+    "redirect",
+    "headers",
+    "short",
 ]
 
 
@@ -103,6 +125,7 @@ class Liar:
                 self.answer(handler, 307, "", "text/plain", location=f"{self.url}/elsewhere")
             case _:
                 self.json(handler, 200, {"event_id": f"event-{session}"})
+        return None
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(("GET", handler.path, dict(handler.headers)))
@@ -174,7 +197,13 @@ class Liar:
             case "babble":
                 chunk(b"data: {not json\n\n")
             case "unexpected":
-                say({"msg": "unexpected_error", "message": "Server stopped unexpectedly.\r\nset-cookie: x=1", "success": False})
+                say(
+                    {
+                        "msg": "unexpected_error",
+                        "message": "Server stopped unexpectedly.\r\nset-cookie: x=1",
+                        "success": False,
+                    }
+                )
             case "cancelled":
                 complete({})
             case "foreign url":
@@ -216,8 +245,16 @@ class Liar:
                 handler.close_connection = True
             case "headers":
                 self.answer(
-                    handler, 200, PNG, "text/html", set_cookie="a=b", x_secret="1", access_control_allow_origin="http://x",
-                    content_disposition="attachment", cache_control="no-store", server="liar",
+                    handler,
+                    200,
+                    PNG,
+                    "text/html",
+                    set_cookie="a=b",
+                    x_secret="1",
+                    access_control_allow_origin="http://x",
+                    content_disposition="attachment",
+                    cache_control="no-store",
+                    server="liar",
                 )
             case _:
                 self.answer(handler, 200, PNG, "application/octet-stream")

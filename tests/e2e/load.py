@@ -1,6 +1,6 @@
 """Runs a command while every processor is kept busy, and ends with its status.
 
-    python load.py COMMAND…
+python load.py COMMAND…
 """
 
 from __future__ import annotations

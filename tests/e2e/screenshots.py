@@ -25,7 +25,12 @@ def main() -> None:
     models = ",".join([*(f"z-image-turbo={space.url}" for space in spaces), f"editor={shapes.urls['editor']}"])
     host = Host(spaces=models, extra_host="http://127.0.0.1:*", api_keys=",".join(keys))
     with tempfile.TemporaryDirectory() as output:
-        told = {"STUDIO_URL": f"{host.url}/", "STUDIO_OUTPUT": output, "API_KEYS": ",".join(keys), "PYTHON": sys.executable}
+        told = {
+            "STUDIO_URL": f"{host.url}/",
+            "STUDIO_OUTPUT": output,
+            "API_KEYS": ",".join(keys),
+            "PYTHON": sys.executable,
+        }
         unused = {"STUDIO_DEAD_URL": told["STUDIO_URL"], "STUDIO_OPEN_URL": told["STUDIO_URL"]}
         script = ROOT / "tests/node/studio/screenshots.js"
         try:

@@ -8,12 +8,13 @@ import threading
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
-from app import HELD
 from host import KEY, Host, Space
 from liar import Liar
 from waiting import wait_until
+
+import openai
+from app import HELD
 
 
 def error_of(answer: httpx.Response) -> dict:
@@ -28,11 +29,20 @@ def error_of(answer: httpx.Response) -> dict:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({}, "prompt"), ({"prompt": ""}, "prompt"), ({"prompt": ["x"]}, "prompt"), ({"prompt": "x" * 32001}, "prompt"),
-        ({"prompt": "x", "n": 0}, "n"), ({"prompt": "x", "n": 11}, "n"), ({"prompt": "x", "n": "two"}, "n"),
-        ({"prompt": "x", "size": "large"}, "size"), ({"prompt": "x", "size": "8x8"}, "size"),
-        ({"prompt": "x", "seed": -5}, "seed"), ({"prompt": "x", "steps": 1.5}, "steps"), ({"prompt": "x", "model": 1}, "model"),
-        ({"prompt": "x", "partial_images": 4}, "partial_images"), ({"prompt": "x", "stream": "yes"}, "stream"),
+        ({}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": ["x"]}, "prompt"),
+        ({"prompt": "x" * 32001}, "prompt"),
+        ({"prompt": "x", "n": 0}, "n"),
+        ({"prompt": "x", "n": 11}, "n"),
+        ({"prompt": "x", "n": "two"}, "n"),
+        ({"prompt": "x", "size": "large"}, "size"),
+        ({"prompt": "x", "size": "8x8"}, "size"),
+        ({"prompt": "x", "seed": -5}, "seed"),
+        ({"prompt": "x", "steps": 1.5}, "steps"),
+        ({"prompt": "x", "model": 1}, "model"),
+        ({"prompt": "x", "partial_images": 4}, "partial_images"),
+        ({"prompt": "x", "stream": "yes"}, "stream"),
     ],
 )
 def test_a_bad_field_is_named(http: httpx.Client, fields: dict, param: str) -> None:
@@ -50,7 +60,10 @@ def test_a_body_that_is_no_object(http: httpx.Client, body: bytes) -> None:
 
 def test_routes_methods_types_and_sizes(http: httpx.Client, host: Host) -> None:
     for method, path, status in [
-        ("GET", "/v1/images/generations", 405), ("POST", "/v1/models", 405), ("GET", "/v1/nothing", 404), ("POST", "/v1", 404),
+        ("GET", "/v1/images/generations", 405),
+        ("POST", "/v1/models", 405),
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/v1", 404),
     ]:
         answer = http.request(method, path)
         assert answer.status_code == status, path
@@ -64,16 +77,30 @@ def test_routes_methods_types_and_sizes(http: httpx.Client, host: Host) -> None:
         openai.OpenAI(base_url=f"{host.url}/v1", api_key="sk-wrong", max_retries=0).images.generate(prompt="x")
     assert error.value.code == "invalid_api_key"
     with pytest.raises(openai.NotFoundError) as error:
-        openai.OpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=0).images.generate(prompt="x", model="dall-e-9")
+        openai.OpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=0).images.generate(
+            prompt="x", model="dall-e-9"
+        )
     assert error.value.code == "model_not_found"
 
 
 @pytest.mark.parametrize(
     ("path", "kind", "length"),
-    [("generations", "application/json", 2_000_000), ("edits", "multipart/form-data; boundary=x", 70_000_000), ("edits", "application/json", 1 << 33)],
+    [
+        ("generations", "application/json", 2_000_000),
+        ("edits", "multipart/form-data; boundary=x", 70_000_000),
+        ("edits", "application/json", 1 << 33),
+    ],
 )
-def test_what_is_announced_as_too_large_is_refused_before_it_comes(host: Host, path: str, kind: str, length: int) -> None:
-    head = [f"POST /v1/images/{path} HTTP/1.1", "host: x", f"authorization: Bearer {KEY}", f"content-type: {kind}", f"content-length: {length}"]
+def test_what_is_announced_as_too_large_is_refused_before_it_comes(
+    host: Host, path: str, kind: str, length: int
+) -> None:
+    head = [
+        f"POST /v1/images/{path} HTTP/1.1",
+        "host: x",
+        f"authorization: Bearer {KEY}",
+        f"content-type: {kind}",
+        f"content-length: {length}",
+    ]
     with socket.create_connection((httpx.URL(host.url).host, httpx.URL(host.url).port), timeout=10) as connection:
         connection.sendall("\r\n".join([*head, "", ""]).encode())
         assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
@@ -143,7 +170,9 @@ def test_a_space_that_is_down_or_dies(tmp_path: Path) -> None:
             space.kill()
 
         threading.Thread(target=kill).start()
-        cut = httpx.post(f"{host.url}/v1/images/generations", json={"prompt": "fault: slow"}, headers=headers, timeout=60)
+        cut = httpx.post(
+            f"{host.url}/v1/images/generations", json={"prompt": "fault: slow"}, headers=headers, timeout=60
+        )
         assert (cut.status_code, error_of(cut)["code"]) == (502, "space_connection_lost")
         down = httpx.post(f"{host.url}/v1/images/generations", json={"prompt": "x"}, headers=headers, timeout=60)
         assert (down.status_code, error_of(down)["code"]) == (502, "space_unreachable")
@@ -208,7 +237,7 @@ def test_a_job_that_is_given_up_is_cancelled(http_lied_to: httpx.Client, liar: L
 
 
 def test_images_that_are_made_survive_those_that_fail(http_lied_to: httpx.Client, liar: Liar) -> None:
-    """All of one request share a prompt, so what differs is the queue: it takes the first job and refuses the second."""
+    """All jobs of a request share a prompt, so it is the queue that takes the first and refuses the second."""
     joins = iter(["fine", "join 503", "fine"])
     original = liar.post
 

@@ -85,9 +85,7 @@ def test_a_webhook(receiver: str, space: Space, tmp_path: Path) -> None:
         },
     )
     assert forged.status_code == 401
-    host = Host(
-        spaces=f"z={space.url}", extra_host=space.url, webhook_host=receiver, webhook_secret=SECRET
-    )
+    host = Host(spaces=f"z={space.url}", extra_host=space.url, webhook_host=receiver, webhook_secret=SECRET)
     try:
         fields = {"prompt": "a fox", "size": "256x256", "seed": 7, "steps": 1, "async": True}
         answer = httpx.post(

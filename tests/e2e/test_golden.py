@@ -105,7 +105,18 @@ class Server:
         assert self.host.stop() == 0
 
 
-TIMES = {"created", "created_at", "completed_at", "expires_at", "started_at", "ended_at", "at", "until", "updated_at", "learnt_at"}
+TIMES = {
+    "created",
+    "created_at",
+    "completed_at",
+    "expires_at",
+    "started_at",
+    "ended_at",
+    "at",
+    "until",
+    "updated_at",
+    "learnt_at",
+}
 DURATIONS = {"seconds", "duration", "duration_seconds", "eta_seconds", "wait", "queue", "generate", "fetch", "total"}
 NUMBERS = {"sequence", "sequence_number"}
 BYTES = {"b64_json", "result", "partial_image_b64"}
@@ -195,7 +206,10 @@ WAITING: dict[str, tuple[str, dict]] = {
         RESPONSES,
         {"model": "z-image-turbo", "input": "a red fox --seed 7 --steps 1", "tools": [TOOL]},
     ),
-    "responses/message": (RESPONSES, {"model": "z-image-turbo", "input": "a red fox --seed 7 --size 256x256 --steps 1"}),
+    "responses/message": (
+        RESPONSES,
+        {"model": "z-image-turbo", "input": "a red fox --seed 7 --size 256x256 --steps 1"},
+    ),
     "responses/partial-failure": (RESPONSES, {"model": "liar", "input": "two --n 2 --seed 7", "tools": [TOOL]}),
     "responses/error": (RESPONSES, {"model": "z-image-turbo", "input": "fault: gr.Error", "tools": [TOOL]}),
 }

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import openai
 import pytest
 from host import KEY, Host, Shapes
 from liar import Liar
 from pictures import events, plain
 from waiting import wait_until
+
+import openai
 
 pytestmark = pytest.mark.busy
 
@@ -157,9 +158,7 @@ def test_a_stream_that_was_left_begins_anew(front: Host, liar: Liar, key: str) -
     assert joins(liar) == before + 2
 
 
-def test_a_client_that_left_finds_what_was_made(
-    post: Callable[..., httpx.Response], liar: Liar, key: str
-) -> None:
+def test_a_client_that_left_finds_what_was_made(post: Callable[..., httpx.Response], liar: Liar, key: str) -> None:
     before = joins(liar)
     with pytest.raises(httpx.ReadTimeout):
         post({"prompt": f"held {key}"}, key, timeout=httpx.Timeout(60, read=0.5))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import openai
 import pytest
 from host import KEY, Host
 from liar import Liar
 from waiting import wait_until
+
+import openai
 
 pytestmark = pytest.mark.busy
 
@@ -117,9 +118,7 @@ def test_images_at_once(serve: Callable[..., Host], liar: Liar) -> None:
 
 def test_a_client_that_leaves_a_stream_gives_back_what_it_had(serve: Callable[..., Host]) -> None:
     host = serve(jobs_per_key=2)
-    stream = sdk(host).images.generate(
-        prompt="heartbeat", n=2, stream=True, extra_body={"progress": True}
-    )
+    stream = sdk(host).images.generate(prompt="heartbeat", n=2, stream=True, extra_body={"progress": True})
     next(iter(stream))
     with pytest.raises(openai.RateLimitError):
         sdk(host).images.generate(prompt="fine")

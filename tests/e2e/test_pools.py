@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 
 import httpx
-import openai
 import pytest
 from host import KEY, Host, Space
+
+import openai
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
@@ -43,7 +44,11 @@ def test_a_quota_rests_the_space_for_as_long_as_it_says(space: Space) -> None:
         ready = httpx.get(f"{host.url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         state = states(host)[space.url]
-        assert (state["state"], state["breaker"]["state"], state["breaker"]["reason"]) == ("cooling_down", "open", "insufficient_quota")
+        assert (state["state"], state["breaker"]["state"], state["breaker"]["reason"]) == (
+            "cooling_down",
+            "open",
+            "insufficient_quota",
+        )
         assert begun + 311 <= state["breaker"]["until"] <= time.time() + 312
         assert (state["failures"], state["last_error"]["code"]) == (1, "insufficient_quota")
         time.sleep(1.5)
@@ -57,10 +62,17 @@ def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None
     for reveal in ("true", "false"):
         host = Host(spaces=f"z={space.url}", extra_host=space.url, reveal_spaces=reveal)
         try:
-            made = httpx.post(f"{host.url}/v1/images/generations", json={"prompt": "x", "steps": 1}, headers=HEADERS, timeout=30)
+            made = httpx.post(
+                f"{host.url}/v1/images/generations", json={"prompt": "x", "steps": 1}, headers=HEADERS, timeout=30
+            )
             (item,) = made.json()["data"]
-            timing = dict(part.strip().split(";dur=") for part in made.headers["server-timing"].replace(f';desc="{space.url}"', "").split(","))
-            assert set(timing) == {"wait", "queue", "generate", "fetch", "total"} and float(timing["total"]) >= float(timing["generate"])
+            timing = dict(
+                part.strip().split(";dur=")
+                for part in made.headers["server-timing"].replace(f';desc="{space.url}"', "").split(",")
+            )
+            assert set(timing) == {"wait", "queue", "generate", "fetch", "total"} and float(timing["total"]) >= float(
+                timing["generate"]
+            )
             fields = {"prompt": "x", "steps": 1, "stream": True, "progress": True}
             streamed = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
             told = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
@@ -80,7 +92,9 @@ def test_a_requests_images_keep_their_distance(space: Space) -> None:
         begun = time.monotonic()
         fields = {"prompt": "x", "n": 2, "steps": 1, "size": "256x256", "stream": True, "progress": True}
         starts = {}
-        with httpx.stream("POST", f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30) as answer:
+        with httpx.stream(
+            "POST", f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30
+        ) as answer:
             for line in answer.iter_lines():
                 if '"state":"queued"' in line:
                     starts.setdefault('"image_index":1' in line, time.monotonic() - begun)
@@ -128,7 +142,14 @@ def test_every_request_ends_well_while_one_space_lives(pool: Pool) -> None:
         made = 0
         while not is_over.is_set():
             seed = number * 100_000 + made * 10
-            fields = {"prompt": f"fox {number}", "n": 1 + made % 2, "size": "256x256", "steps": 8, "seed": seed, "response_format": "url"}
+            fields = {
+                "prompt": f"fox {number}",
+                "n": 1 + made % 2,
+                "size": "256x256",
+                "steps": 8,
+                "seed": seed,
+                "response_format": "url",
+            }
             begun = time.monotonic()
             answer = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=120)
             seeds = [item["seed"] for item in answer.json().get("data", [])]
@@ -157,7 +178,10 @@ def test_every_request_ends_well_while_one_space_lives(pool: Pool) -> None:
             thread.join()
         failed = [outcome for _, outcome in outcomes if outcome is not True]
         took = sorted(seconds for seconds, _ in outcomes)
-        print(f"{len(outcomes)} requests, {kills} kills, {len(failed)} failed, p50 {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s")
+        print(
+            f"{len(outcomes)} requests, {kills} kills, {len(failed)} failed,"
+            f" p50 {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s"
+        )
         assert not failed, failed[:3]
     finally:
         is_over.set()

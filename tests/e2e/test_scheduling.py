@@ -1,8 +1,8 @@
 """A real Gradio Space without a limit of its own, which counts how many of our jobs run there at the same time.
 
 However many calls come, through however many hosts, there are never more than the Space's slots, also where hosts are
-killed: their jobs run on without them, and those slots stay empty until the leases have run out. The longest wait is held
-against the ideal, in which all slots but those are busy all the time with jobs that take as long as one does alone.
+killed: their jobs run on without them, and those slots stay empty until the leases have run out. The longest wait is
+held against the ideal, in which all slots but those are busy all the time with jobs that take as long as one does alone.
 
 With FULL=1 in the environment, all sizes run before all kinds of hosts; the figures are printed (`pytest -s`).
 """
@@ -46,7 +46,12 @@ class Scene:
         space = Space(sys.executable, "--step-seconds", str(SECONDS), "--at-once", "0", "--journal", str(self.journal))
         self.space = space
         self.hosts = Hosts(
-            hosts, postgres, spaces=f"z-image-turbo={space.url}", extra_host=space.url, max_waiting=1000, job_timeout=600
+            hosts,
+            postgres,
+            spaces=f"z-image-turbo={space.url}",
+            extra_host=space.url,
+            max_waiting=1000,
+            job_timeout=600,
         )
         self.kills = 0
         self.alone = 0.0
@@ -118,7 +123,7 @@ def most_at_once(jobs: list[Job]) -> int:
 
 NAMES = ["one host on SQLite", "two hosts on PostgreSQL", "two hosts on PostgreSQL, one of them killed every 3 s"]
 CALLS = [(64, 64, 64), (256, 256, 256)] if os.environ.get("FULL") else [(64, 64, 16)]
-CASES = [case for calls in CALLS for case in zip(NAMES, [1, 2, 2], [False, False, True], calls)]
+CASES = [case for calls in CALLS for case in zip(NAMES, [1, 2, 2], [False, False, True], calls, strict=False)]
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ import socket
 import time
 
 import httpx
-import openai
 import pytest
-from app import seed_of
 from host import KEY, Host, Shapes
 from liar import Liar
 from pictures import events, opened, plain
 from shapes import arguments_of
 from waiting import wait_until
+
+import openai
+from app import seed_of
 
 
 def test_an_image_and_what_it_looked_like_before(many: Shapes) -> None:
@@ -65,13 +66,22 @@ def test_progress_for_those_who_ask(http: httpx.Client) -> None:
     assert [data["step"] for data in states if "step" in data] == [1, 2, 3, 4]
     assert told[-1][0] == "image_generation.completed"
     del fields["progress"]
-    assert [name for name, _ in events(http.post("/v1/images/generations", json=fields))] == ["image_generation.completed"]
+    assert [name for name, _ in events(http.post("/v1/images/generations", json=fields))] == [
+        "image_generation.completed"
+    ]
 
 
 def test_a_large_image_is_written_in_small_pieces(host: Host) -> None:
-    """By the letter of HTTP's chunks (RFC 9112 section 7.1), so that no proxy or client has to hold an image's whole line at once."""
-    body = json.dumps({"prompt": "x", "size": "2048x2048", "steps": 1, "stream": True, "output_format": "png", "seed": 5})
-    head = ["POST /v1/images/generations HTTP/1.1", "host: x", f"authorization: Bearer {KEY}", f"content-length: {len(body)}"]
+    """Chunks of HTTP (RFC 9112 section 7.1), by the letter: nobody has to hold an image's whole line at once."""
+    body = json.dumps(
+        {"prompt": "x", "size": "2048x2048", "steps": 1, "stream": True, "output_format": "png", "seed": 5}
+    )
+    head = [
+        "POST /v1/images/generations HTTP/1.1",
+        "host: x",
+        f"authorization: Bearer {KEY}",
+        f"content-length: {len(body)}",
+    ]
     url = httpx.URL(host.url)
     with socket.create_connection((url.host, url.port), timeout=30) as connection:
         connection.sendall("\r\n".join([*head, "", body]).encode())
@@ -94,7 +104,8 @@ def test_links_in_a_stream(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "code"), [("fault: gr.Error", "rejected_by_space"), ("fault: exception", "space_error"), ("fault: no image", "no_image")]
+    ("prompt", "code"),
+    [("fault: gr.Error", "rejected_by_space"), ("fault: exception", "space_error"), ("fault: no image", "no_image")],
 )
 def test_an_error_in_mid_stream_is_raised(client: openai.OpenAI, prompt: str, code: str) -> None:
     with pytest.raises(openai.APIError) as error:
@@ -118,7 +129,9 @@ def test_silence_is_filled_and_a_client_that_leaves_takes_its_job_along(liar: Li
         begun = time.monotonic()
         fields = {"prompt": "hang", "stream": True}
         headers = {"authorization": f"Bearer {KEY}"}
-        with httpx.stream("POST", f"{host.url}/v1/images/generations", json=fields, headers=headers, timeout=60) as answer:
+        with httpx.stream(
+            "POST", f"{host.url}/v1/images/generations", json=fields, headers=headers, timeout=60
+        ) as answer:
             assert next(answer.iter_lines()) == ": heartbeat"
             assert time.monotonic() - begun > 5
         (session,) = set(liar.jobs) - before

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from host import ROOT, TARGET, Host, Shapes, Space
-from PIL import Image, ExifTags
+from PIL import ExifTags, Image
 
 STUDIO = ROOT / "tests/node/studio"
 OUTPUT = TARGET / "studio"
@@ -59,7 +59,9 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], file: str) -> None:
     node = shutil.which("node")
     assert node and os.environ.get("CHROMIUM"), "these tests need Node, and CHROMIUM must name a browser of its kind"
-    done = subprocess.run([node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=800)
+    done = subprocess.run(
+        [node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=800
+    )
     assert done.returncode == 0, f"{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
 
 

@@ -11,14 +11,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
-from app import HELD, seed_of
 from host import KEY, Host, Space
-from PIL import Image
 from pictures import plain
+from PIL import Image
 from standardwebhooks.webhooks import Webhook
 from waiting import wait_until
+
+import openai
+from app import HELD, seed_of
 
 pytestmark = pytest.mark.busy
 
@@ -73,7 +74,10 @@ class Slow:
         self.journal = journal
         self.receiver = receiver
         self.host = Host(
-            spaces=f"z-image-turbo={space.url}", extra_host=space.url, webhook_host=receiver.url, webhook_secret=SECRET,
+            spaces=f"z-image-turbo={space.url}",
+            extra_host=space.url,
+            webhook_host=receiver.url,
+            webhook_secret=SECRET,
             api_keys=f"{KEY},sk-other",
         )
         self.client = httpx.Client(base_url=self.host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
@@ -145,7 +149,9 @@ def test_a_task_is_polled_until_it_is_done(slow: Slow) -> None:
 
 def test_the_sdk_asks_for_a_task_and_reads_it(slow: Slow) -> None:
     client = openai.OpenAI(base_url=f"{slow.host.url}/v1", api_key=KEY, max_retries=0)
-    answer = client.images.generate(prompt="sdk", size="256x256", extra_body={"async": True, "steps": 1, "priority": "high"})
+    answer = client.images.generate(
+        prompt="sdk", size="256x256", extra_body={"async": True, "steps": 1, "priority": "high"}
+    )
     task = until_ended(slow.client, slow.client.get(f"/v1/tasks/{answer.data[0].task_id}").json())
     assert task["priority"] == "high" and task["status"] == "succeeded"
 
@@ -220,7 +226,9 @@ def test_the_end_is_told_with_a_signature_that_holds(slow: Slow) -> None:
     assert first["webhook-id"] == headers["webhook-id"], "it is the same message, sent again"
     assert httpx.get(message["data"]["data"][0]["url"]).status_code == 200
     for elsewhere in ["http://127.0.0.1:1/", "https://example.com/"]:
-        refused = slow.client.post("/v1/images/generations", json={"prompt": "x", "async": True, "webhook_url": elsewhere})
+        refused = slow.client.post(
+            "/v1/images/generations", json={"prompt": "x", "async": True, "webhook_url": elsewhere}
+        )
         assert refused.status_code == 400 and refused.json()["error"]["param"] == "webhook_url"
 
 
@@ -237,7 +245,9 @@ def test_another_key_sees_nothing(slow: Slow) -> None:
 
 
 def test_what_was_made_is_remembered(slow: Slow) -> None:
-    made = slow.client.post("/v1/images/generations", json={"prompt": "waited for", "seed": 21, "size": "256x256", "steps": 1})
+    made = slow.client.post(
+        "/v1/images/generations", json={"prompt": "waited for", "seed": 21, "size": "256x256", "steps": 1}
+    )
     assert made.status_code == 200
     task = until_ended(slow.client, submit(slow.client, prompt="made by a task", seed=22))
     images: list[dict] = []
@@ -251,7 +261,9 @@ def test_what_was_made_is_remembered(slow: Slow) -> None:
     for image in images:
         assert seed_of(Image.open(io.BytesIO(httpx.get(image["url"]).content))) == image["seed"]
     assert slow.client.delete(f"/v1/images/{images[0]['id']}").json()["deleted"] is True
-    assert [image["prompt"] for image in slow.client.get("/v1/images", params={"q": "WAITED"}).json()["data"]] == ["waited for"]
+    assert [image["prompt"] for image in slow.client.get("/v1/images", params={"q": "WAITED"}).json()["data"]] == [
+        "waited for"
+    ]
 
 
 def test_tasks_outlive_the_host(tmp_path: Path) -> None:

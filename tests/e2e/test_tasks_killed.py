@@ -1,4 +1,4 @@
-"""Tasks whose hosts are killed again and again while they work: two before one PostgreSQL server, and one before a file.
+"""Tasks whose hosts are killed again and again: two before one PostgreSQL server, and one before a file.
 
 With FULL=1 in the environment it is 500 tasks and 20 kills; the figures are printed (`pytest -s`).
 """
@@ -20,10 +20,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app import seed_of
 from database import Postgres
 from host import KEY, Hosts, Space
 from PIL import Image
+
+from app import seed_of
 
 TASKS, KILLS = (500, 20) if os.environ.get("FULL") else (60, 5)
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -104,7 +105,13 @@ def test_no_task_is_lost_and_none_is_finished_twice(hosts: Hosts, tmp_path: Path
         for number in itertools.count():
             if len(taken) == TASKS:
                 return
-            order = {"prompt": f"task {number}", "n": 1 + number % 2, "seed": 1000 * number, "size": "256x256", "steps": 3}
+            order = {
+                "prompt": f"task {number}",
+                "n": 1 + number % 2,
+                "seed": 1000 * number,
+                "size": "256x256",
+                "steps": 3,
+            }
             answer = client.request(number, "POST", "/v1/images/generations", json=order | {"async": True})
             if answer is None:
                 unanswered.add(order["prompt"])

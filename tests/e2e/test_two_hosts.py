@@ -1,4 +1,4 @@
-"""Limits and idempotency where two hosts share a PostgreSQL server: what comes to both in the same moment counts as one."""
+"""Limits and idempotency of two hosts that share a PostgreSQL server: calls to both at once count together."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from app import HELD
 from database import Postgres
 from host import KEY, Hosts, Space
 from waiting import wait_until
+
+from app import HELD
 
 pytestmark = pytest.mark.busy
 

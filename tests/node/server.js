@@ -1,6 +1,6 @@
 /** Where the application is, as the environment says, and the two ways to its images that all tests need. */
 
-import assert from 'node:assert/strict';
+import assert from "node:assert/strict";
 
 function named(variable) {
   const value = process.env[variable];
@@ -8,12 +8,12 @@ function named(variable) {
   return value;
 }
 
-export const origin = named('BASE_URL');
+export const origin = named("BASE_URL");
 export const baseURL = `${origin}/v1`;
-export const apiKey = named('API_KEY');
+export const apiKey = named("API_KEY");
 /** An application that lets only pages of another origin in. */
-export const refusing = () => named('REFUSING_URL');
-export const browser = () => named('CHROMIUM');
+export const refusing = () => named("REFUSING_URL");
+export const browser = () => named("CHROMIUM");
 
 /** A `fetch` that counts its calls. */
 export function counting() {
@@ -34,6 +34,6 @@ export function links(markdown) {
 export async function fetched(url) {
   const answer = await fetch(url);
   assert.equal(answer.status, 200);
-  assert.match(answer.headers.get('content-type'), /^image\//);
+  assert.match(answer.headers.get("content-type"), /^image\//);
   return Buffer.from(await answer.arrayBuffer());
 }

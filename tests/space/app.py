@@ -23,8 +23,9 @@ import time
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import gradio as gr  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
+from PIL import Image, ImageDraw
+
+import gradio as gr
 
 MAX_SEED = 2**31 - 1
 CELL = 8
@@ -38,7 +39,7 @@ def draw(prompt: str, width: int, height: int, seed: int) -> Image.Image:
     top, bottom = tuple(digest[:3]), tuple(rng.randrange(256) for _ in range(3))
     column = Image.new("RGB", (1, 256))
     for y in range(256):
-        column.putpixel((0, y), tuple((a * (255 - y) + b * y) // 255 for a, b in zip(top, bottom)))
+        column.putpixel((0, y), tuple((a * (255 - y) + b * y) // 255 for a, b in zip(top, bottom, strict=False)))
     image = column.resize((width, height))
     canvas = ImageDraw.Draw(image)
     for _ in range(12):
@@ -99,7 +100,7 @@ class Journal:
 def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
     """The app."""
 
-    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=gr.Progress()):
+    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=gr.Progress()):  # noqa: B008
         if randomize_seed:
             seed = random.randint(0, MAX_SEED)
         if faults and prompt in FAULTS:
@@ -154,9 +155,7 @@ def main() -> None:
     app = space(arguments.step_seconds, arguments.faults, Journal(arguments.journal))
     app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once or None)
     port = arguments.port or free_port()
-    _, url, _ = app.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False
-    )
+    _, url, _ = app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False)
     print(f"Space at {url.rstrip('/')}", flush=True)
     app.block_thread()
 
