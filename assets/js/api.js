@@ -22,7 +22,7 @@ export const key = {
   },
 };
 
-/** Why a call failed. `kind` is `offline` where no server answered, `key` where the key is at fault, else `http`. */
+/** Failure of a call. `kind` is `offline` where no server answered, `key` where the key is at fault, else `http`. */
 export class ApiError extends Error {
   constructor(message, { kind = "http", status = 0, code = null, type = null, param = null, retryAfter = null } = {}) {
     super(message);
@@ -32,7 +32,10 @@ export class ApiError extends Error {
 
 /** Every call, as it begins and whenever it changes: see {@link Record}. */
 export const calls = new Emitter();
-/** Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key`, `wrong-key` or `unconfigured`. */
+/**
+ * Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key`, `wrong-key` or
+ * `unconfigured`.
+ */
 export const reached = new Emitter();
 
 /**
@@ -58,7 +61,8 @@ let lastId = 0;
  * Calls the API and returns the response, whose body is still to be read.
  * @param {string} method
  * @param {string} path from `/` on
- * @param {{json?: object, form?: FormData, headers?: object, signal?: AbortSignal, background?: boolean, withKey?: string}} [options]
+ * @param {{json?: object, form?: FormData, headers?: object, signal?: AbortSignal, background?: boolean, withKey?:
+ *   string}} [options]
  * @returns {Promise<{response: Response, record: Record}>}
  * @throws {ApiError}
  */
@@ -131,7 +135,7 @@ export async function call(method, path, options) {
   return response.json();
 }
 
-/** What an answer that isn't well says. */
+/** The error that an answer tells. */
 async function failure(response) {
   const { status } = response;
   let said = {};

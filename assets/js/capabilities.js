@@ -1,6 +1,7 @@
 /**
- * What a model can do, as controls need it. The server reads it from the model's Space (`GET /v1/models/{id}`): which
- * parameters there are, in which range, on which steps, with which choices. A control is shown for each, and for nothing else.
+ * Capabilities of a model, as controls need them. The server reads it from the model's Space (`GET /v1/models/{id}`):
+ * which parameters there are, in which range, on which steps, with which choices. A control is shown for each, and for
+ * nothing else.
  */
 
 /** The shapes that are offered where any size can be had, as width to height. */
@@ -33,7 +34,7 @@ const SPECIAL = new Set([
 /** The most images that the API takes to start from. */
 const MAX_IMAGES = 16;
 
-/** Where no Space tells, these can be tried: the server refuses nothing of it, and the Space decides. */
+/** Fields to try where no Space tells: the server refuses none of them, and the Space decides. */
 const UNKNOWN = {
   generations: true,
   edits: false,
@@ -60,7 +61,7 @@ const UNKNOWN = {
  */
 
 /**
- * What to show for a model in one mode, `generation` or `edit`.
+ * Controls of a model in one mode, `generation` or `edit`.
  * @param {object} details the answer of `GET /v1/models/{id}`
  * @param {"generation"|"edit"} mode
  */
@@ -146,7 +147,7 @@ function chosen(choices, value) {
 }
 
 /**
- * What a field sends.
+ * The value that a field sends.
  * @param {Field} field
  */
 export function sent(field, value) {
@@ -155,7 +156,7 @@ export function sent(field, value) {
   return value;
 }
 
-/** How sizes are chosen: freely on two sliders' steps, from a list, or not at all. */
+/** The way sizes are chosen: freely on two sliders' steps, from a list, or not at all. */
 function sizing(width, height, size, preset) {
   if (width && height && width.type === "number" && height.type === "number") {
     const side = (parameter) => ({
@@ -191,7 +192,7 @@ export function parseSize(text) {
   return found ? { width: Number(found[1]), height: Number(found[2]) } : null;
 }
 
-/** What a choice's label says of the shape: `1248x832 ( 3:2 )`, `16:9`, or nothing. */
+/** The shape that a choice's label names: `1248x832 ( 3:2 )`, `16:9`, or nothing. */
 export function shape(label) {
   const size = /(\d{2,5})\s*[x×*]\s*(\d{2,5})/i.exec(label);
   if (size) return { width: Number(size[1]), height: Number(size[2]) };
@@ -234,7 +235,7 @@ export function sizeFields(sizing, option) {
   return { [sizing.name]: option.label };
 }
 
-/** How wide to high a request's image will be, as far as its fields tell. */
+/** Width to height of a request's image, as far as its fields tell. */
 export function ratioOf(recipe) {
   const size = parseSize(recipe.size);
   if (size) return size.width / size.height;

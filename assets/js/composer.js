@@ -1,20 +1,19 @@
 /**
- * What is to be made: the form. It has the controls that the chosen model has, no other, and yields a recipe.
+ * The form: what is to be made. It has the controls that the chosen model has, no other, and yields a recipe.
  */
 
 import { describe, fit, parseSize, sent, sizeFields, tiles } from "./capabilities.js";
 import { byId, fill, h, icon, setText } from "./dom.js";
+import { control, fieldValue, ROLES } from "./fields.js";
 import { t } from "./i18n.js";
 import { Inputs } from "./inputs.js";
 import { keepSetting, setting } from "./store.js";
+import { baseOf, distance, tile } from "./tiles.js";
 
 /** The greatest seed that Spaces take. */
 const MAX_SEED = 2 ** 31 - 1;
 /** The most images of one go. */
 const MAX_COUNT = 10;
-
-/** The order of the parameters that every image model knows. */
-const ROLES = ["strength", "steps", "guidance", "sampler"];
 
 /** A seed by chance. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] & MAX_SEED;
@@ -152,7 +151,7 @@ export class Composer {
     this.#refresh();
   }
 
-  /** Whether the chosen model edits, as far as is known. */
+  /** True where the chosen model edits, as far as is known. */
   get edits() {
     return Boolean(this.#shown?.modes.edit);
   }
@@ -221,13 +220,16 @@ export class Composer {
     );
   }
 
-  /** Whether the server has tasks. */
+  /** Notes whether the server has tasks. */
   setTasks(tasks) {
     this.tasks = tasks;
     this.#showBackground();
   }
 
-  /** Whether jobs are to outlive the page: as the switch stands for models that show images in the making, and for the others. */
+  /**
+   * True where jobs are to outlive the page: as the switch stands for models that show images in the making, and for
+   * the others.
+   */
   get background() {
     if (!this.tasks) return false;
     return this.#shown?.partial ? (this.#draft.background.partial ?? false) : (this.#draft.background.plain ?? true);
@@ -349,22 +351,7 @@ export class Composer {
   }
 
   #value(field) {
-    const kept = this.#draft.values[field.name];
-    if (kept === undefined) return field.initial;
-    switch (field.control) {
-      case "range":
-        return Math.min(field.maximum, Math.max(field.minimum, Number(kept)));
-      case "number":
-        return Number(kept);
-      case "choice":
-        return field.choices.includes(kept) ? kept : field.initial;
-      case "choices":
-        return Array.isArray(kept) ? kept.filter((one) => field.choices.includes(one)) : field.initial;
-      case "flag":
-        return Boolean(kept);
-      default:
-        return String(kept);
-    }
+    return fieldValue(field, this.#draft.values[field.name]);
   }
 
   #set(field, value) {
@@ -374,105 +361,12 @@ export class Composer {
   }
 
   #field(field) {
-    const id = `field-${field.name.replace(/[^\w-]/g, "_")}`;
-    const known = ROLES.includes(field.role);
-    const label = known ? t(`field.${field.role}`) : field.label;
-    const value = this.#value(field);
-    const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);
-    switch (field.control) {
-      case "range": {
-        const number = h("input", {
-          type: "number",
-          class: "readout",
-          "aria-label": label,
-          min: field.minimum,
-          max: field.maximum,
-          step: field.step ?? "any",
-          value: value ?? "",
-          placeholder: t("auto"),
-        });
-        const range = h("input", {
-          type: "range",
-          id,
-          min: field.minimum,
-          max: field.maximum,
-          step: field.step ?? "any",
-        });
-        const show = (next) => {
-          range.value = next ?? (field.minimum + field.maximum) / 2;
-          const part = (Number(range.value) - field.minimum) / (field.maximum - field.minimum || 1);
-          range.style.setProperty("--part", `${part * 100}%`);
-        };
-        show(value);
-        range.addEventListener("input", () => {
-          number.value = range.value;
-          this.#set(field, Number(range.value));
-          show(Number(range.value));
-        });
-        number.addEventListener("change", () => {
-          const next =
-            number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
-          this.#set(field, next);
-          number.value = next ?? field.initial ?? "";
-          show(next ?? field.initial);
-        });
-        return h("div", { class: "field" }, head(number), range);
-      }
-      case "number": {
-        const input = h("input", {
-          type: "number",
-          id,
-          step: field.step ?? "any",
-          min: field.minimum,
-          max: field.maximum,
-          value: value ?? "",
-        });
-        input.addEventListener("change", () => this.#set(field, input.value === "" ? undefined : Number(input.value)));
-        return h("div", { class: "field" }, head(), input);
-      }
-      case "choice": {
-        const select = h(
-          "select",
-          { id },
-          field.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)),
-        );
-        select.addEventListener("change", () => this.#set(field, select.value));
-        return h("div", { class: "field" }, head(), select);
-      }
-      case "choices": {
-        const boxes = field.choices.map((choice) =>
-          h(
-            "label",
-            { class: "check" },
-            h("input", { type: "checkbox", value: choice, checked: value.includes(choice) }),
-            h("span", {}, choice),
-          ),
-        );
-        const group = h("fieldset", { class: "field" }, h("legend", {}, label), boxes);
-        group.addEventListener("change", () =>
-          this.#set(
-            field,
-            [...group.querySelectorAll("input:checked")].map((box) => box.value),
-          ),
-        );
-        return group;
-      }
-      case "flag": {
-        const box = h("input", { type: "checkbox", id, role: "switch", checked: value });
-        box.addEventListener("change", () => this.#set(field, box.checked));
-        return h("div", { class: "field flag" }, h("label", { for: id }, label), box);
-      }
-      default: {
-        const input = h("input", { type: "text", id, value });
-        input.addEventListener("input", () => this.#set(field, input.value));
-        return h("div", { class: "field" }, head(), input);
-      }
-    }
+    return control(field, this.#value(field), (value) => this.#set(field, value));
   }
 
   // What comes out of it.
 
-  /** What is asked for, or null where something is missing: then that is pointed at. */
+  /** The order, or what is missing for one, which is then pointed at. */
   order() {
     const prompt = this.prompt.trim();
     if (prompt === "") {
@@ -565,33 +459,4 @@ export class Composer {
       this.choose(recipe.model);
     else this.#refresh();
   }
-}
-
-/** The base that has a tile of that size, the chosen one first; else the nearest. */
-function baseOf(sizing, { width, height }, chosen) {
-  const { bases } = sizing;
-  const has = (base) => tiles(sizing, base).some((tile) => tile.width === width && tile.height === height);
-  const order = bases.includes(chosen) ? [chosen, ...bases] : bases;
-  const off = (base) => Math.abs(Math.log((base * base) / (width * height)));
-  return order.find(has) ?? bases.reduce((best, next) => (off(next) < off(best) ? next : best));
-}
-
-const distance = (one, other) => Math.abs(Math.log(one.width / one.height) - Math.log(other.width / other.height));
-
-/** A shape to choose. */
-function tile({ name, detail, value, ratio, checked = false }) {
-  const longest = 26;
-  const [width, height] = ratio >= 1 ? [longest, longest / ratio] : [longest * ratio, longest];
-  return h(
-    "label",
-    { class: "tile" },
-    h("input", { type: "radio", name: "tile", value, checked }),
-    h(
-      "span",
-      { class: "shape" },
-      h("span", { style: { width: `${width.toFixed(1)}px`, height: `${height.toFixed(1)}px` } }),
-    ),
-    h("span", { class: "tile-name" }, name),
-    detail && h("span", { class: "tile-detail" }, detail),
-  );
 }

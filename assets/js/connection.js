@@ -1,12 +1,12 @@
 /**
- * Whether there is a server, a key that it takes, and a Space behind it; and what to do where there isn't.
+ * The connection: a server, a key that it takes, and a Space behind it; and what to do where one is missing.
  */
 
 import { call, key, reached } from "./api.js";
 import { byId, Emitter, fill, openDialog, setText, textButton } from "./dom.js";
 import { t, troubled } from "./i18n.js";
 
-/** How soon a server that can't be reached is tried again, in milliseconds. */
+/** Pause before a server that can't be reached is tried again, in milliseconds. */
 const AGAIN = 5000;
 const TONES = {
   ok: "well",

@@ -1,6 +1,6 @@
 /**
- * Making elements. Everything on the page that isn't in index.html comes from here, and text only ever becomes text: what a
- * server, a Space or a picture says can't become markup.
+ * Making elements. Everything on the page that isn't in index.html comes from here, and text only ever becomes text:
+ * what a server, a Space or a picture says can't become markup.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -9,8 +9,9 @@ const SVG = "http://www.w3.org/2000/svg";
 export const byId = (id) => document.getElementById(id);
 
 /**
- * An element. Properties: `class`, `data` (an object), `on` (listeners by name), `style` (custom properties and styles, set one
- * by one, as the policy allows no style attribute); `true` sets an empty attribute, `false`, `null` and `undefined` none.
+ * An element. Properties: `class`, `data` (an object), `on` (listeners by name), `style` (custom properties and styles,
+ * set one by one, as the policy allows no style attribute); `true` sets an empty attribute, `false`, `null` and
+ * `undefined` none.
  * @param {string} name
  * @param {object} [properties]
  * @param {...(Node|string|number|null|false|undefined|Array)} children
@@ -111,7 +112,7 @@ export class Emitter {
 }
 
 let announced;
-/** Tells a screen reader, politely. */
+/** Announces a text to a screen reader, politely. */
 export function announce(text) {
   const region = byId("live");
   region.textContent = "";

@@ -1,5 +1,5 @@
 /**
- * What is being made and what was: batches on their way, above the images of this device and of the server.
+ * The gallery: batches on their way, above the images of this device and of the server.
  */
 
 import { ratioOf } from "./capabilities.js";
@@ -9,7 +9,7 @@ import { clock, day, n, t, told } from "./i18n.js";
 import * as jobs from "./jobs.js";
 import { zip } from "./zip.js";
 
-/** How many tiles are added to the page at once. */
+/** Number of tiles that are added to the page at once. */
 const SCREEN = 60;
 const STAGES = ["held", "waiting", "queued", "running", "fetching"];
 
@@ -276,7 +276,7 @@ export class Gallery {
     }
   }
 
-  /** When each image waited, queued and ran: the pauses between their beginnings are the stagger. */
+  /** Times at which each image waited, queued and ran: the pauses between their beginnings are the stagger. */
   #lanes(batch, list) {
     list.hidden = list.nextSibling.hidden = batch.jobs.length < 2;
     if (list.hidden) return;

@@ -10,7 +10,7 @@ import * as store from "./store.js";
 
 /** The longer side of a thumbnail, in pixels. */
 const THUMB = 480;
-/** How many images the server is asked for at once. */
+/** Number of images that the server is asked for at once. */
 const PAGE = 50;
 
 /**
@@ -34,7 +34,7 @@ const PAGE = 50;
 let pictures = [];
 /** Every change of the list. */
 export const changed = new Emitter();
-/** What the server's list is like: whether there is one, and whether it goes on. */
+/** State of the server's list: whether there is one, and whether it goes on. */
 export const remote = { state: "unknown", hasMore: false, last: null };
 
 const urls = new Map();
@@ -101,7 +101,7 @@ async function thumbnail(blob) {
   return { thumb, width, height };
 }
 
-/** Whether two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
+/** True where two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
 const isSame = (one, other) =>
   (one.taskId !== undefined && one.taskId === other.taskId) ||
   (one.recipe.seed === other.recipe.seed &&
@@ -178,7 +178,7 @@ function merge(image) {
   else Object.assign(known, { serverId: id, url: url ?? known.url });
 }
 
-/** Where an image's thumbnail is. */
+/** Address of an image's thumbnail. */
 export function thumbUrl(picture) {
   if (!picture.thumb) return picture.url ? here(picture.url) : "";
   if (!urls.has(picture.id)) urls.set(picture.id, URL.createObjectURL(picture.thumb));
@@ -190,17 +190,18 @@ export async function bytes(picture) {
   return (await store.blob(picture.id)) ?? fetchImage(picture.url);
 }
 
-/** What it was made from, where that is kept. */
+/** The image that it was made from, where that is kept. */
 export const bytesBefore = (picture) => (picture.before ? store.blob(`${picture.id}.before`) : null);
 
-/** As a file to hand out: with its parameters inside. */
+/** A file to hand out, with the image's parameters inside. */
 export const file = async (picture) => embed(await bytes(picture), picture.recipe);
 
 /** A good name: when, what, from which seed. */
 export function fileName(picture) {
   const day = new Date(picture.at);
   const two = (number) => String(number).padStart(2, "0");
-  const date = `${day.getFullYear()}${two(day.getMonth() + 1)}${two(day.getDate())}-${two(day.getHours())}${two(day.getMinutes())}${two(day.getSeconds())}`;
+  const time = [day.getHours(), day.getMinutes(), day.getSeconds()].map(two).join("");
+  const date = `${day.getFullYear()}${two(day.getMonth() + 1)}${two(day.getDate())}-${time}`;
   const words = picture.recipe.prompt
     .normalize("NFC")
     .replace(/[^\p{L}\p{N}]+/gu, "-")

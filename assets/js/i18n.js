@@ -55,7 +55,7 @@ export function clock(seconds) {
   return `${minutes}:${String(rest).padStart(2, "0")}`;
 }
 
-/** How long ago, from seconds. */
+/** A time ago in words, from seconds. */
 export function ago(seconds) {
   const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
   for (const [unit, length] of [
@@ -85,7 +85,7 @@ export const timeOfDay = (at) =>
     at,
   );
 
-/** Why an image failed. In Chinese, what the code says; the server's own words stand behind it. */
+/** Reason of an image's failure. In Chinese, what the code says; the server's own words stand behind it. */
 export function told({ message, code, kind, retryAfter }) {
   const own =
     kind === "offline"

@@ -1,17 +1,18 @@
 /**
  * Images on their way: one job each.
  *
- * A batch of n images goes to the server as n requests of one image, with seed, seed + 1, …, rather than as one request of n. So
- * each can be cancelled and tried again by itself; the server spaces jobs of one Space out by itself, whichever request they
- * come from. A job travels in one of two ways:
+ * A batch of n images goes to the server as n requests of one image, with seed, seed + 1, …, rather than as one request
+ * of n. So each can be cancelled and tried again by itself; the server spaces jobs of one Space out by itself,
+ * whichever request they come from. A job travels in one of two ways:
  *
- * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on return. This is the
- *   way wherever the server has tasks, and for everything but the next case.
- * - As a stream: it lives as long as the page, and shows the image while it is made. Tasks have no such previews, so models that have
- *   them go this way, unless "Keep going in the background" is switched on.
+ * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on
+ * return. This is the way wherever the server has tasks, and for everything but the next case. - As a stream: it lives
+ * as long as the page, and shows the image while it is made. Tasks have no such previews, so models that have them go
+ * this way, unless "Keep going in the background" is switched on.
  *
- * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are followed by their
- * events, and the rest by one list, asked for now and then. So there is always one left for everything else.
+ * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are
+ * followed by their events, and the rest by one list, asked for now and then. So there is always one left for
+ * everything else.
  */
 
 import { call, decoded, image as fetchImage, note, send } from "./api.js";
@@ -23,7 +24,7 @@ import * as store from "./store.js";
 const STREAMS = 4;
 /** The most tasks whose events are followed at once. */
 const FOLLOWED = 3;
-/** How often the others are asked about, in milliseconds. */
+/** Pause between two questions about the others, in milliseconds. */
 const POLL = 1500;
 /** For so long, in seconds, and so often a job waits to be let in. */
 const PATIENCE = 90;
@@ -33,13 +34,13 @@ const PARTIALS = 3;
 
 /** Every change of a job. */
 export const changed = new Emitter();
-/** What keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
+/** Keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
 export const made = { keep: async (_job, _blob, _facts) => {} };
 
 /** The batches that aren't put away, the newest first. */
 export const batches = [];
 
-/** What the server offers beside OpenAI's API; `null` until it has been asked. */
+/** Offers of the server beside OpenAI's API; `null` until it has been asked. */
 export const server = { tasks: null };
 
 /**
@@ -67,7 +68,10 @@ export class Job {
   }
 
   reset() {
-    /** `held` (in this page), `waiting` (at the server), `queued` and `running` (at a Space), `fetching`, `succeeded`, `failed`, `cancelled`. */
+    /**
+     * `held` (in this page), `waiting` (at the server), `queued` and `running` (at a Space), `fetching`, `succeeded`,
+     * `failed`, `cancelled`.
+     */
     this.state = "held";
     this.begun = Date.now();
     this.ended = null;
@@ -77,7 +81,7 @@ export class Job {
     this.imageId = null;
     this.taskId = null;
     this.stop = new AbortController();
-    /** When which state began, for the timeline. */
+    /** Times at which each state began, for the timeline. */
     this.marks = [{ state: "held", at: this.begun }];
   }
 
@@ -186,7 +190,10 @@ function launch(job) {
   });
 }
 
-/** Sends a job's request again when the server says that this key has too many: a batch is as many requests as it has images. */
+/**
+ * Sends a job's request again when the server says that this key has too many: a batch is as many requests as it has
+ * images.
+ */
 async function patiently(job, go) {
   const { signal } = job.stop;
   for (let tries = 1; ; tries++) {
@@ -391,10 +398,14 @@ const followed = new Set();
 const polled = new Set();
 let timer = null;
 
+function pollLater() {
+  if (timer === null) timer = setTimeout(poll, POLL);
+}
+
 function follow(job) {
   if (followed.size >= FOLLOWED) {
     polled.add(job);
-    timer ??= setTimeout(poll, POLL);
+    pollLater();
     return;
   }
   followed.add(job);
@@ -414,7 +425,7 @@ function follow(job) {
         polled.delete(next);
         follow(next);
       }
-      if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+      if (polled.size > 0) pollLater();
     });
 }
 
@@ -456,5 +467,5 @@ async function poll() {
     polled.delete(job);
     if (!job.isOver && job.state !== "fetching") follow(job);
   }
-  if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+  if (polled.size > 0) pollLater();
 }

@@ -7,7 +7,7 @@ import { byId, copyText, h, setText, textButton, toast } from "./dom.js";
 import { t, timeOfDay } from "./i18n.js";
 import { LANGUAGES, snippet } from "./snippets.js";
 
-/** How many requests are remembered. */
+/** Number of requests that are remembered. */
 const MOST = 300;
 
 export class Log {
@@ -51,7 +51,8 @@ export class Log {
     // What has the focus stays: only items that have changed are made anew.
     const items = new Map([...list.children].map((item) => [Number(item.dataset.id), item]));
     records.forEach((record, at) => {
-      const version = `${record.status ?? ""}${record.error ?? ""}${record.ms ?? ""}${record.events.length}${document.documentElement.lang}`;
+      const { status = "", error = "", ms = "", events } = record;
+      const version = `${status}${error}${ms}${events.length}${document.documentElement.lang}`;
       let item = items.get(record.id);
       if (!item || item.dataset.version !== version) {
         const focused = item?.contains(document.activeElement) && document.activeElement.dataset.part;

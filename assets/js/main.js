@@ -18,7 +18,7 @@ import { full, keepSetting, persist, setting } from "./store.js";
 import { Viewer } from "./viewer.js";
 
 const VIEWS = ["create", "gallery", "spaces", "log"];
-/** How many variations are made at once. */
+/** Number of variations that are made at once. */
 const VARIATIONS = 4;
 
 const connection = new Connection();

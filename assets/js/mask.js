@@ -1,17 +1,17 @@
 /**
  * Drawing a mask over an image: which part is to change.
  *
- * OpenAI's masks are transparent where the image is to change; most Spaces' are white there, and know no transparency. The file that
- * comes out is both: white and transparent where it was painted, black and opaque elsewhere. A canvas can't hold a colour without opacity, so
- * the PNG is written here.
+ * OpenAI's masks are transparent where the image is to change; most Spaces' are white there, and know no transparency.
+ * The file that comes out is both: white and transparent where it was painted, black and opaque elsewhere. A canvas
+ * can't hold a colour without opacity, so the PNG is written here.
  */
 
 import { byId, openDialog } from "./dom.js";
 import { chunk } from "./metadata.js";
 
-/** How far an arrow key moves the brush, as a part of its size. */
+/** Distance that an arrow key moves the brush, as a part of its size. */
 const STRIDE = 0.5;
-/** How many strokes can be taken back. */
+/** Number of strokes that can be taken back. */
 const UNDO = 30;
 
 /**

@@ -1,15 +1,14 @@
 /**
- * Parameters inside image files, as the Stable Diffusion web UI (AUTOMATIC1111) writes them and every gallery reads them:
- * in PNG a text chunk `parameters`, in WebP and JPEG the EXIF user comment. The text is
+ * Parameters inside image files, as the Stable Diffusion web UI (AUTOMATIC1111) writes them and every gallery reads
+ * them: in PNG a text chunk `parameters`, in WebP and JPEG the EXIF user comment. The text is
  *
- *     a red fox
- *     Negative prompt: blurry
- *     Steps: 9, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 1024x1024, Model: z-image-turbo
+ * a red fox Negative prompt: blurry Steps: 9, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 1024x1024, Model:
+ * z-image-turbo
  *
  * where a value with a comma, colon or line end is a JSON text.
  *
- * Sources: PNG (W3C) sections 5.3, 11.3.3; the WebP container specification; EXIF 2.32 section 4.6.5 (UserComment); the web UI's
- * `infotext_utils.py`.
+ * Sources: PNG (W3C) sections 5.3, 11.3.3; the WebP container specification; EXIF 2.32 section 4.6.5 (UserComment); the
+ * web UI's `infotext_utils.py`.
  */
 
 import { crc32 } from "./crc.js";
@@ -118,7 +117,7 @@ export async function extract(blob) {
   }
 }
 
-/** What an image is, by its first bytes. */
+/** Format of an image, by its first bytes. */
 export function kind(bytes) {
   if (PNG.every((byte, at) => bytes[at] === byte)) return "png";
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return "jpeg";
@@ -283,7 +282,7 @@ function webpWith(bytes, data) {
   return file;
 }
 
-/** What a VP8X chunk says of a simple file: flags, and both sides less one in 24 bits. */
+/** Contents of a simple file's VP8X chunk: flags, and both sides less one in 24 bits. */
 function extendedHead(bytes, { type, from }) {
   const head = new Uint8Array(10);
   let [width, height] = [0, 0];

@@ -6,9 +6,9 @@ import { byId, fill, h, iconButton, newId, openDialog, setText, toast } from "./
 import { ago, t } from "./i18n.js";
 import * as store from "./store.js";
 
-/** How many prompts are remembered. */
+/** Number of prompts that are remembered. */
 const MOST = 300;
-/** Where a template has the subject. */
+/** Placeholder of the subject in a template. */
 const PLACE = /\{subject\}|\{主题\}/g;
 /** Templates that are there from the beginning; their texts are in the tables of words. */
 const BUILT_IN = ["photo", "watercolour", "poster", "ink", "product", "isometric"];

@@ -1,28 +1,32 @@
 /**
- * Any request as a program: `curl`, Python (with OpenAI's SDK where that has a method, else `httpx`), JavaScript. The key is a
- * variable of the environment, never the key.
+ * Any request as a program: `curl`, Python (with OpenAI's SDK where that has a method, else `httpx`), JavaScript. The
+ * key is a variable of the environment, never the key.
  */
 
-/** What each language is called. */
+/** Name of each language. */
 export const LANGUAGES = ["curl", "Python", "JavaScript"];
 const VARIABLE = "Z_IMAGE_API_KEY";
 
 /**
  * @param {string} language one of {@link LANGUAGES}
- * @param {{method: string, path: string, json?: object|null, form?: Array<[string, string]>|null, headers?: object}} request
+ * @param {{method: string, path: string, json?: object|null, form?: Array<[string, string]>|null, headers?: object}}
+ *   request
  * @param {string} origin
  */
 export function snippet(language, request, origin) {
   return { curl, Python: python, JavaScript: javascript }[language]({ headers: {}, ...request }, origin);
 }
 
+/** True where the answer comes as a stream of events. */
+const isStreamed = (json, form) =>
+  Boolean(json?.stream || form?.some(([name, value]) => name === "stream" && value === "true"));
+
 const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 
 function curl({ method, path, json, form, headers }, origin) {
-  const lines = [
-    `curl -sS${json?.stream || form?.some(([name, value]) => name === "stream" && value === "true") ? "N" : ""} ${method === "GET" || json || form ? "" : `-X ${method} `}${quoted(origin + path)}`,
-    `-H "Authorization: Bearer $${VARIABLE}"`,
-  ];
+  const unbuffered = isStreamed(json, form) ? "N" : "";
+  const verb = method === "GET" || json || form ? "" : `-X ${method} `;
+  const lines = [`curl -sS${unbuffered} ${verb}${quoted(origin + path)}`, `-H "Authorization: Bearer $${VARIABLE}"`];
   for (const [name, value] of Object.entries(headers)) lines.push(`-H ${quoted(`${name}: ${value}`)}`);
   if (json) lines.push(`-H 'Content-Type: application/json'`, `-d ${quoted(JSON.stringify(json))}`);
   for (const [name, value] of form ?? [])
@@ -129,15 +133,15 @@ function javascript({ method, path, json, form, headers }, origin) {
   if (form) {
     before = `import { openAsBlob } from "node:fs";\n\nconst form = new FormData();\n`;
     for (const [name, value] of form) {
+      const path = JSON.stringify(value.slice(1));
       before += value.startsWith("@")
-        ? `form.append(${JSON.stringify(name)}, await openAsBlob(${JSON.stringify(value.slice(1))}), ${JSON.stringify(value.slice(1))});\n`
+        ? `form.append(${JSON.stringify(name)}, await openAsBlob(${path}), ${path});\n`
         : `form.append(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`;
     }
     before += "\n";
     body = "\n  body: form,";
   }
-  const streamed = json?.stream || form?.some(([name, value]) => name === "stream" && value === "true");
-  const end = streamed
+  const end = isStreamed(json, form)
     ? `for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {\n  console.log(piece);\n}`
     : "console.log(await response.json());";
   return `${before}const response = await fetch(${JSON.stringify(origin + path)}, {

@@ -1,17 +1,17 @@
 /**
- * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` tells; from a server without it, what the models'
- * details tell.
+ * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` tells; from a server without
+ * it, what the models' details tell.
  */
 
 import { call } from "./api.js";
 import { byId, fill, h, setText, svg } from "./dom.js";
 import { ago, clock, n, t, troubled } from "./i18n.js";
 
-/** How often it is asked while the panel is in sight, in milliseconds. */
+/** Pause between two questions while the panel is in sight, in milliseconds. */
 const PERIOD = 4000;
-/** How many models are asked about their Spaces where there is no list. */
+/** Number of models that are asked about their Spaces where there is no list. */
 const MOST = 24;
-/** What a state's colour stands for: well, busy, troubled. */
+/** Tone of each state: well, busy, troubled. */
 const TONES = { ready: "well", busy: "busy", probing: "busy", cooling_down: "ill", unknown: "off" };
 
 export class Spaces {

@@ -77,7 +77,8 @@ export default {
   "mask.on": "mask",
   "mask.title": "Paint what is to change",
   "mask.canvas":
-    "The image with its mask. Paint with the pointer; or move the brush with the arrow keys and paint with the space bar, or with Shift held.",
+    "The image with its mask. Paint with the pointer; or move the brush with the arrow keys and paint with the space " +
+    "bar, or with Shift held.",
   "mask.tool": "Tool",
   "mask.paint": "Paint",
   "mask.erase": "Erase",

@@ -1,5 +1,6 @@
 /**
- * A ZIP archive (PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16) of files as they are: images don't get smaller by packing.
+ * A ZIP archive (PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16) of files as they are: images don't get smaller by
+ * packing.
  */
 
 import { crc32 } from "./crc.js";

@@ -1,4 +1,4 @@
-"""What the tests run against: the built application, a real Gradio Space, and a lying one."""
+"""Fixtures that the tests run against: the built application, a real Gradio Space, and a lying one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of databases lean on: the server that hangs and dies when told to, and the gate in front of it."""
+"""Tools of the tests of databases: the server that hangs and dies when told to, and the gate in front of it."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ def withstands(
     newcomer.stop()
     print(
         f"\n{name}: {before:.2f} s before; {first:.2f} s at first, {during:.2f} and {again:.2f} s then; in a new"
-        f" instance {anew:.2f} s at first, {anew_then:.2f} s then; tasks refused after {refused_in:.1f} s, taken again after"
-        f" {recovered:.1f} s, by the new one {recovered_anew:.1f} s later; {warnings} warnings"
+        f" instance {anew:.2f} s at first, {anew_then:.2f} s then; tasks refused after {refused_in:.1f} s, taken again"
+        f" after {recovered:.1f} s, by the new one {recovered_anew:.1f} s later; {warnings} warnings"
     )
     allowed = RATIO * before + ALLOWANCE
     assert during <= allowed and again <= allowed and anew_then <= allowed

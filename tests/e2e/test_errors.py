@@ -1,4 +1,4 @@
-"""What goes wrong, told as what it is, in bounded time."""
+"""Errors, reported as what they are, in bounded time."""
 
 from __future__ import annotations
 

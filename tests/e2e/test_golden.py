@@ -1,4 +1,4 @@
-"""What goes out, held against the files in tests/golden to the letter, but for ids, times, links and images.
+"""Answers, compared with the files in tests/golden to the letter, but for ids, times, links and images.
 
 `cargo xtask golden` shows the difference and writes the files anew.
 """

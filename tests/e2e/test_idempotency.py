@@ -48,7 +48,7 @@ def key() -> str:
 
 
 def joins(liar: Liar) -> int:
-    """How many jobs the Space was given."""
+    """Number of jobs that the Space was given."""
     return sum(path.endswith("/queue/join") for path in liar.paths())
 
 

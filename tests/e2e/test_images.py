@@ -16,7 +16,7 @@ from app import draw, seed_of
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """How far two pictures are apart on average, of 255; webp's losses are about 2."""
+    """Average difference of two pictures, of 255; webp's losses are about 2."""
     return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
 
 

@@ -88,9 +88,10 @@ def test_a_forged_link_gives_nothing(http_lied_to: httpx.Client, liar: Liar) -> 
     later = raw[:1] + (int.from_bytes(raw[1:9], "big") + 1000).to_bytes(8, "big") + raw[9:]
     path = raw[:17] + b"/config" + raw[-16:]
     for attempt in [
-        forged(later), forged(path), forged(raw[:-1]), forged(b""), forged(raw + b"x"), 
+        forged(later), forged(path), forged(raw[:-1]), forged(b""), forged(raw + b"x"),
         f"{base}/{token[:-1]}.png", f"{base}/x.png",
-        f"{base}/http%3A%2F%2F127.0.0.1%3A1%2Fx.png", f"{base}/..%2f..%2fmodels", f"{base}/{token}/x.png", f"{base}/?url=http://127.0.0.1:1/",
+        f"{base}/http%3A%2F%2F127.0.0.1%3A1%2Fx.png", f"{base}/..%2f..%2fmodels", f"{base}/{token}/x.png",
+        f"{base}/?url=http://127.0.0.1:1/",
     ]:  # fmt: skip
         answer = httpx.get(attempt)
         assert (answer.status_code, refusal(answer)) == (403, "invalid_link"), attempt

@@ -2,7 +2,7 @@
 
 However many calls come, through however many hosts, there are never more than the Space's slots, also where hosts are
 killed: their jobs run on without them, and those slots stay empty until the leases have run out. The longest wait is
-held against the ideal, in which all slots but those are busy all the time with jobs that take as long as one does alone.
+held against the ideal, in which all slots but those are busy all the time with jobs that take as long as one alone.
 
 With FULL=1 in the environment, all sizes run before all kinds of hosts; the figures are printed (`pytest -s`).
 """

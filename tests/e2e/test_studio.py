@@ -72,7 +72,7 @@ def test_in_the_browser(environment: dict[str, str], file: str) -> None:
 
 
 def test_downloads_hold_their_parameters_for_other_programs(environment: dict[str, str]) -> None:
-    """What files.test.js has downloaded, read by Pillow."""
+    """Files that files.test.js has downloaded, read by Pillow."""
     png = Image.open(OUTPUT / "download.png")
     assert png.format == "PNG"
     assert png.text["parameters"].startswith("落日 a sunset\n") and "Seed: 7" in png.text["parameters"]

@@ -131,7 +131,7 @@ def test_no_task_is_lost_and_none_is_finished_twice(hosts: Hosts, tmp_path: Path
     submitting = threading.Thread(target=submit_all)
     submitting.start()
     first_seen: dict[str, tuple[float, list]] = {}
-    """When each was first seen finished, and with what."""
+    """Time at which each was first seen finished, and its images."""
 
     def look() -> int:
         """Reads all tasks there are, from any host; returns how many go on."""

@@ -179,7 +179,8 @@ test("an error can be read", async () => {
         await client.images.generate(${JSON.stringify({ prompt: "a red fox", ...fields })});
       } catch (error) {
         const { status, code, param, requestID } = error;
-        return { name: error.constructor === sdk.BadRequestError || error.constructor === sdk.AuthenticationError, status, code, param, requestID };
+        const name = [sdk.BadRequestError, sdk.AuthenticationError].includes(error.constructor);
+        return { name, status, code, param, requestID };
       }
     }`,
       options,

@@ -18,7 +18,7 @@ import { argumentsOf, opened, plain, seedOf } from "./pictures.js";
 import { apiKey, baseURL, counting, fetched, links, origin } from "./server.js";
 
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
-/** What the test Space takes beside OpenAI's parameters. */
+/** Fields that the test Space takes beside OpenAI's parameters. */
 const quick = { model: "z-image-turbo", prompt: "a red fox", steps: 1, output_format: "png" };
 const red = () => toFile(plain([255, 0, 0]), "red.png", { type: "image/png" });
 const blue = () => toFile(plain([0, 0, 255]), "blue.png", { type: "image/png" });

@@ -1,4 +1,4 @@
-/** Where the application is, as the environment says, and the two ways to its images that all tests need. */
+/** Address of the application, from the environment, and the two ways to its images that all tests need. */
 
 import assert from "node:assert/strict";
 
@@ -30,7 +30,7 @@ export function links(markdown) {
   return [...markdown.matchAll(/!\[.*?\]\((.*?)\)/g)].map(([, url]) => url);
 }
 
-/** What a link leads to, fetched as an `<img>` does it: without a key. */
+/** The image that a link leads to, fetched as an `<img>` does it: without a key. */
 export async function fetched(url) {
   const answer = await fetch(url);
   assert.equal(answer.status, 200);

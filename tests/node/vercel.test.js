@@ -142,7 +142,8 @@ test("errors", async () => {
     });
     await assert.rejects(failing(provider, "nothing", "256x256"), ({ statusCode }) => statusCode === 404);
   }
-  // It reads no `x-should-retry`, and takes every 5xx for one that another try may mend: docs/clients.md says what to do.
+  // It reads no `x-should-retry`, and takes every 5xx for one that another try may mend: docs/clients.md says what to
+  // do.
   const crash = generateImage({ model: openai.image("z-image-turbo"), prompt: "fault: exception", maxRetries: 0 });
   await assert.rejects(crash, ({ statusCode, isRetryable }) => statusCode === 502 && isRetryable);
   const fetch = counting();

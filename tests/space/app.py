@@ -99,8 +99,9 @@ class Journal:
 
 def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
     """The app."""
+    progress_bar = gr.Progress()
 
-    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=gr.Progress()):  # noqa: B008
+    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=progress_bar):
         if randomize_seed:
             seed = random.randint(0, MAX_SEED)
         if faults and prompt in FAULTS:

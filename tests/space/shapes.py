@@ -1,8 +1,8 @@
 """Gradio Spaces of many shapes, for the tests: the signatures of well-known public Spaces, on Gradio 4, 5 and 6.
 
 Each app draws a PNG that has the size it was asked for and holds the arguments that its function was called with (see
-``arguments_of``), so that a test can tell what was asked of it. All run in one process, each on a port of its own; their
-addresses are printed as one line of JSON.
+``arguments_of``), so that a test can tell what was asked of it. All run in one process, each on a port of its own;
+their addresses are printed as one line of JSON.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
-/** What axe has against the page as it is. */
+/** Holds the page as it is against axe's rules. */
 async function axe(page, where) {
   await page.screenshot({ path: join(STUDIO_OUTPUT, `${where.replace(/\W+/g, "-")}.png`) });
   // By the debugger's way in, which the page's policy doesn't bind.
@@ -23,7 +23,7 @@ async function axe(page, where) {
   );
   const told = violations.map(
     ({ id, help, nodes }) =>
-      `${where}: ${id}: ${help}: ${nodes.map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`,
+      `${where}: ${id}: ${help}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`,
   );
   assert.deepEqual(told, []);
 }
@@ -215,7 +215,7 @@ test("a phone shows one thing at a time, without anything wider than itself", as
   }
 });
 
-/** How a slow phone sees the studio for the first time. */
+/** Figures of a slow phone that sees the studio for the first time. */
 async function slowly() {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, isMobile: true });
   await context.addInitScript((key) => localStorage.setItem("z-image.api-key", key), newKey());
@@ -270,7 +270,10 @@ test("the whole studio is small, and is seen before anything is asked of the ser
   const [{ files, bytes }] = runs;
   const [paint, , median] = sorted("paint");
   const shift = sorted("shift").at(-1);
-  const said = `first paint ${Math.round(paint)} ms (median ${Math.round(median)} ms), controls ${Math.round(sorted("controls")[0])} ms, layout shift ${shift.toFixed(3)}, ${files} files, ${bytes} bytes with headers`;
+  const controls = Math.round(sorted("controls")[0]);
+  const said =
+    `first paint ${Math.round(paint)} ms (median ${Math.round(median)} ms), controls ${controls} ms, ` +
+    `layout shift ${shift.toFixed(3)}, ${files} files, ${bytes} bytes with headers`;
   console.log(said);
   await writeFile(join(STUDIO_OUTPUT, "budget.txt"), `${said}\n`);
   // How soon that is depends on the machine. That it waits for no answer of the API doesn't.

@@ -1,12 +1,12 @@
 /**
- * A browser with the studio in it, and an eye on everything that must not happen: errors in the console, exceptions, violations of the
- * page's policy, calls of other origins, the key where it doesn't belong.
+ * A browser with the studio in it, and an eye on everything that must not happen: errors in the console, exceptions,
+ * violations of the page's policy, calls of other origins, the key where it doesn't belong.
  */
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
-/** Where the application is: in front of real Spaces; of none that answers; and open to everybody. */
+/** Addresses of the application: in front of real Spaces; of none that answers; and open to everybody. */
 export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEYS, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
 for (const [name, value] of Object.entries({
   STUDIO_URL,

@@ -20,7 +20,7 @@ test("the Spaces are listed with what the server tells of them", async () => {
   await leave();
 });
 
-/** What a server tells of Spaces in trouble, which real ones don't get into by themselves in a test. */
+/** Spaces in trouble, as a server lists them, which real ones don't get into by themselves in a test. */
 const troubled = () => ({
   object: "list",
   data: [

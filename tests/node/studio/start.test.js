@@ -16,6 +16,13 @@ let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
+/** Size of the image in the viewer. */
+const sizeOf = (page) =>
+  page.evaluate(() => {
+    const { naturalWidth, naturalHeight } = document.querySelector("#viewer-image");
+    return `${naturalWidth}x${naturalHeight}`;
+  });
+
 test("the key is asked for once, tried, kept on the device, and shown nowhere", async () => {
   const { page, context, key, leave } = await visit(browser, { withKey: false, expected: [401] });
   await page.waitForSelector("#key-dialog[open]");
@@ -202,13 +209,7 @@ test("a size, steps, a seed and a Space's own parameter reach the Space as they 
     steps: 31,
     guidance: 6,
   });
-  assert.equal(
-    await page.evaluate(
-      () =>
-        `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`,
-    ),
-    "1024x576",
-  );
+  assert.equal(await sizeOf(page), "1024x576");
   await close();
   await choose(page, "qwen-image");
   await page.check('#tiles input[value="9:16"]', { force: true });
@@ -218,25 +219,13 @@ test("a size, steps, a seed and a Space's own parameter reach the Space as they 
   await open();
   const { enhance, seed } = await argumentsOf(page);
   assert.deepEqual([enhance, seed], [false, 3]);
-  assert.equal(
-    await page.evaluate(
-      () =>
-        `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`,
-    ),
-    "768x1344",
-  );
+  assert.equal(await sizeOf(page), "768x1344");
   await close();
   await choose(page, "tongyi");
   await page.check('#tiles input[value="832x1248 ( 2:3 )"]', { force: true });
   await generate(page, "a choice", { seed: 4, total: 3 });
   await open();
-  assert.equal(
-    await page.evaluate(
-      () =>
-        `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`,
-    ),
-    "832x1248",
-  );
+  assert.equal(await sizeOf(page), "832x1248");
   await leave();
 });
 

@@ -6,7 +6,7 @@ let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
 
-/** What the server says, asked by somebody else with the same key. */
+/** The server's answer to somebody else with the same key. */
 const ask = async (key, path) =>
   (await fetch(new URL(path, STUDIO_URL), { headers: { Authorization: `Bearer ${key}` } })).json();
 

@@ -75,7 +75,8 @@ test("parameters are written and read in the web UI's words, whatever is in them
     const { read } = await import("/js/metadata.js");
     return [
       read(
-        "masterpiece, cat\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 12, Size: 512x768, Model hash: abc, Clip skip: 2",
+        "masterpiece, cat\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 12, Size: 512x768, " +
+          "Model hash: abc, Clip skip: 2",
       ),
       read("just: words"),
       read(""),
