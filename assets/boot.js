@@ -1,3 +1,4 @@
+// @ts-check
 // Before the first paint: the language and the colours, so that neither jumps.
 {
   const root = document.documentElement;

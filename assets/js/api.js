@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Calls of the API: the key, errors as people need them, and a record of each call for the log panel.
  *
@@ -24,9 +25,16 @@ export const key = {
 
 /** Failure of a call. `kind` is `offline` where no server answered, `key` where the key is at fault, else `http`. */
 export class ApiError extends Error {
+  name = "ApiError";
+
   constructor(message, { kind = "http", status = 0, code = null, type = null, param = null, retryAfter = null } = {}) {
     super(message);
-    Object.assign(this, { name: "ApiError", kind, status, code, type, param, retryAfter });
+    this.kind = kind;
+    this.status = status;
+    this.code = code;
+    this.type = type;
+    this.param = param;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -58,6 +66,13 @@ export const reached = new Emitter();
 let lastId = 0;
 
 /**
+ * @param {string} name
+ * @param {string} value
+ * @returns {[string, string]}
+ */
+const pair = (name, value) => [name, value];
+
+/**
  * Calls the API and returns the response, whose body is still to be read.
  * @param {string} method
  * @param {string} path from `/` on
@@ -67,6 +82,7 @@ let lastId = 0;
  * @throws {ApiError}
  */
 export async function send(method, path, { json, form, headers = {}, signal, background = false, withKey } = {}) {
+  /** @type {Record} */
   const record = {
     id: ++lastId,
     at: Date.now(),
@@ -74,7 +90,7 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
     path,
     json: json ?? null,
     form: form
-      ? Array.from(form, ([name, value]) => [name, typeof value === "string" ? value : `@${value.name}`])
+      ? Array.from(form, ([name, value]) => pair(name, typeof value === "string" ? value : `@${value.name}`))
       : null,
     headers,
     background,

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Capabilities of a model, as controls need them. The server reads it from the model's Space (`GET /v1/models/{id}`):
  * which parameters there are, in which range, on which steps, with which choices. A control is shown for each, and for
@@ -62,7 +63,7 @@ const UNKNOWN = {
 
 /**
  * Controls of a model in one mode, `generation` or `edit`.
- * @param {object} details the answer of `GET /v1/models/{id}`
+ * @param {{capabilities?: any, defaults?: any}} details the answer of `GET /v1/models/{id}`
  * @param {"generation"|"edit"} mode
  */
 export function describe(details, mode) {

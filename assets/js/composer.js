@@ -1,9 +1,10 @@
+// @ts-check
 /**
  * The form: what is to be made. It has the controls that the chosen model has, no other, and yields a recipe.
  */
 
 import { describe, fit, parseSize, sent, sizeFields, tiles } from "./capabilities.js";
-import { byId, fill, h, icon, setText } from "./dom.js";
+import { byId, fieldOf, fill, h, icon, setText } from "./dom.js";
 import { control, fieldValue, ROLES } from "./fields.js";
 import { t } from "./i18n.js";
 import { Inputs } from "./inputs.js";
@@ -14,6 +15,9 @@ import { baseOf, distance, tile } from "./tiles.js";
 const MAX_SEED = 2 ** 31 - 1;
 /** The most images of one go. */
 const MAX_COUNT = 10;
+
+/** @returns {Iterable<HTMLInputElement>} */
+const modeRadios = () => byId("composer").querySelectorAll('input[name="mode"]');
 
 /** A seed by chance. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] & MAX_SEED;
@@ -63,11 +67,11 @@ export class Composer {
     const negative = byId("negative");
     negative.value = this.#draft.negative ?? "";
     negative.addEventListener("input", () => this.#keep({ negative: negative.value }));
-    byId("model").addEventListener("change", (event) => this.choose(event.target.value));
-    for (const radio of form.elements.mode) radio.addEventListener("change", () => this.setMode(radio.value));
+    byId("model").addEventListener("change", (event) => this.choose(fieldOf(event).value));
+    for (const radio of modeRadios()) radio.addEventListener("change", () => this.setMode(radio.value));
     byId("seed").addEventListener("input", (event) => {
-      const seed = Math.trunc(Number(event.target.value));
-      if (event.target.value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
+      const seed = Math.trunc(Number(fieldOf(event).value));
+      if (fieldOf(event).value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
       this.#showSeed();
     });
     byId("dice").addEventListener("click", () => {
@@ -80,11 +84,11 @@ export class Composer {
     });
     byId("fewer").addEventListener("click", () => this.#setCount(this.#draft.count - 1));
     byId("more").addEventListener("click", () => this.#setCount(this.#draft.count + 1));
-    byId("count").addEventListener("change", (event) => this.#setCount(Number(event.target.value)));
-    byId("format").addEventListener("change", (event) => this.#keep({ format: event.target.value }));
+    byId("count").addEventListener("change", (event) => this.#setCount(Number(fieldOf(event).value)));
+    byId("format").addEventListener("change", (event) => this.#keep({ format: fieldOf(event).value }));
     byId("background").addEventListener("change", (event) => {
       const which = this.#shown?.partial ? "partial" : "plain";
-      this.#keep({ background: { ...this.#draft.background, [which]: event.target.checked } });
+      this.#keep({ background: { ...this.#draft.background, [which]: fieldOf(event).checked } });
       this.#showBackground();
     });
     byId("format").value = this.#draft.format;
@@ -174,7 +178,7 @@ export class Composer {
     this.mode = mode;
     this.#shown = describe(details, mode);
     byId("modes").hidden = !(modes.generation && modes.edit);
-    for (const radio of byId("composer").elements.mode) radio.checked = radio.value === mode;
+    for (const radio of modeRadios()) radio.checked = radio.value === mode;
     byId("input-section").hidden = mode !== "edit";
     this.inputs.limits(this.#shown.images || 1, this.#shown.mask);
     byId("negative-section").hidden = !this.#shown.negative;
@@ -196,7 +200,7 @@ export class Composer {
   #setCount(wanted) {
     const count = Math.min(MAX_COUNT, Math.max(1, Math.trunc(wanted) || 1));
     this.#keep({ count });
-    byId("count").value = count;
+    byId("count").value = String(count);
     byId("fewer").disabled = count === 1;
     byId("more").disabled = count === MAX_COUNT;
     this.#showButton();
@@ -266,7 +270,7 @@ export class Composer {
     });
     fill(byId("tiles"), items);
     byId("tiles").onchange = (event) => {
-      this.choice = event.target.value;
+      this.choice = fieldOf(event).value;
       this.#keep({ choice: this.choice });
     };
   }
@@ -296,20 +300,20 @@ export class Composer {
       this.#markSides();
     };
     byId("base-list").onchange = (event) => {
-      const next = Number(event.target.value);
+      const next = Number(fieldOf(event).value);
       const old = this.sides;
       const chosen = tiles(sizing, next).reduce((best, one) => (distance(one, old) < distance(best, old) ? one : best));
       this.#keep({ base: next });
       this.#fillTiles(sizing, next);
       set(chosen);
     };
-    byId("tiles").onchange = (event) => set(parseSize(event.target.value));
+    byId("tiles").onchange = (event) => set(parseSize(fieldOf(event).value));
     for (const [id, side] of [
       ["width", width],
       ["height", height],
     ]) {
       Object.assign(byId(id), { min: side.minimum, max: side.maximum, step: side.step });
-      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(event.target.value) || side.initial });
+      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(fieldOf(event).value) || side.initial });
     }
     byId("swap").onclick = () => set({ width: this.sides.height, height: this.sides.width });
     this.#fillTiles(sizing, base);
@@ -327,8 +331,8 @@ export class Composer {
 
   #markSides() {
     const { width, height } = this.sides;
-    byId("width").value = width;
-    byId("height").value = height;
+    byId("width").value = String(width);
+    byId("height").value = String(height);
     for (const radio of byId("tiles").querySelectorAll("input")) radio.checked = radio.value === `${width}x${height}`;
   }
 

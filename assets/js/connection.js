@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The connection: a server, a key that it takes, and a Space behind it; and what to do where one is missing.
  */

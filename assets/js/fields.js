@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Controls of a model's own parameters: one for each field that `capabilities.js` describes.
  */
@@ -103,7 +104,14 @@ export function control(field, value, set) {
         ),
       );
       const group = h("fieldset", { class: "field" }, h("legend", {}, label), boxes);
-      group.addEventListener("change", () => set([...group.querySelectorAll("input:checked")].map((box) => box.value)));
+      group.addEventListener("change", () =>
+        set(
+          boxes
+            .map((box) => box.querySelector("input"))
+            .filter(({ checked }) => checked)
+            .map(({ value }) => value),
+        ),
+      );
       return group;
     }
     case "flag": {

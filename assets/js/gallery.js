@@ -1,9 +1,24 @@
+// @ts-check
 /**
  * The gallery: batches on their way, above the images of this device and of the server.
  */
 
 import { ratioOf } from "./capabilities.js";
-import { announce, byId, fill, h, icon, iconButton, save, setText, textButton, toast } from "./dom.js";
+import {
+  active,
+  allOf,
+  announce,
+  byId,
+  fieldOf,
+  fill,
+  h,
+  icon,
+  iconButton,
+  save,
+  setText,
+  textButton,
+  toast,
+} from "./dom.js";
 import * as history from "./history.js";
 import { clock, day, n, t, told } from "./i18n.js";
 import * as jobs from "./jobs.js";
@@ -22,11 +37,11 @@ export class Gallery {
   #cards = new Map();
   #ticking = null;
 
-  /** @param {{open: (pictures: object[], at: number) => void, onRetry: (job: object) => void}} actions */
+  /** @param {{open: (pictures: object[], at: number) => void, onRetry?: (job: object) => void}} actions */
   constructor({ open }) {
     this.#open = open;
     byId("search").addEventListener("input", (event) => {
-      this.#query = event.target.value;
+      this.#query = fieldOf(event).value;
       this.#shown = SCREEN;
       this.show();
     });
@@ -94,7 +109,7 @@ export class Gallery {
 
   #showBatches() {
     const wanted = new Set(jobs.batches.map(({ id }) => id));
-    for (const section of [...byId("batches").children]) if (!wanted.has(section.dataset.batch)) section.remove();
+    for (const section of allOf(".batch", byId("batches"))) if (!wanted.has(section.dataset.batch)) section.remove();
     jobs.batches.forEach((batch, at) => {
       let section = byId(`batch-${batch.id}`);
       if (!section || section.dataset.jobs !== String(batch.jobs.length)) {
@@ -104,9 +119,10 @@ export class Gallery {
       if (byId("batches").children[at] !== section)
         byId("batches").insertBefore(section, byId("batches").children[at] ?? null);
       const running = batch.jobs.some((job) => !job.isOver);
-      section.querySelector(".cancel-all").hidden = !running;
-      section.querySelector(".dismiss").hidden = running;
-      section.querySelector(".retry-all").hidden = running || !batch.jobs.some(({ state }) => state === "failed");
+      const hide = (selector, hidden) => allOf(selector, section).forEach((button) => (button.hidden = hidden));
+      hide(".cancel-all", !running);
+      hide(".dismiss", running);
+      hide(".retry-all", running || !batch.jobs.some(({ state }) => state === "failed"));
     });
     this.show();
   }
@@ -309,7 +325,7 @@ export class Gallery {
       const name = day(picture.at);
       groups.set(name, [...(groups.get(name) ?? []), picture]);
     }
-    const focused = document.activeElement?.closest?.(".picture")?.dataset.id;
+    const focused = active()?.closest?.(".picture")?.getAttribute("data-id");
     fill(
       byId("grid"),
       [...groups].map(([name, pictures]) =>
@@ -326,8 +342,8 @@ export class Gallery {
       ),
     );
     if (focused)
-      byId("grid")
-        .querySelector(`[data-id="${CSS.escape(focused)}"]`)
+      allOf(`[data-id="${CSS.escape(focused)}"]`, byId("grid"))
+        .at(0)
         ?.focus();
     const nothing = visible.length === 0 && jobs.batches.length === 0;
     byId("empty").hidden = !nothing;
@@ -386,8 +402,8 @@ export class Gallery {
   #arrows(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
     const rows = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const all = [...byId("grid").querySelectorAll(".picture")];
-    const at = all.indexOf(document.activeElement);
+    const all = allOf(".picture", byId("grid"));
+    const at = all.indexOf(active());
     if (at < 0 || (step === undefined && rows === undefined)) return;
     event.preventDefault();
     let next = all[Math.min(all.length - 1, Math.max(0, at + (step ?? 0)))];

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The images there are: those kept on this device, and those that only the server remembers (`GET /v1/images`).
  */
@@ -111,7 +112,7 @@ const isSame = (one, other) =>
 
 /** Asks the server for what it remembers, from the newest on, or from where it was left. */
 export async function ask({ more = false } = {}) {
-  const query = new URLSearchParams({ limit: PAGE });
+  const query = new URLSearchParams({ limit: String(PAGE) });
   if (more && remote.last) query.set("after", remote.last);
   try {
     const answer = await call("GET", `/v1/images?${query}`, { background: true });
@@ -144,6 +145,7 @@ function merge(image) {
     output_format,
     task_id,
   } = image;
+  /** @type {import("./jobs.js").Recipe} */
   const recipe = {
     kind: kind === "generation" ? "generation" : "edit",
     model,
@@ -233,7 +235,10 @@ export async function remove(chosen) {
   }
 }
 
-/** A picture's facts as JSON may have them. */
+/**
+ * A picture's facts as JSON may have them.
+ * @param {Picture} picture
+ */
 export const facts = ({ at, recipe, width, height, seconds, space }) => ({
   made: new Date(at).toISOString(),
   ...recipe,

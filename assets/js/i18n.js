@@ -1,9 +1,11 @@
+// @ts-check
 /**
  * Words in English and Chinese, and numbers, times and errors as people say them.
  *
  * The language is the browser's, until somebody switches; boot.js decides before the first paint.
  */
 
+import { allOf } from "./dom.js";
 import { keepSetting } from "./store.js";
 import en from "./words.en.js";
 import zh from "./words.zh.js";
@@ -33,15 +35,14 @@ export function n(name, count, values = {}) {
 /** Puts the words where index.html names them: as text, label, placeholder or title. */
 export function translate(root = document) {
   document.title = t("title");
-  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of allOf("[data-t]", root)) element.textContent = t(element.dataset.t);
   for (const [data, attribute] of [
     ["tLabel", "aria-label"],
     ["tPlaceholder", "placeholder"],
     ["tTitle", "title"],
   ]) {
     const selector = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    for (const element of root.querySelectorAll(`[data-${selector}]`))
-      element.setAttribute(attribute, t(element.dataset[data]));
+    for (const element of allOf(`[data-${selector}]`, root)) element.setAttribute(attribute, t(element.dataset[data]));
   }
 }
 
@@ -58,11 +59,13 @@ export function clock(seconds) {
 /** A time ago in words, from seconds. */
 export function ago(seconds) {
   const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
-  for (const [unit, length] of [
+  /** @type {Array<[Intl.RelativeTimeFormatUnit, number]>} */
+  const units = [
     ["day", 86400],
     ["hour", 3600],
     ["minute", 60],
-  ]) {
+  ];
+  for (const [unit, length] of units) {
     if (seconds >= length) return format.format(-Math.floor(seconds / length), unit);
   }
   return format.format(-Math.floor(Math.max(0, seconds)), "second");

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The images to start from: dropped, pasted, chosen or taken from the gallery; and the mask that is drawn over the
  * first.

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Images on their way: one job each.
  *
@@ -6,9 +7,9 @@
  * whichever request they come from. A job travels in one of two ways:
  *
  * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on
- * return. This is the way wherever the server has tasks, and for everything but the next case. - As a stream: it lives
- * as long as the page, and shows the image while it is made. Tasks have no such previews, so models that have them go
- * this way, unless "Keep going in the background" is switched on.
+ *   return. This is the way wherever the server has tasks, and for everything but the next case.
+ * - As a stream: it lives as long as the page, and shows the image while it is made. Tasks have no such previews, so
+ *   models that have them go this way, unless "Keep going in the background" is switched on.
  *
  * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are
  * followed by their events, and the rest by one list, asked for now and then. So there is always one left for

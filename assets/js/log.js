@@ -1,9 +1,10 @@
+// @ts-check
 /**
  * The log panel: every request of this page with its events, and each as a program to copy.
  */
 
 import { calls } from "./api.js";
-import { byId, copyText, h, setText, textButton, toast } from "./dom.js";
+import { active, allOf, byId, copyText, h, setText, textButton, toast } from "./dom.js";
 import { t, timeOfDay } from "./i18n.js";
 import { LANGUAGES, snippet } from "./snippets.js";
 
@@ -49,17 +50,17 @@ export class Log {
     setText(byId("log-note"), records.length === 0 ? t("log.empty") : "");
     const list = byId("log-list");
     // What has the focus stays: only items that have changed are made anew.
-    const items = new Map([...list.children].map((item) => [Number(item.dataset.id), item]));
+    const items = new Map(allOf("#log-list > *").map((item) => [Number(item.dataset.id), item]));
     records.forEach((record, at) => {
       const { status = "", error = "", ms = "", events } = record;
       const version = `${status}${error}${ms}${events.length}${document.documentElement.lang}`;
       let item = items.get(record.id);
       if (!item || item.dataset.version !== version) {
-        const focused = item?.contains(document.activeElement) && document.activeElement.dataset.part;
+        const focused = item?.contains(active()) && active().dataset.part;
         const fresh = this.#item(record, version);
         item?.replaceWith(fresh);
         item = fresh;
-        if (focused) fresh.querySelector(`[data-part="${focused}"]`)?.focus();
+        if (focused) allOf(`[data-part="${focused}"]`, fresh).at(0)?.focus();
       }
       items.delete(record.id);
       if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);

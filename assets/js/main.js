@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The studio: what listens to what.
  */
@@ -5,7 +6,7 @@
 import { call } from "./api.js";
 import { Composer, randomSeed } from "./composer.js";
 import { Connection } from "./connection.js";
-import { announce, byId, openDialog, toast } from "./dom.js";
+import { allOf, announce, byId, elementOf, fieldOf, openDialog, toast } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import { language, setLanguage, t, translate } from "./i18n.js";
@@ -154,7 +155,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   depth = 0;
   document.body.classList.remove("dropping");
-  receive([...event.dataTransfer.files], { asInput: Boolean(event.target.closest?.("#input-section")) });
+  receive([...event.dataTransfer.files], { asInput: Boolean(elementOf(event).closest?.("#input-section")) });
 });
 addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files ?? [])];
@@ -163,8 +164,8 @@ addEventListener("paste", (event) => {
   receive(files, { asInput: true });
 });
 byId("read-file").addEventListener("change", async (event) => {
-  const [file] = event.target.files;
-  event.target.value = "";
+  const [file] = fieldOf(event).files;
+  fieldOf(event).value = "";
   const recipe = file && (await extract(file));
   if (recipe) useSettings(recipe);
   else toast(t("drop.nothing"), { failed: true });
@@ -180,7 +181,7 @@ function show(view) {
   const stage = next === "create" ? (document.body.dataset.stage ?? "gallery") : next;
   document.body.dataset.stage = stage;
   for (const name of VIEWS.slice(1)) byId(`view-${name}`).hidden = name !== stage;
-  for (const tab of document.querySelectorAll(".tabs button")) {
+  for (const tab of allOf(".tabs button")) {
     const current = tab.dataset.view === next || (next === "create" && tab.dataset.view === stage && !narrow.matches);
     if (current) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
@@ -191,8 +192,7 @@ function show(view) {
 
 const narrow = matchMedia("(max-width: 899px)");
 narrow.addEventListener("change", () => show(document.body.dataset.view));
-for (const tab of document.querySelectorAll(".tabs button"))
-  tab.addEventListener("click", () => show(tab.dataset.view));
+for (const tab of allOf(".tabs button")) tab.addEventListener("click", () => show(tab.dataset.view));
 show(narrow.matches ? "create" : "gallery");
 
 // Language and colours.
@@ -230,7 +230,7 @@ byId("theme").addEventListener("click", () =>
 // The keyboard.
 
 addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const isTyping = elementOf(event).closest?.("input, textarea, select, [contenteditable]");
   const isModal = document.querySelector("dialog[open]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isModal) {
     event.preventDefault();
@@ -259,7 +259,7 @@ addEventListener("beforeunload", (event) => {
 });
 full.on(() => toast(t("store.full"), { failed: true }));
 
-for (const idea of document.querySelectorAll("[data-idea]")) {
+for (const idea of allOf("[data-idea]")) {
   idea.addEventListener("click", () => {
     composer.prompt = t(idea.dataset.idea);
     show("create");

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Drawing a mask over an image: which part is to change.
  *
@@ -31,7 +32,9 @@ export async function drawMask(image, mask) {
   return new Promise((resolve) => {
     let result;
     on("mask-size", "input", () => easel.setSize(Number(byId("mask-size").value)));
-    for (const radio of dialog.querySelectorAll("input[name=mask-tool]"))
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const tools = dialog.querySelectorAll("input[name=mask-tool]");
+    for (const radio of tools)
       radio.addEventListener("change", () => (easel.erases = radio.value === "erase"), { signal });
     on("mask-undo", "click", () => easel.undo());
     on("mask-invert", "click", () => easel.invert());
@@ -245,10 +248,12 @@ class Easel {
     context.globalAlpha = 1;
     if (!this.#shown) return;
     const thin = canvas.width / (canvas.getBoundingClientRect().width || canvas.width);
-    for (const [colour, width] of [
+    /** @type {Array<[string, number]>} */
+    const rings = [
       ["#000", 3],
       ["#fff", 1.5],
-    ]) {
+    ];
+    for (const [colour, width] of rings) {
       context.strokeStyle = colour;
       context.lineWidth = width * thin;
       context.beginPath();

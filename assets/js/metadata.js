@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Parameters inside image files, as the Stable Diffusion web UI (AUTOMATIC1111) writes them and every gallery reads
  * them: in PNG a text chunk `parameters`, in WebP and JPEG the EXIF user comment. The text is

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Earlier prompts, and templates: prompts with a place for the subject.
  */

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Any request as a program: `curl`, Python (with OpenAI's SDK where that has a method, else `httpx`), JavaScript. The
  * key is a variable of the environment, never the key.

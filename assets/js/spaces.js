@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` tells; from a server without
  * it, what the models' details tell.

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Storage on the device: images, prompts, templates and jobs on their way (IndexedDB), and small settings (local
  * storage).

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Tiles: the shapes and sizes of which one is chosen.
  */

@@ -1,8 +1,9 @@
+// @ts-check
 /**
  * One image, as large as can be: zoom, before and after, its parameters, and what can be done with it.
  */
 
-import { byId, copyText, fill, h, openDialog, save, setText, textButton, toast } from "./dom.js";
+import { byId, copyText, elementOf, fieldOf, fill, h, openDialog, save, setText, textButton, toast } from "./dom.js";
 import * as history from "./history.js";
 import { clock, moment, t } from "./i18n.js";
 import { body } from "./jobs.js";
@@ -20,7 +21,7 @@ export class Viewer {
   #pinch = null;
   #actions;
 
-  /** @param {{useAsInput: Function, useSettings: Function, vary: Function, canEdit: () => boolean}} actions */
+  /** @param {{useAsInput: Function, useSettings: Function, vary: Function, canEdit?: () => boolean}} actions */
   constructor(actions) {
     this.#actions = actions;
     const dialog = byId("viewer");
@@ -31,7 +32,7 @@ export class Viewer {
     byId("zoom-out").addEventListener("click", () => this.#zoomBy(1 / 1.5));
     byId("zoom-fit").addEventListener("click", () => this.#setZoom({ scale: 1, x: 0, y: 0 }));
     byId("compare-range").addEventListener("input", (event) =>
-      byId("easel").style.setProperty("--cut", `${event.target.value}%`),
+      byId("easel").style.setProperty("--cut", `${fieldOf(event).value}%`),
     );
     dialog.addEventListener("close", () => this.#close());
     dialog.addEventListener("keydown", (event) => this.#key(event));
@@ -88,7 +89,7 @@ export class Viewer {
   }
 
   #key(event) {
-    if (event.target.matches("input, textarea, select") && event.key !== "Escape") return;
+    if (elementOf(event).matches("input, textarea, select") && event.key !== "Escape") return;
     const act = {
       ArrowLeft: () => this.#go(-1),
       ArrowRight: () => this.#go(1),
@@ -116,7 +117,7 @@ export class Viewer {
     byId("viewer-previous").disabled = this.#at === 0;
     byId("viewer-next").disabled = this.#at === this.#pictures.length - 1;
     // A button that can't be pressed any more loses the focus, and the keys with it.
-    if (document.activeElement === document.body || document.activeElement.disabled) byId("easel").focus();
+    if (document.activeElement === document.body || document.activeElement.matches(":disabled")) byId("easel").focus();
     this.#showFacts(picture);
     byId("compare").hidden = true;
     byId("easel").classList.remove("compares");
@@ -129,7 +130,7 @@ export class Viewer {
         byId("before-image").src = this.#url(before);
         byId("before-image").alt = t("viewer.before");
         byId("compare").hidden = false;
-        byId("compare-range").value = 50;
+        byId("compare-range").value = "50";
         byId("easel").style.setProperty("--cut", "50%");
         byId("easel").classList.add("compares");
       }
@@ -252,7 +253,7 @@ export class Viewer {
   }
 
   /** Zooms, so that what is under the pointer stays there. */
-  #zoomBy(factor, { clientX, clientY } = {}) {
+  #zoomBy(factor, { clientX, clientY } = { clientX: undefined, clientY: undefined }) {
     const { scale, x, y } = this.#zoom;
     const next = Math.min(MOST, Math.max(1, scale * factor));
     const stage = byId("easel").getBoundingClientRect();
@@ -265,7 +266,7 @@ export class Viewer {
   }
 
   #down(event) {
-    if (event.target.closest("button, input")) return;
+    if (elementOf(event).closest("button, input")) return;
     this.#pointers.set(event.pointerId, event);
     byId("easel").setPointerCapture(event.pointerId);
     this.#swipe = { x: event.clientX, y: event.clientY, at: Date.now() };
@@ -320,11 +321,11 @@ export class Viewer {
 function asRequest(recipe) {
   const json = body(recipe);
   if (recipe.kind === "generation") return { method: "POST", path: "/v1/images/generations", json };
-  return {
-    method: "POST",
-    path: "/v1/images/edits",
-    form: [...Object.entries(json).map(([name, value]) => [name, String(value)]), ["image", "@image.png"]],
-  };
+  /** @type {Array<[string, string]>} */
+  const form = [];
+  for (const [name, value] of Object.entries(json)) form.push([name, String(value)]);
+  form.push(["image", "@image.png"]);
+  return { method: "POST", path: "/v1/images/edits", form };
 }
 
 /** Puts an image on the clipboard, which takes PNG alone. */

@@ -1,3 +1,4 @@
+// @ts-check
 /** The words in English. */
 export default {
   title: "Z-Image Studio",

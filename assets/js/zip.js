@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * A ZIP archive (PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16) of files as they are: images don't get smaller by
  * packing.
