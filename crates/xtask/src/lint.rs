@@ -102,9 +102,10 @@ fn look_at(path: &Path, complaints: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// True for a line that can't be broken: a table's row in Markdown, a word that is too long itself, one with a URL.
+/// True for a line that can't be broken: a row of a table or a link's definition in Markdown, a word that is too long
+/// itself, one with a URL.
 fn is_excused(line: &str, is_code: bool) -> bool {
-    let is_row = !is_code && line.trim_start().starts_with('|');
+    let is_row = !is_code && (line.trim_start().starts_with('|') || line.starts_with('[') && line.contains("]: "));
     let has_long_word = line.split_whitespace().any(|word| word.chars().count() > COLUMNS / 2);
     is_row || has_long_word || line.contains("://")
 }
