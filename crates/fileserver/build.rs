@@ -1,6 +1,6 @@
-//! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made from
-//! its bytes. The order is the names', so that the same files always make the same component. The parts of the style
-//! sheet, in `assets/css`, are put in the place of their imports: a page that followed those would wait for each.
+//! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made
+//! from its bytes. The order is the names', so that the same files always make the same component. The parts of the
+//! style sheet, in `assets/css`, are put in the place of their imports: a page that followed those would wait for each.
 
 use std::fmt::Write as _;
 use std::fs;

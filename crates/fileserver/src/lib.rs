@@ -1,8 +1,8 @@
 //! A component that serves the web studio.
 //!
-//! The files of `assets/` are inside it, each in up to three codings, so it needs no file system and runs on every host. A
-//! request's path is looked up in a table; nothing is resolved, so there is nothing to escape from. [`answer`] decides,
-//! [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
+//! The files of `assets/` are inside it, each in up to three codings, so it needs no file system and runs on every host.
+//! A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from. [`answer`]
+//! decides, [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
 
 pub mod negotiate;
 pub mod range;
@@ -53,7 +53,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 /// The SDKs' word on whether to ask again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// Whoever comes here and finds nothing is most likely a client of the API with a wrong base URL, which shows its user the `message` of OpenAI's error object.
+/// Body of a 404. Its reader is most likely a client of the API with a wrong base URL, which shows its user the `message`
+/// of OpenAI's error object.
 const NOT_FOUND: &[u8] = br#"{"error":{"message":"There is nothing here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
 const WRONG_METHOD: &[u8] = br#"{"error":{"message":"Only GET and HEAD here. The API is at /v1: is the base URL right?","type":"invalid_request_error","param":null,"code":null}}"#;
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

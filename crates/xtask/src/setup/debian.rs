@@ -127,7 +127,8 @@ impl Apt {
         ] {
             command.arg("-o").arg(format!("{option}={}", value.display()));
         }
-        // The packages go into a folder that apt's own user may not enter; root downloads them then, which is all right.
+        // The packages go into a folder that apt's own user may not enter; root downloads them then, which is all
+        // right.
         command.args(["-o", "APT::Sandbox::User=root"]);
         command
     }
