@@ -151,7 +151,7 @@ export async function call(method, path, options) {
   return response.json();
 }
 
-/** The error that an answer tells. */
+/** The error in an answer. */
 async function failure(response) {
   const { status } = response;
   let said = {};

@@ -35,7 +35,7 @@ const SPECIAL = new Set([
 /** The most images that the API takes to start from. */
 const MAX_IMAGES = 16;
 
-/** Fields to try where no Space tells: the server refuses none of them, and the Space decides. */
+/** Fields to try where nothing is known of a Space: the server refuses none of them, and the Space decides. */
 const UNKNOWN = {
   generations: true,
   edits: false,
@@ -141,7 +141,7 @@ function field(parameter, defaults) {
 
 const text = (value) => (typeof value === "string" ? value : "");
 
-/** The choice that a default means: Gradio tells values, the server labels. */
+/** The choice that a default means: Gradio has values, the server labels. */
 function chosen(choices, value) {
   const wanted = String(value ?? "").toLowerCase();
   return choices.find((choice) => choice.toLowerCase() === wanted) ?? choices[0];
@@ -236,7 +236,7 @@ export function sizeFields(sizing, option) {
   return { [sizing.name]: option.label };
 }
 
-/** Width to height of a request's image, as far as its fields tell. */
+/** Width to height of a request's image, as far as its fields say. */
 export function ratioOf(recipe) {
   const size = parseSize(recipe.size);
   if (size) return size.width / size.height;

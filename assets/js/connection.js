@@ -66,7 +66,7 @@ export class Connection {
     }
   }
 
-  /** Takes a model's details: without capabilities, no Space of it has told anything. */
+  /** Takes a model's details: without capabilities, nothing is known of its Spaces. */
   setDetails(details) {
     if (!["ok", "no-space"].includes(this.state)) return;
     const none = details.capabilities === null && details.spaces.length > 0;

@@ -105,7 +105,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Sets text, where it is another one: screen readers are told of every change. */
+/** Sets text, where it is another one: screen readers announce every change. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -20,7 +20,7 @@ import {
   toast,
 } from "./dom.js";
 import * as history from "./history.js";
-import { clock, day, n, t, told } from "./i18n.js";
+import { clock, day, failureText, n, t } from "./i18n.js";
 import * as jobs from "./jobs.js";
 import { zip } from "./zip.js";
 
@@ -266,7 +266,7 @@ export class Gallery {
         : t("state.placeOnly", { place: queue_position + 1 });
     }
     if (job.state === "running" && steps) state = t("state.step", { step: step ?? 0, steps });
-    if (job.state === "failed") state = told(job.error);
+    if (job.state === "failed") state = failureText(job.error);
     const facts = [job.isOver ? t("state.took", { time: clock(elapsed) }) : clock(elapsed)];
     if (!job.isOver && eta_seconds !== undefined) {
       const left = Math.ceil(eta_seconds - (Date.now() - etaAt) / 1000);

@@ -89,7 +89,7 @@ export const timeOfDay = (at) =>
   );
 
 /** Reason of an image's failure. In Chinese, what the code says; the server's own words stand behind it. */
-export function told({ message, code, kind, retryAfter }) {
+export function failureText({ message, code, kind, retryAfter }) {
   const own =
     kind === "offline"
       ? t("error.offline")

@@ -90,7 +90,7 @@ export class Job {
     return this.state === "succeeded" || this.state === "failed" || this.state === "cancelled";
   }
 
-  /** Goes over to a state, and tells it. */
+  /** Goes over to a state, and emits it. */
   to(state, facts = {}) {
     if (this.isOver) return;
     if (state !== this.state) {
@@ -105,8 +105,8 @@ export class Job {
     changed.emit(this);
   }
 
-  /** Takes what the server tells of the image. */
-  tell({ state, queue_position, queue_size, eta_seconds, step, steps, fraction, space }) {
+  /** Takes the image's state at the server. */
+  update({ state, queue_position, queue_size, eta_seconds, step, steps, fraction, space }) {
     const moved = space !== undefined && this.progress.space !== undefined && space !== this.progress.space;
     const before = state === this.state && !moved ? this.progress : { space: this.progress.space };
     const said = { queue_position, queue_size, eta_seconds, step, steps, fraction, space };
@@ -187,7 +187,7 @@ export async function probe() {
 function launch(job) {
   const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
   patiently(job, go).catch((error) => {
-    if (!job.stop.signal.aborted) job.to("failed", { error: told(error) });
+    if (!job.stop.signal.aborted) job.to("failed", { error: failureOf(error) });
   });
 }
 
@@ -214,7 +214,7 @@ async function patiently(job, go) {
   }
 }
 
-const told = (error) => ({
+const failureOf = (error) => ({
   message: error.message,
   code: error.code ?? null,
   kind: error.kind ?? "page",
@@ -275,7 +275,7 @@ async function stream(job) {
     const event = JSON.parse(data);
     note(record, event.type, event);
     const what = event.type.split(".").at(-1);
-    if (what === "progress") job.tell(event);
+    if (what === "progress") job.update(event);
     else if (what === "partial_image")
       payload(event, job.stop.signal).then(
         (blob) => !job.isOver && job.show(blob),
@@ -386,11 +386,11 @@ function take(job, task) {
       ...result,
       ...image,
       url: image.url ?? result.url,
-    }).catch((error) => job.to("failed", { error: told(error) }));
+    }).catch((error) => job.to("failed", { error: failureOf(error) }));
   } else if (["waiting", "queued", "running"].includes(image.status)) {
-    job.tell({ ...image, state: image.status });
+    job.update({ ...image, state: image.status });
   } else {
-    job.tell({ state: task.status === "running" ? "running" : "waiting" });
+    job.update({ state: task.status === "running" ? "running" : "waiting" });
   }
 }
 
@@ -457,7 +457,7 @@ async function poll() {
     }
   } catch (error) {
     if (error.status === 404) {
-      // One of them is gone; each is told by its own stream.
+      // One of them is gone; each is reported by its own stream.
       const [job] = polled;
       polled.delete(job);
       follow(job);

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` tells; from a server without
- * it, what the models' details tell.
+ * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` has it; from a server without
+ * it, what the models' details say.
  */
 
 import { call } from "./api.js";
@@ -44,7 +44,7 @@ export class Spaces {
     if (this.#visible && !document.hidden) this.#ask();
   }
 
-  /** Takes a model's details: what is told of Spaces where there is no list. */
+  /** Takes a model's details: their Spaces, where there is no list. */
   setDetails(id, details) {
     this.#details.set(id, details);
     if (this.#listed === false) this.#showDetails();

@@ -1,4 +1,4 @@
-"""Tools of the tests of databases: the server that hangs and dies when told to, and the gate in front of it."""
+"""Tools of the tests of databases: the server that hangs and dies on purpose, and the gate in front of it."""
 
 from __future__ import annotations
 

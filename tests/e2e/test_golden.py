@@ -30,7 +30,7 @@ TOOL = {"type": "image_generation", "size": "256x256"}
 
 
 class Server:
-    """The application before a real Space, Spaces of other shapes, and one that fails where it is told to."""
+    """The application before a real Space, Spaces of other shapes, and one that fails on purpose."""
 
     def __init__(self, space: Space, many: Shapes, liar: Liar) -> None:
         self.names = {space.url: "<space>", liar.url: "<liar>", many.urls["editor"]: "<editor>"}
@@ -243,7 +243,7 @@ def test_golden_models(server: Server, golden: Callable) -> None:
 
 
 def without(answer: httpx.Response, field: str) -> httpx.Response:
-    """The answer without a field that tells of the machine's speed."""
+    """The answer without a field that depends on the machine's speed."""
     body = {name: value for name, value in answer.json().items() if name != field}
     return httpx.Response(answer.status_code, headers={"content-type": answer.headers["content-type"]}, json=body)
 

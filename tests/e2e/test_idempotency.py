@@ -152,9 +152,9 @@ def test_a_stream_that_was_left_begins_anew(front: Host, liar: Liar, key: str) -
         return answers[-1].status_code != 409
 
     wait_until(is_taken, pause=0.3)
-    told = answers[-1]
-    assert (told.status_code, events(told)[-1][0]) == (200, "image_generation.completed")
-    assert "idempotency-replayed" not in told.headers
+    taken = answers[-1]
+    assert (taken.status_code, events(taken)[-1][0]) == (200, "image_generation.completed")
+    assert "idempotency-replayed" not in taken.headers
     assert joins(liar) == before + 2
 
 

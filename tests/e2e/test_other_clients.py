@@ -16,7 +16,7 @@ from waiting import wait_until
 
 @pytest.fixture(scope="module")
 def server(space: Space, many: Shapes, liar: Liar) -> Iterator[dict[str, str]]:
-    """The environment that tells the clients' tests where it is.
+    """Environment of the clients' tests, with the server's address.
 
     Nobody listens at the Space of the model ``down``; that of ``tired`` is for those who use its quota up.
     """

@@ -1,4 +1,4 @@
-"""Several Spaces as one model: real Gradio servers of different speed, quotas, and how all of that is told."""
+"""Several Spaces as one model: real Gradio servers of different speed, quotas, and how all of that is reported."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None
             )
             fields = {"prompt": "x", "steps": 1, "stream": True, "progress": True}
             streamed = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
-            told = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
+            texts = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
             details = httpx.get(f"{host.url}/v1/models/z", headers=HEADERS).json()["spaces"][0]["name"]
             if reveal == "true":
-                assert item["space"] == space.url and all(space.url in text for text in told) and details == space.url
+                assert item["space"] == space.url and all(space.url in text for text in texts) and details == space.url
             else:
-                assert not any(space.url in (text or "") for text in told) and details == "space-1"
+                assert not any(space.url in (text or "") for text in texts) and details == "space-1"
         finally:
             assert host.stop() == 0
 

@@ -60,11 +60,11 @@ def test_an_edit(many: Shapes) -> None:
 
 def test_progress_for_those_who_ask(http: httpx.Client) -> None:
     fields = {"prompt": "x", "size": "256x256", "steps": 4, "stream": True, "progress": True}
-    told = events(http.post("/v1/images/generations", json=fields))
-    states = [data for name, data in told if name == "image_generation.progress"]
+    received = events(http.post("/v1/images/generations", json=fields))
+    states = [data for name, data in received if name == "image_generation.progress"]
     assert states[0]["state"] == "queued" and states[0]["queue_position"] == 0
     assert [data["step"] for data in states if "step" in data] == [1, 2, 3, 4]
-    assert told[-1][0] == "image_generation.completed"
+    assert received[-1][0] == "image_generation.completed"
     del fields["progress"]
     assert [name for name, _ in events(http.post("/v1/images/generations", json=fields))] == [
         "image_generation.completed"

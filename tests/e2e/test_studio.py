@@ -29,7 +29,7 @@ def keys(file: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def environment(many: Shapes) -> Iterator[dict[str, str]]:
-    """Everything that the tests in the browser are told."""
+    """Environment of the tests in the browser."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     space = Space(sys.executable, "--step-seconds", "0.12")

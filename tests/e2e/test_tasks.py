@@ -1,4 +1,4 @@
-"""Tasks, by clients that poll, follow, cancel and are told, from a real Gradio Space, through the built component."""
+"""Tasks, by clients that poll, follow, cancel and are notified, from a real Gradio Space, by the built component."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ class Slow:
 
     def jobs(self, what: str) -> list[str]:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        told = [json.loads(line) for line in lines]
-        return [job["prompt"] for job in told if job["what"] == what]
+        entries = [json.loads(line) for line in lines]
+        return [job["prompt"] for job in entries if job["what"] == what]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_changes_are_followed_and_the_stream_can_be_taken_up_again(slow: Slow) -
     slow.release()
     follow(events[-1][0])
     numbers = [int(number) for number, _, _ in events]
-    assert numbers == sorted(set(numbers)), "nothing is told twice"
+    assert numbers == sorted(set(numbers)), "nothing is sent twice"
     assert [name for _, name, _ in events[:-1]] == ["task.updated"] * (len(events) - 1)
     assert events[-1][1] == "task.completed" and events[-1][2]["task"]["status"] == "succeeded"
     assert any(event["task"]["images"][0].get("step") for _, _, event in events)
@@ -217,7 +217,7 @@ def test_a_task_is_cancelled_at_the_space_whether_it_runs_or_waits(slow: Slow) -
 
 
 def test_the_end_is_told_with_a_signature_that_holds(slow: Slow) -> None:
-    task = submit(slow.client, prompt="told", webhook_url=f"{slow.receiver.url}/images?from=here", seed=3)
+    task = submit(slow.client, prompt="notified", webhook_url=f"{slow.receiver.url}/images?from=here", seed=3)
     wait_until(lambda: len(slow.receiver.messages) == 2)
     (first, _), (headers, body) = slow.receiver.messages
     message = Webhook(SECRET).verify(body, headers)

@@ -83,8 +83,8 @@ test("a stream of several images says which is which", async () => {
 
 test("progress is told to those who ask", async () => {
   const fields = { ...quick, size: "256x256", steps: 4, stream: true };
-  const told = await all(await client.images.generate({ ...fields, progress: true }));
-  const steps = told.filter(({ type, step }) => type === "image_generation.progress" && step).map(({ step }) => step);
+  const sent = await all(await client.images.generate({ ...fields, progress: true }));
+  const steps = sent.filter(({ type, step }) => type === "image_generation.progress" && step).map(({ step }) => step);
   // Gradio leaves some out when it is busy.
   assert.ok(
     steps.length > 1 && steps.at(-1) === 4 && steps.every((step, at) => at === 0 || step > steps[at - 1]),

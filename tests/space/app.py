@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, default=0.05, help="how long a denoising step takes")
     parser.add_argument("--at-once", type=int, default=2, help="jobs that run at the same time; 0: all")
     parser.add_argument("--max-queue", type=int, default=None, help="jobs that may wait")
-    parser.add_argument("--journal", help="a file that is told which jobs began and were done")
+    parser.add_argument("--journal", help="file that logs the jobs that began and were done")
     parser.add_argument("--faults", action="store_true", help="let some prompts fail on purpose")
     arguments = parser.parse_args()
 

@@ -21,11 +21,11 @@ async function axe(page, where) {
   const { violations } = await page.evaluate(() =>
     window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
   );
-  const told = violations.map(
+  const complaints = violations.map(
     ({ id, help, nodes }) =>
       `${where}: ${id}: ${help}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join("; ")}`,
   );
-  assert.deepEqual(told, []);
+  assert.deepEqual(complaints, []);
 }
 
 for (const [name, options] of Object.entries({
