@@ -1,6 +1,5 @@
 //! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made
-//! from its bytes. The order is the names', so that the same files always make the same component. The parts of the
-//! style sheet, in `assets/css`, are put in the place of their imports: a page that followed those would wait for each.
+//! from its bytes. The order is the names', so that the same files always make the same component.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -54,7 +53,8 @@ fn main() -> io::Result<()> {
     fs::write(out.join("files.rs"), table)
 }
 
-/// The style sheet, with its parts in the order of its imports. A part that is not imported fails the build.
+/// The style sheet, with its parts in the place of their imports: a page that followed those would wait for each. A part
+/// that is not imported fails the build.
 fn join(assets: &Path) -> io::Result<String> {
     let sheet = fs::read_to_string(assets.join(SHEET.trim_start_matches('/')))?;
     let mut joined = String::new();

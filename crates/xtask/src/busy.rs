@@ -8,7 +8,7 @@ use crate::shell::{root, run};
 use crate::{build, test};
 
 /// Runs the tests marked `busy` while every processor is kept busy.
-pub(crate) fn busy(_: u32) -> Result<()> {
+pub(crate) fn busy() -> Result<()> {
     build::all()?;
     let pytest = test::pytest(&["-m", "busy"])?;
     let mut loaded = Command::new(pytest.get_program());
