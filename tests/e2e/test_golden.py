@@ -264,7 +264,12 @@ def test_golden_tasks(server: Server, golden: Callable, second_fails: None, liar
     golden("tasks/failed", ended(server, server.post(IMAGES, **FAILS, **{"async": True})))
     held = server.post(IMAGES, model="liar", prompt="held by a task", **{"async": True})
     path = f"/v1/tasks/{held.json()['id']}"
-    wait_until(lambda: "space" in server.get(path).json()["images"][0], pause=0.2)
+
+    def is_running() -> bool:
+        task = server.get(path).json()
+        return "started_at" in task and "space" in task["images"][0]
+
+    wait_until(is_running, pause=0.2)
     golden("tasks/cancelled", server.client.delete(path))
     liar.release("held by a task")
     golden("tasks/forgotten", server.client.delete(path))
