@@ -53,8 +53,8 @@ fn main() -> io::Result<()> {
     fs::write(out.join("files.rs"), table)
 }
 
-/// The style sheet, with its parts in the place of their imports: a page that followed those would wait for each. A part
-/// that is not imported fails the build.
+/// The style sheet, with its parts in the place of their imports: a page that followed those would wait for each. A
+/// part that is not imported fails the build.
 fn join(assets: &Path) -> io::Result<String> {
     let sheet = fs::read_to_string(assets.join(SHEET.trim_start_matches('/')))?;
     let mut joined = String::new();
