@@ -1,3 +1,4 @@
+// @ts-check
 // Before the first paint: the language and the colours, so that neither jumps.
 {
   const root = document.documentElement;
@@ -8,7 +9,8 @@
       return null;
     }
   };
-  const wanted = kept("language") ?? (navigator.languages ?? [navigator.language]).find((one) => /^(zh|en)\b/i.test(one)) ?? "en";
+  const wanted =
+    kept("language") ?? (navigator.languages ?? [navigator.language]).find((one) => /^(zh|en)\b/i.test(one)) ?? "en";
   root.lang = /^zh/i.test(wanted) ? "zh-CN" : "en";
   const theme = kept("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Calls of the API: the key, errors as people need them, and a record of each call for the log panel.
  *
@@ -22,17 +23,27 @@ export const key = {
   },
 };
 
-/** Why a call failed. `kind` is `offline` where no server answered, `key` where the key is at fault, else `http`. */
+/** Failure of a call. `kind` is `offline` where no server answered, `key` where the key is at fault, else `http`. */
 export class ApiError extends Error {
+  name = "ApiError";
+
   constructor(message, { kind = "http", status = 0, code = null, type = null, param = null, retryAfter = null } = {}) {
     super(message);
-    Object.assign(this, { name: "ApiError", kind, status, code, type, param, retryAfter });
+    this.kind = kind;
+    this.status = status;
+    this.code = code;
+    this.type = type;
+    this.param = param;
+    this.retryAfter = retryAfter;
   }
 }
 
 /** Every call, as it begins and whenever it changes: see {@link Record}. */
 export const calls = new Emitter();
-/** Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key`, `wrong-key` or `unconfigured`. */
+/**
+ * Told after each call whether the server was there and took the key: `ok`, `offline`, `no-key`, `wrong-key` or
+ * `unconfigured`.
+ */
 export const reached = new Emitter();
 
 /**
@@ -55,21 +66,32 @@ export const reached = new Emitter();
 let lastId = 0;
 
 /**
+ * @param {string} name
+ * @param {string} value
+ * @returns {[string, string]}
+ */
+const pair = (name, value) => [name, value];
+
+/**
  * Calls the API and returns the response, whose body is still to be read.
  * @param {string} method
  * @param {string} path from `/` on
- * @param {{json?: object, form?: FormData, headers?: object, signal?: AbortSignal, background?: boolean, withKey?: string}} [options]
+ * @param {{json?: object, form?: FormData, headers?: object, signal?: AbortSignal, background?: boolean, withKey?:
+ *   string}} [options]
  * @returns {Promise<{response: Response, record: Record}>}
  * @throws {ApiError}
  */
 export async function send(method, path, { json, form, headers = {}, signal, background = false, withKey } = {}) {
+  /** @type {Record} */
   const record = {
     id: ++lastId,
     at: Date.now(),
     method,
     path,
     json: json ?? null,
-    form: form ? Array.from(form, ([name, value]) => [name, typeof value === "string" ? value : `@${value.name}`]) : null,
+    form: form
+      ? Array.from(form, ([name, value]) => pair(name, typeof value === "string" ? value : `@${value.name}`))
+      : null,
     headers,
     background,
     events: [],
@@ -86,7 +108,14 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
   if (json) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { method, headers: sent, body: json ? JSON.stringify(json) : form, signal, credentials: "omit", cache: "no-store" });
+    response = await fetch(path, {
+      method,
+      headers: sent,
+      body: json ? JSON.stringify(json) : form,
+      signal,
+      credentials: "omit",
+      cache: "no-store",
+    });
   } catch (error) {
     if (signal?.aborted) {
       ended({ error: "cancelled" });
@@ -103,7 +132,16 @@ export async function send(method, path, { json, form, headers = {}, signal, bac
   }
   const error = await failure(response);
   ended({ error: error.message });
-  if (withKey === undefined) reached.emit(error.kind !== "key" ? "ok" : !secret ? "no-key" : error.code === "invalid_api_key" ? "wrong-key" : "unconfigured");
+  if (withKey === undefined)
+    reached.emit(
+      error.kind !== "key"
+        ? "ok"
+        : !secret
+          ? "no-key"
+          : error.code === "invalid_api_key"
+            ? "wrong-key"
+            : "unconfigured",
+    );
   throw error;
 }
 
@@ -113,7 +151,7 @@ export async function call(method, path, options) {
   return response.json();
 }
 
-/** What an answer that isn't well says. */
+/** The error in an answer. */
 async function failure(response) {
   const { status } = response;
   let said = {};
@@ -141,7 +179,9 @@ export function note(record, name, data) {
 
 /** JSON with long texts (images) cut. */
 export function shortened(value) {
-  return JSON.stringify(value, (_, inner) => (typeof inner === "string" && inner.length > 600 ? `${inner.slice(0, 40)}… (${inner.length})` : inner));
+  return JSON.stringify(value, (_, inner) =>
+    typeof inner === "string" && inner.length > 600 ? `${inner.slice(0, 40)}… (${inner.length})` : inner,
+  );
 }
 
 /**

@@ -1,6 +1,8 @@
+// @ts-check
 /**
- * What a model can do, as controls need it. The server reads it from the model's Space (`GET /v1/models/{id}`): which
- * parameters there are, in which range, on which steps, with which choices. A control is shown for each, and for nothing else.
+ * Capabilities of a model, as controls need them. The server reads it from the model's Space (`GET /v1/models/{id}`):
+ * which parameters there are, in which range, on which steps, with which choices. A control is shown for each, and for
+ * nothing else.
  */
 
 /** The shapes that are offered where any size can be had, as width to height. */
@@ -17,11 +19,23 @@ const RATIOS = [
 /** The sides of a square that are offered, in pixels. */
 const BASES = [512, 768, 1024, 1280, 1536, 2048];
 /** Roles with a control of their own, or none. */
-const SPECIAL = new Set(["prompt", "negative_prompt", "width", "height", "size", "seed", "randomize_seed", "count", "image", "mask", "format"]);
+const SPECIAL = new Set([
+  "prompt",
+  "negative_prompt",
+  "width",
+  "height",
+  "size",
+  "seed",
+  "randomize_seed",
+  "count",
+  "image",
+  "mask",
+  "format",
+]);
 /** The most images that the API takes to start from. */
 const MAX_IMAGES = 16;
 
-/** Where no Space tells, these can be tried: the server refuses nothing of it, and the Space decides. */
+/** Fields to try where nothing is known of a Space: the server refuses none of them, and the Space decides. */
 const UNKNOWN = {
   generations: true,
   edits: false,
@@ -48,8 +62,8 @@ const UNKNOWN = {
  */
 
 /**
- * What to show for a model in one mode, `generation` or `edit`.
- * @param {object} details the answer of `GET /v1/models/{id}`
+ * Controls of a model in one mode, `generation` or `edit`.
+ * @param {{capabilities?: any, defaults?: any}} details the answer of `GET /v1/models/{id}`
  * @param {"generation"|"edit"} mode
  */
 export function describe(details, mode) {
@@ -70,7 +84,10 @@ export function describe(details, mode) {
     images: pictures.some((parameter) => parameter.type === "gallery") ? MAX_IMAGES : pictures.length,
     mask: Boolean(of("mask")),
     partial: Boolean(capabilities.partial_images),
-    fields: parameters.filter((parameter) => !SPECIAL.has(parameter.role)).map((parameter) => field(parameter, defaults)).filter(Boolean),
+    fields: parameters
+      .filter((parameter) => !SPECIAL.has(parameter.role))
+      .map((parameter) => field(parameter, defaults))
+      .filter(Boolean),
   };
 }
 
@@ -81,18 +98,38 @@ const FIELD_OF_ROLE = { steps: "steps", guidance: "guidance_scale", sampler: "sa
 function field(parameter, defaults) {
   const { role, type, minimum, maximum, step, choices = [] } = parameter;
   const name = FIELD_OF_ROLE[role] ?? parameter.name;
-  const field = { name, label: parameter.label || parameter.name, role: role ?? null, initial: defaults[name] ?? parameter.default };
+  const field = {
+    name,
+    label: parameter.label || parameter.name,
+    role: role ?? null,
+    initial: defaults[name] ?? parameter.default,
+  };
   switch (type) {
     case "number": {
       const bounded = Number.isFinite(minimum) && Number.isFinite(maximum);
       // A quality of the model's own decides how many steps, unless somebody does.
       if (role === "steps" && defaults.quality && defaults.steps === undefined) field.initial = null;
-      return { ...field, control: bounded ? "range" : "number", minimum, maximum, step: step ?? (bounded && maximum - minimum <= 2 ? 0.01 : undefined) };
+      return {
+        ...field,
+        control: bounded ? "range" : "number",
+        minimum,
+        maximum,
+        step: step ?? (bounded && maximum - minimum <= 2 ? 0.01 : undefined),
+      };
     }
     case "choice":
-      return choices.length > 0 ? { ...field, control: "choice", choices, initial: chosen(choices, field.initial) } : null;
+      return choices.length > 0
+        ? { ...field, control: "choice", choices, initial: chosen(choices, field.initial) }
+        : null;
     case "choices":
-      return choices.length > 0 ? { ...field, control: "choices", choices, initial: Array.isArray(field.initial) ? field.initial.map(String) : [] } : null;
+      return choices.length > 0
+        ? {
+            ...field,
+            control: "choices",
+            choices,
+            initial: Array.isArray(field.initial) ? field.initial.map(String) : [],
+          }
+        : null;
     case "flag":
       return { ...field, control: "flag", initial: Boolean(field.initial) };
     case "text":
@@ -104,14 +141,14 @@ function field(parameter, defaults) {
 
 const text = (value) => (typeof value === "string" ? value : "");
 
-/** The choice that a default means: Gradio tells values, the server labels. */
+/** The choice that a default means: Gradio has values, the server labels. */
 function chosen(choices, value) {
   const wanted = String(value ?? "").toLowerCase();
   return choices.find((choice) => choice.toLowerCase() === wanted) ?? choices[0];
 }
 
 /**
- * What a field sends.
+ * The value that a field sends.
  * @param {Field} field
  */
 export function sent(field, value) {
@@ -120,7 +157,7 @@ export function sent(field, value) {
   return value;
 }
 
-/** How sizes are chosen: freely on two sliders' steps, from a list, or not at all. */
+/** The way sizes are chosen: freely on two sliders' steps, from a list, or not at all. */
 function sizing(width, height, size, preset) {
   if (width && height && width.type === "number" && height.type === "number") {
     const side = (parameter) => ({
@@ -131,7 +168,8 @@ function sizing(width, height, size, preset) {
     });
     const sides = { kind: "sides", width: side(width), height: side(height) };
     const initial = parseSize(preset) ?? { width: sides.width.initial, height: sides.height.initial };
-    const within = (base) => [sides.width, sides.height].every(({ minimum, maximum }) => base >= minimum && base <= maximum);
+    const within = (base) =>
+      [sides.width, sides.height].every(({ minimum, maximum }) => base >= minimum && base <= maximum);
     const usual = BASES.filter(within);
     const own = Math.round(Math.sqrt(initial.width * initial.height));
     const near = usual.find((base) => Math.abs(base - own) / own < 0.12);
@@ -141,7 +179,9 @@ function sizing(width, height, size, preset) {
   if (size?.choices?.length > 0) {
     const options = size.choices.map((label) => ({ label, ...shape(label) }));
     const wanted = parseSize(preset);
-    const initial = (wanted && options.find((option) => option.width === wanted.width && option.height === wanted.height)?.label) ?? chosen(size.choices, size.default);
+    const initial =
+      (wanted && options.find((option) => option.width === wanted.width && option.height === wanted.height)?.label) ??
+      chosen(size.choices, size.default);
     return { kind: "choices", name: size.label || size.name, options, initial };
   }
   return null;
@@ -153,7 +193,7 @@ export function parseSize(text) {
   return found ? { width: Number(found[1]), height: Number(found[2]) } : null;
 }
 
-/** What a choice's label says of the shape: `1248x832 ( 3:2 )`, `16:9`, or nothing. */
+/** The shape that a choice's label names: `1248x832 ( 3:2 )`, `16:9`, or nothing. */
 export function shape(label) {
   const size = /(\d{2,5})\s*[x×*]\s*(\d{2,5})/i.exec(label);
   if (size) return { width: Number(size[1]), height: Number(size[2]) };
@@ -168,10 +208,12 @@ export function shape(label) {
 export function tiles({ width, height }, base) {
   const made = RATIOS.map(([w, h]) => {
     const long = Math.sqrt((base * base * w) / h);
-    return { name: `${w}:${h}`, ...fit(long, base * base / long, width, height) };
+    return { name: `${w}:${h}`, ...fit(long, (base * base) / long, width, height) };
   });
   // In a narrow range several shapes come to one size.
-  return made.filter((tile, at) => made.findIndex((other) => other.width === tile.width && other.height === tile.height) === at);
+  return made.filter(
+    (tile, at) => made.findIndex((other) => other.width === tile.width && other.height === tile.height) === at,
+  );
 }
 
 /** A size in the sliders' ranges and on their steps; where a side is too long, both shrink. */
@@ -194,7 +236,7 @@ export function sizeFields(sizing, option) {
   return { [sizing.name]: option.label };
 }
 
-/** How wide to high a request's image will be, as far as its fields tell. */
+/** Width to height of a request's image, as far as its fields say. */
 export function ratioOf(recipe) {
   const size = parseSize(recipe.size);
   if (size) return size.width / size.height;

@@ -1,20 +1,23 @@
+// @ts-check
 /**
- * What is to be made: the form. It has the controls that the chosen model has, no other, and yields a recipe.
+ * The form: what is to be made. It has the controls that the chosen model has, no other, and yields a recipe.
  */
 
 import { describe, fit, parseSize, sent, sizeFields, tiles } from "./capabilities.js";
-import { byId, fill, h, icon, setText } from "./dom.js";
+import { byId, fieldOf, fill, h, icon, setText } from "./dom.js";
+import { control, fieldValue, ROLES } from "./fields.js";
 import { t } from "./i18n.js";
 import { Inputs } from "./inputs.js";
 import { keepSetting, setting } from "./store.js";
+import { baseOf, distance, tile } from "./tiles.js";
 
 /** The greatest seed that Spaces take. */
 const MAX_SEED = 2 ** 31 - 1;
 /** The most images of one go. */
 const MAX_COUNT = 10;
 
-/** The order of the parameters that every image model knows. */
-const ROLES = ["strength", "steps", "guidance", "sampler"];
+/** @returns {Iterable<HTMLInputElement>} */
+const modeRadios = () => byId("composer").querySelectorAll('input[name="mode"]');
 
 /** A seed by chance. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] & MAX_SEED;
@@ -34,7 +37,16 @@ export class Composer {
   constructor({ onSubmit, onModel }) {
     this.#onSubmit = onSubmit;
     this.#onModel = onModel;
-    this.#draft = { mode: "generation", values: {}, seed: randomSeed(), locked: false, count: 1, format: "", background: {}, ...setting("draft", {}) };
+    this.#draft = {
+      mode: "generation",
+      values: {},
+      seed: randomSeed(),
+      locked: false,
+      count: 1,
+      format: "",
+      background: {},
+      ...setting("draft", {}),
+    };
     this.inputs = new Inputs(byId("inputs"), () => this.#refresh());
     this.#wire();
   }
@@ -55,11 +67,11 @@ export class Composer {
     const negative = byId("negative");
     negative.value = this.#draft.negative ?? "";
     negative.addEventListener("input", () => this.#keep({ negative: negative.value }));
-    byId("model").addEventListener("change", (event) => this.choose(event.target.value));
-    for (const radio of form.elements.mode) radio.addEventListener("change", () => this.setMode(radio.value));
+    byId("model").addEventListener("change", (event) => this.choose(fieldOf(event).value));
+    for (const radio of modeRadios()) radio.addEventListener("change", () => this.setMode(radio.value));
     byId("seed").addEventListener("input", (event) => {
-      const seed = Math.trunc(Number(event.target.value));
-      if (event.target.value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
+      const seed = Math.trunc(Number(fieldOf(event).value));
+      if (fieldOf(event).value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
       this.#showSeed();
     });
     byId("dice").addEventListener("click", () => {
@@ -72,11 +84,11 @@ export class Composer {
     });
     byId("fewer").addEventListener("click", () => this.#setCount(this.#draft.count - 1));
     byId("more").addEventListener("click", () => this.#setCount(this.#draft.count + 1));
-    byId("count").addEventListener("change", (event) => this.#setCount(Number(event.target.value)));
-    byId("format").addEventListener("change", (event) => this.#keep({ format: event.target.value }));
+    byId("count").addEventListener("change", (event) => this.#setCount(Number(fieldOf(event).value)));
+    byId("format").addEventListener("change", (event) => this.#keep({ format: fieldOf(event).value }));
     byId("background").addEventListener("change", (event) => {
       const which = this.#shown?.partial ? "partial" : "plain";
-      this.#keep({ background: { ...this.#draft.background, [which]: event.target.checked } });
+      this.#keep({ background: { ...this.#draft.background, [which]: fieldOf(event).checked } });
       this.#showBackground();
     });
     byId("format").value = this.#draft.format;
@@ -116,7 +128,10 @@ export class Composer {
   setModels(ids) {
     this.#models = ids;
     this.#details.clear();
-    fill(byId("model"), ids.map((id) => h("option", { value: id }, id)));
+    fill(
+      byId("model"),
+      ids.map((id) => h("option", { value: id }, id)),
+    );
     byId("model").disabled = ids.length === 0;
     if (ids.length > 0) this.choose(ids.includes(this.#draft.model) ? this.#draft.model : ids[0]);
   }
@@ -140,7 +155,7 @@ export class Composer {
     this.#refresh();
   }
 
-  /** Whether the chosen model edits, as far as is known. */
+  /** True where the chosen model edits, as far as is known. */
   get edits() {
     return Boolean(this.#shown?.modes.edit);
   }
@@ -163,7 +178,7 @@ export class Composer {
     this.mode = mode;
     this.#shown = describe(details, mode);
     byId("modes").hidden = !(modes.generation && modes.edit);
-    for (const radio of byId("composer").elements.mode) radio.checked = radio.value === mode;
+    for (const radio of modeRadios()) radio.checked = radio.value === mode;
     byId("input-section").hidden = mode !== "edit";
     this.inputs.limits(this.#shown.images || 1, this.#shown.mask);
     byId("negative-section").hidden = !this.#shown.negative;
@@ -185,7 +200,7 @@ export class Composer {
   #setCount(wanted) {
     const count = Math.min(MAX_COUNT, Math.max(1, Math.trunc(wanted) || 1));
     this.#keep({ count });
-    byId("count").value = count;
+    byId("count").value = String(count);
     byId("fewer").disabled = count === 1;
     byId("more").disabled = count === MAX_COUNT;
     this.#showButton();
@@ -203,16 +218,22 @@ export class Composer {
     const can = this.tasks === true;
     byId("background-section").hidden = !can;
     byId("background").checked = this.background;
-    setText(byId("background-hint"), this.#shown?.partial ? t(this.background ? "background.noPartial" : "background.partial") : t("background.hint"));
+    setText(
+      byId("background-hint"),
+      this.#shown?.partial ? t(this.background ? "background.noPartial" : "background.partial") : t("background.hint"),
+    );
   }
 
-  /** Whether the server has tasks. */
+  /** Notes whether the server has tasks. */
   setTasks(tasks) {
     this.tasks = tasks;
     this.#showBackground();
   }
 
-  /** Whether jobs are to outlive the page: as the switch stands for models that show images in the making, and for the others. */
+  /**
+   * True where jobs are to outlive the page: as the switch stands for models that show images in the making, and for
+   * the others.
+   */
   get background() {
     if (!this.tasks) return false;
     return this.#shown?.partial ? (this.#draft.background.partial ?? false) : (this.#draft.background.plain ?? true);
@@ -229,7 +250,9 @@ export class Composer {
   }
 
   #showChoices(sizing) {
-    const chosen = sizing.options.some(({ label }) => label === this.#draft.choice) ? this.#draft.choice : sizing.initial;
+    const chosen = sizing.options.some(({ label }) => label === this.#draft.choice)
+      ? this.#draft.choice
+      : sizing.initial;
     byId("bases").hidden = true;
     byId("sides").hidden = true;
     this.choice = chosen;
@@ -237,11 +260,17 @@ export class Composer {
       const [w, hgt] = option.width ? [option.width, option.height] : (option.ratio ?? [1, 1]);
       const name = option.width ? `${option.width} × ${option.height}` : option.label;
       const ratio = /\d+\s*[:：]\s*\d+/.exec(option.label)?.[0].replaceAll(" ", "");
-      return tile({ name: option.width && ratio ? ratio : name, detail: option.width && ratio ? `${option.width}×${option.height}` : "", value: option.label, ratio: w / hgt, checked: option.label === chosen });
+      return tile({
+        name: option.width && ratio ? ratio : name,
+        detail: option.width && ratio ? `${option.width}×${option.height}` : "",
+        value: option.label,
+        ratio: w / hgt,
+        checked: option.label === chosen,
+      });
     });
     fill(byId("tiles"), items);
     byId("tiles").onchange = (event) => {
-      this.choice = event.target.value;
+      this.choice = fieldOf(event).value;
       this.#keep({ choice: this.choice });
     };
   }
@@ -256,7 +285,14 @@ export class Composer {
     byId("sides").hidden = false;
     fill(
       byId("base-list"),
-      sizing.bases.map((side) => h("label", { class: "segment" }, h("input", { type: "radio", name: "base", value: side, checked: side === base }), h("span", {}, String(side)))),
+      sizing.bases.map((side) =>
+        h(
+          "label",
+          { class: "segment" },
+          h("input", { type: "radio", name: "base", value: side, checked: side === base }),
+          h("span", {}, String(side)),
+        ),
+      ),
     );
     const set = (next, keepBase = {}) => {
       this.sides = fit(next.width, next.height, width, height);
@@ -264,17 +300,20 @@ export class Composer {
       this.#markSides();
     };
     byId("base-list").onchange = (event) => {
-      const next = Number(event.target.value);
+      const next = Number(fieldOf(event).value);
       const old = this.sides;
       const chosen = tiles(sizing, next).reduce((best, one) => (distance(one, old) < distance(best, old) ? one : best));
       this.#keep({ base: next });
       this.#fillTiles(sizing, next);
       set(chosen);
     };
-    byId("tiles").onchange = (event) => set(parseSize(event.target.value));
-    for (const [id, side] of [["width", width], ["height", height]]) {
+    byId("tiles").onchange = (event) => set(parseSize(fieldOf(event).value));
+    for (const [id, side] of [
+      ["width", width],
+      ["height", height],
+    ]) {
       Object.assign(byId(id), { min: side.minimum, max: side.maximum, step: side.step });
-      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(event.target.value) || side.initial });
+      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(fieldOf(event).value) || side.initial });
     }
     byId("swap").onclick = () => set({ width: this.sides.height, height: this.sides.width });
     this.#fillTiles(sizing, base);
@@ -284,44 +323,39 @@ export class Composer {
   #fillTiles(sizing, base) {
     fill(
       byId("tiles"),
-      tiles(sizing, base).map(({ name, width, height }) => tile({ name, detail: `${width}×${height}`, value: `${width}x${height}`, ratio: width / height })),
+      tiles(sizing, base).map(({ name, width, height }) =>
+        tile({ name, detail: `${width}×${height}`, value: `${width}x${height}`, ratio: width / height }),
+      ),
     );
   }
 
   #markSides() {
     const { width, height } = this.sides;
-    byId("width").value = width;
-    byId("height").value = height;
+    byId("width").value = String(width);
+    byId("height").value = String(height);
     for (const radio of byId("tiles").querySelectorAll("input")) radio.checked = radio.value === `${width}x${height}`;
   }
 
   // The Space's own parameters.
 
   #showFields() {
-    const main = this.#shown.fields.filter(({ role }) => role !== null).sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
+    const main = this.#shown.fields
+      .filter(({ role }) => role !== null)
+      .sort((a, b) => ROLES.indexOf(a.role) - ROLES.indexOf(b.role));
     const own = this.#shown.fields.filter(({ role }) => role === null);
-    fill(byId("fields"), main.map((field) => this.#field(field)));
-    fill(byId("own-fields"), own.map((field) => this.#field(field)));
+    fill(
+      byId("fields"),
+      main.map((field) => this.#field(field)),
+    );
+    fill(
+      byId("own-fields"),
+      own.map((field) => this.#field(field)),
+    );
     byId("own-section").hidden = own.length === 0;
   }
 
   #value(field) {
-    const kept = this.#draft.values[field.name];
-    if (kept === undefined) return field.initial;
-    switch (field.control) {
-      case "range":
-        return Math.min(field.maximum, Math.max(field.minimum, Number(kept)));
-      case "number":
-        return Number(kept);
-      case "choice":
-        return field.choices.includes(kept) ? kept : field.initial;
-      case "choices":
-        return Array.isArray(kept) ? kept.filter((one) => field.choices.includes(one)) : field.initial;
-      case "flag":
-        return Boolean(kept);
-      default:
-        return String(kept);
-    }
+    return fieldValue(field, this.#draft.values[field.name]);
   }
 
   #set(field, value) {
@@ -331,66 +365,12 @@ export class Composer {
   }
 
   #field(field) {
-    const id = `field-${field.name.replace(/[^\w-]/g, "_")}`;
-    const known = ROLES.includes(field.role);
-    const label = known ? t(`field.${field.role}`) : field.label;
-    const value = this.#value(field);
-    const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);
-    switch (field.control) {
-      case "range": {
-        const number = h("input", { type: "number", class: "readout", "aria-label": label, min: field.minimum, max: field.maximum, step: field.step ?? "any", value: value ?? "", placeholder: t("auto") });
-        const range = h("input", { type: "range", id, min: field.minimum, max: field.maximum, step: field.step ?? "any" });
-        const show = (next) => {
-          range.value = next ?? (field.minimum + field.maximum) / 2;
-          const part = (Number(range.value) - field.minimum) / (field.maximum - field.minimum || 1);
-          range.style.setProperty("--part", `${part * 100}%`);
-        };
-        show(value);
-        range.addEventListener("input", () => {
-          number.value = range.value;
-          this.#set(field, Number(range.value));
-          show(Number(range.value));
-        });
-        number.addEventListener("change", () => {
-          const next = number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
-          this.#set(field, next);
-          number.value = next ?? field.initial ?? "";
-          show(next ?? field.initial);
-        });
-        return h("div", { class: "field" }, head(number), range);
-      }
-      case "number": {
-        const input = h("input", { type: "number", id, step: field.step ?? "any", min: field.minimum, max: field.maximum, value: value ?? "" });
-        input.addEventListener("change", () => this.#set(field, input.value === "" ? undefined : Number(input.value)));
-        return h("div", { class: "field" }, head(), input);
-      }
-      case "choice": {
-        const select = h("select", { id }, field.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)));
-        select.addEventListener("change", () => this.#set(field, select.value));
-        return h("div", { class: "field" }, head(), select);
-      }
-      case "choices": {
-        const boxes = field.choices.map((choice) => h("label", { class: "check" }, h("input", { type: "checkbox", value: choice, checked: value.includes(choice) }), h("span", {}, choice)));
-        const group = h("fieldset", { class: "field" }, h("legend", {}, label), boxes);
-        group.addEventListener("change", () => this.#set(field, [...group.querySelectorAll("input:checked")].map((box) => box.value)));
-        return group;
-      }
-      case "flag": {
-        const box = h("input", { type: "checkbox", id, role: "switch", checked: value });
-        box.addEventListener("change", () => this.#set(field, box.checked));
-        return h("div", { class: "field flag" }, h("label", { for: id }, label), box);
-      }
-      default: {
-        const input = h("input", { type: "text", id, value });
-        input.addEventListener("input", () => this.#set(field, input.value));
-        return h("div", { class: "field" }, head(), input);
-      }
-    }
+    return control(field, this.#value(field), (value) => this.#set(field, value));
   }
 
   // What comes out of it.
 
-  /** What is asked for, or null where something is missing: then that is pointed at. */
+  /** The order, or what is missing for one, which is then pointed at. */
   order() {
     const prompt = this.prompt.trim();
     if (prompt === "") {
@@ -414,7 +394,12 @@ export class Composer {
     if (this.#shown.seed) recipe.seed = this.#draft.seed;
     for (const field of this.#shown.fields) {
       const value = sent(field, this.#value(field));
-      if (value === undefined || value === null || (field.role === null && this.#draft.values[field.name] === undefined)) continue;
+      if (
+        value === undefined ||
+        value === null ||
+        (field.role === null && this.#draft.values[field.name] === undefined)
+      )
+        continue;
       if (["steps", "guidance_scale", "sampler", "strength"].includes(field.name)) recipe[field.name] = value;
       else recipe.extras[field.name] = value;
     }
@@ -466,34 +451,16 @@ export class Composer {
     byId("format").value = change.format;
     this.prompt = recipe.prompt ?? "";
     this.#showSeed(true);
-    const label = this.#details.get(recipe.model ?? this.#draft.model)?.capabilities?.sizes?.find((one) => (recipe.size ? one.replace(/[×*]/g, "x").startsWith(recipe.size) : recipe.aspect_ratio && one.includes(recipe.aspect_ratio)));
+    const label = this.#details
+      .get(recipe.model ?? this.#draft.model)
+      ?.capabilities?.sizes?.find((one) =>
+        recipe.size
+          ? one.replace(/[×*]/g, "x").startsWith(recipe.size)
+          : recipe.aspect_ratio && one.includes(recipe.aspect_ratio),
+      );
     if (label) this.#keep({ choice: label });
-    if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model) this.choose(recipe.model);
+    if (recipe.model && this.#models.includes(recipe.model) && recipe.model !== this.#draft.model)
+      this.choose(recipe.model);
     else this.#refresh();
   }
-}
-
-/** The base that has a tile of that size, the chosen one first; else the nearest. */
-function baseOf(sizing, { width, height }, chosen) {
-  const { bases } = sizing;
-  const has = (base) => tiles(sizing, base).some((tile) => tile.width === width && tile.height === height);
-  const order = bases.includes(chosen) ? [chosen, ...bases] : bases;
-  const off = (base) => Math.abs(Math.log((base * base) / (width * height)));
-  return order.find(has) ?? bases.reduce((best, next) => (off(next) < off(best) ? next : best));
-}
-
-const distance = (one, other) => Math.abs(Math.log(one.width / one.height) - Math.log(other.width / other.height));
-
-/** A shape to choose. */
-function tile({ name, detail, value, ratio, checked = false }) {
-  const longest = 26;
-  const [width, height] = ratio >= 1 ? [longest, longest / ratio] : [longest * ratio, longest];
-  return h(
-    "label",
-    { class: "tile" },
-    h("input", { type: "radio", name: "tile", value, checked }),
-    h("span", { class: "shape" }, h("span", { style: { width: `${width.toFixed(1)}px`, height: `${height.toFixed(1)}px` } })),
-    h("span", { class: "tile-name" }, name),
-    detail && h("span", { class: "tile-detail" }, detail),
-  );
 }

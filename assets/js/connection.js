@@ -1,14 +1,24 @@
+// @ts-check
 /**
- * Whether there is a server, a key that it takes, and a Space behind it; and what to do where there isn't.
+ * The connection: a server, a key that it takes, and a Space behind it; and what to do where one is missing.
  */
 
 import { call, key, reached } from "./api.js";
 import { byId, Emitter, fill, openDialog, setText, textButton } from "./dom.js";
 import { t, troubled } from "./i18n.js";
 
-/** How soon a server that can't be reached is tried again, in milliseconds. */
+/** Pause before a server that can't be reached is tried again, in milliseconds. */
 const AGAIN = 5000;
-const TONES = { ok: "well", connecting: "busy", "no-space": "ill", "no-model": "ill", "wrong-key": "ill", "no-key": "ill", unconfigured: "ill", offline: "off" };
+const TONES = {
+  ok: "well",
+  connecting: "busy",
+  "no-space": "ill",
+  "no-model": "ill",
+  "wrong-key": "ill",
+  "no-key": "ill",
+  unconfigured: "ill",
+  offline: "off",
+};
 
 export class Connection {
   /** `connecting`, `ok`, `no-key`, `wrong-key`, `unconfigured`, `offline`, `no-model` or `no-space`. */
@@ -56,7 +66,7 @@ export class Connection {
     }
   }
 
-  /** Takes a model's details: without capabilities, no Space of it has told anything. */
+  /** Takes a model's details: without capabilities, nothing is known of its Spaces. */
   setDetails(details) {
     if (!["ok", "no-space"].includes(this.state)) return;
     const none = details.capabilities === null && details.spaces.length > 0;
@@ -96,7 +106,8 @@ export class Connection {
     }[state];
     const text = document.createElement("p");
     text.append(t(`banner.${state}`));
-    if (this.#why) text.append(Object.assign(document.createElement("span"), { className: "why", textContent: this.#why }));
+    if (this.#why)
+      text.append(Object.assign(document.createElement("span"), { className: "why", textContent: this.#why }));
     fill(banner, text, textButton(null, ...act));
   }
 
@@ -140,7 +151,15 @@ export class Connection {
       byId("key-dialog").close();
       await this.connect();
     } catch (error) {
-      say(error.kind === "offline" ? t("banner.offline") : error.kind !== "key" ? error.message : error.code === "invalid_api_key" ? t("key.wrong") : t("banner.unconfigured"));
+      say(
+        error.kind === "offline"
+          ? t("banner.offline")
+          : error.kind !== "key"
+            ? error.message
+            : error.code === "invalid_api_key"
+              ? t("key.wrong")
+              : t("banner.unconfigured"),
+      );
     } finally {
       byId("key-save").disabled = false;
     }

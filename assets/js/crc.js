@@ -1,3 +1,4 @@
+// @ts-check
 /** The checksum of PNG chunks and ZIP entries: CRC-32 of ISO 3309. */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {

@@ -1,19 +1,75 @@
+// @ts-check
 /**
- * Making elements. Everything on the page that isn't in index.html comes from here, and text only ever becomes text: what a
- * server, a Space or a picture says can't become markup.
+ * Making elements. Everything on the page that isn't in index.html comes from here, and text only ever becomes text:
+ * what a server, a Space or a picture says can't become markup.
  */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The element of that id. */
-export const byId = (id) => document.getElementById(id);
+/**
+ * Types of the elements in index.html that are more than an `HTMLElement`, by id.
+ * @typedef {Record<"connection" | "open-help" | "language" | "theme" | "add-input" | "draw-mask" | "drop-mask" |
+ *   "open-prompts" | "swap" | "dice" | "lock" | "fewer" | "more" | "read-settings" | "choose" | "choose-all" |
+ *   "export" | "delete-chosen" | "older" | "refresh-spaces" | "log-clear" | "key-close" | "forget-key" | "key-save" |
+ *   "prompts-close" | "save-template" | "viewer-previous" | "viewer-next" | "zoom-out" | "zoom-fit" | "zoom-in" |
+ *   "viewer-close" | "help-close", HTMLButtonElement>} ButtonIds
+ * @typedef {Record<"composer" | "key-form", HTMLFormElement>} FormIds
+ * @typedef {Record<"model" | "format", HTMLSelectElement>} SelectIds
+ * @typedef {Record<"input-file" | "width" | "height" | "seed" | "count" | "background" | "read-file" | "search" |
+ *   "log-all" | "key" | "kind-templates" | "prompt-search" | "mask-paint" | "mask-size" | "compare-range",
+ *   HTMLInputElement>} InputIds
+ * @typedef {Record<"prompt" | "negative", HTMLTextAreaElement>} TextAreaIds
+ * @typedef {Record<"own-section", HTMLDetailsElement>} DetailsIds
+ * @typedef {Record<"key-dialog" | "prompts" | "mask-dialog" | "viewer" | "help", HTMLDialogElement>} DialogIds
+ * @typedef {Record<"mask-canvas", HTMLCanvasElement>} CanvasIds
+ * @typedef {Record<"viewer-image" | "before-image", HTMLImageElement>} ImageIds
+ * @typedef {ButtonIds & FormIds & SelectIds & InputIds & TextAreaIds & DetailsIds & DialogIds & CanvasIds & ImageIds}
+ *   Elements
+ */
 
 /**
- * An element. Properties: `class`, `data` (an object), `on` (listeners by name), `style` (custom properties and styles, set one
- * by one, as the policy allows no style attribute); `true` sets an empty attribute, `false`, `null` and `undefined` none.
- * @param {string} name
+ * The element of that id.
+ * @template {string} Id
+ * @param {Id} id
+ * @returns {Id extends keyof Elements ? Elements[Id] : HTMLElement}
+ */
+export const byId = (id) => /** @type {any} */ (document.getElementById(id));
+
+/**
+ * The field that an event comes from.
+ * @param {Event} event
+ */
+export const fieldOf = (event) => /** @type {HTMLInputElement} */ (event.target);
+
+/**
+ * The element that an event comes from.
+ * @param {Event} event
+ */
+export const elementOf = (event) => /** @type {HTMLElement} */ (event.target);
+
+/**
+ * The element that has the focus.
+ * @returns {HTMLElement|null}
+ */
+export const active = () => /** @type {any} */ (document.activeElement);
+
+/**
+ * All elements of a selector.
+ * @param {string} selector
+ * @param {ParentNode} [root]
+ * @returns {HTMLElement[]}
+ */
+export const allOf = (selector, root = document) => [.../** @type {any} */ (root.querySelectorAll(selector))];
+
+/**
+ * An element. Properties: `class`, `data` (an object), `on` (listeners by name), `style` (custom properties and styles,
+ * set one by one, as the policy allows no style attribute); `true` sets an empty attribute, `false`, `null` and
+ * `undefined` none.
+ * @template {keyof HTMLElementTagNameMap} Name
+ * @param {Name} name
  * @param {object} [properties]
  * @param {...(Node|string|number|null|false|undefined|Array)} children
+ * @returns {HTMLElementTagNameMap[Name]}
  */
 export function h(name, properties, ...children) {
   const element = document.createElement(name);
@@ -49,7 +105,7 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** Sets text, where it is another one: screen readers are told of every change. */
+/** Sets text, where it is another one: screen readers announce every change. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -70,13 +126,29 @@ export function icon(name) {
 /** A button that shows a pictogram and is called `label`. */
 export function iconButton(name, label, onclick, properties = {}) {
   const { class: extra = "", ...rest } = properties;
-  return h("button", { type: "button", class: `quiet ${extra}`.trim(), "aria-label": label, title: label, on: { click: onclick }, ...rest }, icon(name));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: `quiet ${extra}`.trim(),
+      "aria-label": label,
+      title: label,
+      on: { click: onclick },
+      ...rest,
+    },
+    icon(name),
+  );
 }
 
 /** A button with a pictogram and words. */
 export function textButton(name, label, onclick, properties = {}) {
   const { class: extra = "", ...rest } = properties;
-  return h("button", { type: "button", class: `plain ${extra}`.trim(), on: { click: onclick }, ...rest }, name && icon(name), h("span", {}, label));
+  return h(
+    "button",
+    { type: "button", class: `plain ${extra}`.trim(), on: { click: onclick }, ...rest },
+    name && icon(name),
+    h("span", {}, label),
+  );
 }
 
 /** Something that others listen to. */
@@ -95,7 +167,7 @@ export class Emitter {
 }
 
 let announced;
-/** Tells a screen reader, politely. */
+/** Announces a text to a screen reader, politely. */
 export function announce(text) {
   const region = byId("live");
   region.textContent = "";
@@ -112,14 +184,16 @@ export function toast(text, { failed = false, action } = {}) {
   const close = () => item.remove();
   const item = h("div", { class: failed ? "toast failed" : "toast" }, h("span", {}, text));
   if (action) {
-    item.append(textButton(null, action.label, () => {
-      close();
-      action.run();
-    }));
+    item.append(
+      textButton(null, action.label, () => {
+        close();
+        action.run();
+      }),
+    );
   }
   // What is outside an open dialog is behind it.
   const region = byId("toasts");
-  const host = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  const host = allOf("dialog[open]").at(-1) ?? document.body;
   if (region.parentNode !== host) host.append(region);
   region.append(item);
   setTimeout(close, failed || action ? 9000 : 4500);

@@ -1,15 +1,30 @@
+// @ts-check
 /**
- * What is being made and what was: batches on their way, above the images of this device and of the server.
+ * The gallery: batches on their way, above the images of this device and of the server.
  */
 
 import { ratioOf } from "./capabilities.js";
-import { announce, byId, fill, h, icon, iconButton, save, setText, textButton, toast } from "./dom.js";
+import {
+  active,
+  allOf,
+  announce,
+  byId,
+  fieldOf,
+  fill,
+  h,
+  icon,
+  iconButton,
+  save,
+  setText,
+  textButton,
+  toast,
+} from "./dom.js";
 import * as history from "./history.js";
-import { clock, day, n, t, told } from "./i18n.js";
+import { clock, day, failureText, n, t } from "./i18n.js";
 import * as jobs from "./jobs.js";
 import { zip } from "./zip.js";
 
-/** How many tiles are added to the page at once. */
+/** Number of tiles that are added to the page at once. */
 const SCREEN = 60;
 const STAGES = ["held", "waiting", "queued", "running", "fetching"];
 
@@ -22,11 +37,11 @@ export class Gallery {
   #cards = new Map();
   #ticking = null;
 
-  /** @param {{open: (pictures: object[], at: number) => void, onRetry: (job: object) => void}} actions */
+  /** @param {{open: (pictures: object[], at: number) => void, onRetry?: (job: object) => void}} actions */
   constructor({ open }) {
     this.#open = open;
     byId("search").addEventListener("input", (event) => {
-      this.#query = event.target.value;
+      this.#query = fieldOf(event).value;
       this.#shown = SCREEN;
       this.show();
     });
@@ -75,7 +90,8 @@ export class Gallery {
   /** A batch whose images are all made goes into the grid. */
   #settle(batch) {
     if (batch.jobs.every((job) => job.isOver)) {
-      if (batch.jobs.every(({ state }) => state === "succeeded" || state === "cancelled")) setTimeout(() => jobs.dismiss(batch), 400);
+      if (batch.jobs.every(({ state }) => state === "succeeded" || state === "cancelled"))
+        setTimeout(() => jobs.dismiss(batch), 400);
       else this.#showBatches();
       // The server's own record of them: its links, and the ids to delete them by.
       if (history.remote.state === "ready") setTimeout(() => history.ask(), 1000);
@@ -93,41 +109,68 @@ export class Gallery {
 
   #showBatches() {
     const wanted = new Set(jobs.batches.map(({ id }) => id));
-    for (const section of [...byId("batches").children]) if (!wanted.has(section.dataset.batch)) section.remove();
+    for (const section of allOf(".batch", byId("batches"))) if (!wanted.has(section.dataset.batch)) section.remove();
     jobs.batches.forEach((batch, at) => {
       let section = byId(`batch-${batch.id}`);
       if (!section || section.dataset.jobs !== String(batch.jobs.length)) {
         section?.remove();
         section = this.#batch(batch);
       }
-      if (byId("batches").children[at] !== section) byId("batches").insertBefore(section, byId("batches").children[at] ?? null);
+      if (byId("batches").children[at] !== section)
+        byId("batches").insertBefore(section, byId("batches").children[at] ?? null);
       const running = batch.jobs.some((job) => !job.isOver);
-      section.querySelector(".cancel-all").hidden = !running;
-      section.querySelector(".dismiss").hidden = running;
-      section.querySelector(".retry-all").hidden = running || !batch.jobs.some(({ state }) => state === "failed");
+      const hide = (selector, hidden) => allOf(selector, section).forEach((button) => (button.hidden = hidden));
+      hide(".cancel-all", !running);
+      hide(".dismiss", running);
+      hide(".retry-all", running || !batch.jobs.some(({ state }) => state === "failed"));
     });
     this.show();
   }
 
   #batch(batch) {
     const title = h("h3", { class: "batch-title" }, batch.recipe.prompt);
-    const lanes = h("ol", { class: "lanes", "aria-hidden": "true" }, batch.jobs.map(() => h("li", { class: "lane" })));
+    const lanes = h(
+      "ol",
+      { class: "lanes", "aria-hidden": "true" },
+      batch.jobs.map(() => h("li", { class: "lane" })),
+    );
     const cards = batch.jobs.map((job) => this.#card(job));
     const section = h(
       "section",
-      { class: "batch", id: `batch-${batch.id}`, "aria-label": batch.recipe.prompt, data: { batch: batch.id, jobs: batch.jobs.length } },
+      {
+        class: "batch",
+        id: `batch-${batch.id}`,
+        "aria-label": batch.recipe.prompt,
+        data: { batch: batch.id, jobs: batch.jobs.length },
+      },
       h(
         "header",
         { class: "batch-head" },
         title,
         h("span", { class: "batch-facts" }),
-        textButton("stop", batch.jobs.length > 1 ? t("job.cancelAll") : t("job.cancel"), () => batch.jobs.forEach(jobs.cancel), { class: "cancel-all" }),
-        textButton("again", t("job.retryFailed"), () => batch.jobs.filter(({ state }) => state === "failed").forEach((job) => this.#retry(job)), { class: "retry-all" }),
+        textButton(
+          "stop",
+          batch.jobs.length > 1 ? t("job.cancelAll") : t("job.cancel"),
+          () => batch.jobs.forEach(jobs.cancel),
+          { class: "cancel-all" },
+        ),
+        textButton(
+          "again",
+          t("job.retryFailed"),
+          () => batch.jobs.filter(({ state }) => state === "failed").forEach((job) => this.#retry(job)),
+          { class: "retry-all" },
+        ),
         iconButton("close", t("job.dismiss"), () => jobs.dismiss(batch), { class: "dismiss" }),
       ),
       h("ul", { class: "sheet" }, cards),
       lanes,
-      h("p", { class: "legend", "aria-hidden": "true" }, ["waiting", "queued", "running", "fetching"].map((state) => h("span", { class: `key ${state}` }, t(`lane.${state}`)))),
+      h(
+        "p",
+        { class: "legend", "aria-hidden": "true" },
+        ["waiting", "queued", "running", "fetching"].map((state) =>
+          h("span", { class: `key ${state}` }, t(`lane.${state}`)),
+        ),
+      ),
     );
     batch.jobs.forEach((job) => this.#showJob(job));
     return section;
@@ -146,7 +189,13 @@ export class Gallery {
       "li",
       { class: "job", id: `job-${job.id}`, style: { "--ratio": ratio.toFixed(4) } },
       parts.picture,
-      h("div", { class: "job-foot" }, parts.bar, h("div", { class: "job-words" }, parts.state, parts.facts), parts.buttons),
+      h(
+        "div",
+        { class: "job-foot" },
+        parts.bar,
+        h("div", { class: "job-words" }, parts.state, parts.facts),
+        parts.buttons,
+      ),
     );
     this.#cards.set(job.id, parts);
     return parts.root;
@@ -177,7 +226,12 @@ export class Gallery {
       const picture = history.find(job.imageId);
       if (picture && card.source !== picture.id) {
         card.source = picture.id;
-        fill(card.picture, this.#button(picture, () => this.#open([...job.batch.jobs].map(({ imageId }) => history.find(imageId)).filter(Boolean), picture.id)));
+        fill(
+          card.picture,
+          this.#button(picture, () =>
+            this.#open([...job.batch.jobs].map(({ imageId }) => history.find(imageId)).filter(Boolean), picture.id),
+          ),
+        );
       }
     } else if (source && card.source !== source) {
       card.source = source;
@@ -190,7 +244,8 @@ export class Gallery {
 
   #buttons(job) {
     if (!job.isOver) return iconButton("stop", t("job.cancelOne", { number: job.index + 1 }), () => jobs.cancel(job));
-    if (job.state !== "succeeded") return iconButton("again", t("job.retryOne", { number: job.index + 1 }), () => this.#retry(job));
+    if (job.state !== "succeeded")
+      return iconButton("again", t("job.retryOne", { number: job.index + 1 }), () => this.#retry(job));
     return null;
   }
 
@@ -206,10 +261,12 @@ export class Gallery {
     const elapsed = ((job.ended ?? Date.now()) - job.begun) / 1000;
     let state = t(`state.${job.state}`);
     if (job.state === "queued" && queue_position !== undefined) {
-      state = queue_size ? t("state.place", { place: queue_position + 1, size: Math.max(queue_size, queue_position + 1) }) : t("state.placeOnly", { place: queue_position + 1 });
+      state = queue_size
+        ? t("state.place", { place: queue_position + 1, size: Math.max(queue_size, queue_position + 1) })
+        : t("state.placeOnly", { place: queue_position + 1 });
     }
     if (job.state === "running" && steps) state = t("state.step", { step: step ?? 0, steps });
-    if (job.state === "failed") state = told(job.error);
+    if (job.state === "failed") state = failureText(job.error);
     const facts = [job.isOver ? t("state.took", { time: clock(elapsed) }) : clock(elapsed)];
     if (!job.isOver && eta_seconds !== undefined) {
       const left = Math.ceil(eta_seconds - (Date.now() - etaAt) / 1000);
@@ -235,7 +292,7 @@ export class Gallery {
     }
   }
 
-  /** When each image waited, queued and ran: the pauses between their beginnings are the stagger. */
+  /** Times at which each image waited, queued and ran: the pauses between their beginnings are the stagger. */
   #lanes(batch, list) {
     list.hidden = list.nextSibling.hidden = batch.jobs.length < 2;
     if (list.hidden) return;
@@ -268,12 +325,26 @@ export class Gallery {
       const name = day(picture.at);
       groups.set(name, [...(groups.get(name) ?? []), picture]);
     }
-    const focused = document.activeElement?.closest?.(".picture")?.dataset.id;
+    const focused = active()?.closest?.(".picture")?.getAttribute("data-id");
     fill(
       byId("grid"),
-      [...groups].map(([name, pictures]) => h("section", { class: "day" }, h("h3", {}, name), h("ul", { class: "sheet" }, pictures.map((picture) => this.#tile(picture))))),
+      [...groups].map(([name, pictures]) =>
+        h(
+          "section",
+          { class: "day" },
+          h("h3", {}, name),
+          h(
+            "ul",
+            { class: "sheet" },
+            pictures.map((picture) => this.#tile(picture)),
+          ),
+        ),
+      ),
     );
-    if (focused) byId("grid").querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+    if (focused)
+      allOf(`[data-id="${CSS.escape(focused)}"]`, byId("grid"))
+        .at(0)
+        ?.focus();
     const nothing = visible.length === 0 && jobs.batches.length === 0;
     byId("empty").hidden = !nothing;
     setText(byId("empty-text"), t(this.#query ? "gallery.nothingFound" : "gallery.empty"));
@@ -300,7 +371,11 @@ export class Gallery {
       if (!this.#chosen.delete(picture.id)) this.#chosen.add(picture.id);
       this.show();
     };
-    return h("li", { class: chosen ? "frame chosen" : "frame", style: { "--ratio": ratio.toFixed(4) } }, this.#button(picture, act));
+    return h(
+      "li",
+      { class: chosen ? "frame chosen" : "frame", style: { "--ratio": ratio.toFixed(4) } },
+      this.#button(picture, act),
+    );
   }
 
   #button(picture, act) {
@@ -311,8 +386,14 @@ export class Gallery {
       "button",
       { type: "button", class: "picture", data: { id: picture.id }, on: { click: act }, ...pressed },
       h("img", { src: history.thumbUrl(picture), alt: label, loading: "lazy", decoding: "async" }),
-      h("span", { class: "picture-facts", "aria-hidden": "true" }, h("span", { class: "picture-prompt" }, recipe.prompt), h("span", { class: "picture-seed" }, recipe.seed ?? "")),
-      (recipe.kind === "edit" || picture.remote) && h("span", { class: "badge" }, picture.remote ? t("picture.remote") : t("picture.edit")),
+      h(
+        "span",
+        { class: "picture-facts", "aria-hidden": "true" },
+        h("span", { class: "picture-prompt" }, recipe.prompt),
+        h("span", { class: "picture-seed" }, recipe.seed ?? ""),
+      ),
+      (recipe.kind === "edit" || picture.remote) &&
+        h("span", { class: "badge" }, picture.remote ? t("picture.remote") : t("picture.edit")),
       this.#chosen?.has(picture.id) && h("span", { class: "tick" }, icon("check")),
     );
   }
@@ -321,16 +402,19 @@ export class Gallery {
   #arrows(event) {
     const step = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
     const rows = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    const all = [...byId("grid").querySelectorAll(".picture")];
-    const at = all.indexOf(document.activeElement);
+    const all = allOf(".picture", byId("grid"));
+    const at = all.indexOf(active());
     if (at < 0 || (step === undefined && rows === undefined)) return;
     event.preventDefault();
     let next = all[Math.min(all.length - 1, Math.max(0, at + (step ?? 0)))];
     if (rows) {
       const here = all[at].getBoundingClientRect();
       const middle = here.left + here.width / 2;
-      const beyond = all.map((one) => ({ one, box: one.getBoundingClientRect() })).filter(({ box }) => (rows > 0 ? box.top >= here.bottom - 1 : box.bottom <= here.top + 1));
-      const edge = rows > 0 ? Math.min(...beyond.map(({ box }) => box.top)) : Math.max(...beyond.map(({ box }) => box.top));
+      const beyond = all
+        .map((one) => ({ one, box: one.getBoundingClientRect() }))
+        .filter(({ box }) => (rows > 0 ? box.top >= here.bottom - 1 : box.bottom <= here.top + 1));
+      const edge =
+        rows > 0 ? Math.min(...beyond.map(({ box }) => box.top)) : Math.max(...beyond.map(({ box }) => box.top));
       const off = ({ box }) => Math.abs(box.left + box.width / 2 - middle);
       next = beyond.filter(({ box }) => Math.abs(box.top - edge) < 4).sort((a, b) => off(a) - off(b))[0]?.one;
     }
@@ -360,10 +444,27 @@ export class Gallery {
         let name = history.fileName(picture);
         for (let copy = 2; names.has(name); copy++) name = history.fileName(picture).replace(/(\.\w+)$/, `_${copy}$1`);
         names.add(name);
-        files.push({ name, blob: await history.file(picture), at: new Date(picture.at), facts: { file: name, ...history.facts(picture) } });
+        files.push({
+          name,
+          blob: await history.file(picture),
+          at: new Date(picture.at),
+          facts: { file: name, ...history.facts(picture) },
+        });
       }
-      const index = new Blob([JSON.stringify(files.map(({ facts }) => facts), null, 2)], { type: "application/json" });
-      save(await zip([...files, { name: "images.json", blob: index, at: new Date() }]), `z-image_${new Date().toISOString().slice(0, 10)}.zip`);
+      const index = new Blob(
+        [
+          JSON.stringify(
+            files.map(({ facts }) => facts),
+            null,
+            2,
+          ),
+        ],
+        { type: "application/json" },
+      );
+      save(
+        await zip([...files, { name: "images.json", blob: index, at: new Date() }]),
+        `z-image_${new Date().toISOString().slice(0, 10)}.zip`,
+      );
     } catch (error) {
       toast(t("gallery.exportFailed", { reason: error.message }), { failed: true });
     }

@@ -1,16 +1,17 @@
+// @ts-check
 /**
  * The images there are: those kept on this device, and those that only the server remembers (`GET /v1/images`).
  */
 
-import { call, here, image as fetchImage } from "./api.js";
+import { call, image as fetchImage, here } from "./api.js";
 import { Emitter } from "./dom.js";
-import { embed } from "./metadata.js";
 import { extension } from "./jobs.js";
+import { embed } from "./metadata.js";
 import * as store from "./store.js";
 
 /** The longer side of a thumbnail, in pixels. */
 const THUMB = 480;
-/** How many images the server is asked for at once. */
+/** Number of images that the server is asked for at once. */
 const PAGE = 50;
 
 /**
@@ -34,7 +35,7 @@ const PAGE = 50;
 let pictures = [];
 /** Every change of the list. */
 export const changed = new Emitter();
-/** What the server's list is like: whether there is one, and whether it goes on. */
+/** State of the server's list: whether there is one, and whether it goes on. */
 export const remote = { state: "unknown", hasMore: false, last: null };
 
 const urls = new Map();
@@ -58,7 +59,9 @@ export function search(query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return pictures;
   return pictures.filter(({ recipe, space }) => {
-    const text = [recipe.prompt, recipe.negative_prompt, recipe.model, recipe.seed, recipe.sampler, space].join(" ").toLowerCase();
+    const text = [recipe.prompt, recipe.negative_prompt, recipe.model, recipe.seed, recipe.sampler, space]
+      .join(" ")
+      .toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }
@@ -66,7 +69,17 @@ export function search(query) {
 /** Keeps a finished image under that id. */
 export async function add(id, blob, recipe, facts, before) {
   const { thumb, width, height } = await thumbnail(blob);
-  const picture = { id, at: Date.now(), recipe, width, height, format: extension(blob.type), thumb, before: Boolean(before), ...facts };
+  const picture = {
+    id,
+    at: Date.now(),
+    recipe,
+    width,
+    height,
+    format: extension(blob.type),
+    thumb,
+    before: Boolean(before),
+    ...facts,
+  };
   await store.put("blobs", { id, blob });
   if (before) await store.put("blobs", { id: `${id}.before`, blob: before });
   await store.put("images", picture);
@@ -89,14 +102,17 @@ async function thumbnail(blob) {
   return { thumb, width, height };
 }
 
-/** Whether two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
+/** True where two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
 const isSame = (one, other) =>
   (one.taskId !== undefined && one.taskId === other.taskId) ||
-  (one.recipe.seed === other.recipe.seed && one.recipe.prompt === other.recipe.prompt && one.recipe.model === other.recipe.model && Math.abs(one.at - other.at) < 600_000);
+  (one.recipe.seed === other.recipe.seed &&
+    one.recipe.prompt === other.recipe.prompt &&
+    one.recipe.model === other.recipe.model &&
+    Math.abs(one.at - other.at) < 600_000);
 
 /** Asks the server for what it remembers, from the newest on, or from where it was left. */
 export async function ask({ more = false } = {}) {
-  const query = new URLSearchParams({ limit: PAGE });
+  const query = new URLSearchParams({ limit: String(PAGE) });
   if (more && remote.last) query.set("after", remote.last);
   try {
     const answer = await call("GET", `/v1/images?${query}`, { background: true });
@@ -104,15 +120,44 @@ export async function ask({ more = false } = {}) {
     for (const image of answer.data) merge(image);
     sort();
   } catch (error) {
-    remote.state = error.kind === "http" && error.status === 404 ? "absent" : error.kind === "http" ? "failed" : remote.state;
+    remote.state =
+      error.kind === "http" && error.status === 404 ? "absent" : error.kind === "http" ? "failed" : remote.state;
     changed.emit();
   }
 }
 
 /** Takes an image that the server remembers. */
 function merge(image) {
-  const { id, created_at, model, prompt, negative_prompt, seed, size, steps, guidance_scale, sampler, kind, url, space, output_format, task_id } = image;
-  const recipe = { kind: kind === "generation" ? "generation" : "edit", model, prompt: prompt ?? "", negative_prompt, seed, size, steps, guidance_scale, sampler, extras: {} };
+  const {
+    id,
+    created_at,
+    model,
+    prompt,
+    negative_prompt,
+    seed,
+    size,
+    steps,
+    guidance_scale,
+    sampler,
+    kind,
+    url,
+    space,
+    output_format,
+    task_id,
+  } = image;
+  /** @type {import("./jobs.js").Recipe} */
+  const recipe = {
+    kind: kind === "generation" ? "generation" : "edit",
+    model,
+    prompt: prompt ?? "",
+    negative_prompt,
+    seed,
+    size,
+    steps,
+    guidance_scale,
+    sampler,
+    extras: {},
+  };
   for (const [name, value] of Object.entries(recipe)) if (value === undefined || value === null) delete recipe[name];
   const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
   const picture = {
@@ -128,12 +173,14 @@ function merge(image) {
     serverId: id,
     remote: true,
   };
-  const known = pictures.find((other) => other.serverId === id) ?? pictures.find((other) => !other.serverId && isSame(other, picture));
+  const known =
+    pictures.find((other) => other.serverId === id) ??
+    pictures.find((other) => !other.serverId && isSame(other, picture));
   if (!known) pictures.push(picture);
   else Object.assign(known, { serverId: id, url: url ?? known.url });
 }
 
-/** Where an image's thumbnail is. */
+/** Address of an image's thumbnail. */
 export function thumbUrl(picture) {
   if (!picture.thumb) return picture.url ? here(picture.url) : "";
   if (!urls.has(picture.id)) urls.set(picture.id, URL.createObjectURL(picture.thumb));
@@ -145,23 +192,27 @@ export async function bytes(picture) {
   return (await store.blob(picture.id)) ?? fetchImage(picture.url);
 }
 
-/** What it was made from, where that is kept. */
+/** The image that it was made from, where that is kept. */
 export const bytesBefore = (picture) => (picture.before ? store.blob(`${picture.id}.before`) : null);
 
-/** As a file to hand out: with its parameters inside. */
+/** A file to hand out, with the image's parameters inside. */
 export const file = async (picture) => embed(await bytes(picture), picture.recipe);
 
 /** A good name: when, what, from which seed. */
 export function fileName(picture) {
   const day = new Date(picture.at);
   const two = (number) => String(number).padStart(2, "0");
-  const date = `${day.getFullYear()}${two(day.getMonth() + 1)}${two(day.getDate())}-${two(day.getHours())}${two(day.getMinutes())}${two(day.getSeconds())}`;
+  const time = [day.getHours(), day.getMinutes(), day.getSeconds()].map(two).join("");
+  const date = `${day.getFullYear()}${two(day.getMonth() + 1)}${two(day.getDate())}-${time}`;
   const words = picture.recipe.prompt
     .normalize("NFC")
     .replace(/[^\p{L}\p{N}]+/gu, "-")
     .replace(/^-+|-+$/g, "");
   const short = [...words].slice(0, 48).join("").replace(/-+$/, "");
-  return [date, short, picture.recipe.seed].filter((part) => part !== "" && part !== undefined).join("_") + `.${picture.format ?? "png"}`;
+  return (
+    [date, short, picture.recipe.seed].filter((part) => part !== "" && part !== undefined).join("_") +
+    `.${picture.format ?? "png"}`
+  );
 }
 
 /** Deletes images here and at the server. */
@@ -177,10 +228,22 @@ export async function remove(chosen) {
   changed.emit();
   await store.removeImages(chosen.filter((picture) => !picture.remote).map(({ id }) => id));
   if (remote.state === "ready") {
-    const gone = chosen.filter(({ serverId }) => serverId).map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
+    const gone = chosen
+      .filter(({ serverId }) => serverId)
+      .map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
     await Promise.allSettled(gone);
   }
 }
 
-/** A picture's facts as JSON may have them. */
-export const facts = ({ at, recipe, width, height, seconds, space }) => ({ made: new Date(at).toISOString(), ...recipe, width, height, seconds, space });
+/**
+ * A picture's facts as JSON may have them.
+ * @param {Picture} picture
+ */
+export const facts = ({ at, recipe, width, height, seconds, space }) => ({
+  made: new Date(at).toISOString(),
+  ...recipe,
+  width,
+  height,
+  seconds,
+  space,
+});

@@ -1,9 +1,11 @@
+// @ts-check
 /**
  * Words in English and Chinese, and numbers, times and errors as people say them.
  *
  * The language is the browser's, until somebody switches; boot.js decides before the first paint.
  */
 
+import { allOf } from "./dom.js";
 import { keepSetting } from "./store.js";
 import en from "./words.en.js";
 import zh from "./words.zh.js";
@@ -33,14 +35,14 @@ export function n(name, count, values = {}) {
 /** Puts the words where index.html names them: as text, label, placeholder or title. */
 export function translate(root = document) {
   document.title = t("title");
-  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of allOf("[data-t]", root)) element.textContent = t(element.dataset.t);
   for (const [data, attribute] of [
     ["tLabel", "aria-label"],
     ["tPlaceholder", "placeholder"],
     ["tTitle", "title"],
   ]) {
     const selector = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    for (const element of root.querySelectorAll(`[data-${selector}]`)) element.setAttribute(attribute, t(element.dataset[data]));
+    for (const element of allOf(`[data-${selector}]`, root)) element.setAttribute(attribute, t(element.dataset[data]));
   }
 }
 
@@ -54,10 +56,16 @@ export function clock(seconds) {
   return `${minutes}:${String(rest).padStart(2, "0")}`;
 }
 
-/** How long ago, from seconds. */
+/** A time ago in words, from seconds. */
 export function ago(seconds) {
   const format = new Intl.RelativeTimeFormat(locale(), { numeric: "auto", style: "short" });
-  for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+  /** @type {Array<[Intl.RelativeTimeFormatUnit, number]>} */
+  const units = [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ];
+  for (const [unit, length] of units) {
     if (seconds >= length) return format.format(-Math.floor(seconds / length), unit);
   }
   return format.format(-Math.floor(Math.max(0, seconds)), "second");
@@ -75,12 +83,23 @@ export function day(at) {
 export const moment = (at) => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(at);
 
 /** A time with seconds. */
-export const timeOfDay = (at) => new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(at);
+export const timeOfDay = (at) =>
+  new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(
+    at,
+  );
 
-/** Why an image failed. In Chinese, what the code says; the server's own words stand behind it. */
-export function told({ message, code, kind, retryAfter }) {
-  const own = kind === "offline" ? t("error.offline") : kind === "cut" ? t("error.cut") : code && TABLES[language()][`error.${code}`];
-  const words = language() === "en" && message && kind === "http" ? message : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
+/** Reason of an image's failure. In Chinese, what the code says; the server's own words stand behind it. */
+export function failureText({ message, code, kind, retryAfter }) {
+  const own =
+    kind === "offline"
+      ? t("error.offline")
+      : kind === "cut"
+        ? t("error.cut")
+        : code && TABLES[language()][`error.${code}`];
+  const words =
+    language() === "en" && message && kind === "http"
+      ? message
+      : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
   return retryAfter ? `${words} ${t("error.retryAfter", { time: clock(retryAfter) })}` : words;
 }
 

@@ -1,12 +1,14 @@
+// @ts-check
 /**
- * The images to start from: dropped, pasted, chosen or taken from the gallery; and the mask that is drawn over the first.
+ * The images to start from: dropped, pasted, chosen or taken from the gallery; and the mask that is drawn over the
+ * first.
  */
 
 import { byId, fill, h, iconButton, newId, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { drawMask } from "./mask.js";
 
-/** What the API takes. */
+/** Types of images that the API takes. */
 const TYPES = ["image/png", "image/jpeg", "image/webp", "image/gif", "image/avif"];
 
 export class Inputs {
@@ -33,7 +35,7 @@ export class Inputs {
     byId("drop-mask").addEventListener("click", () => this.setMask(null));
   }
 
-  /** How many images the model takes, and whether it takes a mask. */
+  /** Takes the model's limits: the number of images, and whether there may be a mask. */
   limits(most, takesMask) {
     this.#most = most;
     this.#takesMask = takesMask;

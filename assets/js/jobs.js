@@ -1,17 +1,19 @@
+// @ts-check
 /**
  * Images on their way: one job each.
  *
- * A batch of n images goes to the server as n requests of one image, with seed, seed + 1, …, rather than as one request of n. So
- * each can be cancelled and tried again by itself; the server spaces jobs of one Space out by itself, whichever request they
- * come from. A job travels in one of two ways:
+ * A batch of n images goes to the server as n requests of one image, with seed, seed + 1, …, rather than as one request
+ * of n. So each can be cancelled and tried again by itself; the server spaces jobs of one Space out by itself,
+ * whichever request they come from. A job travels in one of two ways:
  *
- * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on return. This is the
- *   way wherever the server has tasks, and for everything but the next case.
- * - As a stream: it lives as long as the page, and shows the image while it is made. Tasks have no such previews, so models that have
- *   them go this way, unless "Keep going in the background" is switched on.
+ * - As a task (`Prefer: respond-async`): it goes on at the server whatever becomes of the page, and is found again on
+ *   return. This is the way wherever the server has tasks, and for everything but the next case.
+ * - As a stream: it lives as long as the page, and shows the image while it is made. Tasks have no such previews, so
+ *   models that have them go this way, unless "Keep going in the background" is switched on.
  *
- * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are followed by their
- * events, and the rest by one list, asked for now and then. So there is always one left for everything else.
+ * A browser opens six connections to a server over HTTP/1.1. Streams take at most four of them; of tasks, three are
+ * followed by their events, and the rest by one list, asked for now and then. So there is always one left for
+ * everything else.
  */
 
 import { call, decoded, image as fetchImage, note, send } from "./api.js";
@@ -23,7 +25,7 @@ import * as store from "./store.js";
 const STREAMS = 4;
 /** The most tasks whose events are followed at once. */
 const FOLLOWED = 3;
-/** How often the others are asked about, in milliseconds. */
+/** Pause between two questions about the others, in milliseconds. */
 const POLL = 1500;
 /** For so long, in seconds, and so often a job waits to be let in. */
 const PATIENCE = 90;
@@ -33,13 +35,13 @@ const PARTIALS = 3;
 
 /** Every change of a job. */
 export const changed = new Emitter();
-/** What keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
+/** Keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
 export const made = { keep: async (_job, _blob, _facts) => {} };
 
 /** The batches that aren't put away, the newest first. */
 export const batches = [];
 
-/** What the server offers beside OpenAI's API; `null` until it has been asked. */
+/** Offers of the server beside OpenAI's API; `null` until it has been asked. */
 export const server = { tasks: null };
 
 /**
@@ -67,7 +69,10 @@ export class Job {
   }
 
   reset() {
-    /** `held` (in this page), `waiting` (at the server), `queued` and `running` (at a Space), `fetching`, `succeeded`, `failed`, `cancelled`. */
+    /**
+     * `held` (in this page), `waiting` (at the server), `queued` and `running` (at a Space), `fetching`, `succeeded`,
+     * `failed`, `cancelled`.
+     */
     this.state = "held";
     this.begun = Date.now();
     this.ended = null;
@@ -77,7 +82,7 @@ export class Job {
     this.imageId = null;
     this.taskId = null;
     this.stop = new AbortController();
-    /** When which state began, for the timeline. */
+    /** Times at which each state began, for the timeline. */
     this.marks = [{ state: "held", at: this.begun }];
   }
 
@@ -85,7 +90,7 @@ export class Job {
     return this.state === "succeeded" || this.state === "failed" || this.state === "cancelled";
   }
 
-  /** Goes over to a state, and tells it. */
+  /** Goes over to a state, and emits it. */
   to(state, facts = {}) {
     if (this.isOver) return;
     if (state !== this.state) {
@@ -100,8 +105,8 @@ export class Job {
     changed.emit(this);
   }
 
-  /** Takes what the server tells of the image. */
-  tell({ state, queue_position, queue_size, eta_seconds, step, steps, fraction, space }) {
+  /** Takes the image's state at the server. */
+  update({ state, queue_position, queue_size, eta_seconds, step, steps, fraction, space }) {
     const moved = space !== undefined && this.progress.space !== undefined && space !== this.progress.space;
     const before = state === this.state && !moved ? this.progress : { space: this.progress.space };
     const said = { queue_position, queue_size, eta_seconds, step, steps, fraction, space };
@@ -182,11 +187,14 @@ export async function probe() {
 function launch(job) {
   const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
   patiently(job, go).catch((error) => {
-    if (!job.stop.signal.aborted) job.to("failed", { error: told(error) });
+    if (!job.stop.signal.aborted) job.to("failed", { error: failureOf(error) });
   });
 }
 
-/** Sends a job's request again when the server says that this key has too many: a batch is as many requests as it has images. */
+/**
+ * Sends a job's request again when the server says that this key has too many: a batch is as many requests as it has
+ * images.
+ */
 async function patiently(job, go) {
   const { signal } = job.stop;
   for (let tries = 1; ; tries++) {
@@ -206,7 +214,12 @@ async function patiently(job, go) {
   }
 }
 
-const told = (error) => ({ message: error.message, code: error.code ?? null, kind: error.kind ?? "page", retryAfter: error.retryAfter ?? null });
+const failureOf = (error) => ({
+  message: error.message,
+  code: error.code ?? null,
+  kind: error.kind ?? "page",
+  retryAfter: error.retryAfter ?? null,
+});
 
 /** Lets so many run at once; the others wait in order. */
 let running = 0;
@@ -233,18 +246,23 @@ export function body(recipe, more = {}) {
 function request(job, more, headers = {}) {
   const { recipe, stop, batch } = job;
   const options = { headers, signal: stop.signal };
-  if (recipe.kind === "generation") return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
+  if (recipe.kind === "generation")
+    return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
   const form = new FormData();
   for (const [name, value] of Object.entries(body(recipe, more))) {
     form.append(name, typeof value === "object" ? JSON.stringify(value) : String(value));
   }
-  batch.images.forEach((image, index) => form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`));
+  batch.images.forEach((image, index) =>
+    form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`),
+  );
   if (batch.mask) form.append("mask", batch.mask, "mask.png");
   return send("POST", "/v1/images/edits", { ...options, form });
 }
 
 /** The usual ending of a file of that type. */
-export const extension = (type) => ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ?? "png";
+export const extension = (type) =>
+  ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ??
+  "png";
 
 async function stream(job) {
   if (job.isOver) return;
@@ -257,17 +275,24 @@ async function stream(job) {
     const event = JSON.parse(data);
     note(record, event.type, event);
     const what = event.type.split(".").at(-1);
-    if (what === "progress") job.tell(event);
-    else if (what === "partial_image") payload(event, job.stop.signal).then((blob) => !job.isOver && job.show(blob), () => {});
+    if (what === "progress") job.update(event);
+    else if (what === "partial_image")
+      payload(event, job.stop.signal).then(
+        (blob) => !job.isOver && job.show(blob),
+        () => {},
+      );
     else if (what === "completed") await keep(job, event);
-    else if (what === "failed" || what === "error") throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
+    else if (what === "failed" || what === "error")
+      throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
   }
   if (!job.isOver) throw Object.assign(new Error("cut"), { kind: "cut" });
 }
 
 /** The image of an event: itself, or behind a link. */
 const payload = async (event, signal) =>
-  event.b64_json ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` }) : fetchImage(event.url, signal);
+  event.b64_json
+    ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` })
+    : fetchImage(event.url, signal);
 
 /** Brings a finished image here. */
 async function keep(job, facts) {
@@ -291,7 +316,18 @@ async function submit(job) {
   }
   job.taskId = task.id;
   const { id, index, recipe, batch, begun } = job;
-  await store.put("jobs", { id, index, recipe, begun, taskId: task.id, batch: batch.id, at: batch.at, partial: batch.partial, images: batch.images, mask: batch.mask });
+  await store.put("jobs", {
+    id,
+    index,
+    recipe,
+    begun,
+    taskId: task.id,
+    batch: batch.id,
+    at: batch.at,
+    partial: batch.partial,
+    images: batch.images,
+    mask: batch.mask,
+  });
   take(job, task);
   follow(job);
 }
@@ -305,11 +341,26 @@ export async function resume() {
     if (known.has(kept.taskId)) continue;
     let batch = batches.find(({ id }) => id === kept.batch);
     if (!batch) {
-      batch = { id: kept.batch, at: kept.at, recipe: kept.recipe, way: "task", partial: kept.partial, images: kept.images ?? [], mask: kept.mask ?? null, jobs: [] };
+      batch = {
+        id: kept.batch,
+        at: kept.at,
+        recipe: kept.recipe,
+        way: "task",
+        partial: kept.partial,
+        images: kept.images ?? [],
+        mask: kept.mask ?? null,
+        jobs: [],
+      };
       batches.unshift(batch);
     }
     const job = new Job(batch, kept.index, kept.recipe);
-    Object.assign(job, { id: kept.id, taskId: kept.taskId, begun: kept.begun, state: "waiting", marks: [{ state: "waiting", at: kept.begun }] });
+    Object.assign(job, {
+      id: kept.id,
+      taskId: kept.taskId,
+      begun: kept.begun,
+      state: "waiting",
+      marks: [{ state: "waiting", at: kept.begun }],
+    });
     batch.jobs.push(job);
     follow(job);
   }
@@ -329,13 +380,17 @@ function take(job, task) {
     job.to("cancelled");
   } else if (image.status === "succeeded" && (image.url ?? task.result?.data?.[0]?.url)) {
     const [result = {}] = task.result?.data ?? [];
-    keep(job, { output_format: task.result?.output_format, size: task.result?.size, ...result, ...image, url: image.url ?? result.url }).catch(
-      (error) => job.to("failed", { error: told(error) }),
-    );
+    keep(job, {
+      output_format: task.result?.output_format,
+      size: task.result?.size,
+      ...result,
+      ...image,
+      url: image.url ?? result.url,
+    }).catch((error) => job.to("failed", { error: failureOf(error) }));
   } else if (["waiting", "queued", "running"].includes(image.status)) {
-    job.tell({ ...image, state: image.status });
+    job.update({ ...image, state: image.status });
   } else {
-    job.tell({ state: task.status === "running" ? "running" : "waiting" });
+    job.update({ state: task.status === "running" ? "running" : "waiting" });
   }
 }
 
@@ -344,10 +399,14 @@ const followed = new Set();
 const polled = new Set();
 let timer = null;
 
+function pollLater() {
+  if (timer === null) timer = setTimeout(poll, POLL);
+}
+
 function follow(job) {
   if (followed.size >= FOLLOWED) {
     polled.add(job);
-    timer ??= setTimeout(poll, POLL);
+    pollLater();
     return;
   }
   followed.add(job);
@@ -367,12 +426,15 @@ function follow(job) {
         polled.delete(next);
         follow(next);
       }
-      if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+      if (polled.size > 0) pollLater();
     });
 }
 
 async function watch(job) {
-  const { response, record } = await send("GET", `/v1/tasks/${job.taskId}/events`, { signal: job.stop.signal, background: true });
+  const { response, record } = await send("GET", `/v1/tasks/${job.taskId}/events`, {
+    signal: job.stop.signal,
+    background: true,
+  });
   for await (const { event, data } of events(response.body)) {
     const { task } = JSON.parse(data);
     note(record, event, { status: task.status, images: task.images });
@@ -388,12 +450,14 @@ async function poll() {
   try {
     const { data } = await call("GET", "/v1/tasks?limit=100", { background: true });
     for (const job of [...polled]) {
-      const task = data.find(({ id }) => id === job.taskId) ?? (await call("GET", `/v1/tasks/${job.taskId}`, { background: true }));
+      const task =
+        data.find(({ id }) => id === job.taskId) ??
+        (await call("GET", `/v1/tasks/${job.taskId}`, { background: true }));
       take(job, task);
     }
   } catch (error) {
     if (error.status === 404) {
-      // One of them is gone; each is told by its own stream.
+      // One of them is gone; each is reported by its own stream.
       const [job] = polled;
       polled.delete(job);
       follow(job);
@@ -404,5 +468,5 @@ async function poll() {
     polled.delete(job);
     if (!job.isOver && job.state !== "fetching") follow(job);
   }
-  if (polled.size > 0) timer ??= setTimeout(poll, POLL);
+  if (polled.size > 0) pollLater();
 }

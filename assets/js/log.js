@@ -1,13 +1,14 @@
+// @ts-check
 /**
  * The log panel: every request of this page with its events, and each as a program to copy.
  */
 
 import { calls } from "./api.js";
-import { byId, copyText, h, setText, textButton, toast } from "./dom.js";
+import { active, allOf, byId, copyText, h, setText, textButton, toast } from "./dom.js";
 import { t, timeOfDay } from "./i18n.js";
 import { LANGUAGES, snippet } from "./snippets.js";
 
-/** How many requests are remembered. */
+/** Number of requests that are remembered. */
 const MOST = 300;
 
 export class Log {
@@ -49,16 +50,17 @@ export class Log {
     setText(byId("log-note"), records.length === 0 ? t("log.empty") : "");
     const list = byId("log-list");
     // What has the focus stays: only items that have changed are made anew.
-    const items = new Map([...list.children].map((item) => [Number(item.dataset.id), item]));
+    const items = new Map(allOf("#log-list > *").map((item) => [Number(item.dataset.id), item]));
     records.forEach((record, at) => {
-      const version = `${record.status ?? ""}${record.error ?? ""}${record.ms ?? ""}${record.events.length}${document.documentElement.lang}`;
+      const { status = "", error = "", ms = "", events } = record;
+      const version = `${status}${error}${ms}${events.length}${document.documentElement.lang}`;
       let item = items.get(record.id);
       if (!item || item.dataset.version !== version) {
-        const focused = item?.contains(document.activeElement) && document.activeElement.dataset.part;
+        const focused = item?.contains(active()) && active().dataset.part;
         const fresh = this.#item(record, version);
         item?.replaceWith(fresh);
         item = fresh;
-        if (focused) fresh.querySelector(`[data-part="${focused}"]`)?.focus();
+        if (focused) allOf(`[data-part="${focused}"]`, fresh).at(0)?.focus();
       }
       items.delete(record.id);
       if (list.children[at] !== item) list.insertBefore(item, list.children[at] ?? null);
@@ -76,7 +78,11 @@ export class Log {
         "summary",
         { data: { part: "summary" } },
         h("time", {}, timeOfDay(at)),
-        h("span", { class: `status ${pending ? "" : error || status >= 400 ? "ill" : "well"}` }, pending ? "…" : String(status ?? t(error === "cancelled" ? "log.cancelled" : "log.offline"))),
+        h(
+          "span",
+          { class: `status ${pending ? "" : error || status >= 400 ? "ill" : "well"}` },
+          pending ? "…" : String(status ?? t(error === "cancelled" ? "log.cancelled" : "log.offline")),
+        ),
         h("span", { class: "call" }, h("b", {}, method), ` ${path}`),
         h("span", { class: "took" }, ms === undefined ? "" : `${Math.round(ms)} ms`),
         events.length > 0 && h("span", { class: "took" }, t("log.events", { count: events.length })),
@@ -101,7 +107,11 @@ export class Log {
 
   #fillDetails(record, details) {
     const { json, form, events, error } = record;
-    const sent = json ? JSON.stringify(json, null, 2) : form ? form.map(([name, value]) => `${name}: ${value}`).join("\n") : "";
+    const sent = json
+      ? JSON.stringify(json, null, 2)
+      : form
+        ? form.map(([name, value]) => `${name}: ${value}`).join("\n")
+        : "";
     const copy = async (language) => {
       const done = await copyText(snippet(language, record, location.origin));
       toast(t(done ? "copied" : "copyFailed"), { failed: !done });
@@ -110,12 +120,23 @@ export class Log {
       h(
         "div",
         { class: "log-body" },
-        h("div", { class: "copy-as", role: "group", "aria-label": t("copyAs") }, h("span", { "aria-hidden": "true" }, t("copyAs")), LANGUAGES.map((language) => textButton(null, language, () => copy(language), { "data-part": language }))),
+        h(
+          "div",
+          { class: "copy-as", role: "group", "aria-label": t("copyAs") },
+          h("span", { "aria-hidden": "true" }, t("copyAs")),
+          LANGUAGES.map((language) => textButton(null, language, () => copy(language), { "data-part": language })),
+        ),
         error && h("p", { class: "space-error" }, error),
         sent && h("pre", { tabindex: "0", role: "region", "aria-label": t("log.sent") }, sent),
-        events.length > 0 && h("pre", { tabindex: "0", role: "region", "aria-label": t("log.eventList") }, events.map(({ at, name, text }) => `${(at / 1000).toFixed(2).padStart(7)} s  ${name}\n           ${text}`).join("\n")),
+        events.length > 0 &&
+          h(
+            "pre",
+            { tabindex: "0", role: "region", "aria-label": t("log.eventList") },
+            events
+              .map(({ at, name, text }) => `${(at / 1000).toFixed(2).padStart(7)} s  ${name}\n           ${text}`)
+              .join("\n"),
+          ),
       ),
     );
   }
 }
-

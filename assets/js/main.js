@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * The studio: what listens to what.
  */
@@ -5,7 +6,7 @@
 import { call } from "./api.js";
 import { Composer, randomSeed } from "./composer.js";
 import { Connection } from "./connection.js";
-import { announce, byId, openDialog, toast } from "./dom.js";
+import { allOf, announce, byId, elementOf, fieldOf, openDialog, toast } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import { language, setLanguage, t, translate } from "./i18n.js";
@@ -18,7 +19,7 @@ import { full, keepSetting, persist, setting } from "./store.js";
 import { Viewer } from "./viewer.js";
 
 const VIEWS = ["create", "gallery", "spaces", "log"];
-/** How many variations are made at once. */
+/** Number of variations that are made at once. */
 const VARIATIONS = 4;
 
 const connection = new Connection();
@@ -61,7 +62,12 @@ jobs.made.keep = async (job, blob, facts) => {
   const { recipe, batch, begun } = job;
   const used = { ...recipe };
   if (Number.isInteger(facts.seed)) used.seed = facts.seed;
-  const about = { seconds: (Date.now() - begun) / 1000, space: facts.space, url: facts.url?.startsWith("data:") ? undefined : facts.url, taskId: job.taskId ?? undefined };
+  const about = {
+    seconds: (Date.now() - begun) / 1000,
+    space: facts.space,
+    url: facts.url?.startsWith("data:") ? undefined : facts.url,
+    taskId: job.taskId ?? undefined,
+  };
   await history.add(job.imageId, blob, used, about, recipe.kind === "edit" ? batch.images[0] : null);
 };
 
@@ -108,7 +114,11 @@ async function vary(recipe, picture) {
     toast(t("vary.noInput"), { failed: true });
     return;
   }
-  begin({ ...base, seed: randomSeed() }, VARIATIONS, { way: composer.background ? "task" : "stream", partial: false, images: before ? [before] : [] });
+  begin({ ...base, seed: randomSeed() }, VARIATIONS, {
+    way: composer.background ? "task" : "stream",
+    partial: false,
+    images: before ? [before] : [],
+  });
 }
 
 // Images that are brought here.
@@ -145,7 +155,7 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   depth = 0;
   document.body.classList.remove("dropping");
-  receive([...event.dataTransfer.files], { asInput: Boolean(event.target.closest?.("#input-section")) });
+  receive([...event.dataTransfer.files], { asInput: Boolean(elementOf(event).closest?.("#input-section")) });
 });
 addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files ?? [])];
@@ -154,8 +164,8 @@ addEventListener("paste", (event) => {
   receive(files, { asInput: true });
 });
 byId("read-file").addEventListener("change", async (event) => {
-  const [file] = event.target.files;
-  event.target.value = "";
+  const [file] = fieldOf(event).files;
+  fieldOf(event).value = "";
   const recipe = file && (await extract(file));
   if (recipe) useSettings(recipe);
   else toast(t("drop.nothing"), { failed: true });
@@ -171,7 +181,7 @@ function show(view) {
   const stage = next === "create" ? (document.body.dataset.stage ?? "gallery") : next;
   document.body.dataset.stage = stage;
   for (const name of VIEWS.slice(1)) byId(`view-${name}`).hidden = name !== stage;
-  for (const tab of document.querySelectorAll(".tabs button")) {
+  for (const tab of allOf(".tabs button")) {
     const current = tab.dataset.view === next || (next === "create" && tab.dataset.view === stage && !narrow.matches);
     if (current) tab.setAttribute("aria-current", "page");
     else tab.removeAttribute("aria-current");
@@ -182,7 +192,7 @@ function show(view) {
 
 const narrow = matchMedia("(max-width: 899px)");
 narrow.addEventListener("change", () => show(document.body.dataset.view));
-for (const tab of document.querySelectorAll(".tabs button")) tab.addEventListener("click", () => show(tab.dataset.view));
+for (const tab of allOf(".tabs button")) tab.addEventListener("click", () => show(tab.dataset.view));
 show(narrow.matches ? "create" : "gallery");
 
 // Language and colours.
@@ -213,12 +223,14 @@ function setTheme(theme) {
   button.setAttribute("aria-label", t(`theme.${theme}`));
   button.title = t(`theme.${theme}`);
 }
-byId("theme").addEventListener("click", () => setTheme(THEMES[(THEMES.indexOf(setting("theme", "auto")) + 1) % THEMES.length]));
+byId("theme").addEventListener("click", () =>
+  setTheme(THEMES[(THEMES.indexOf(setting("theme", "auto")) + 1) % THEMES.length]),
+);
 
 // The keyboard.
 
 addEventListener("keydown", (event) => {
-  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const isTyping = elementOf(event).closest?.("input, textarea, select, [contenteditable]");
   const isModal = document.querySelector("dialog[open]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isModal) {
     event.preventDefault();
@@ -247,7 +259,7 @@ addEventListener("beforeunload", (event) => {
 });
 full.on(() => toast(t("store.full"), { failed: true }));
 
-for (const idea of document.querySelectorAll("[data-idea]")) {
+for (const idea of allOf("[data-idea]")) {
   idea.addEventListener("click", () => {
     composer.prompt = t(idea.dataset.idea);
     show("create");

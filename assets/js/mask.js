@@ -1,17 +1,18 @@
+// @ts-check
 /**
  * Drawing a mask over an image: which part is to change.
  *
- * OpenAI's masks are transparent where the image is to change; most Spaces' are white there, and know no transparency. The file that
- * comes out is both: white and transparent where it was painted, black and opaque elsewhere. A canvas can't hold a colour without opacity, so
- * the PNG is written here.
+ * OpenAI's masks are transparent where the image is to change; most Spaces' are white there, and know no transparency.
+ * The file that comes out is both: white and transparent where it was painted, black and opaque elsewhere. A canvas
+ * can't hold a colour without opacity, so the PNG is written here.
  */
 
 import { byId, openDialog } from "./dom.js";
 import { chunk } from "./metadata.js";
 
-/** How far an arrow key moves the brush, as a part of its size. */
+/** Distance that an arrow key moves the brush, as a part of its size. */
 const STRIDE = 0.5;
-/** How many strokes can be taken back. */
+/** Number of strokes that can be taken back. */
 const UNDO = 30;
 
 /**
@@ -31,7 +32,10 @@ export async function drawMask(image, mask) {
   return new Promise((resolve) => {
     let result;
     on("mask-size", "input", () => easel.setSize(Number(byId("mask-size").value)));
-    for (const radio of dialog.querySelectorAll("input[name=mask-tool]")) radio.addEventListener("change", () => (easel.erases = radio.value === "erase"), { signal });
+    /** @type {NodeListOf<HTMLInputElement>} */
+    const tools = dialog.querySelectorAll("input[name=mask-tool]");
+    for (const radio of tools)
+      radio.addEventListener("change", () => (easel.erases = radio.value === "erase"), { signal });
     on("mask-undo", "click", () => easel.undo());
     on("mask-invert", "click", () => easel.invert());
     on("mask-clear", "click", () => easel.clear());
@@ -90,7 +94,8 @@ class Easel {
     const options = { signal: this.#wire.signal };
     canvas.addEventListener("pointerdown", (event) => this.#down(event), options);
     canvas.addEventListener("pointermove", (event) => this.#move(event), options);
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => (this.#stroke = null), options);
+    for (const name of ["pointerup", "pointercancel"])
+      canvas.addEventListener(name, () => (this.#stroke = null), options);
     canvas.addEventListener("pointerleave", () => this.#hideCursor(), options);
     canvas.addEventListener("blur", () => this.#hideCursor(), options);
     canvas.addEventListener("keydown", (event) => this.#key(event), options);
@@ -110,7 +115,10 @@ class Easel {
 
   #at(event) {
     const box = this.canvas.getBoundingClientRect();
-    return { x: ((event.clientX - box.left) / box.width) * this.paint.width, y: ((event.clientY - box.top) / box.height) * this.paint.height };
+    return {
+      x: ((event.clientX - box.left) / box.width) * this.paint.width,
+      y: ((event.clientY - box.top) / box.height) * this.paint.height,
+    };
   }
 
   #down(event) {
@@ -147,7 +155,10 @@ class Easel {
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (move) {
       const clamp = (value, greatest) => Math.min(greatest, Math.max(0, value));
-      const to = { x: clamp(this.#cursor.x + move[0] * stride, this.paint.width), y: clamp(this.#cursor.y + move[1] * stride, this.paint.height) };
+      const to = {
+        x: clamp(this.#cursor.x + move[0] * stride, this.paint.width),
+        y: clamp(this.#cursor.y + move[1] * stride, this.paint.height),
+      };
       if (event.shiftKey) this.#line(this.#cursor, to);
       this.#cursor = to;
     } else if (event.key === " " || event.key === "Enter") {
@@ -237,7 +248,12 @@ class Easel {
     context.globalAlpha = 1;
     if (!this.#shown) return;
     const thin = canvas.width / (canvas.getBoundingClientRect().width || canvas.width);
-    for (const [colour, width] of [["#000", 3], ["#fff", 1.5]]) {
+    /** @type {Array<[string, number]>} */
+    const rings = [
+      ["#000", 3],
+      ["#fff", 1.5],
+    ];
+    for (const [colour, width] of rings) {
       context.strokeStyle = colour;
       context.lineWidth = width * thin;
       context.beginPath();
@@ -266,13 +282,17 @@ export async function maskPng({ data, width, height }) {
       rows[to + 3] = isPainted ? 0 : 255;
     }
   }
-  const packed = await new Response(new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate"))).arrayBuffer();
+  const packed = await new Response(
+    new Blob([rows]).stream().pipeThrough(new CompressionStream("deflate")),
+  ).arrayBuffer();
   const head = new Uint8Array(13);
   const view = new DataView(head.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
   head.set([8, 6], 8); // Eight bits of red, green, blue and opacity.
   const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  return new Blob([signature, chunk("IHDR", head), chunk("IDAT", new Uint8Array(packed)), chunk("IEND", new Uint8Array())], { type: "image/png" });
+  return new Blob(
+    [signature, chunk("IHDR", head), chunk("IDAT", new Uint8Array(packed)), chunk("IEND", new Uint8Array())],
+    { type: "image/png" },
+  );
 }
-

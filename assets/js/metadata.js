@@ -1,15 +1,15 @@
+// @ts-check
 /**
- * Parameters inside image files, as the Stable Diffusion web UI (AUTOMATIC1111) writes them and every gallery reads them:
- * in PNG a text chunk `parameters`, in WebP and JPEG the EXIF user comment. The text is
+ * Parameters inside image files, as the Stable Diffusion web UI (AUTOMATIC1111) writes them and every gallery reads
+ * them: in PNG a text chunk `parameters`, in WebP and JPEG the EXIF user comment. The text is
  *
- *     a red fox
- *     Negative prompt: blurry
- *     Steps: 9, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 1024x1024, Model: z-image-turbo
+ * a red fox Negative prompt: blurry Steps: 9, Sampler: Euler, CFG scale: 4, Seed: 42, Size: 1024x1024, Model:
+ * z-image-turbo
  *
  * where a value with a comma, colon or line end is a JSON text.
  *
- * Sources: PNG (W3C) sections 5.3, 11.3.3; the WebP container specification; EXIF 2.32 section 4.6.5 (UserComment); the web UI's
- * `infotext_utils.py`.
+ * Sources: PNG (W3C) sections 5.3, 11.3.3; the WebP container specification; EXIF 2.32 section 4.6.5 (UserComment); the
+ * web UI's `infotext_utils.py`.
  */
 
 import { crc32 } from "./crc.js";
@@ -31,8 +31,15 @@ const NUMBERS = new Set(["steps", "guidance_scale", "seed", "strength"]);
 
 /** A recipe as text. */
 export function write(recipe) {
-  const pairs = NAMES.filter(([, field]) => recipe[field] !== undefined && recipe[field] !== null).map(([name, field]) => [name, recipe[field]]);
-  pairs.push(...Object.entries(recipe.extras ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]));
+  const pairs = NAMES.filter(([, field]) => recipe[field] !== undefined && recipe[field] !== null).map(
+    ([name, field]) => [name, recipe[field]],
+  );
+  pairs.push(
+    ...Object.entries(recipe.extras ?? {}).map(([name, value]) => [
+      name,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
+  );
   const quoted = (value) => (/[,:"\n]/.test(value) ? JSON.stringify(value) : value);
   const lines = [recipe.prompt];
   if (recipe.negative_prompt) lines.push(`Negative prompt: ${recipe.negative_prompt}`);
@@ -111,7 +118,7 @@ export async function extract(blob) {
   }
 }
 
-/** What an image is, by its first bytes. */
+/** Format of an image, by its first bytes. */
 export function kind(bytes) {
   if (PNG.every((byte, at) => bytes[at] === byte)) return "png";
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return "jpeg";
@@ -159,7 +166,13 @@ function pngWith(bytes, text) {
   const latin = /^[\x20-\x7e\xa1-\xff\n]*$/.test(text);
   const keyword = new TextEncoder().encode(`${KEYWORD}\0`);
   const added = latin
-    ? chunk("tEXt", concat(keyword, Uint8Array.from(text, (character) => character.charCodeAt(0))))
+    ? chunk(
+        "tEXt",
+        concat(
+          keyword,
+          Uint8Array.from(text, (character) => character.charCodeAt(0)),
+        ),
+      )
     : chunk("iTXt", concat(keyword, new Uint8Array(4), new TextEncoder().encode(text)));
   const parts = [bytes.subarray(0, 8)];
   for (const { type, at, from, to } of pngChunks(bytes)) {
@@ -258,7 +271,9 @@ const ALPHA_FLAG = 0x10;
 /** A WebP with EXIF in place of any that it had; a simple file becomes an extended one. */
 function webpWith(bytes, data) {
   const chunks = [...riffChunks(bytes)];
-  const parts = chunks.filter(({ type }) => type !== "EXIF" && type !== "VP8X").map(({ at, to }) => bytes.subarray(at, to + ((to - at) % 2)));
+  const parts = chunks
+    .filter(({ type }) => type !== "EXIF" && type !== "VP8X")
+    .map(({ at, to }) => bytes.subarray(at, to + ((to - at) % 2)));
   const extended = chunks.find(({ type }) => type === "VP8X");
   const head = extended ? bytes.slice(extended.from, extended.from + 10) : extendedHead(bytes, chunks[0]);
   head[0] |= EXIF_FLAG;
@@ -268,7 +283,7 @@ function webpWith(bytes, data) {
   return file;
 }
 
-/** What a VP8X chunk says of a simple file: flags, and both sides less one in 24 bits. */
+/** Contents of a simple file's VP8X chunk: flags, and both sides less one in 24 bits. */
 function extendedHead(bytes, { type, from }) {
   const head = new Uint8Array(10);
   let [width, height] = [0, 0];

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Earlier prompts, and templates: prompts with a place for the subject.
  */
@@ -6,9 +7,9 @@ import { byId, fill, h, iconButton, newId, openDialog, setText, toast } from "./
 import { ago, t } from "./i18n.js";
 import * as store from "./store.js";
 
-/** How many prompts are remembered. */
+/** Number of prompts that are remembered. */
 const MOST = 300;
-/** Where a template has the subject. */
+/** Placeholder of the subject in a template. */
 const PLACE = /\{subject\}|\{主题\}/g;
 /** Templates that are there from the beginning; their texts are in the tables of words. */
 const BUILT_IN = ["photo", "watercolour", "poster", "ink", "product", "isometric"];
@@ -25,7 +26,8 @@ export class Prompts {
     byId("prompt-search").addEventListener("input", () => this.#show());
     byId("save-template").addEventListener("click", () => this.#save());
     byId("prompts-close").addEventListener("click", () => byId("prompts").close());
-    for (const radio of byId("prompts").querySelectorAll("input[name=prompt-kind]")) radio.addEventListener("change", () => this.#show());
+    for (const radio of byId("prompts").querySelectorAll("input[name=prompt-kind]"))
+      radio.addEventListener("change", () => this.#show());
   }
 
   /** Remembers a prompt that was used. */
@@ -56,10 +58,27 @@ export class Prompts {
     const templates = byId("kind-templates").checked;
     const words = byId("prompt-search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const kept = (await store.all(templates ? "templates" : "prompts")).sort((a, b) => b.at - a.at);
-    const listed = templates ? [...kept, ...BUILT_IN.map((name) => ({ id: null, title: t(`template.${name}`), text: t(`template.${name}.text`) }))] : kept;
-    const found = listed.filter(({ text, title = "" }) => words.every((word) => `${title} ${text}`.toLowerCase().includes(word)));
-    setText(byId("prompts-note"), found.length === 0 ? t(words.length > 0 ? "gallery.nothingFound" : "prompts.none") : templates ? t("prompts.templateHint") : "");
-    fill(byId("prompt-list"), found.map((prompt) => this.#item(prompt, templates)));
+    const listed = templates
+      ? [
+          ...kept,
+          ...BUILT_IN.map((name) => ({ id: null, title: t(`template.${name}`), text: t(`template.${name}.text`) })),
+        ]
+      : kept;
+    const found = listed.filter(({ text, title = "" }) =>
+      words.every((word) => `${title} ${text}`.toLowerCase().includes(word)),
+    );
+    setText(
+      byId("prompts-note"),
+      found.length === 0
+        ? t(words.length > 0 ? "gallery.nothingFound" : "prompts.none")
+        : templates
+          ? t("prompts.templateHint")
+          : "",
+    );
+    fill(
+      byId("prompt-list"),
+      found.map((prompt) => this.#item(prompt, templates)),
+    );
   }
 
   #item({ id, title, text, at, uses }, isTemplate) {

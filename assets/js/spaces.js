@@ -1,17 +1,18 @@
+// @ts-check
 /**
- * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` tells; from a server without it, what the models'
- * details tell.
+ * The status panel: each Space's health, queue, latency and breaker, as `GET /v1/spaces` has it; from a server without
+ * it, what the models' details say.
  */
 
 import { call } from "./api.js";
 import { byId, fill, h, setText, svg } from "./dom.js";
 import { ago, clock, n, t, troubled } from "./i18n.js";
 
-/** How often it is asked while the panel is in sight, in milliseconds. */
+/** Pause between two questions while the panel is in sight, in milliseconds. */
 const PERIOD = 4000;
-/** How many models are asked about their Spaces where there is no list. */
+/** Number of models that are asked about their Spaces where there is no list. */
 const MOST = 24;
-/** What a state's colour stands for: well, busy, troubled. */
+/** Tone of each state: well, busy, troubled. */
 const TONES = { ready: "well", busy: "busy", probing: "busy", cooling_down: "ill", unknown: "off" };
 
 export class Spaces {
@@ -43,7 +44,7 @@ export class Spaces {
     if (this.#visible && !document.hidden) this.#ask();
   }
 
-  /** Takes a model's details: what is told of Spaces where there is no list. */
+  /** Takes a model's details: their Spaces, where there is no list. */
   setDetails(id, details) {
     this.#details.set(id, details);
     if (this.#listed === false) this.#showDetails();
@@ -71,29 +72,78 @@ export class Spaces {
 
   #show(spaces) {
     setText(byId("spaces-note"), spaces.length === 0 ? t("spaces.none") : n("spaces.count", spaces.length));
-    fill(byId("spaces-list"), spaces.map((space) => this.#card(space)));
+    fill(
+      byId("spaces-list"),
+      spaces.map((space) => this.#card(space)),
+    );
   }
 
   #card(space) {
-    const { id, models = [], state, in_flight, waiting, slots, latency, queue, breaker, last_error, successes, failures, gradio, endpoint, capabilities_age } = space;
+    const {
+      id,
+      models = [],
+      state,
+      in_flight,
+      waiting,
+      slots,
+      latency,
+      queue,
+      breaker,
+      last_error,
+      successes,
+      failures,
+      gradio,
+      endpoint,
+      capabilities_age,
+    } = space;
     const now = Date.now() / 1000;
     const rows = [
       [t("spaces.jobs"), in_flight !== undefined ? t("spaces.jobsOf", { jobs: in_flight, slots: slots ?? "?" }) : null],
       [t("spaces.waiting"), waiting],
-      [t("spaces.queue"), queue?.size !== undefined ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null],
-      [t("spaces.made"), successes !== undefined ? t("spaces.madeOf", { made: successes, failed: failures ?? 0 }) : null],
+      [
+        t("spaces.queue"),
+        queue?.size !== undefined ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null,
+      ],
+      [
+        t("spaces.made"),
+        successes !== undefined ? t("spaces.madeOf", { made: successes, failed: failures ?? 0 }) : null,
+      ],
       ["Gradio", gradio && (endpoint ? `${gradio} · /${endpoint}` : gradio)],
       [t("spaces.known"), capabilities_age !== undefined ? ago(capabilities_age) : null],
     ];
     return h(
       "li",
       { class: `space ${TONES[state] ?? "off"}` },
-      h("header", {}, h("h3", {}, id), h("span", { class: "space-state" }, h("span", { class: "dot", "aria-hidden": "true" }), t(`space.${TONES[state] ? state : "unknown"}`))),
+      h(
+        "header",
+        {},
+        h("h3", {}, id),
+        h(
+          "span",
+          { class: "space-state" },
+          h("span", { class: "dot", "aria-hidden": "true" }),
+          t(`space.${TONES[state] ? state : "unknown"}`),
+        ),
+      ),
       models.length > 0 && h("p", { class: "space-models" }, models.join(", ")),
       breaker && breaker.state !== "closed" && this.#breaker(breaker, now),
       latency?.recent?.length > 0 && this.#latency(latency),
-      h("dl", { class: "facts" }, rows.filter(([, value]) => value !== null && value !== undefined && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value))))),
-      last_error && h("p", { class: "space-error" }, t("spaces.lastError", { when: last_error.at ? ago(now - last_error.at) : "", message: last_error.message ?? troubled(last_error.code ?? "") })),
+      h(
+        "dl",
+        { class: "facts" },
+        rows
+          .filter(([, value]) => value !== null && value !== undefined && value !== "")
+          .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+      ),
+      last_error &&
+        h(
+          "p",
+          { class: "space-error" },
+          t("spaces.lastError", {
+            when: last_error.at ? ago(now - last_error.at) : "",
+            message: last_error.message ?? troubled(last_error.code ?? ""),
+          }),
+        ),
     );
   }
 
@@ -136,11 +186,21 @@ export class Spaces {
     const spaces = new Map();
     for (const [model, details] of this.#details) {
       for (const { name, state, gradio, endpoint } of details.spaces ?? []) {
-        const known = spaces.get(name) ?? { id: name, models: [], state: state === "ready" ? "ready" : "cooling_down", gradio, endpoint, last_error: state === "ready" ? undefined : { message: troubled(state) } };
+        const known = spaces.get(name) ?? {
+          id: name,
+          models: [],
+          state: state === "ready" ? "ready" : "cooling_down",
+          gradio,
+          endpoint,
+          last_error: state === "ready" ? undefined : { message: troubled(state) },
+        };
         known.models.push(model);
         spaces.set(name, known);
       }
     }
-    fill(byId("spaces-list"), [...spaces.values()].map((space) => this.#card(space)));
+    fill(
+      byId("spaces-list"),
+      [...spaces.values()].map((space) => this.#card(space)),
+    );
   }
 }

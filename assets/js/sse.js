@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Server-sent events over `fetch` (WHATWG HTML, "Parsing an event stream"): `EventSource` can send no key and no body.
  */

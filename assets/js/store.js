@@ -1,9 +1,11 @@
+// @ts-check
 /**
- * What is kept on the device: images, prompts, templates and jobs on their way (IndexedDB), and small settings (local storage).
+ * Storage on the device: images, prompts, templates and jobs on their way (IndexedDB), and small settings (local
+ * storage).
  *
- * An image's facts and its thumbnail are one record, its bytes another, so that a history of a thousand images is listed without
- * reading them. Where the browser gives no database (a private window, a full disk), everything works in memory, for as long as the
- * page is open.
+ * An image's facts and its thumbnail are one record, its bytes another, so that a history of a thousand images is
+ * listed without reading them. Where the browser gives no database (a private window, a full disk), everything works in
+ * memory, for as long as the page is open.
  */
 
 import { Emitter } from "./dom.js";
@@ -34,7 +36,7 @@ function database() {
   return opened;
 }
 
-/** Where there is no database. */
+/** Records that are kept where there is no database. */
 const memory = new Map(STORES.map((name) => [name, new Map()]));
 
 async function run(stores, mode, work) {
@@ -74,7 +76,7 @@ export async function put(store, record) {
   return null;
 }
 
-/** Told when the browser refuses to keep something. */
+/** Emits when the browser refuses to keep something. */
 export const full = new Emitter();
 
 /** Forgets records. */

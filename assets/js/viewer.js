@@ -1,8 +1,9 @@
+// @ts-check
 /**
  * One image, as large as can be: zoom, before and after, its parameters, and what can be done with it.
  */
 
-import { byId, copyText, fill, h, openDialog, save, setText, textButton, toast } from "./dom.js";
+import { byId, copyText, elementOf, fieldOf, fill, h, openDialog, save, setText, textButton, toast } from "./dom.js";
 import * as history from "./history.js";
 import { clock, moment, t } from "./i18n.js";
 import { body } from "./jobs.js";
@@ -20,7 +21,7 @@ export class Viewer {
   #pinch = null;
   #actions;
 
-  /** @param {{useAsInput: Function, useSettings: Function, vary: Function, canEdit: () => boolean}} actions */
+  /** @param {{useAsInput: Function, useSettings: Function, vary: Function, canEdit?: () => boolean}} actions */
   constructor(actions) {
     this.#actions = actions;
     const dialog = byId("viewer");
@@ -30,15 +31,23 @@ export class Viewer {
     byId("zoom-in").addEventListener("click", () => this.#zoomBy(1.5));
     byId("zoom-out").addEventListener("click", () => this.#zoomBy(1 / 1.5));
     byId("zoom-fit").addEventListener("click", () => this.#setZoom({ scale: 1, x: 0, y: 0 }));
-    byId("compare-range").addEventListener("input", (event) => byId("easel").style.setProperty("--cut", `${event.target.value}%`));
+    byId("compare-range").addEventListener("input", (event) =>
+      byId("easel").style.setProperty("--cut", `${fieldOf(event).value}%`),
+    );
     dialog.addEventListener("close", () => this.#close());
     dialog.addEventListener("keydown", (event) => this.#key(event));
     const stage = byId("easel");
-    stage.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.#zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 400)), event);
-    }, { passive: false });
-    stage.addEventListener("dblclick", (event) => (this.#zoom.scale > 1 ? this.#setZoom({ scale: 1, x: 0, y: 0 }) : this.#zoomBy(2.5, event)));
+    stage.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        this.#zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 400)), event);
+      },
+      { passive: false },
+    );
+    stage.addEventListener("dblclick", (event) =>
+      this.#zoom.scale > 1 ? this.#setZoom({ scale: 1, x: 0, y: 0 }) : this.#zoomBy(2.5, event),
+    );
     stage.addEventListener("pointerdown", (event) => this.#down(event));
     stage.addEventListener("pointermove", (event) => this.#drag(event));
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.#up(event));
@@ -47,7 +56,10 @@ export class Viewer {
   /** Shows the image of that id, among `pictures`. */
   open(pictures, id) {
     this.#pictures = pictures;
-    this.#at = Math.max(0, pictures.findIndex((picture) => picture.id === id));
+    this.#at = Math.max(
+      0,
+      pictures.findIndex((picture) => picture.id === id),
+    );
     openDialog(byId("viewer"));
     this.#show();
     byId("easel").focus();
@@ -77,7 +89,7 @@ export class Viewer {
   }
 
   #key(event) {
-    if (event.target.matches("input, textarea, select") && event.key !== "Escape") return;
+    if (elementOf(event).matches("input, textarea, select") && event.key !== "Escape") return;
     const act = {
       ArrowLeft: () => this.#go(-1),
       ArrowRight: () => this.#go(1),
@@ -105,7 +117,7 @@ export class Viewer {
     byId("viewer-previous").disabled = this.#at === 0;
     byId("viewer-next").disabled = this.#at === this.#pictures.length - 1;
     // A button that can't be pressed any more loses the focus, and the keys with it.
-    if (document.activeElement === document.body || document.activeElement.disabled) byId("easel").focus();
+    if (document.activeElement === document.body || document.activeElement.matches(":disabled")) byId("easel").focus();
     this.#showFacts(picture);
     byId("compare").hidden = true;
     byId("easel").classList.remove("compares");
@@ -118,7 +130,7 @@ export class Viewer {
         byId("before-image").src = this.#url(before);
         byId("before-image").alt = t("viewer.before");
         byId("compare").hidden = false;
-        byId("compare-range").value = 50;
+        byId("compare-range").value = "50";
         byId("easel").style.setProperty("--cut", "50%");
         byId("easel").classList.add("compares");
       }
@@ -150,10 +162,17 @@ export class Viewer {
       ["fact.took", picture.seconds && clock(picture.seconds)],
       ["fact.made", moment(picture.at)],
     ].map(([name, value]) => [t(name), value]);
-    rows.push(...Object.entries(recipe.extras ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : String(value)]));
+    rows.push(
+      ...Object.entries(recipe.extras ?? {}).map(([name, value]) => [
+        name,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]),
+    );
     fill(
       byId("viewer-facts"),
-      rows.filter(([, value]) => value !== undefined && value !== null && value !== "").map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
+      rows
+        .filter(([, value]) => value !== undefined && value !== null && value !== "")
+        .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))),
     );
     const said = (done) => toast(t(done ? "copied" : "copyFailed"), { failed: !done });
     const close = (act) => () => {
@@ -164,9 +183,21 @@ export class Viewer {
     fill(
       byId("viewer-actions"),
       textButton("download", t("act.download"), () => this.#download(), { class: "primary" }),
-      item("settings", "act.useSettings", close(() => this.#actions.useSettings(recipe))),
-      item("dice", "act.vary", close(() => this.#actions.vary(recipe, picture))),
-      item("image", "act.useAsInput", close(async () => this.#actions.useAsInput(await history.bytes(picture)))),
+      item(
+        "settings",
+        "act.useSettings",
+        close(() => this.#actions.useSettings(recipe)),
+      ),
+      item(
+        "dice",
+        "act.vary",
+        close(() => this.#actions.vary(recipe, picture)),
+      ),
+      item(
+        "image",
+        "act.useAsInput",
+        close(async () => this.#actions.useAsInput(await history.bytes(picture))),
+      ),
       h("hr"),
       item("copy", "act.copyImage", async () => said(await copyImage(() => history.bytes(picture)))),
       picture.url && item("link", "act.copyLink", async () => said(await copyText(picture.url))),
@@ -175,7 +206,11 @@ export class Viewer {
         "div",
         { class: "copy-as", role: "group", "aria-label": t("copyAs") },
         h("span", { "aria-hidden": "true" }, t("copyAs")),
-        LANGUAGES.map((language) => textButton(null, language, async () => said(await copyText(snippet(language, asRequest(recipe), location.origin))))),
+        LANGUAGES.map((language) =>
+          textButton(null, language, async () =>
+            said(await copyText(snippet(language, asRequest(recipe), location.origin))),
+          ),
+        ),
       ),
       h("hr"),
       item("trash", "act.delete", () => this.#delete(), { class: "item danger" }),
@@ -218,17 +253,20 @@ export class Viewer {
   }
 
   /** Zooms, so that what is under the pointer stays there. */
-  #zoomBy(factor, { clientX, clientY } = {}) {
+  #zoomBy(factor, { clientX, clientY } = { clientX: undefined, clientY: undefined }) {
     const { scale, x, y } = this.#zoom;
     const next = Math.min(MOST, Math.max(1, scale * factor));
     const stage = byId("easel").getBoundingClientRect();
-    const from = clientX === undefined ? { x: 0, y: 0 } : { x: clientX - stage.left - stage.width / 2, y: clientY - stage.top - stage.height / 2 };
+    const from =
+      clientX === undefined
+        ? { x: 0, y: 0 }
+        : { x: clientX - stage.left - stage.width / 2, y: clientY - stage.top - stage.height / 2 };
     const part = next / scale;
     this.#setZoom({ scale: next, x: from.x - (from.x - x) * part, y: from.y - (from.y - y) * part });
   }
 
   #down(event) {
-    if (event.target.closest("button, input")) return;
+    if (elementOf(event).closest("button, input")) return;
     this.#pointers.set(event.pointerId, event);
     byId("easel").setPointerCapture(event.pointerId);
     this.#swipe = { x: event.clientX, y: event.clientY, at: Date.now() };
@@ -265,7 +303,14 @@ export class Viewer {
     // A finger that wipes goes to the next image.
     const { x, y, at } = this.#swipe;
     const [right, down] = [event.clientX - x, event.clientY - y];
-    if (event.pointerType === "touch" && this.#zoom.scale === 1 && this.#pinch === null && Date.now() - at < 600 && Math.abs(right) > 60 && Math.abs(down) < 60) {
+    if (
+      event.pointerType === "touch" &&
+      this.#zoom.scale === 1 &&
+      this.#pinch === null &&
+      Date.now() - at < 600 &&
+      Math.abs(right) > 60 &&
+      Math.abs(down) < 60
+    ) {
       this.#go(right < 0 ? 1 : -1);
     }
     if (this.#pointers.size === 0) this.#pinch = null;
@@ -276,7 +321,11 @@ export class Viewer {
 function asRequest(recipe) {
   const json = body(recipe);
   if (recipe.kind === "generation") return { method: "POST", path: "/v1/images/generations", json };
-  return { method: "POST", path: "/v1/images/edits", form: [...Object.entries(json).map(([name, value]) => [name, String(value)]), ["image", "@image.png"]] };
+  /** @type {Array<[string, string]>} */
+  const form = [];
+  for (const [name, value] of Object.entries(json)) form.push([name, String(value)]);
+  form.push(["image", "@image.png"]);
+  return { method: "POST", path: "/v1/images/edits", form };
 }
 
 /** Puts an image on the clipboard, which takes PNG alone. */

@@ -1,3 +1,4 @@
+// @ts-check
 /** The words in English. */
 export default {
   title: "Z-Image Studio",
@@ -76,7 +77,9 @@ export default {
   "mask.drop": "Remove the mask",
   "mask.on": "mask",
   "mask.title": "Paint what is to change",
-  "mask.canvas": "The image with its mask. Paint with the pointer; or move the brush with the arrow keys and paint with the space bar, or with Shift held.",
+  "mask.canvas":
+    "The image with its mask. Paint with the pointer; or move the brush with the arrow keys and paint with the space " +
+    "bar, or with Shift held.",
   "mask.tool": "Tool",
   "mask.paint": "Paint",
   "mask.erase": "Erase",
@@ -147,7 +150,8 @@ export default {
   "picture.label": "{prompt}, seed {seed}",
   "picture.edit": "edit",
   "picture.remote": "server",
-  "store.full": "The device has no room left. New images stay only as long as this page is open: export or delete some.",
+  "store.full":
+    "The device has no room left. New images stay only as long as this page is open: export or delete some.",
 
   viewer: "Image",
   "viewer.facts": "About the image",
@@ -233,7 +237,8 @@ export default {
   "template.ink": "Ink and wash",
   "template.ink.text": "Ink and wash painting of {subject}, rice paper, much empty space, one red seal",
   "template.product": "Product",
-  "template.product.text": "Product photograph of {subject} on a seamless grey ground, softbox from the left, crisp shadow",
+  "template.product.text":
+    "Product photograph of {subject} on a seamless grey ground, softbox from the left, crisp shadow",
   "template.isometric": "Isometric",
   "template.isometric.text": "Isometric cutaway of {subject}, clean lines, warm lamps inside, pale ground",
 
@@ -254,7 +259,8 @@ export default {
   "banner.enterKey": "Enter a key",
   "banner.again": "Try again",
   "key.title": "API key",
-  "key.why": "One of the keys that the server's operator has set. It is kept on this device, and sent to this server alone.",
+  "key.why":
+    "One of the keys that the server's operator has set. It is kept on this device, and sent to this server alone.",
   "key.placeholder": "sk-…",
   "key.kept": "A key is kept. Enter another to replace it.",
   "key.notNeeded": "This server lets everybody in: no key is needed.",

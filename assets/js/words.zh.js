@@ -1,3 +1,4 @@
+// @ts-check
 /** The words in Chinese. */
 export default {
   title: "Z-Image 画室",

@@ -1,5 +1,7 @@
+// @ts-check
 /**
- * A ZIP archive (PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16) of files as they are: images don't get smaller by packing.
+ * A ZIP archive (PKWARE's APPNOTE, sections 4.3.7, 4.3.12 and 4.3.16) of files as they are: images don't get smaller by
+ * packing.
  */
 
 import { crc32 } from "./crc.js";
@@ -18,13 +20,38 @@ export async function zip(files) {
   for (const { name, blob, at } of files) {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     const encoded = new TextEncoder().encode(name);
-    const shared = fields([20, 2], [UTF8, 2], [0, 2], [dosTime(at), 2], [dosDate(at), 2], [crc32(bytes), 4], [bytes.length, 4], [bytes.length, 4], [encoded.length, 2], [0, 2]);
+    const shared = fields(
+      [20, 2],
+      [UTF8, 2],
+      [0, 2],
+      [dosTime(at), 2],
+      [dosDate(at), 2],
+      [crc32(bytes), 4],
+      [bytes.length, 4],
+      [bytes.length, 4],
+      [encoded.length, 2],
+      [0, 2],
+    );
     const local = [fields([0x04034b50, 4]), shared, encoded];
-    directory.push(fields([0x02014b50, 4], [20, 2]), shared, fields([0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]), encoded);
+    directory.push(
+      fields([0x02014b50, 4], [20, 2]),
+      shared,
+      fields([0, 2], [0, 2], [0, 2], [0, 4], [offset, 4]),
+      encoded,
+    );
     parts.push(...local, bytes);
     offset += length(local) + bytes.length;
   }
-  const end = fields([0x06054b50, 4], [0, 2], [0, 2], [files.length, 2], [files.length, 2], [length(directory), 4], [offset, 4], [0, 2]);
+  const end = fields(
+    [0x06054b50, 4],
+    [0, 2],
+    [0, 2],
+    [files.length, 2],
+    [files.length, 2],
+    [length(directory), 4],
+    [offset, 4],
+    [0, 2],
+  );
   return new Blob([...parts, ...directory, end], { type: "application/zip" });
 }
 

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+/// Path in URLs of the style sheet, which is nothing but imports of its parts.
+const SHEET: &str = "/studio.css";
+/// Folder of the parts, which aren't served themselves.
+const PARTS: &str = "/css/";
+
 #[allow(clippy::disallowed_methods, reason = "Cargo's own variables")]
 fn variable(name: &str) -> io::Result<String> {
     std::env::var(name).map_err(io::Error::other)
@@ -20,10 +25,11 @@ fn main() -> io::Result<()> {
 
     let mut files = Vec::new();
     walk(&assets, "", &mut files)?;
+    files.retain(|(name, _)| !name.starts_with(PARTS));
     files.sort();
     let mut table = String::from("&[\n");
     for (number, (name, path)) in files.iter().enumerate() {
-        let bytes = fs::read(path)?;
+        let bytes = if name == SHEET { join(&assets)?.into_bytes() } else { fs::read(path)? };
         let mut entry = format!("    File {{ path: {name:?}, variants: &[\n");
         for (coding, encoded) in [
             ("None", Some(bytes.clone())),
@@ -45,6 +51,30 @@ fn main() -> io::Result<()> {
     }
     table += "]";
     fs::write(out.join("files.rs"), table)
+}
+
+/// The style sheet, with its parts in the place of their imports: a page that followed those would wait for each. A
+/// part that is not imported fails the build.
+fn join(assets: &Path) -> io::Result<String> {
+    let sheet = fs::read_to_string(assets.join(SHEET.trim_start_matches('/')))?;
+    let mut joined = String::new();
+    let mut parts = Vec::new();
+    for line in sheet.lines() {
+        if let Some(part) = line.strip_prefix("@import \"").and_then(|rest| rest.strip_suffix("\";")) {
+            joined += &fs::read_to_string(assets.join(part))?;
+            parts.push(assets.join(part));
+        } else {
+            joined += line;
+        }
+        joined.push('\n');
+    }
+    for entry in fs::read_dir(assets.join(PARTS.trim_matches('/')))? {
+        let path = entry?.path();
+        if parts.iter().filter(|part| **part == path).count() != 1 {
+            return Err(io::Error::other(format!("{} must be imported once by {SHEET}", path.display())));
+        }
+    }
+    Ok(joined)
 }
 
 /// All files below `folder`, each with its path in URLs.

@@ -1,4 +1,4 @@
-"""Where the application is, from the environment."""
+"""Address of the application, from the environment."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 
 import httpx
-import openai
 import pytest
 from langchain_openai import ChatOpenAI
 from pictures import plain, size
+
+import openai
 
 TOOL = {"type": "image_generation", "size": "256x256", "quality": "low"}
 
@@ -22,7 +23,12 @@ def test_chats(base_url: str, key: str) -> None:
 
 def test_an_edit(base_url: str, key: str) -> None:
     model = ChatOpenAI(model="editor", base_url=base_url, api_key=key)
-    picture = {"type": "image", "source_type": "base64", "mime_type": "image/png", "data": base64.b64encode(plain(255, 0, 0)).decode()}
+    picture = {
+        "type": "image",
+        "source_type": "base64",
+        "mime_type": "image/png",
+        "data": base64.b64encode(plain(255, 0, 0)).decode(),
+    }
     content = model.invoke([("user", [{"type": "text", "text": "make it blue"}, picture])]).content
     made = httpx.get(content.partition("](")[2].partition(")")[0]).content
     assert size(base64.b64encode(made).decode()) == (64, 64), "the picture's own size"
@@ -50,7 +56,9 @@ def test_the_image_tool(base_url: str, key: str) -> None:
 
 
 def test_going_on_from_an_image(base_url: str, key: str) -> None:
-    model = ChatOpenAI(model="several", base_url=base_url, api_key=key, use_responses_api=True, use_previous_response_id=True)
+    model = ChatOpenAI(
+        model="several", base_url=base_url, api_key=key, use_responses_api=True, use_previous_response_id=True
+    )
     with_tool = model.bind_tools([TOOL])
     first = with_tool.invoke("a fox")
     again = with_tool.invoke([("user", "a fox"), first, ("user", "blue")])

@@ -41,7 +41,9 @@ def test_chats(server: dict) -> None:
     chunks = [chunk.choices[0] for chunk in stream]
     assert "![a fox](http://127.0.0.1:" in "".join(choice.delta.content or "" for choice in chunks)
     assert chunks[-1].finish_reason == "stop"
-    with_images = litellm.completion(model="openai/z-image-turbo", messages=said("a fox --size 256x256"), modalities=["image", "text"], **server)
+    with_images = litellm.completion(
+        model="openai/z-image-turbo", messages=said("a fox --size 256x256"), modalities=["image", "text"], **server
+    )
     url = with_images.choices[0].message.images[0]["image_url"]["url"]
     assert size(url.partition(";base64,")[2]) == (256, 256)
 

@@ -1,4 +1,4 @@
-"""What the tests run against: the built application, a real Gradio Space, and a lying one."""
+"""Fixtures that the tests run against: the built application, a real Gradio Space, and a lying one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
+
+import openai
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "space")]
 
 from database import Postgres  # noqa: E402
 from host import KEY, Host, Shapes, Space  # noqa: E402
 from liar import Liar  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew, and show what has changed")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +51,11 @@ def liar() -> Iterator[Liar]:
 def lied_to(liar: Liar) -> Iterator[Host]:
     """The application in front of the lying Space, with short limits."""
     host = Host(
-        spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, idle_timeout=2, job_timeout=4, max_image_bytes=2_000_000
+        spaces=f"z-image-turbo={liar.url}",
+        extra_host=liar.url,
+        idle_timeout=2,
+        job_timeout=4,
+        max_image_bytes=2_000_000,
     )
     yield host
     assert host.stop() == 0

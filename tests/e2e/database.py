@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -94,10 +95,8 @@ class Postgres:
 
     def _signal(self, number: signal.Signals, processes: list[int]) -> None:
         for process in processes:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
-            except ProcessLookupError:
-                pass
 
     def kill(self) -> None:
         """Ends it as a machine's loss of power would: connections are cut, what isn't committed is lost."""
@@ -171,10 +170,8 @@ class Gate:
     def cut(self) -> None:
         """Breaks the connections that there are."""
         for one in list(self._sockets):
-            try:
+            with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def refuse(self) -> None:
         """Breaks the connections that there are, and refuses new ones."""
@@ -222,7 +219,5 @@ class Gate:
         except OSError:
             # Either end has broken off, and so does the other.
             for one in (source, sink):
-                try:
+                with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass

@@ -12,9 +12,10 @@ import tempfile
 import threading
 from pathlib import Path
 
-import openai
 from database import Postgres
 from PIL import Image
+
+import openai
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -50,13 +51,17 @@ class Host:
     def kill(self) -> None:
         """Ends it as a machine's loss of power would."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         self._end()
 
     def stop(self) -> int:
         """Asks it to stop and waits until it has."""
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
+        try:
+            status = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
         self._end()
         return status
 
@@ -67,7 +72,10 @@ class Host:
 
 
 class Hosts:
-    """Several hosts before one PostgreSQL server, or one before a SQLite file. One that is killed comes back, elsewhere."""
+    """Several hosts before one PostgreSQL server, or one before a SQLite file.
+
+    One that is killed comes back, elsewhere.
+    """
 
     def __init__(self, count: int, postgres: Postgres | None, **variables: str | int) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="z-image-e2e-")
@@ -88,7 +96,12 @@ class Hosts:
 
     def stop(self) -> None:
         """Stops all, none of which may have failed."""
-        statuses = [host.stop() for host in self.running]
+        statuses: list[int] = []
+        for host in self.running:
+            try:
+                statuses.append(host.stop())
+            except subprocess.TimeoutExpired:
+                statuses.append(-1)
         for host in self.running:
             self.log += host.log
         self._folder.cleanup()

@@ -1,6 +1,7 @@
 """A Space that speaks Gradio's wire and misbehaves on it: what no real server can be asked to do.
 
-What it does with a job is the job's prompt, one of ``BEHAVIOURS``; its file route does what the file's name says.
+A job's prompt says what becomes of the job: one of ``BEHAVIOURS``, or ``held`` and any other words, which is completed
+after ``release``. A file's name says what becomes of the call for it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,33 @@ from urllib.parse import parse_qs, unquote, urlsplit
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 40
 """Enough of a PNG for whoever only looks at its first bytes."""
 
+HANG = 300
+"""Duration of what hangs, in seconds: longer than any test waits."""
+
 BEHAVIOURS = [
-    "fine", "slow", "cut", "end", "hang", "heartbeat", "huge event", "babble", "unexpected", "cancelled", "join 503", "join 500",
-    "join hang", "join redirect", "foreign url", "dot path", "no file", "page", "svg", "huge", "redirect", "headers", "short",
+    "fine",
+    "slow",
+    "cut",
+    "end",
+    "hang",
+    "heartbeat",
+    "huge event",
+    "babble",
+    "unexpected",
+    "cancelled",
+    "join 503",
+    "join 500",
+    "join hang",
+    "join redirect",
+    "foreign url",
+    "dot path",
+    "no file",
+    "page",
+    "svg",
+    "huge",
+    "redirect",
+    "headers",
+    "short",
 ]
 
 
@@ -40,6 +65,8 @@ class Liar:
                 liar.post(self, json.loads(self.rfile.read(length) or b"null"))
 
         self.jobs: dict[str, str] = {}
+        self._released: set[str] = set()
+        self._release = threading.Condition()
         self.cancelled: list[str] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -47,7 +74,19 @@ class Liar:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
+    def release(self, prompt: str) -> None:
+        """Completes the jobs of that prompt, which are held: those that there are, and those to come."""
+        with self._release:
+            self._released.add(prompt)
+            self._release.notify_all()
+
+    def joined(self, prompt: str) -> int:
+        """Number of jobs of that prompt so far."""
+        return sum(job == prompt for job in list(self.jobs.values()))
+
     def stop(self) -> None:
+        for prompt in set(self.jobs.values()):
+            self.release(prompt)
         self.server.shutdown()
         self.server.server_close()
 
@@ -81,11 +120,12 @@ class Liar:
             case "join 500":
                 self.answer(handler, 500, "Internal Server Error", "text/plain")
             case "join hang":
-                time.sleep(30)
+                time.sleep(HANG)
             case "join redirect":
                 self.answer(handler, 307, "", "text/plain", location=f"{self.url}/elsewhere")
             case _:
                 self.json(handler, 200, {"event_id": f"event-{session}"})
+        return None
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append(("GET", handler.path, dict(handler.headers)))
@@ -133,13 +173,17 @@ class Liar:
             case "end":
                 pass
             case "hang":
-                time.sleep(30)
+                time.sleep(HANG)
+            case _ if behaviour.startswith("held"):
+                with self._release:
+                    self._release.wait_for(lambda: behaviour in self._released, HANG)
+                complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
             case "slow":
                 time.sleep(2)
                 complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
             case "heartbeat":
                 try:
-                    for _ in range(300):
+                    for _ in range(10 * HANG):
                         say({"msg": "heartbeat"})
                         time.sleep(0.1)
                 except OSError:
@@ -153,7 +197,13 @@ class Liar:
             case "babble":
                 chunk(b"data: {not json\n\n")
             case "unexpected":
-                say({"msg": "unexpected_error", "message": "Server stopped unexpectedly.\r\nset-cookie: x=1", "success": False})
+                say(
+                    {
+                        "msg": "unexpected_error",
+                        "message": "Server stopped unexpectedly.\r\nset-cookie: x=1",
+                        "success": False,
+                    }
+                )
             case "cancelled":
                 complete({})
             case "foreign url":
@@ -195,8 +245,16 @@ class Liar:
                 handler.close_connection = True
             case "headers":
                 self.answer(
-                    handler, 200, PNG, "text/html", set_cookie="a=b", x_secret="1", access_control_allow_origin="http://x",
-                    content_disposition="attachment", cache_control="no-store", server="liar",
+                    handler,
+                    200,
+                    PNG,
+                    "text/html",
+                    set_cookie="a=b",
+                    x_secret="1",
+                    access_control_allow_origin="http://x",
+                    content_disposition="attachment",
+                    cache_control="no-store",
+                    server="liar",
                 )
             case _:
                 self.answer(handler, 200, PNG, "application/octet-stream")

@@ -25,11 +25,16 @@ def main() -> None:
     models = ",".join([*(f"z-image-turbo={space.url}" for space in spaces), f"editor={shapes.urls['editor']}"])
     host = Host(spaces=models, extra_host="http://127.0.0.1:*", api_keys=",".join(keys))
     with tempfile.TemporaryDirectory() as output:
-        told = {"STUDIO_URL": f"{host.url}/", "STUDIO_OUTPUT": output, "API_KEYS": ",".join(keys), "PYTHON": sys.executable}
-        unused = {"STUDIO_DEAD_URL": told["STUDIO_URL"], "STUDIO_OPEN_URL": told["STUDIO_URL"]}
+        variables = {
+            "STUDIO_URL": f"{host.url}/",
+            "STUDIO_OUTPUT": output,
+            "API_KEYS": ",".join(keys),
+            "PYTHON": sys.executable,
+        }
+        unused = {"STUDIO_DEAD_URL": variables["STUDIO_URL"], "STUDIO_OPEN_URL": variables["STUDIO_URL"]}
         script = ROOT / "tests/node/studio/screenshots.js"
         try:
-            subprocess.run(["node", script], env=os.environ | told | unused, check=True, timeout=600)
+            subprocess.run(["node", script], env=os.environ | variables | unused, check=True, timeout=600)
         finally:
             host.stop()
             shapes.stop()

@@ -6,12 +6,13 @@ import base64
 import re
 
 import httpx
-import openai
 import pytest
-from app import seed_of
-from host import KEY, Host, Shapes
+from host import Host, Shapes
 from pictures import data_url, events, opened, plain
 from shapes import arguments_of
+
+import openai
+from app import seed_of
 
 IMAGE = re.compile(r"!\[(.*?)\]\((.*?)\)")
 
@@ -59,8 +60,11 @@ def test_a_stream(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, stream: bool) -> None:
     body = {
-        "model": "z-image-turbo", "messages": said("a fox --seed 3 --steps 1"), "modalities": ["image", "text"],
-        "image_config": {"aspect_ratio": "2:1"}, "stream": stream,
+        "model": "z-image-turbo",
+        "messages": said("a fox --seed 3 --steps 1"),
+        "modalities": ["image", "text"],
+        "image_config": {"aspect_ratio": "2:1"},
+        "stream": stream,
     }
     answer = http.post("/v1/chat/completions", json=body)
     if stream:
@@ -76,7 +80,9 @@ def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, strea
 
 def test_an_attached_image_is_edited_and_then_edited_again(many: Shapes) -> None:
     chat = many.client.chat.completions
-    messages = said([{"type": "text", "text": "blue --seed 1"}, {"type": "image_url", "image_url": {"url": data_url(plain("red"))}}])
+    messages = said(
+        [{"type": "text", "text": "blue --seed 1"}, {"type": "image_url", "image_url": {"url": data_url(plain("red"))}}]
+    )
     first = chat.create(model="editor", messages=messages).choices[0].message.content
     (image,) = linked(first)
     assert arguments_of(image)["image"] == [255, 0, 0]

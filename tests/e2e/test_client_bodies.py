@@ -54,7 +54,7 @@ def message(answer: httpx.Response) -> dict:
 
 
 def fetched(url: str):
-    """As Open WebUI does it: with the key, and only if it says that it is an image."""
+    """Fetches an image as Open WebUI does: with the key, and only if it says that it is an image."""
     answer = httpx.get(url, headers={"authorization": f"Bearer {KEY}"})
     assert answer.headers["content-type"].startswith("image/")
     return opened(answer.content)

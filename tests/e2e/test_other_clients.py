@@ -6,22 +6,28 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 from host import KEY, ROOT, Host, Shapes, Space
 from liar import Liar
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def server(space: Space, many: Shapes, liar: Liar) -> Iterator[dict[str, str]]:
-    """The environment that tells the clients' tests where it is.
+    """Environment of the clients' tests, with the server's address.
 
     Nobody listens at the Space of the model ``down``; that of ``tired`` is for those who use its quota up.
     """
     tired = Space(sys.executable, "--step-seconds", "0.01")
-    models = {"z-image-turbo": space.url, "vendor/z-image": space.url, "liar": liar.url, "tired": tired.url, "down": "http://127.0.0.1:1"}
+    models = {
+        "z-image-turbo": space.url,
+        "vendor/z-image": space.url,
+        "liar": liar.url,
+        "tired": tired.url,
+        "down": "http://127.0.0.1:1",
+    }
     models |= {name: many.urls[name] for name in ("editor", "several", "generator")}
     host = Host(spaces=",".join(f"{name}={url}" for name, url in models.items()), extra_host="http://127.0.0.1:*")
     yield os.environ | {"BASE_URL": host.url, "API_KEY": KEY}
@@ -40,7 +46,20 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 def test_python(server: dict[str, str], client: str) -> None:
     python = os.environ.get("CLIENTS_PYTHON")
     assert python, "CLIENTS_PYTHON must name a Python with the clients' packages"
-    run([python, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", str(ROOT / f"tests/clients/test_{client}.py")], server)
+    run(
+        [
+            python,
+            "-m",
+            "pytest",
+            "-q",
+            "-W",
+            "ignore",
+            "-p",
+            "no:cacheprovider",
+            str(ROOT / f"tests/clients/test_{client}.py"),
+        ],
+        server,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +82,7 @@ def test_openai_in_node(server: dict[str, str], liar: Liar) -> None:
     run_in_node("openai", server)
     left = set(liar.jobs) - before
     assert left, "one of the tests leaves a stream"
-    deadline = time.monotonic() + 13
-    while not left <= set(liar.cancelled) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert left <= set(liar.cancelled), "noticed with the next heartbeat"
+    wait_until(lambda: left <= set(liar.cancelled), "it is to be noticed with the next heartbeat")
 
 
 @pytest.mark.timeout(300)

@@ -1,4 +1,4 @@
-"""Several Spaces as one model: real Gradio servers of different speed, quotas, and how all of that is told."""
+"""Several Spaces as one model: real Gradio servers of different speed, quotas, and how all of that is reported."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 
 import httpx
-import openai
 import pytest
 from host import KEY, Host, Space
+
+import openai
 
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
@@ -26,6 +27,12 @@ def test_a_quota_rests_the_space_for_as_long_as_it_says(space: Space) -> None:
     host = Host(spaces=f"z={space.url}", extra_host=space.url)
     try:
         client = openai.OpenAI(base_url=f"{host.url}/v1", api_key=KEY, max_retries=2)
+        begun = time.time()
+
+        def at_least() -> int:
+            """Seconds of the quota's 312 that must be left."""
+            return 311 - int(time.time() - begun)
+
         assert httpx.get(f"{host.url}/readyz").json() == {"status": "ready", "spaces": {"usable": 1, "total": 1}}
         for attempt in range(2):
             with pytest.raises(openai.RateLimitError) as error:
@@ -33,12 +40,16 @@ def test_a_quota_rests_the_space_for_as_long_as_it_says(space: Space) -> None:
             assert (error.value.code, error.value.type) == ("insufficient_quota", "insufficient_quota")
             assert "Try again in 0:05:12" in error.value.body["message"]
             assert error.value.response.headers["x-should-retry"] == "false"
-            assert 300 <= int(error.value.response.headers["retry-after"]) <= 312
+            assert at_least() <= int(error.value.response.headers["retry-after"]) <= 312
         ready = httpx.get(f"{host.url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         state = states(host)[space.url]
-        assert (state["state"], state["breaker"]["state"], state["breaker"]["reason"]) == ("cooling_down", "open", "insufficient_quota")
-        assert 300 <= state["breaker"]["until"] - time.time() <= 312
+        assert (state["state"], state["breaker"]["state"], state["breaker"]["reason"]) == (
+            "cooling_down",
+            "open",
+            "insufficient_quota",
+        )
+        assert begun + 311 <= state["breaker"]["until"] <= time.time() + 312
         assert (state["failures"], state["last_error"]["code"]) == (1, "insufficient_quota")
         time.sleep(1.5)
         # The host has dropped the instance: a new one knows it from the store.
@@ -51,33 +62,43 @@ def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None
     for reveal in ("true", "false"):
         host = Host(spaces=f"z={space.url}", extra_host=space.url, reveal_spaces=reveal)
         try:
-            made = httpx.post(f"{host.url}/v1/images/generations", json={"prompt": "x", "steps": 1}, headers=HEADERS, timeout=30)
+            made = httpx.post(
+                f"{host.url}/v1/images/generations", json={"prompt": "x", "steps": 1}, headers=HEADERS, timeout=30
+            )
             (item,) = made.json()["data"]
-            timing = dict(part.strip().split(";dur=") for part in made.headers["server-timing"].replace(f';desc="{space.url}"', "").split(","))
-            assert set(timing) == {"wait", "queue", "generate", "fetch", "total"} and float(timing["total"]) >= float(timing["generate"])
+            timing = dict(
+                part.strip().split(";dur=")
+                for part in made.headers["server-timing"].replace(f';desc="{space.url}"', "").split(",")
+            )
+            assert set(timing) == {"wait", "queue", "generate", "fetch", "total"} and float(timing["total"]) >= float(
+                timing["generate"]
+            )
             fields = {"prompt": "x", "steps": 1, "stream": True, "progress": True}
             streamed = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
-            told = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
+            texts = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
             details = httpx.get(f"{host.url}/v1/models/z", headers=HEADERS).json()["spaces"][0]["name"]
             if reveal == "true":
-                assert item["space"] == space.url and all(space.url in text for text in told) and details == space.url
+                assert item["space"] == space.url and all(space.url in text for text in texts) and details == space.url
             else:
-                assert not any(space.url in (text or "") for text in told) and details == "space-1"
+                assert not any(space.url in (text or "") for text in texts) and details == "space-1"
         finally:
             assert host.stop() == 0
 
 
+@pytest.mark.busy
 def test_a_requests_images_keep_their_distance(space: Space) -> None:
-    host = Host(spaces=f"z={space.url}", extra_host=space.url, stagger_ms="700")
+    host = Host(spaces=f"z={space.url}", extra_host=space.url, stagger_ms="2000")
     try:
         begun = time.monotonic()
         fields = {"prompt": "x", "n": 2, "steps": 1, "size": "256x256", "stream": True, "progress": True}
         starts = {}
-        with httpx.stream("POST", f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30) as answer:
+        with httpx.stream(
+            "POST", f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30
+        ) as answer:
             for line in answer.iter_lines():
                 if '"state":"queued"' in line:
                     starts.setdefault('"image_index":1' in line, time.monotonic() - begun)
-        assert 0.6 < starts[True] - starts[False] < 5, starts
+        assert starts[True] - starts[False] > 1, starts
     finally:
         assert host.stop() == 0
 
@@ -121,7 +142,14 @@ def test_every_request_ends_well_while_one_space_lives(pool: Pool) -> None:
         made = 0
         while not is_over.is_set():
             seed = number * 100_000 + made * 10
-            fields = {"prompt": f"fox {number}", "n": 1 + made % 2, "size": "256x256", "steps": 8, "seed": seed, "response_format": "url"}
+            fields = {
+                "prompt": f"fox {number}",
+                "n": 1 + made % 2,
+                "size": "256x256",
+                "steps": 8,
+                "seed": seed,
+                "response_format": "url",
+            }
             begun = time.monotonic()
             answer = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=120)
             seeds = [item["seed"] for item in answer.json().get("data", [])]
@@ -136,7 +164,7 @@ def test_every_request_ends_well_while_one_space_lives(pool: Pool) -> None:
         kills = 0
         dead: int | None = None
         until = time.monotonic() + 60
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(outcomes) <= 50 or kills < 5:
             time.sleep(rng.uniform(0.5, 2))
             victims = [number for number in range(3) if number != dead]
             victim = rng.choice(victims)
@@ -150,9 +178,11 @@ def test_every_request_ends_well_while_one_space_lives(pool: Pool) -> None:
             thread.join()
         failed = [outcome for _, outcome in outcomes if outcome is not True]
         took = sorted(seconds for seconds, _ in outcomes)
-        print(f"{len(outcomes)} requests, {kills} kills, {len(failed)} failed, p50 {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s")
+        print(
+            f"{len(outcomes)} requests, {kills} kills, {len(failed)} failed,"
+            f" p50 {took[len(took) // 2]:.2f} s, longest {took[-1]:.2f} s"
+        )
         assert not failed, failed[:3]
-        assert len(outcomes) > 50 and kills >= 5
     finally:
         is_over.set()
         assert host.stop() == 0

@@ -1,4 +1,7 @@
-"""Every kind of answer against OpenAI's published types, strictly: each field that a type declares is there as declared, and what is beyond it is on a list."""
+"""Every kind of answer against OpenAI's published types, strictly.
+
+Each field that a type declares is there as declared, and what is beyond it is on a list.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def test_images(server: httpx.Client, more: dict) -> None:
 
 
 def test_edits(server: httpx.Client) -> None:
-    assert holds(ImagesResponse, server.post("/v1/images/edits", json=EDIT).json()).usage.input_tokens_details.image_tokens == 1
+    assert (
+        holds(ImagesResponse, server.post("/v1/images/edits", json=EDIT).json()).usage.input_tokens_details.image_tokens
+        == 1
+    )
 
 
 def test_image_events(server: httpx.Client) -> None:
@@ -78,14 +84,20 @@ def test_image_events(server: httpx.Client) -> None:
 @pytest.mark.parametrize("more", [{}, {"modalities": ["image"]}])
 def test_chats(server: httpx.Client, more: dict) -> None:
     holds(ChatCompletion, server.post("/v1/chat/completions", json=CHAT | more).json())
-    streamed = events(server.post("/v1/chat/completions", json=CHAT | more | {"stream": True, "stream_options": {"include_usage": True}}))
+    streamed = events(
+        server.post(
+            "/v1/chat/completions", json=CHAT | more | {"stream": True, "stream_options": {"include_usage": True}}
+        )
+    )
     assert streamed.pop() == (None, "[DONE]")
     for name, data in streamed:
         assert name is None
         holds(ChatCompletionChunk, data)
 
 
-@pytest.mark.parametrize("more", [{"tools": [TOOL]}, {}, {"tools": [TOOL], "n": 2, "metadata": {"a": "b"}, "instructions": "be kind"}])
+@pytest.mark.parametrize(
+    "more", [{"tools": [TOOL]}, {}, {"tools": [TOOL], "n": 2, "metadata": {"a": "b"}, "instructions": "be kind"}]
+)
 def test_responses(server: httpx.Client, more: dict) -> None:
     body = {"model": "generator", "input": "a fox"} | more
     first = holds(Response, server.post("/v1/responses", json=body).json())

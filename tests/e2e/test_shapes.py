@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 
 import httpx
-import openai
 import pytest
 from host import KEY, Shapes
 from PIL import Image
 from shapes import arguments_of
+
+import openai
 
 PYTHONS = {"4": os.environ.get("GRADIO4_PYTHON"), "5": os.environ.get("GRADIO5_PYTHON"), "6": sys.executable}
 
@@ -90,7 +91,9 @@ def test_steps_as_a_choice_and_an_image_in_a_text(shapes: Shapes) -> None:
 
 def test_a_generator_and_a_format_of_the_spaces_own(shapes: Shapes) -> None:
     (image,), answer = shapes.make("generator", seed=6, steps=5, output_format="png")
-    assert arguments_of(image) == {"prompt": "a red fox", "format": "PNG", "seed": 6, "step": 4}, "the last that it yields"
+    assert arguments_of(image) == {"prompt": "a red fox", "format": "PNG", "seed": 6, "step": 4}, (
+        "the last that it yields"
+    )
     assert answer.output_format == "png"
     headers = {"authorization": f"Bearer {KEY}"}
     details = httpx.get(f"{shapes.host.url}/v1/models/generator", headers=headers).json()
@@ -133,7 +136,8 @@ def opened(answer) -> list[Image.Image]:
 
 def test_an_edit_with_a_mask(shapes: Shapes) -> None:
     answer = shapes.client.images.edit(
-        model="editor", image=("in.png", png((10, 20, 30))), mask=("mask.png", png((1, 1, 1))), prompt="make it blue", n=2,
+        model="editor", image=("in.png", png((10, 20, 30))), mask=("mask.png", png((1, 1, 1))),
+        prompt="make it blue", n=2,
         extra_body={"seed": 5, "strength": 0.4},
     )  # fmt: skip
     images = opened(answer)
@@ -145,13 +149,17 @@ def test_an_edit_with_a_mask(shapes: Shapes) -> None:
 def test_a_file_that_no_space_takes_is_told(shapes: Shapes) -> None:
     files = [("markup", ("m.png", png((9, 9, 9)), "image/png")), ("image", ("in.png", png((1, 2, 3)), "image/png"))]
     headers = {"authorization": f"Bearer {KEY}"}
-    answer = httpx.post(f"{shapes.host.url}/v1/images/edits", data={"model": "editor", "prompt": "x"}, files=files, headers=headers)
+    answer = httpx.post(
+        f"{shapes.host.url}/v1/images/edits", data={"model": "editor", "prompt": "x"}, files=files, headers=headers
+    )
     assert (answer.status_code, answer.headers["x-ignored-parameters"]) == (200, "markup"), answer.text[:300]
 
 
 def test_an_edit_of_several_images(shapes: Shapes) -> None:
     files = [("a.png", png((1, 2, 3))), ("b.png", png((4, 5, 6)))]
-    answer = shapes.client.images.edit(model="several", image=files, prompt="join them", size="512x256", extra_body={"seed": 5})
+    answer = shapes.client.images.edit(
+        model="several", image=files, prompt="join them", size="512x256", extra_body={"seed": 5}
+    )
     (image,) = opened(answer)
     assert arguments_of(image) == {"prompt": "join them", "images": [[1, 2, 3], [4, 5, 6]], "seed": 5}
     assert image.size == (512, 256)
@@ -168,7 +176,10 @@ def test_an_edit_in_json_of_a_data_url_and_of_a_link(shapes: Shapes) -> None:
     assert arguments_of(image)["image"] == [7, 8, 9] and arguments_of(image)["mask"] is None
 
     made = httpx.post(
-        f"{url}/generations", json={"model": "flux-dev", "prompt": "x", "size": "256x256", "response_format": "url"}, headers=headers, timeout=60
+        f"{url}/generations",
+        json={"model": "flux-dev", "prompt": "x", "size": "256x256", "response_format": "url"},
+        headers=headers,
+        timeout=60,
     ).json()
     link = made["data"][0]["url"]
     edited = httpx.post(f"{url}/edits", json=fields | {"images": [{"image_url": link}]}, headers=headers, timeout=60)
@@ -184,9 +195,17 @@ def test_what_can_not_be_edited_is_told(shapes: Shapes) -> None:
 
     image = {"image": ("a.png", png((1, 2, 3)), "image/png")}
     assert refused(data={"model": "flux-dev", "prompt": "x"}, files=image) == (400, "unsupported_by_model", "model")
-    assert refused(data={"model": "editor", "prompt": "x"}, files={"other": ("a", b"x")}) == (400, "missing_required_parameter", "image")
+    assert refused(data={"model": "editor", "prompt": "x"}, files={"other": ("a", b"x")}) == (
+        400,
+        "missing_required_parameter",
+        "image",
+    )
     assert refused(data={"model": "editor"}, files=image) == (400, "missing_required_parameter", "prompt")
-    assert refused(data={"model": "editor", "prompt": "x"}, files={"image": ("a.png", b"<svg>")}) == (400, "invalid_value", "image")
+    assert refused(data={"model": "editor", "prompt": "x"}, files={"image": ("a.png", b"<svg>")}) == (
+        400,
+        "invalid_value",
+        "image",
+    )
     foreign = {"model": "editor", "prompt": "x", "images": [{"image_url": "http://127.0.0.1:1/x.png"}]}
     assert refused(json=foreign) == (400, "invalid_value", "image")
     form = {"content-type": "multipart/form-data; boundary=x"}

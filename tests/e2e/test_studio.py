@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 from host import ROOT, TARGET, Host, Shapes, Space
-from PIL import Image, ExifTags
+from PIL import ExifTags, Image
 
 STUDIO = ROOT / "tests/node/studio"
 OUTPUT = TARGET / "studio"
@@ -29,7 +29,7 @@ def keys(file: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def environment(many: Shapes) -> Iterator[dict[str, str]]:
-    """Everything that the tests in the browser are told."""
+    """Environment of the tests in the browser."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     OUTPUT.mkdir(parents=True)
     space = Space(sys.executable, "--step-seconds", "0.12")
@@ -59,18 +59,20 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
 def run(environment: dict[str, str], file: str) -> None:
     node = shutil.which("node")
     assert node and os.environ.get("CHROMIUM"), "these tests need Node, and CHROMIUM must name a browser of its kind"
-    done = subprocess.run([node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=400)
+    done = subprocess.run(
+        [node, "--test", str(STUDIO / file)], env=environment, capture_output=True, text=True, timeout=800
+    )
     assert done.returncode == 0, f"{done.stdout[-20000:]}\n{done.stderr[-5000:]}"
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(820)
 @pytest.mark.parametrize("file", TESTS)
 def test_in_the_browser(environment: dict[str, str], file: str) -> None:
     run(environment | {"API_KEYS": ",".join(keys(file))}, file)
 
 
 def test_downloads_hold_their_parameters_for_other_programs(environment: dict[str, str]) -> None:
-    """What files.test.js has downloaded, read by Pillow."""
+    """Files that files.test.js has downloaded, read by Pillow."""
     png = Image.open(OUTPUT / "download.png")
     assert png.format == "PNG"
     assert png.text["parameters"].startswith("落日 a sunset\n") and "Seed: 7" in png.text["parameters"]

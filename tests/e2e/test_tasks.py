@@ -1,4 +1,4 @@
-"""Tasks, by clients that poll, follow, cancel and are told, from a real Gradio Space, through the built component."""
+"""Tasks, by clients that poll, follow, cancel and are notified, from a real Gradio Space, by the built component."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
-import openai
 import pytest
-from app import seed_of
 from host import KEY, Host, Space
-from PIL import Image
 from pictures import plain
+from PIL import Image
 from standardwebhooks.webhooks import Webhook
+from waiting import wait_until
+
+import openai
+from app import HELD, seed_of
+
+pytestmark = pytest.mark.busy
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 END = {"succeeded", "failed", "cancelled"}
@@ -29,20 +33,15 @@ def submit(client: httpx.Client, **fields) -> dict:
     return answer.json()
 
 
-def until_ended(client: httpx.Client, task: dict, limit: float = 60) -> dict:
-    deadline = time.monotonic() + limit
-    while task["status"] not in END:
-        assert time.monotonic() < deadline, task
-        time.sleep(0.2)
-        task = client.get(f"/v1/tasks/{task['id']}").raise_for_status().json()
+def until_ended(client: httpx.Client, task: dict, limit: float = 100) -> dict:
+    """The task as it is when it has ended."""
+
+    def is_over() -> bool:
+        task.update(client.get(f"/v1/tasks/{task['id']}").raise_for_status().json())
+        return task["status"] in END
+
+    wait_until(is_over, f"{task['id']} does not end", limit, 0.2)
     return task
-
-
-def wait_for(condition: Callable[[], bool], limit: float = 10) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 class Receiver:
@@ -75,15 +74,26 @@ class Slow:
         self.journal = journal
         self.receiver = receiver
         self.host = Host(
-            spaces=f"z-image-turbo={space.url}", extra_host=space.url, webhook_host=receiver.url, webhook_secret=SECRET,
+            spaces=f"z-image-turbo={space.url}",
+            extra_host=space.url,
+            webhook_host=receiver.url,
+            webhook_secret=SECRET,
             api_keys=f"{KEY},sk-other",
         )
         self.client = httpx.Client(base_url=self.host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
 
+    def release(self) -> None:
+        """Lets the jobs that are held go on, and holds those that come later."""
+        released = self.journal.with_name("journal.released")
+        begun = self.jobs("begun").count(HELD)
+        released.touch()
+        wait_until(lambda: self.jobs("done").count(HELD) >= begun)
+        released.unlink()
+
     def jobs(self, what: str) -> list[str]:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
-        told = [json.loads(line) for line in lines]
-        return [job["prompt"] for job in told if job["what"] == what]
+        entries = [json.loads(line) for line in lines]
+        return [job["prompt"] for job in entries if job["what"] == what]
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +115,10 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slow]:
 
 
 def test_a_task_is_polled_until_it_is_done(slow: Slow) -> None:
+    before = slow.jobs("begun").count(HELD)
     answer = slow.client.post(
         "/v1/images/generations",
-        json={"prompt": "polled", "n": 2, "seed": 11, "size": "256x256", "steps": 6},
+        json={"prompt": HELD, "n": 2, "seed": 11, "size": "256x256", "steps": 2},
         headers={"prefer": "respond-async"},
     )
     task = answer.json()
@@ -115,23 +126,32 @@ def test_a_task_is_polled_until_it_is_done(slow: Slow) -> None:
     assert answer.headers["location"] == f"/v1/tasks/{task['id']}" and int(answer.headers["retry-after"]) > 0
     assert task["poll_url"] == f"{slow.host.url}/v1/tasks/{task['id']}"
     assert task["data"] == [{"status": "queued", "task_id": task["id"]}]
-    seen, steps = [], set()
-    while task["status"] not in END:
-        time.sleep(0.1)
-        answer = httpx.get(task["poll_url"], headers={"authorization": f"Bearer {KEY}"})
+    seen: list[float] = []
+
+    def poll() -> dict:
+        answer = httpx.get(task["poll_url"], headers={"authorization": f"Bearer {KEY}"}, timeout=60)
         assert answer.headers["cache-control"] == "no-store"
-        task = answer.json()
+        task.update(answer.json())
         seen.append(task["progress"])
-        steps |= {image.get("step") for image in task["images"]}
+        return task
+
+    wait_until(lambda: any(image.get("step") for image in poll()["images"]), "no step is seen")
+    assert 0 < seen[-1] < 1, seen
+    slow.release()
+    wait_until(lambda: any(image["status"] == "succeeded" for image in poll()["images"]), "no image is made")
+    wait_until(lambda: slow.jobs("begun").count(HELD) >= before + 2)
+    slow.release()
+    wait_until(lambda: poll()["status"] in END, "the task does not end")
     assert task["status"] == "succeeded" and seen == sorted(seen) and seen[-1] == 1.0
-    assert any(0 < progress < 1 for progress in seen) and steps - {None}, (seen, steps)
     pictures = [Image.open(io.BytesIO(httpx.get(made["url"]).content)) for made in task["data"]]
     assert [seed_of(picture) for picture in pictures] == [made["seed"] for made in task["result"]["data"]] == [11, 12]
 
 
 def test_the_sdk_asks_for_a_task_and_reads_it(slow: Slow) -> None:
     client = openai.OpenAI(base_url=f"{slow.host.url}/v1", api_key=KEY, max_retries=0)
-    answer = client.images.generate(prompt="sdk", size="256x256", extra_body={"async": True, "steps": 1, "priority": "high"})
+    answer = client.images.generate(
+        prompt="sdk", size="256x256", extra_body={"async": True, "steps": 1, "priority": "high"}
+    )
     task = until_ended(slow.client, slow.client.get(f"/v1/tasks/{answer.data[0].task_id}").json())
     assert task["priority"] == "high" and task["status"] == "succeeded"
 
@@ -150,7 +170,7 @@ def test_an_edit_is_a_task_too(many) -> None:
 
 
 def test_changes_are_followed_and_the_stream_can_be_taken_up_again(slow: Slow) -> None:
-    task = submit(slow.client, prompt="followed", steps=8)
+    task = submit(slow.client, prompt=HELD, steps=2)
     events = []
 
     def follow(last: str | None) -> None:
@@ -164,40 +184,41 @@ def test_changes_are_followed_and_the_stream_can_be_taken_up_again(slow: Slow) -
                     number = line.removeprefix("id: ")
                 elif line.startswith("data: "):
                     events.append((number, name, json.loads(line.removeprefix("data: "))))
-                    if last is None and len(events) == 2:
+                    if last is None and events[-1][2]["task"]["images"][0].get("step"):
                         return
 
     follow(None)
+    slow.release()
     follow(events[-1][0])
     numbers = [int(number) for number, _, _ in events]
-    assert numbers == sorted(set(numbers)), "nothing is told twice"
+    assert numbers == sorted(set(numbers)), "nothing is sent twice"
     assert [name for _, name, _ in events[:-1]] == ["task.updated"] * (len(events) - 1)
     assert events[-1][1] == "task.completed" and events[-1][2]["task"]["status"] == "succeeded"
     assert any(event["task"]["images"][0].get("step") for _, _, event in events)
 
 
+@pytest.mark.timeout(300)
 def test_a_task_is_cancelled_at_the_space_whether_it_runs_or_waits(slow: Slow) -> None:
     # It would run for a quarter of an hour.
     running = submit(slow.client, prompt="fault: slow", steps=15)
-    wait_for(lambda: "fault: slow" in slow.jobs("begun"))
+    wait_until(lambda: "fault: slow" in slow.jobs("begun"))
     waiting = submit(slow.client, prompt="never begins")
     time.sleep(2)
     answer = slow.client.delete(f"/v1/tasks/{waiting['id']}").json()
     assert answer["status"] == "cancelled" and answer["images"][0]["status"] == "cancelled"
     time.sleep(4)
-    begun = time.monotonic()
     assert slow.client.delete(f"/v1/tasks/{running['id']}").json()["status"] == "cancelled"
     after = submit(slow.client, prompt="has the place", steps=1)
-    assert until_ended(slow.client, after, 50)["status"] == "succeeded"
-    assert time.monotonic() - begun < 40, "and not when the first one would have ended"
+    # Long before the first one would have ended.
+    assert until_ended(slow.client, after, 200)["status"] == "succeeded"
     assert "never begins" not in slow.jobs("begun")
     assert slow.client.delete(f"/v1/tasks/{waiting['id']}").json()["deleted"] is True
     assert slow.client.get(f"/v1/tasks/{waiting['id']}").status_code == 404
 
 
 def test_the_end_is_told_with_a_signature_that_holds(slow: Slow) -> None:
-    task = submit(slow.client, prompt="told", webhook_url=f"{slow.receiver.url}/images?from=here", seed=3)
-    wait_for(lambda: len(slow.receiver.messages) == 2, 30)
+    task = submit(slow.client, prompt="notified", webhook_url=f"{slow.receiver.url}/images?from=here", seed=3)
+    wait_until(lambda: len(slow.receiver.messages) == 2)
     (first, _), (headers, body) = slow.receiver.messages
     message = Webhook(SECRET).verify(body, headers)
     assert message["type"] == "image.task.succeeded" and message["data"]["id"] == task["id"]
@@ -205,7 +226,9 @@ def test_the_end_is_told_with_a_signature_that_holds(slow: Slow) -> None:
     assert first["webhook-id"] == headers["webhook-id"], "it is the same message, sent again"
     assert httpx.get(message["data"]["data"][0]["url"]).status_code == 200
     for elsewhere in ["http://127.0.0.1:1/", "https://example.com/"]:
-        refused = slow.client.post("/v1/images/generations", json={"prompt": "x", "async": True, "webhook_url": elsewhere})
+        refused = slow.client.post(
+            "/v1/images/generations", json={"prompt": "x", "async": True, "webhook_url": elsewhere}
+        )
         assert refused.status_code == 400 and refused.json()["error"]["param"] == "webhook_url"
 
 
@@ -222,7 +245,9 @@ def test_another_key_sees_nothing(slow: Slow) -> None:
 
 
 def test_what_was_made_is_remembered(slow: Slow) -> None:
-    made = slow.client.post("/v1/images/generations", json={"prompt": "waited for", "seed": 21, "size": "256x256", "steps": 1})
+    made = slow.client.post(
+        "/v1/images/generations", json={"prompt": "waited for", "seed": 21, "size": "256x256", "steps": 1}
+    )
     assert made.status_code == 200
     task = until_ended(slow.client, submit(slow.client, prompt="made by a task", seed=22))
     images: list[dict] = []
@@ -231,12 +256,14 @@ def test_what_was_made_is_remembered(slow: Slow) -> None:
         images[:] = slow.client.get("/v1/images", params={"limit": 2}).json()["data"]
         return [image["prompt"] for image in images] == ["made by a task", "waited for"]
 
-    wait_for(are_listed)
+    wait_until(are_listed)
     assert images[0]["task_id"] == task["id"] and [image["seed"] for image in images] == [22, 21]
     for image in images:
         assert seed_of(Image.open(io.BytesIO(httpx.get(image["url"]).content))) == image["seed"]
     assert slow.client.delete(f"/v1/images/{images[0]['id']}").json()["deleted"] is True
-    assert [image["prompt"] for image in slow.client.get("/v1/images", params={"q": "WAITED"}).json()["data"]] == ["waited for"]
+    assert [image["prompt"] for image in slow.client.get("/v1/images", params={"q": "WAITED"}).json()["data"]] == [
+        "waited for"
+    ]
 
 
 def test_tasks_outlive_the_host(tmp_path: Path) -> None:

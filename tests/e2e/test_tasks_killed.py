@@ -1,4 +1,4 @@
-"""Tasks whose hosts are killed again and again while they work: two before one PostgreSQL server, and one before a file.
+"""Tasks whose hosts are killed again and again: two before one PostgreSQL server, and one before a file.
 
 With FULL=1 in the environment it is 500 tasks and 20 kills; the figures are printed (`pytest -s`).
 """
@@ -15,14 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
-from app import seed_of
 from database import Postgres
 from host import KEY, Hosts, Space
 from PIL import Image
+
+from app import seed_of
 
 TASKS, KILLS = (500, 20) if os.environ.get("FULL") else (60, 5)
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
@@ -39,7 +41,7 @@ class Client:
         """``None`` where the host is killed over it."""
         url = self.hosts.running[which % len(self.hosts.running)].url
         try:
-            return httpx.request(method, url + path, headers=AUTHORIZED, timeout=20, **arguments)
+            return httpx.request(method, url + path, headers=AUTHORIZED, timeout=60, **arguments)
         except httpx.TransportError:
             return None
 
@@ -64,21 +66,33 @@ class Client:
             after = {"after": page["last_id"]}
 
 
+@pytest.fixture(params=["postgres", "sqlite"])
+def hosts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hosts]:
+    """Two hosts before a PostgreSQL server, or one before a file, and the Space behind them, which keeps a journal."""
+    with ExitStack() as stack:
+        postgres = Postgres() if request.param == "postgres" else None
+        if postgres:
+            stack.callback(postgres.stop)
+        journal = tmp_path / "journal"
+        space = Space(sys.executable, "--step-seconds", "0.1", "--at-once", "8", "--journal", str(journal))
+        stack.callback(space.stop)
+        hosts = Hosts(
+            2 if postgres else 1,
+            postgres,
+            spaces=f"z-image-turbo={space.url}",
+            extra_host=space.url,
+            link_secret="a-secret-that-all-hosts-know",
+            max_tasks=1000,
+            max_waiting=1000,
+        )
+        stack.callback(hosts.stop)
+        yield hosts
+
+
 @pytest.mark.timeout(580)
-@pytest.mark.parametrize("database", ["postgres", "sqlite"])
-def test_no_task_is_lost_and_none_is_finished_twice(database: str, tmp_path: Path) -> None:
+def test_no_task_is_lost_and_none_is_finished_twice(hosts: Hosts, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    postgres = Postgres() if database == "postgres" else None
-    space = Space(sys.executable, "--step-seconds", "0.1", "--at-once", "8", "--journal", str(journal))
-    hosts = Hosts(
-        2 if postgres else 1,
-        postgres,
-        spaces=f"z-image-turbo={space.url}",
-        extra_host=space.url,
-        link_secret="a-secret-that-all-hosts-know",
-        max_tasks=1000,
-        max_waiting=1000,
-    )
+    database = "two hosts on PostgreSQL" if len(hosts.running) > 1 else "one host on SQLite"
     client = Client(hosts)
     chance = random.Random(1)
     begun = time.monotonic()
@@ -91,7 +105,13 @@ def test_no_task_is_lost_and_none_is_finished_twice(database: str, tmp_path: Pat
         for number in itertools.count():
             if len(taken) == TASKS:
                 return
-            order = {"prompt": f"task {number}", "n": 1 + number % 2, "seed": 1000 * number, "size": "256x256", "steps": 3}
+            order = {
+                "prompt": f"task {number}",
+                "n": 1 + number % 2,
+                "seed": 1000 * number,
+                "size": "256x256",
+                "steps": 3,
+            }
             answer = client.request(number, "POST", "/v1/images/generations", json=order | {"async": True})
             if answer is None:
                 unanswered.add(order["prompt"])
@@ -111,7 +131,7 @@ def test_no_task_is_lost_and_none_is_finished_twice(database: str, tmp_path: Pat
     submitting = threading.Thread(target=submit_all)
     submitting.start()
     first_seen: dict[str, tuple[float, list]] = {}
-    """When each was first seen finished, and with what."""
+    """Time at which each was first seen finished, and its images."""
 
     def look() -> int:
         """Reads all tasks there are, from any host; returns how many go on."""
@@ -163,7 +183,3 @@ def test_no_task_is_lost_and_none_is_finished_twice(database: str, tmp_path: Pat
         f"\n{database}: {len(taken)} tasks with {len(wanted)} images, {KILLS} kills: lost 0, finished twice 0, in"
         f" {took:.0f} s; {again} images were made again after a kill, {len(unanswered)} submissions cut off"
     )
-    hosts.stop()
-    space.stop()
-    if postgres:
-        postgres.stop()

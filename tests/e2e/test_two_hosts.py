@@ -1,4 +1,4 @@
-"""Limits and idempotency where two hosts share a PostgreSQL server: what comes to both in the same moment counts as one."""
+"""Limits and idempotency of two hosts that share a PostgreSQL server: calls to both at once count together."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ import httpx
 import pytest
 from database import Postgres
 from host import KEY, Hosts, Space
+from waiting import wait_until
+
+from app import HELD
+
+pytestmark = pytest.mark.busy
 
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PAGE = "/v1/images/generations"
@@ -32,10 +37,15 @@ class Scene:
         self.hosts = Hosts(2, postgres, spaces=spaces, extra_host=self.space.url, **limits)
         # Both know the Space and the database before what is looked at begins.
         for host in self.hosts.running:
-            assert httpx.get(f"{host.url}/v1/tasks", headers=AUTHORIZED, timeout=60).status_code == 200
+            wait_until(lambda url=host.url: is_usable(url), "the database is not there")
 
-    def at_once(self, count: int, ask: Callable[[int, str], httpx.Response]) -> list[httpx.Response]:
-        """The answers to that many calls, which start together and go to either host in turn."""
+    def at_once(
+        self, count: int, ask: Callable[[int, str], httpx.Response], release_after: int | None = None
+    ) -> list[httpx.Response]:
+        """The answers to that many calls, which start together and go to either host in turn.
+
+        `release_after` is the number of answers after which the jobs that are held go on.
+        """
         start = threading.Barrier(count)
 
         def call(number: int) -> httpx.Response:
@@ -43,16 +53,28 @@ class Scene:
             return ask(number, self.hosts.running[number % 2].url)
 
         with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(call, range(count)))
+            calls = [pool.submit(call, number) for number in range(count)]
+            if release_after is not None:
+                try:
+                    wait_until(lambda: sum(call.done() for call in calls) >= release_after)
+                finally:
+                    self.release()
+            return [call.result() for call in calls]
 
     def jobs(self) -> list[str]:
         """Prompts of the jobs that the Space has begun with."""
         entries = [json.loads(line) for line in self.journal.read_text().splitlines()]
         return [entry["prompt"] for entry in entries if entry["what"] == "begun"]
 
+    def release(self) -> None:
+        """Lets the jobs that are held go on."""
+        self.journal.with_name("journal.released").touch()
+
     def stop(self) -> None:
-        self.hosts.stop()
-        self.space.stop()
+        try:
+            self.hosts.stop()
+        finally:
+            self.space.stop()
 
 
 @pytest.fixture
@@ -68,8 +90,12 @@ def serve(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
         scene.stop()
 
 
-def make(number: int, url: str, **headers: str) -> httpx.Response:
-    order = {"prompt": f"call {number}", "size": "256x256", "steps": 1}
+def is_usable(url: str) -> bool:
+    return httpx.get(f"{url}/v1/tasks", headers=AUTHORIZED, timeout=60).status_code == 200
+
+
+def make(number: int, url: str, prompt: str = "", **headers: str) -> httpx.Response:
+    order = {"prompt": prompt or f"call {number}", "size": "256x256", "steps": 1}
     return httpx.post(url + PAGE, json=order, headers=AUTHORIZED | headers, timeout=120)
 
 
@@ -89,8 +115,8 @@ def test_requests_in_a_minute_are_counted_to_the_letter(serve: Callable[..., Sce
 
 
 def test_images_of_a_key_are_counted_to_the_letter(serve: Callable[..., Scene]) -> None:
-    scene = serve(4, jobs_per_key=3)
-    answers = scene.at_once(16, make)
+    scene = serve(0.01, jobs_per_key=3)
+    answers = scene.at_once(16, lambda number, url: make(number, url, HELD), release_after=13)
     assert (count(answers, 200), count(answers, 429)) == (3, 13), [answer.text[:200] for answer in answers]
     assert len(scene.jobs()) == 3
     assert count(scene.at_once(3, make), 200) == 3, "all places have come back"

@@ -1,9 +1,9 @@
 /** Pictures without a library for them: PNGs of one colour are written, and those of the test Spaces read. */
 
-import assert from 'node:assert/strict';
-import { crc32, deflateSync, inflateSync } from 'node:zlib';
+import assert from "node:assert/strict";
+import { crc32, deflateSync, inflateSync } from "node:zlib";
 
-const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
+const SIGNATURE = Buffer.from("89504e470d0a1a0a", "hex");
 
 /** A PNG of one colour. */
 export function plain(colour, side = 64) {
@@ -13,7 +13,7 @@ export function plain(colour, side = 64) {
   head.writeUInt32BE(side, 4);
   head.set([8, 2, 0, 0, 0], 8);
   const rows = deflateSync(Buffer.concat(Array(side).fill(row)));
-  return Buffer.concat([SIGNATURE, chunk('IHDR', head), chunk('IDAT', rows), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([SIGNATURE, chunk("IHDR", head), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))]);
 }
 
 function chunk(name, data) {
@@ -27,15 +27,15 @@ function chunk(name, data) {
 
 /** A PNG of 8 bits a channel, from its bytes or from base64: its size, and its pixels as RGB. */
 export function opened(data) {
-  const png = typeof data === 'string' ? Buffer.from(data, 'base64') : Buffer.from(data);
-  assert.deepEqual(png.subarray(0, 8), SIGNATURE, 'a PNG');
+  const png = typeof data === "string" ? Buffer.from(data, "base64") : Buffer.from(data);
+  assert.deepEqual(png.subarray(0, 8), SIGNATURE, "a PNG");
   const [width, height, depth, type] = [png.readUInt32BE(16), png.readUInt32BE(20), png[24], png[25]];
   assert.equal(depth, 8);
   const channels = { 2: 3, 6: 4 }[type];
   const packed = [];
   for (let at = 8; at < png.length; at += png.readUInt32BE(at) + 12) {
     const end = at + 8 + png.readUInt32BE(at);
-    if (png.toString('latin1', at + 4, at + 8) === 'IDAT') packed.push(png.subarray(at + 8, end));
+    if (png.toString("latin1", at + 4, at + 8) === "IDAT") packed.push(png.subarray(at + 8, end));
   }
   const rows = unfiltered(inflateSync(Buffer.concat(packed)), width * channels, channels);
   const pixels = channels === 3 ? rows : Buffer.from(rows.filter((_, place) => place % 4 !== 3));
@@ -71,5 +71,5 @@ export function seedOf({ width, pixels }) {
 
 /** The arguments that a picture of tests/space/shapes.py was made from. */
 export function argumentsOf({ pixels }) {
-  return JSON.parse(pixels.toString('utf8', 4, 4 + pixels.readUInt32BE(0)));
+  return JSON.parse(pixels.toString("utf8", 4, 4 + pixels.readUInt32BE(0)));
 }

@@ -1,6 +1,6 @@
-/** Where the application is, as the environment says, and the two ways to its images that all tests need. */
+/** Address of the application, from the environment, and the two ways to its images that all tests need. */
 
-import assert from 'node:assert/strict';
+import assert from "node:assert/strict";
 
 function named(variable) {
   const value = process.env[variable];
@@ -8,12 +8,12 @@ function named(variable) {
   return value;
 }
 
-export const origin = named('BASE_URL');
+export const origin = named("BASE_URL");
 export const baseURL = `${origin}/v1`;
-export const apiKey = named('API_KEY');
+export const apiKey = named("API_KEY");
 /** An application that lets only pages of another origin in. */
-export const refusing = () => named('REFUSING_URL');
-export const browser = () => named('CHROMIUM');
+export const refusing = () => named("REFUSING_URL");
+export const browser = () => named("CHROMIUM");
 
 /** A `fetch` that counts its calls. */
 export function counting() {
@@ -30,10 +30,10 @@ export function links(markdown) {
   return [...markdown.matchAll(/!\[.*?\]\((.*?)\)/g)].map(([, url]) => url);
 }
 
-/** What a link leads to, fetched as an `<img>` does it: without a key. */
+/** The image that a link leads to, fetched as an `<img>` does it: without a key. */
 export async function fetched(url) {
   const answer = await fetch(url);
   assert.equal(answer.status, 200);
-  assert.match(answer.headers.get('content-type'), /^image\//);
+  assert.match(answer.headers.get("content-type"), /^image\//);
   return Buffer.from(await answer.arrayBuffer());
 }

@@ -23,8 +23,9 @@ import time
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import gradio as gr  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
+from PIL import Image, ImageDraw
+
+import gradio as gr
 
 MAX_SEED = 2**31 - 1
 CELL = 8
@@ -38,7 +39,7 @@ def draw(prompt: str, width: int, height: int, seed: int) -> Image.Image:
     top, bottom = tuple(digest[:3]), tuple(rng.randrange(256) for _ in range(3))
     column = Image.new("RGB", (1, 256))
     for y in range(256):
-        column.putpixel((0, y), tuple((a * (255 - y) + b * y) // 255 for a, b in zip(top, bottom)))
+        column.putpixel((0, y), tuple((a * (255 - y) + b * y) // 255 for a, b in zip(top, bottom, strict=False)))
     image = column.resize((width, height))
     canvas = ImageDraw.Draw(image)
     for _ in range(12):
@@ -76,13 +77,20 @@ FAULTS = {
 }
 
 
+HELD = "fault: held"
+"""Prompt of a job that stays at its first step until a file of the journal's name and ``.released`` exists."""
+
+
 class Journal:
-    """Tells which jobs began and which were done, a line of JSON each."""
+    """Log of the jobs that began and were done, a line of JSON each."""
 
     def __init__(self, path: str | None) -> None:
         self.path = path
 
-    def tell(self, what: str, prompt: str, seed: int) -> None:
+    def is_released(self) -> bool:
+        return self.path is None or os.path.exists(f"{self.path}.released")
+
+    def write(self, what: str, prompt: str, seed: int) -> None:
         if self.path:
             # One write to a file that is only appended to: lines of different threads don't mix.
             with open(self.path, "a", encoding="utf-8") as file:
@@ -91,19 +99,22 @@ class Journal:
 
 def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
     """The app."""
+    progress_bar = gr.Progress()
 
-    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=gr.Progress()):
+    def generate_image(prompt, height, width, num_inference_steps, seed, randomize_seed, progress=progress_bar):
         if randomize_seed:
             seed = random.randint(0, MAX_SEED)
         if faults and prompt in FAULTS:
             return FAULTS[prompt](), seed
-        journal.tell("begun", prompt, int(seed))
+        journal.write("begun", prompt, int(seed))
         steps = int(num_inference_steps)
         pause = 60.0 if faults and prompt == "fault: slow" else step_seconds
         for step in range(steps):
             progress((step + 1, steps), unit="steps")
             time.sleep(pause)
-        journal.tell("done", prompt, int(seed))
+            while faults and prompt == HELD and not journal.is_released():
+                time.sleep(0.02)
+        journal.write("done", prompt, int(seed))
         return draw(prompt, int(width), int(height), int(seed)), int(seed)
 
     with gr.Blocks(title="Z-Image-Turbo") as app:
@@ -137,7 +148,7 @@ def main() -> None:
     parser.add_argument("--step-seconds", type=float, default=0.05, help="how long a denoising step takes")
     parser.add_argument("--at-once", type=int, default=2, help="jobs that run at the same time; 0: all")
     parser.add_argument("--max-queue", type=int, default=None, help="jobs that may wait")
-    parser.add_argument("--journal", help="a file that is told which jobs began and were done")
+    parser.add_argument("--journal", help="file that logs the jobs that began and were done")
     parser.add_argument("--faults", action="store_true", help="let some prompts fail on purpose")
     arguments = parser.parse_args()
 
@@ -145,9 +156,7 @@ def main() -> None:
     app = space(arguments.step_seconds, arguments.faults, Journal(arguments.journal))
     app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once or None)
     port = arguments.port or free_port()
-    _, url, _ = app.launch(
-        server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False
-    )
+    _, url, _ = app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False)
     print(f"Space at {url.rstrip('/')}", flush=True)
     app.block_thread()
 

@@ -1,7 +1,7 @@
 """Records what the Spaces of ``shapes.py`` say of themselves, for the tests of discovery that need no server.
 
-``python tests/space/record.py tests/recorded`` writes ``<Gradio's version>/<shape>.json`` with ``/config`` and ``/info``, less what only a browser
-needs (styles, layout, theme).
+``python tests/space/record.py tests/recorded`` writes ``<Gradio's version>/<shape>.json`` with ``/config`` and
+``/info``, less what only a browser needs (styles, layout, theme).
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def slim_info(info: dict) -> dict:
 
 def main() -> None:
     out = Path(sys.argv[1])
-    process = subprocess.Popen([sys.executable, Path(__file__).with_name("shapes.py")], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("shapes.py")], stdout=subprocess.PIPE, text=True
+    )
     line = next(line for line in process.stdout if line.startswith("Spaces at "))
     for name, url in json.loads(line.removeprefix("Spaces at ")).items():
         config = fetch(f"{url}/config")

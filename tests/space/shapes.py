@@ -1,7 +1,8 @@
 """Gradio Spaces of many shapes, for the tests: the signatures of well-known public Spaces, on Gradio 4, 5 and 6.
 
-Each app draws a PNG that has the size it was asked for and holds the arguments that its function was called with (see ``arguments_of``), so
-that a test can tell what was asked of it. All run in one process, each on a port of its own; their addresses are printed as one line of JSON.
+Each app draws a PNG that has the size it was asked for and holds the arguments that its function was called with (see
+``arguments_of``), so that a test can tell what was asked of it. All run in one process, each on a port of its own;
+their addresses are printed as one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import threading
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import gradio as gr  # noqa: E402
-from PIL import Image  # noqa: E402
+from PIL import Image
+
+import gradio as gr
 
 MAX_SEED = 2**31 - 1
 RATIOS = {"1:1": (1024, 1024), "16:9": (1344, 768), "9:16": (768, 1344), "4:3": (1152, 896)}
@@ -45,7 +47,9 @@ def seed_or_random(seed: float, randomize: bool) -> int:
 def flux(dev: bool) -> gr.Blocks:
     """black-forest-labs/FLUX.1-schnell, and -dev with guidance."""
 
-    def infer(prompt, seed=42, randomize_seed=False, width=1024, height=1024, guidance_scale=3.5, num_inference_steps=28):
+    def infer(
+        prompt, seed=42, randomize_seed=False, width=1024, height=1024, guidance_scale=3.5, num_inference_steps=28
+    ):
         seed = seed_or_random(seed, randomize_seed)
         return draw(width, height, prompt=prompt, seed=seed, guidance=guidance_scale, steps=num_inference_steps), seed
 
@@ -54,7 +58,9 @@ def flux(dev: bool) -> gr.Blocks:
         return draw(width, height, prompt=prompt, seed=seed, steps=num_inference_steps), seed
 
     with gr.Blocks() as app:
-        prompt = gr.Text(label="Prompt", show_label=False, max_lines=1, placeholder="Enter your prompt", container=False)
+        prompt = gr.Text(
+            label="Prompt", show_label=False, max_lines=1, placeholder="Enter your prompt", container=False
+        )
         result = gr.Image(label="Result", show_label=False, format="png")
         seed = gr.Slider(label="Seed", minimum=0, maximum=MAX_SEED, step=1, value=0)
         randomize = gr.Checkbox(label="Randomize seed", value=True)
@@ -70,9 +76,23 @@ def flux(dev: bool) -> gr.Blocks:
 def qwen_image() -> gr.Blocks:
     """Qwen/Qwen-Image: an aspect ratio in place of a width and a height."""
 
-    def infer(prompt, seed=42, randomize_seed=False, aspect_ratio="16:9", guidance_scale=4.0, num_inference_steps=50, prompt_enhance=True):
+    def infer(
+        prompt,
+        seed=42,
+        randomize_seed=False,
+        aspect_ratio="16:9",
+        guidance_scale=4.0,
+        num_inference_steps=50,
+        prompt_enhance=True,
+    ):
         seed = seed_or_random(seed, randomize_seed)
-        made = dict(prompt=prompt, seed=seed, guidance=guidance_scale, steps=num_inference_steps, enhance=prompt_enhance)
+        made = {
+            "prompt": prompt,
+            "seed": seed,
+            "guidance": guidance_scale,
+            "steps": num_inference_steps,
+            "enhance": prompt_enhance,
+        }
         return draw(*RATIOS[aspect_ratio], **made), seed
 
     with gr.Blocks() as app:
@@ -92,9 +112,25 @@ def qwen_image() -> gr.Blocks:
 def sd35() -> gr.Blocks:
     """stabilityai/stable-diffusion-3.5-large: a negative prompt; and a session's state among the inputs."""
 
-    def infer(history, prompt, negative_prompt="", seed=42, randomize_seed=False, width=1024, height=1024, guidance_scale=4.5, num_inference_steps=40):
+    def infer(
+        history,
+        prompt,
+        negative_prompt="",
+        seed=42,
+        randomize_seed=False,
+        width=1024,
+        height=1024,
+        guidance_scale=4.5,
+        num_inference_steps=40,
+    ):
         seed = seed_or_random(seed, randomize_seed)
-        made = dict(prompt=prompt, negative=negative_prompt, seed=seed, guidance=guidance_scale, steps=num_inference_steps)
+        made = {
+            "prompt": prompt,
+            "negative": negative_prompt,
+            "seed": seed,
+            "guidance": guidance_scale,
+            "steps": num_inference_steps,
+        }
         return draw(width, height, **made), seed, (history or []) + [prompt]
 
     with gr.Blocks() as app:
@@ -109,16 +145,26 @@ def sd35() -> gr.Blocks:
         height = gr.Slider(label="Height", minimum=512, maximum=1024, step=32, value=1024)
         guidance = gr.Slider(label="Guidance scale", minimum=0.0, maximum=7.5, step=0.1, value=4.5)
         steps = gr.Slider(label="Number of inference steps", minimum=1, maximum=50, step=1, value=40)
-        run.click(infer, [history, prompt, negative, seed, randomize, width, height, guidance, steps], [result, seed, history])
+        run.click(
+            infer, [history, prompt, negative, seed, randomize, width, height, guidance, steps], [result, seed, history]
+        )
     return app
 
 
 def sdxl() -> gr.Blocks:
     """An SDXL app: several images at once in a gallery, and a scheduler."""
 
-    def generate(prompt, negative_prompt, scheduler, num_images, width, height, guidance_scale, steps, seed, randomize_seed):
+    def generate(
+        prompt, negative_prompt, scheduler, num_images, width, height, guidance_scale, steps, seed, randomize_seed
+    ):
         seed = seed_or_random(seed, randomize_seed)
-        made = dict(prompt=prompt, negative=negative_prompt, scheduler=scheduler, steps=steps, guidance=guidance_scale)
+        made = {
+            "prompt": prompt,
+            "negative": negative_prompt,
+            "scheduler": scheduler,
+            "steps": steps,
+            "guidance": guidance_scale,
+        }
         return [(draw(width, height, seed=seed + i, **made), f"image {i}") for i in range(int(num_images))], seed
 
     with gr.Blocks() as app:
@@ -135,7 +181,12 @@ def sdxl() -> gr.Blocks:
         gallery = gr.Gallery(label="Result", format="png")
         used = gr.Textbox(label="Seed used")
         run = gr.Button("Generate")
-        run.click(generate, [prompt, negative, scheduler, count, width, height, guidance, steps, seed, randomize], [gallery, used], api_name="run")
+        run.click(
+            generate,
+            [prompt, negative, scheduler, count, width, height, guidance, steps, seed, randomize],
+            [gallery, used],
+            api_name="run",
+        )
     return app
 
 
@@ -163,13 +214,18 @@ def chinese() -> gr.Blocks:
 def tongyi() -> gr.Blocks:
     """Tongyi-MAI/Z-Image-Turbo: a size as a choice, and a gallery that is an input too."""
 
-    def generate(prompt, resolution="1024x1024 ( 1:1 )", seed=42, steps=9, shift=3.0, random_seed=True, gallery_images=None):
+    def generate(
+        prompt, resolution="1024x1024 ( 1:1 )", seed=42, steps=9, shift=3.0, random_seed=True, gallery_images=None
+    ):
         width, height = map(int, resolution.split(" ")[0].split("x"))
         seed = seed_or_random(seed, random_seed)
         image = draw(width, height, prompt=prompt, seed=seed, steps=steps, shift=shift)
         return [image, *[item[0] for item in gallery_images or []]], str(seed), seed
 
-    sizes = [f"{w}x{h} ( {r} )" for r, w, h in [("1:1", 1024, 1024), ("3:2", 1248, 832), ("2:3", 832, 1248), ("1:1", 512, 512)]]
+    sizes = [
+        f"{w}x{h} ( {r} )"
+        for r, w, h in [("1:1", 1024, 1024), ("3:2", 1248, 832), ("2:3", 832, 1248), ("1:1", 512, 512)]
+    ]
     with gr.Blocks() as app:
         prompt = gr.Textbox(label="Prompt", lines=3)
         category = gr.Dropdown(value=1024, choices=[1024, 1280], label="Resolution Category")
@@ -182,7 +238,10 @@ def tongyi() -> gr.Blocks:
         used = gr.Textbox(label="Seed Used", interactive=False)
         category.change(lambda c: gr.update(), category, resolution, api_name="update_res_choices")
         gr.Button("Generate").click(
-            generate, [prompt, resolution, seed, steps, shift, randomize, gallery], [gallery, used, seed], api_name="generate"
+            generate,
+            [prompt, resolution, seed, steps, shift, randomize, gallery],
+            [gallery, used, seed],
+            api_name="generate",
         )
     return app
 
@@ -220,7 +279,9 @@ def lightning() -> gr.Blocks:
 
     with gr.Blocks() as app:
         prompt = gr.Textbox(label="Enter your prompt (English)")
-        ckpt = gr.Dropdown(label="Select inference steps", choices=["1-Step", "2-Step", "4-Step", "8-Step"], value="4-Step")
+        ckpt = gr.Dropdown(
+            label="Select inference steps", choices=["1-Step", "2-Step", "4-Step", "8-Step"], value="4-Step"
+        )
         gr.Button("Go").click(generate_image, [prompt, ckpt], gr.HTML(label="Result"), api_name="generate_image")
     return app
 
@@ -252,7 +313,13 @@ def editor() -> gr.Blocks:
 
     def edit_image(image, mask_image, prompt, strength, seed, randomize_seed):
         seed = seed_or_random(seed, randomize_seed)
-        made = dict(prompt=prompt, image=colour(image), mask=mask_image and colour(mask_image), strength=strength, seed=seed)
+        made = {
+            "prompt": prompt,
+            "image": colour(image),
+            "mask": mask_image and colour(mask_image),
+            "strength": strength,
+            "seed": seed,
+        }
         return draw(*image.size, **made), seed
 
     with gr.Blocks() as app:

@@ -1,6 +1,9 @@
 //! The project's own commands; `cargo xtask help` lists them.
 
 mod build;
+mod busy;
+mod golden;
+mod lint;
 mod node;
 mod python;
 mod setup;
@@ -51,6 +54,10 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Writes JavaScript, CSS and Python in the form that the lints ask for.
+    Format,
+    /// Builds, shows the differences between what goes out and tests/golden, and writes that anew.
+    Golden,
     /// Builds, and takes the pictures in docs/studio with a real browser.
     Screenshots,
 }
@@ -73,6 +80,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Simulate => simulate::simulate(),
         Task::Bench { arguments } => build::bench(&arguments),
+        Task::Format => lint::format(),
+        Task::Golden => golden::golden(),
         Task::Screenshots => test::screenshots(),
     }
 }

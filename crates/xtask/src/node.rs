@@ -33,6 +33,11 @@ pub(crate) fn packages() -> Result<()> {
     Ok(())
 }
 
+/// A program of one of those packages.
+pub(crate) fn program(name: &str) -> Command {
+    Command::new(root().join("tests/node/node_modules/.bin").join(name))
+}
+
 /// A browser: the machine's own, or Debian's, which is installed where this machine lets us.
 pub(crate) fn chromium() -> Result<PathBuf> {
     if let Some(found) = found() {

@@ -40,6 +40,11 @@ pub(crate) fn clients() -> Result<Environment> {
     environment("clients", &["tests/clients/requirements.txt"])
 }
 
+/// The linter and formatter of Python.
+pub(crate) fn lint() -> Result<Environment> {
+    environment("lint", &["tests/requirements-lint.txt"])
+}
+
 /// The environment of that name, with those packages, made where it isn't there as it should be.
 fn environment(name: &str, requirements: &[&str]) -> Result<Environment> {
     let folder = target().join("python").join(name);

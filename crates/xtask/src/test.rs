@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
 use crate::shell::{TARGET, cargo, root, run, say, succeeds};
-use crate::{build, node, python, setup};
+use crate::{build, busy, lint, node, python, setup};
 
 /// Simulated runs of each kind.
 const RUNS: u32 = 2_500;
@@ -23,6 +23,8 @@ pub(crate) enum Stage {
     Host,
     /// The built components in the host, against real Spaces, with real clients.
     E2e,
+    /// Those of them that wait for something, while the machine has more to do.
+    Busy,
 }
 
 impl Stage {
@@ -32,6 +34,7 @@ impl Stage {
             Self::Unit => unit(runs),
             Self::Host => host(),
             Self::E2e => end_to_end(),
+            Self::Busy => busy::busy(),
         }
     }
 
@@ -63,6 +66,7 @@ fn now() -> Instant {
 
 /// Formatting, lints on both targets, and the rules for dependencies.
 fn lint() -> Result<()> {
+    lint::others()?;
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     // For release, so that what is checked and what is built share wasmtime's build scripts.
     run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
@@ -92,9 +96,15 @@ fn host() -> Result<()> {
 /// The built components in the host, against real Spaces, with real clients.
 fn end_to_end() -> Result<()> {
     build::all()?;
+    run(&mut pytest(&[])?)
+}
+
+/// pytest over the end-to-end tests, with everything that they need set up.
+pub(crate) fn pytest(arguments: &[&str]) -> Result<Command> {
     let python = python::tests()?;
     let mut pytest = Command::new(python.python());
-    pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).arg(root().join("tests/e2e"));
+    pytest.args(["-m", "pytest", "-q", "--timeout", "120", "-p", "no:cacheprovider"]).args(arguments);
+    pytest.arg(root().join("tests/e2e"));
     for generation in [4, 5] {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
@@ -102,7 +112,8 @@ fn end_to_end() -> Result<()> {
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);
-    run(pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1"))
+    pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(pytest)
 }
 
 /// Takes the pictures of the studio in docs/studio.

@@ -1,14 +1,22 @@
 /**
- * A browser with the studio in it, and an eye on everything that must not happen: errors in the console, exceptions, violations of the
- * page's policy, calls of other origins, the key where it doesn't belong.
+ * A browser with the studio in it, and an eye on everything that must not happen: errors in the console, exceptions,
+ * violations of the page's policy, calls of other origins, the key where it doesn't belong.
  */
 
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
-/** Where the application is: in front of real Spaces; of none that answers; and open to everybody. */
+/** Addresses of the application: in front of real Spaces; of none that answers; and open to everybody. */
 export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEYS, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
-for (const [name, value] of Object.entries({ STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEYS, STUDIO_OUTPUT, PYTHON, CHROMIUM })) {
+for (const [name, value] of Object.entries({
+  STUDIO_URL,
+  STUDIO_DEAD_URL,
+  STUDIO_OPEN_URL,
+  API_KEYS,
+  STUDIO_OUTPUT,
+  PYTHON,
+  CHROMIUM,
+})) {
   assert(value, `${name} must be set: tests/e2e/test_studio.py sets it`);
 }
 
@@ -16,7 +24,18 @@ for (const [name, value] of Object.entries({ STUDIO_URL, STUDIO_DEAD_URL, STUDIO
 const keys = API_KEYS.split(",");
 export const newKey = () => keys.shift();
 
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** Longest wait for what a test wants to see, in milliseconds: on a busy machine too. */
+export const LIMIT = 120_000;
 
 /** Starts the browser. */
 export const launch = () => chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
@@ -43,7 +62,11 @@ export class Eye {
     page.on("pageerror", (error) => this.troubles.push(`exception: ${error.stack}`));
     page.on("request", (request) => {
       const { protocol, origin } = new URL(request.url());
-      if (protocol.startsWith("http") && origin !== new URL(page.url() === "about:blank" ? request.url() : page.url()).origin) this.troubles.push(`another origin: ${request.url()}`);
+      if (
+        protocol.startsWith("http") &&
+        origin !== new URL(page.url() === "about:blank" ? request.url() : page.url()).origin
+      )
+        this.troubles.push(`another origin: ${request.url()}`);
       if (request.url().includes(this.key)) this.troubles.push("the key is in a URL");
     });
   }
@@ -57,18 +80,29 @@ export class Eye {
  * A fresh visitor's page.
  * @param {import("playwright-core").Browser} browser
  */
-export async function visit(browser, { url = STUDIO_URL, key = newKey(), withKey = true, expected = [], ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, locale: "en-US", acceptDownloads: true, ...options });
+export async function visit(
+  browser,
+  { url = STUDIO_URL, key = newKey(), withKey = true, expected = [], ...options } = {},
+) {
+  const context = await browser.newContext({
+    viewport: { width: 1360, height: 860 },
+    locale: "en-US",
+    acceptDownloads: true,
+    ...options,
+  });
   await context.addInitScript(
     (key) => {
       if (key) localStorage.setItem("z-image.api-key", key);
       window.violations = [];
-      addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+      addEventListener("securitypolicyviolation", (event) =>
+        window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
+      );
     },
     withKey ? key : null,
   );
   const eye = new Eye(key);
   expected.forEach((one) => eye.expected.add(one));
+  context.setDefaultTimeout(LIMIT);
   const page = await context.newPage();
   eye.watch(page);
   await page.goto(url);
@@ -76,7 +110,12 @@ export async function visit(browser, { url = STUDIO_URL, key = newKey(), withKey
   const leave = async () => {
     for (const one of context.pages()) {
       assert.deepEqual(await one.evaluate(() => window.violations), [], "violations of the policy");
-      const seen = await one.evaluate((key) => document.documentElement.outerHTML.includes(key) || [...document.querySelectorAll("input, textarea")].some(({ value }) => value.includes(key)), key);
+      const seen = await one.evaluate(
+        (key) =>
+          document.documentElement.outerHTML.includes(key) ||
+          [...document.querySelectorAll("input, textarea")].some(({ value }) => value.includes(key)),
+        key,
+      );
       assert(!seen, "the key is on the page");
     }
     eye.check();
@@ -109,7 +148,20 @@ export async function generate(page, prompt, { count = 1, seed, total = count } 
 
 /** Waits until so many images are in the gallery, and nothing is under way. */
 export const made = (page, total) =>
-  page.waitForFunction((total) => document.querySelectorAll("#grid .picture").length === total && document.querySelectorAll(".batch").length === 0, total, { timeout: 60_000 });
+  page.waitForFunction(
+    (total) =>
+      document.querySelectorAll("#grid .picture").length === total && document.querySelectorAll(".batch").length === 0,
+    total,
+    { timeout: LIMIT },
+  );
+
+/** Waits until `holds` does; `what` is the failure's message. */
+export async function until(holds, what) {
+  for (const end = Date.now() + LIMIT; !(await holds()); ) {
+    assert(Date.now() < end, what);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
 
 /** The arguments that a picture of the Spaces of tests/space/shapes.py was made from: they are its first pixels. */
 export const argumentsOf = (page, selector = "#viewer-image") =>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { STUDIO_OUTPUT, choose, generate, launch, made, ready, visit } from "./browser.js";
+import { choose, generate, launch, made, ready, STUDIO_OUTPUT, visit } from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -28,7 +28,8 @@ const drop = (page, bytes, type, onto = "#stage") =>
       const data = new DataTransfer();
       data.items.add(new File([Uint8Array.from(bytes)], "dropped", { type }));
       const at = document.querySelector(onto);
-      for (const name of ["dragenter", "dragover", "drop"]) at.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+      for (const name of ["dragenter", "dragover", "drop"])
+        at.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
     },
     [[...bytes], type, onto],
   );
@@ -38,7 +39,11 @@ test("a download has a good name and its parameters inside, and brings them back
   await page.check('#base-list input[value="512"]', { force: true });
   await page.check('#tiles input[value="704x384"]', { force: true });
   await page.fill(".readout[aria-label=Steps]", "3");
-  for (const [format, name] of [["png", "download.png"], ["webp", "download.webp"], ["jpeg", "download.jpg"]]) {
+  for (const [format, name] of [
+    ["png", "download.png"],
+    ["webp", "download.webp"],
+    ["jpeg", "download.jpg"],
+  ]) {
     await page.selectOption("#format", format);
     const total = { png: 1, webp: 2, jpeg: 3 }[format];
     await generate(page, "落日 a sunset", { seed: 7, total });
@@ -58,7 +63,11 @@ test("a download has a good name and its parameters inside, and brings them back
       steps: document.querySelector(".readout").value,
       tile: document.querySelector("#tiles input:checked")?.value,
     }));
-    assert.deepEqual(read, { prompt: "落日 a sunset", seed: "7", locked: "true", size: "704x384", steps: "3", tile: "704x384" }, format);
+    assert.deepEqual(
+      read,
+      { prompt: "落日 a sunset", seed: "7", locked: "true", size: "704x384", steps: "3", tile: "704x384" },
+      format,
+    );
     await other.leave();
   }
   // All of them in one file.
@@ -140,8 +149,13 @@ test("the viewer goes from image to image, zooms by key, wheel and button, and c
   const box = await page.locator("#easel").boundingBox();
   await page.mouse.move(box.x + 30, box.y + 30);
   await page.mouse.wheel(0, -400);
-  await page.waitForFunction(() => parseInt(document.querySelector("#zoom-now").textContent) > 200);
-  const scale = () => page.evaluate(() => ["--scale", "--x", "--y"].map((name) => parseFloat(document.querySelector("#easel").style.getPropertyValue(name))));
+  await page.waitForFunction(() => Number.parseInt(document.querySelector("#zoom-now").textContent, 10) > 200);
+  const scale = () =>
+    page.evaluate(() =>
+      ["--scale", "--x", "--y"].map((name) =>
+        parseFloat(document.querySelector("#easel").style.getPropertyValue(name)),
+      ),
+    );
   const [, x] = await scale();
   await page.mouse.down();
   await page.mouse.move(box.x - 100, box.y + 30, { steps: 4 });

@@ -22,7 +22,11 @@ const picture = (page, colour, width = 320, height = 256) =>
 
 const openFirst = async (page) => {
   await page.locator("#grid .picture").first().click();
-  await page.waitForFunction(() => document.querySelector("#viewer-image").src.startsWith("blob:") && document.querySelector("#viewer-image").complete);
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#viewer-image").src.startsWith("blob:") &&
+      document.querySelector("#viewer-image").complete,
+  );
   await page.waitForTimeout(150);
 };
 
@@ -51,10 +55,19 @@ test("progress is told step by step, with a bar and a clock, and consecutive see
   await page.click("#make");
   await made(page, 3);
   const seen = await page.evaluate(() => window.seen);
-  assert(seen.some(({ state }) => /^Step \d+ of 20$/.test(state)), JSON.stringify(seen));
+  assert(
+    seen.some(({ state }) => /^Step \d+ of 20$/.test(state)),
+    JSON.stringify(seen),
+  );
   const bars = seen.map(({ bar }) => bar).filter((bar) => bar !== undefined);
-  assert(new Set(bars).size >= 2 && bars.every((bar, at) => at === 0 || bar >= bars[at - 1]), `the bar moves, and never back: ${bars}`);
-  assert(seen.some(({ facts }) => /\d s/.test(facts) && /127\.0\.0\.1/.test(facts)), "the time and the Space");
+  assert(
+    new Set(bars).size >= 2 && bars.every((bar, at) => at === 0 || bar >= bars[at - 1]),
+    `the bar moves, and never back: ${bars}`,
+  );
+  assert(
+    seen.some(({ facts }) => /\d s/.test(facts) && /127\.0\.0\.1/.test(facts)),
+    "the time and the Space",
+  );
   assert(seen.some(({ done }) => /[12] of 3 done/.test(done)));
   assert(seen.every(({ lanes }) => lanes === 3) && seen.some(({ running }) => running >= 2));
   assert.deepEqual((await page.locator("#grid .picture-seed").allTextContents()).sort(), ["41", "42", "43"]);
@@ -79,7 +92,7 @@ test("one of several can be cancelled, then the rest, and any be tried again", a
   await page.click(".cancel-all");
   await page.waitForFunction(() => document.querySelectorAll(".batch").length === 0);
   // Where the machine is slow, the first may be done by then; not all three.
-  assert(await page.locator("#grid .picture").count() < 4);
+  assert((await page.locator("#grid .picture").count()) < 4);
   await page.fill("#prompt", "fault: gr.Error");
   await page.fill("#count", "2");
   await page.locator("#count").blur();
@@ -109,7 +122,11 @@ test("what is too much for the key's limit waits in the page until it is let in"
   await page.fill(".readout[aria-label=Steps]", "1");
   await page.fill("#prompt", "patience");
   await page.click("#make");
-  await page.waitForFunction(() => /Held back/.test(document.querySelector(".job-state")?.textContent) && /about \d/.test(document.querySelector(".job-facts").textContent));
+  await page.waitForFunction(
+    () =>
+      /Held back/.test(document.querySelector(".job-state")?.textContent) &&
+      /about \d/.test(document.querySelector(".job-facts").textContent),
+  );
   await made(page, 1);
   assert.equal(refused, 2);
   await leave();
@@ -139,7 +156,11 @@ test("an image is edited, with a mask that is drawn, and compared with what it w
   await page.fill("#prompt", "make it blue");
   await page.click("#make");
   assert.match(await page.textContent("#problem"), /Add the image/);
-  await page.setInputFiles("#input-file", { name: "in.png", mimeType: "image/png", buffer: Buffer.from(await picture(page, "rgb(10,20,30)")) });
+  await page.setInputFiles("#input-file", {
+    name: "in.png",
+    mimeType: "image/png",
+    buffer: Buffer.from(await picture(page, "rgb(10,20,30)")),
+  });
   await page.waitForSelector("#inputs img");
   await page.click("#draw-mask");
   await page.waitForSelector("#mask-dialog[open]");
@@ -158,7 +179,13 @@ test("an image is edited, with a mask that is drawn, and compared with what it w
   await made(page, 1);
   await openFirst(page);
   // The Space knows no transparency: what is to change is white for it. The corner is, after the inversion.
-  assert.deepEqual(await argumentsOf(page), { prompt: "make it blue", image: [10, 20, 30], mask: [255, 255, 255], strength: 0.4, seed: 11 });
+  assert.deepEqual(await argumentsOf(page), {
+    prompt: "make it blue",
+    image: [10, 20, 30],
+    mask: [255, 255, 255],
+    strength: 0.4,
+    seed: 11,
+  });
   assert(await page.isVisible("#compare"));
   await page.fill("#compare-range", "80");
   assert.equal(await page.evaluate(() => document.querySelector("#easel").style.getPropertyValue("--cut")), "80%");
@@ -169,7 +196,11 @@ test("an image is edited, with a mask that is drawn, and compared with what it w
 test("a mask is drawn with the pointer, taken back, and white and transparent where it was painted", async () => {
   const { page, leave } = await visit(browser);
   await choose(page, "editor");
-  await page.setInputFiles("#input-file", { name: "in.png", mimeType: "image/png", buffer: Buffer.from(await picture(page, "green", 200, 100)) });
+  await page.setInputFiles("#input-file", {
+    name: "in.png",
+    mimeType: "image/png",
+    buffer: Buffer.from(await picture(page, "green", 200, 100)),
+  });
   await page.click("#draw-mask");
   const box = await page.locator("#mask-canvas").boundingBox();
   const stroke = async (from, to) => {
@@ -212,12 +243,16 @@ test("several images are edited together where the Space takes several", async (
   await choose(page, "several");
   await page.check('input[name="mode"][value="edit"]', { force: true });
   const files = [];
-  for (const colour of ["rgb(1,2,3)", "rgb(4,5,6)"]) files.push({ name: "a.png", mimeType: "image/png", buffer: Buffer.from(await picture(page, colour)) });
+  for (const colour of ["rgb(1,2,3)", "rgb(4,5,6)"])
+    files.push({ name: "a.png", mimeType: "image/png", buffer: Buffer.from(await picture(page, colour)) });
   await page.setInputFiles("#input-file", files);
   assert.equal(await page.locator("#inputs li").count(), 2);
   await generate(page, "both", { seed: 1 });
   await openFirst(page);
-  assert.deepEqual((await argumentsOf(page)).images, [[1, 2, 3], [4, 5, 6]]);
+  assert.deepEqual((await argumentsOf(page)).images, [
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
   // From there on to the next edit.
   await page.click("#viewer-actions >> text=Use as input");
   await page.locator("#inputs li").nth(2).waitFor();
@@ -228,11 +263,14 @@ test("several images are edited together where the Space takes several", async (
 test("a pasted image is one to start from", async () => {
   const { page, leave } = await visit(browser);
   await choose(page, "editor");
-  await page.evaluate(async (bytes) => {
-    const data = new DataTransfer();
-    data.items.add(new File([Uint8Array.from(bytes)], "pasted.png", { type: "image/png" }));
-    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
-  }, await picture(page, "red"));
+  await page.evaluate(
+    async (bytes) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(bytes)], "pasted.png", { type: "image/png" }));
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    },
+    await picture(page, "red"),
+  );
   await page.waitForSelector("#inputs img");
   await page.click('button[aria-label="Remove image 1"]');
   assert.equal(await page.locator("#inputs li").count(), 0);

@@ -15,11 +15,12 @@ test("the Spaces are listed with what the server tells of them", async () => {
   const used = page.locator("#spaces-list li", { hasText: "z-image-turbo" }).first();
   await used.locator(".spark circle").waitFor();
   const text = await used.textContent();
-  for (const words of [/ready|busy/, /Gradio\s*\d+\.\d+.*\/generate_image/, /on average/, /Jobs now\s*\d of \d/]) assert.match(text, words);
+  for (const words of [/ready|busy/, /Gradio\s*\d+\.\d+.*\/generate_image/, /on average/, /Jobs now\s*\d of \d/])
+    assert.match(text, words);
   await leave();
 });
 
-/** What a server tells of Spaces in trouble, which real ones don't get into by themselves in a test. */
+/** Spaces in trouble, as a server lists them, which real ones don't get into by themselves in a test. */
 const troubled = () => ({
   object: "list",
   data: [
@@ -45,7 +46,13 @@ const troubled = () => ({
       id: "<b>owner</b>/ill",
       models: ["z-image-turbo"],
       state: "cooling_down",
-      breaker: { state: "open", reason: "space_unreachable", message: "It <i>is</i> gone.", until: Math.floor(Date.now() / 1000) + 42, failures: 3 },
+      breaker: {
+        state: "open",
+        reason: "space_unreachable",
+        message: "It <i>is</i> gone.",
+        until: Math.floor(Date.now() / 1000) + 42,
+        failures: 3,
+      },
       last_error: { code: "space_unreachable", message: "It is gone.", at: Math.floor(Date.now() / 1000) - 90 },
     },
     { object: "space", id: "owner/new", models: [], state: "unknown" },
@@ -58,8 +65,27 @@ test("a Space's queue, latency and breaker are shown, and its words are text", a
   await page.click('.tabs [data-view="spaces"]');
   await page.waitForFunction(() => document.querySelectorAll("#spaces-list li").length === 3);
   const [well, ill, fresh] = await page.locator("#spaces-list li").allTextContents();
-  for (const words of ["owner/well", "ready", "1 of 2", "3 · 3.0 s", "4.2 s on average, 4.0 s last", "12 jobs", "10, 1 failed", "6.31.0 · /generate_image", "2 min. ago"]) assert(well.includes(words), `${words} in ${well}`);
-  for (const words of ["<b>owner</b>/ill", "left alone", "It <i>is</i> gone.", "3 failures in a row", "Next try in ", "Last error 1 min. ago"]) assert(ill.includes(words), `${words} in ${ill}`);
+  for (const words of [
+    "owner/well",
+    "ready",
+    "1 of 2",
+    "3 · 3.0 s",
+    "4.2 s on average, 4.0 s last",
+    "12 jobs",
+    "10, 1 failed",
+    "6.31.0 · /generate_image",
+    "2 min. ago",
+  ])
+    assert(well.includes(words), `${words} in ${well}`);
+  for (const words of [
+    "<b>owner</b>/ill",
+    "left alone",
+    "It <i>is</i> gone.",
+    "3 failures in a row",
+    "Next try in ",
+    "Last error 1 min. ago",
+  ])
+    assert(ill.includes(words), `${words} in ${ill}`);
   assert(fresh.includes("not yet known"));
   assert.equal(await page.locator("#spaces-list polyline").count(), 1);
   assert.equal(await page.locator("#spaces-list b, #spaces-list i").count(), 0);
@@ -82,13 +108,21 @@ test("every request is in the log, with its events, and can be copied without th
   assert.match(text, /"prompt": "logged"/);
   for (const language of ["curl", "Python", "JavaScript"]) {
     await first.locator(`button:has-text("${language}")`).click();
-    await page.waitForFunction((language) => navigator.clipboard.readText().then((copied) => copied.includes({ curl: "curl -sS", Python: "import os", JavaScript: "await fetch(" }[language])), language);
+    await page.waitForFunction(
+      (language) =>
+        navigator.clipboard
+          .readText()
+          .then((copied) =>
+            copied.includes({ curl: "curl -sS", Python: "import os", JavaScript: "await fetch(" }[language]),
+          ),
+      language,
+    );
     const copied = await page.evaluate(() => navigator.clipboard.readText());
     assert(copied.includes("Z_IMAGE_API_KEY") && copied.includes("logged") && !copied.includes(key), copied);
   }
   const before = await page.locator("#log-list li").count();
   await page.check("#log-all");
-  assert(await page.locator("#log-list li").count() > before, "the page's own too");
+  assert((await page.locator("#log-list li").count()) > before, "the page's own too");
   await page.click("#log-clear");
   assert.match(await page.textContent("#log-note"), /No requests/);
   await leave();

@@ -11,7 +11,8 @@ const shoot = async (page, name) => {
   await page.waitForTimeout(150);
   await page.screenshot({ path: join(process.env.STUDIO_OUTPUT, `${name}.png`) });
 };
-const settled = (page) => page.waitForFunction(() => document.querySelectorAll(".batch").length === 0, null, { timeout: 120_000 });
+const settled = (page) =>
+  page.waitForFunction(() => document.querySelectorAll(".batch").length === 0, null, { timeout: 120_000 });
 
 /** Makes images of a shape, without waiting for them. */
 async function make(page, prompt, shape, count = 1, seed = 1) {
@@ -43,7 +44,8 @@ async function fill(page, prompts) {
   await page.fill(".readout", "3");
   let seed = 11;
   for (const [prompt, shape, count] of prompts) {
-    await make(page, prompt, shape, count, (seed += 7));
+    seed += 7;
+    await make(page, prompt, shape, count, seed);
     await settled(page);
   }
   await page.fill(".readout", "9");
@@ -53,7 +55,13 @@ async function fill(page, prompts) {
 /** Begins a batch, and waits until it is in the middle of its work. */
 async function midway(page, prompt, shape) {
   await make(page, prompt, shape, 4, 2024);
-  await page.waitForFunction(() => document.querySelectorAll('.job[data-state="succeeded"]').length === 2 && document.querySelectorAll('.job[data-state="running"] .job-bar[value]').length > 0, null, { timeout: 60_000 });
+  await page.waitForFunction(
+    () =>
+      document.querySelectorAll('.job[data-state="succeeded"]').length === 2 &&
+      document.querySelectorAll('.job[data-state="running"] .job-bar[value]').length > 0,
+    null,
+    { timeout: 60_000 },
+  );
   await page.waitForTimeout(700);
 }
 
@@ -87,7 +95,15 @@ const desk = { viewport: { width: 1440, height: 900 } };
   const at = (x, y) => [box.x + x * box.width, box.y + y * box.height];
   await page.mouse.move(...at(0.12, 0.2));
   await page.mouse.down();
-  for (const [x, y] of [[0.35, 0.14], [0.6, 0.2], [0.85, 0.16], [0.8, 0.3], [0.5, 0.34], [0.2, 0.32]]) await page.mouse.move(...at(x, y), { steps: 8 });
+  for (const [x, y] of [
+    [0.35, 0.14],
+    [0.6, 0.2],
+    [0.85, 0.16],
+    [0.8, 0.3],
+    [0.5, 0.34],
+    [0.2, 0.32],
+  ])
+    await page.mouse.move(...at(x, y), { steps: 8 });
   await page.mouse.up();
   await page.waitForTimeout(200);
   await shoot(page, "mask");

@@ -1,10 +1,27 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { STUDIO_DEAD_URL, STUDIO_OPEN_URL, argumentsOf, choose, generate, launch, made, ready, visit } from "./browser.js";
+import {
+  argumentsOf,
+  choose,
+  generate,
+  launch,
+  made,
+  ready,
+  STUDIO_DEAD_URL,
+  STUDIO_OPEN_URL,
+  visit,
+} from "./browser.js";
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser.close());
+
+/** Size of the image in the viewer. */
+const sizeOf = (page) =>
+  page.evaluate(() => {
+    const { naturalWidth, naturalHeight } = document.querySelector("#viewer-image");
+    return `${naturalWidth}x${naturalHeight}`;
+  });
 
 test("the key is asked for once, tried, kept on the device, and shown nowhere", async () => {
   const { page, context, key, leave } = await visit(browser, { withKey: false, expected: [401] });
@@ -24,7 +41,13 @@ test("the key is asked for once, tried, kept on the device, and shown nowhere", 
   await ready(page);
   assert.equal(await page.isVisible("#key-dialog"), false, "not asked for again");
   // It is in local storage, in one place.
-  const kept = await page.evaluate((key) => Object.entries(localStorage).filter(([, value]) => value.includes(key)).map(([name]) => name), key);
+  const kept = await page.evaluate(
+    (key) =>
+      Object.entries(localStorage)
+        .filter(([, value]) => value.includes(key))
+        .map(([name]) => name),
+    key,
+  );
   assert.deepEqual(kept, ["z-image.api-key"]);
   assert.equal((await context.cookies()).length, 0);
   await page.click("#connection");
@@ -57,11 +80,11 @@ test("an open server needs no key", async () => {
 
 test("a model without a Space that answers is told, with the reason", async () => {
   const { page, leave } = await visit(browser, { url: STUDIO_DEAD_URL, expected: [502, 503] });
-  await page.waitForSelector("#banner:not([hidden])", { timeout: 30_000 });
+  await page.waitForSelector("#banner:not([hidden])");
   assert.match(await page.textContent("#banner"), /No Space of this model can be used.*unreachable/s);
   await page.fill("#prompt", "anything");
   await page.click("#make");
-  await page.waitForSelector('.job[data-state="failed"]', { timeout: 30_000 });
+  await page.waitForSelector('.job[data-state="failed"]');
   assert.match(await page.textContent(".job-state"), /can't be reached/);
   await leave();
 });
@@ -77,7 +100,7 @@ test("offline is told, and over when it is over", async () => {
   assert.match(await page.textContent("#banner"), /can't be reached/);
   assert.match(await page.textContent("#connection"), /Offline/);
   await context.setOffline(false);
-  await page.waitForSelector("#banner[hidden]", { state: "attached", timeout: 15_000 });
+  await page.waitForSelector("#banner[hidden]", { state: "attached" });
   await page.click('.job[data-state="failed"] .job-buttons button');
   await made(page, 1);
   await leave();
@@ -118,15 +141,38 @@ test("each model has its own controls, and no other", async () => {
     input: await page.isVisible("#input-section"),
   });
   const free = ["1:1", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "21:9"];
-  const plain = { tiles: free, free: true, negative: false, seed: true, fields: ["Steps"], own: [], modes: 1, input: false };
+  const plain = {
+    tiles: free,
+    free: true,
+    negative: false,
+    seed: true,
+    fields: ["Steps"],
+    own: [],
+    modes: 1,
+    input: false,
+  };
   for (const [model, expected] of Object.entries({
     "z-image-turbo": plain,
     "flux-dev": { ...plain, fields: ["Steps", "Guidance"] },
-    "qwen-image": { ...plain, tiles: ["1:1", "16:9", "9:16", "4:3"], free: false, fields: ["Steps", "Guidance"], own: ["Prompt Enhance"] },
+    "qwen-image": {
+      ...plain,
+      tiles: ["1:1", "16:9", "9:16", "4:3"],
+      free: false,
+      fields: ["Steps", "Guidance"],
+      own: ["Prompt Enhance"],
+    },
     sdxl: { ...plain, negative: true, fields: ["Steps", "Guidance", "Sampler"] },
     chinese: { ...plain, negative: true },
     tongyi: { ...plain, tiles: ["1:1", "3:2", "2:3", "1:1"], free: false, own: ["Time Shift"], modes: 2 },
-    unnamed: { ...plain, tiles: ["256 × 256", "512 × 256", "256 × 512"], free: false, seed: false, fields: [], own: ["Again"], modes: 2 },
+    unnamed: {
+      ...plain,
+      tiles: ["256 × 256", "512 × 256", "256 × 512"],
+      free: false,
+      seed: false,
+      fields: [],
+      own: ["Again"],
+      modes: 2,
+    },
     lightning: { ...plain, tiles: [], free: false, seed: false },
     editor: { ...plain, tiles: [], free: false, fields: ["Strength of the change"], input: true },
   })) {
@@ -140,7 +186,11 @@ test("a size, steps, a seed and a Space's own parameter reach the Space as they 
   const { page, leave } = await visit(browser);
   const open = async () => {
     await page.locator("#grid .picture").first().click();
-    await page.waitForFunction(() => document.querySelector("#viewer-image").src.startsWith("blob:") && document.querySelector("#viewer-image").naturalWidth > 480);
+    await page.waitForFunction(
+      () =>
+        document.querySelector("#viewer-image").src.startsWith("blob:") &&
+        document.querySelector("#viewer-image").naturalWidth > 480,
+    );
   };
   const close = () => page.click("#viewer-close");
   await choose(page, "sdxl");
@@ -151,8 +201,15 @@ test("a size, steps, a seed and a Space's own parameter reach the Space as they 
   await page.fill(".readout[aria-label=Steps]", "31");
   await generate(page, "a red fox", { seed: 12345 });
   await open();
-  assert.deepEqual(await argumentsOf(page), { seed: 12345, prompt: "a red fox", negative: "fog, haze", scheduler: "DDIM", steps: 31, guidance: 6 });
-  assert.equal(await page.evaluate(() => `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`), "1024x576");
+  assert.deepEqual(await argumentsOf(page), {
+    seed: 12345,
+    prompt: "a red fox",
+    negative: "fog, haze",
+    scheduler: "DDIM",
+    steps: 31,
+    guidance: 6,
+  });
+  assert.equal(await sizeOf(page), "1024x576");
   await close();
   await choose(page, "qwen-image");
   await page.check('#tiles input[value="9:16"]', { force: true });
@@ -162,13 +219,13 @@ test("a size, steps, a seed and a Space's own parameter reach the Space as they 
   await open();
   const { enhance, seed } = await argumentsOf(page);
   assert.deepEqual([enhance, seed], [false, 3]);
-  assert.equal(await page.evaluate(() => `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`), "768x1344");
+  assert.equal(await sizeOf(page), "768x1344");
   await close();
   await choose(page, "tongyi");
   await page.check('#tiles input[value="832x1248 ( 2:3 )"]', { force: true });
   await generate(page, "a choice", { seed: 4, total: 3 });
   await open();
-  assert.equal(await page.evaluate(() => `${document.querySelector("#viewer-image").naturalWidth}x${document.querySelector("#viewer-image").naturalHeight}`), "832x1248");
+  assert.equal(await sizeOf(page), "832x1248");
   await leave();
 });
 

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
-import { PYTHON, launch, visit } from "./browser.js";
+import { launch, PYTHON, visit } from "./browser.js";
 
 let browser;
 let visitor;
@@ -23,7 +23,8 @@ after(async () => {
 const inPage = (work, argument) => visitor.page.evaluate(work, argument);
 
 test("events are read however the stream is cut", async () => {
-  const text = 'data: {"a":1}\n\nevent: x\r\ndata: zwei\r\ndata: 三\r\n\r\n: comment\nid: 7\ndata:last\r\rdata: never ended';
+  const text =
+    'data: {"a":1}\n\nevent: x\r\ndata: zwei\r\ndata: 三\r\n\r\n: comment\nid: 7\ndata:last\r\rdata: never ended';
   const read = await inPage(async (text) => {
     const { events } = await import("/js/sse.js");
     const bytes = new TextEncoder().encode(text);
@@ -32,18 +33,37 @@ test("events are read however the stream is cut", async () => {
       const pieces = [];
       for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.slice(at, at + size));
       const found = [];
-      for await (const event of events((async function* () { yield* pieces; })())) found.push([event.event, event.data, event.id]);
+      for await (const event of events(
+        (async function* () {
+          yield* pieces;
+        })(),
+      ))
+        found.push([event.event, event.data, event.id]);
       all.push(JSON.stringify(found));
     }
     return [...new Set(all)];
   }, text);
-  assert.deepEqual(read, [JSON.stringify([["message", '{"a":1}', ""], ["x", "zwei\n三", ""], ["message", "last", "7"]])]);
+  assert.deepEqual(read, [
+    JSON.stringify([
+      ["message", '{"a":1}', ""],
+      ["x", "zwei\n三", ""],
+      ["message", "last", "7"],
+    ]),
+  ]);
 });
 
 test("parameters are written and read in the web UI's words, whatever is in them", async () => {
   const recipes = [
     { kind: "generation", model: "z", prompt: "a fox", seed: 0, steps: 9, size: "512x512", extras: {} },
-    { model: "a/b", prompt: "line one\nline two: with, \"all\" of it", negative_prompt: "fog\nhaze", seed: 2147483647, guidance_scale: 4.5, sampler: "DPM++ 2M Karras", extras: { "prompt enhance": true, shift: 3.5, style: "a, b: c", list: ["x"] } },
+    {
+      model: "a/b",
+      prompt: 'line one\nline two: with, "all" of it',
+      negative_prompt: "fog\nhaze",
+      seed: 2147483647,
+      guidance_scale: 4.5,
+      sampler: "DPM++ 2M Karras",
+      extras: { "prompt enhance": true, shift: 3.5, style: "a, b: c", list: ["x"] },
+    },
     { model: "中", prompt: "水墨画：三枚柿子", seed: 5, aspect_ratio: "16:9", strength: 0.4, extras: {} },
   ];
   const back = await inPage(async (recipes) => {
@@ -53,9 +73,25 @@ test("parameters are written and read in the web UI's words, whatever is in them
   recipes.forEach(({ kind: _, ...recipe }, at) => assert.deepEqual(back[at], recipe));
   const foreign = await inPage(async () => {
     const { read } = await import("/js/metadata.js");
-    return [read("masterpiece, cat\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 12, Size: 512x768, Model hash: abc, Clip skip: 2"), read("just: words"), read("")];
+    return [
+      read(
+        "masterpiece, cat\nNegative prompt: bad\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 12, Size: 512x768, " +
+          "Model hash: abc, Clip skip: 2",
+      ),
+      read("just: words"),
+      read(""),
+    ];
   });
-  assert.deepEqual(foreign[0], { prompt: "masterpiece, cat", negative_prompt: "bad", steps: 20, sampler: "Euler a", guidance_scale: 7, seed: 12, size: "512x768", extras: { "Model hash": "abc", "Clip skip": 2 } });
+  assert.deepEqual(foreign[0], {
+    prompt: "masterpiece, cat",
+    negative_prompt: "bad",
+    steps: 20,
+    sampler: "Euler a",
+    guidance_scale: 7,
+    seed: 12,
+    size: "512x768",
+    extras: { "Model hash": "abc", "Clip skip": 2 },
+  });
   assert.deepEqual(foreign[1], { prompt: "just: words", extras: {} });
   assert.equal(foreign[2], null);
 });
@@ -70,7 +106,8 @@ test("files that are cut or lie about their lengths hold nothing, and end", asyn
       const blob = await new Promise((resolve) => canvas.toBlob(resolve, type));
       const whole = await embed(blob, { prompt: "猫 x", seed: 1, model: "m", extras: {} });
       const twice = await embed(whole, { prompt: "second", seed: 2, model: "m", extras: {} });
-      if ((await extract(whole)).prompt !== "猫 x" || (await extract(twice)).prompt !== "second") wrong.push(`${type} isn't read back`);
+      if ((await extract(whole)).prompt !== "猫 x" || (await extract(twice)).prompt !== "second")
+        wrong.push(`${type} isn't read back`);
       if (twice.size > whole.size + 64) wrong.push(`${type} grows`);
       await createImageBitmap(twice).catch(() => wrong.push(`${type} can't be shown`));
       const bytes = new Uint8Array(await whole.arrayBuffer());
@@ -94,12 +131,24 @@ test("both languages have the same words, with the same places", async () => {
     for (const name of Object.keys(en)) {
       if (name.endsWith(".one")) continue;
       if (!(name in zh)) found.push(`${name} is missing in Chinese`);
-      else if (places(en[name]) !== places(zh[name]) && !name.startsWith("template.") && name !== "prompts.templateHint") found.push(`${name} has other places`);
+      else if (
+        places(en[name]) !== places(zh[name]) &&
+        !name.startsWith("template.") &&
+        name !== "prompts.templateHint"
+      )
+        found.push(`${name} has other places`);
     }
-    for (const name of Object.keys(zh)) if (!(name in en) && !name.startsWith("error.")) found.push(`${name} is missing in English`);
-    const sources = await Promise.all([...document.querySelectorAll("link[rel=modulepreload]")].map(async ({ href }) => (await fetch(href)).text()));
-    const asked = [...(sources.join("\n") + (await (await fetch("/js/main.js")).text())).matchAll(/\b[tn]\("([\w.-]+)"/g)].map(([, name]) => name);
-    const marked = [...document.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder], [data-t-title]")].flatMap(({ dataset }) => [dataset.t, dataset.tLabel, dataset.tPlaceholder, dataset.tTitle]);
+    for (const name of Object.keys(zh))
+      if (!(name in en) && !name.startsWith("error.")) found.push(`${name} is missing in English`);
+    const sources = await Promise.all(
+      [...document.querySelectorAll("link[rel=modulepreload]")].map(async ({ href }) => (await fetch(href)).text()),
+    );
+    const asked = [
+      ...(sources.join("\n") + (await (await fetch("/js/main.js")).text())).matchAll(/\b[tn]\("([\w.-]+)"/g),
+    ].map(([, name]) => name);
+    const marked = [
+      ...document.querySelectorAll("[data-t], [data-t-label], [data-t-placeholder], [data-t-title]"),
+    ].flatMap(({ dataset }) => [dataset.t, dataset.tLabel, dataset.tPlaceholder, dataset.tTitle]);
     for (const name of [...asked, ...marked]) if (name && !(name in en)) found.push(`${name} is nowhere`);
     return found;
   });
@@ -112,22 +161,52 @@ test("shapes keep their pixels, on the Space's steps and in its range", async ()
     const side = { minimum: 256, maximum: 2048, step: 64 };
     return {
       tiles: tiles({ width: side, height: side }, 1024).map(({ name, width, height }) => `${name} ${width}x${height}`),
-      fits: [fit(4096, 2048, side, side), fit(100, 200, side, side), fit(1000, 1000, { minimum: 100, maximum: 999, step: 100 }, side)],
+      fits: [
+        fit(4096, 2048, side, side),
+        fit(100, 200, side, side),
+        fit(1000, 1000, { minimum: 100, maximum: 999, step: 100 }, side),
+      ],
       labels: ["1248x832 ( 3:2 )", "16:9", "Portrait 832×1248", "square", "4/3"].map(shape),
     };
   });
-  assert.deepEqual(tiles, ["1:1 1024x1024", "4:3 1152x896", "3:4 896x1152", "3:2 1280x832", "2:3 832x1280", "16:9 1344x768", "9:16 768x1344", "21:9 1536x640"]);
-  assert.deepEqual(fits, [{ width: 2048, height: 1024 }, { width: 256, height: 512 }, { width: 900, height: 1024 }]);
-  assert.deepEqual(labels, [{ width: 1248, height: 832 }, { ratio: [16, 9] }, { width: 832, height: 1248 }, {}, { ratio: [4, 3] }]);
+  assert.deepEqual(tiles, [
+    "1:1 1024x1024",
+    "4:3 1152x896",
+    "3:4 896x1152",
+    "3:2 1280x832",
+    "2:3 832x1280",
+    "16:9 1344x768",
+    "9:16 768x1344",
+    "21:9 1536x640",
+  ]);
+  assert.deepEqual(fits, [
+    { width: 2048, height: 1024 },
+    { width: 256, height: 512 },
+    { width: 900, height: 1024 },
+  ]);
+  assert.deepEqual(labels, [
+    { width: 1248, height: 832 },
+    { ratio: [16, 9] },
+    { width: 832, height: 1248 },
+    {},
+    { ratio: [4, 3] },
+  ]);
 });
 
-test("every snippet is a program that sends the very request", { timeout: 60_000 }, async () => {
+test("every snippet is a program that sends the very request", { timeout: 300_000 }, async () => {
   const seen = [];
   const server = createServer((request, response) => {
     const parts = [];
     request.on("data", (part) => parts.push(part));
     request.on("end", () => {
-      seen.push({ method: request.method, path: request.url, key: request.headers.authorization, prefer: request.headers.prefer, type: request.headers["content-type"], body: Buffer.concat(parts).toString() });
+      seen.push({
+        method: request.method,
+        path: request.url,
+        key: request.headers.authorization,
+        prefer: request.headers.prefer,
+        type: request.headers["content-type"],
+        body: Buffer.concat(parts).toString(),
+      });
       response.setHeader("content-type", "application/json");
       response.end('{"created":1,"data":[{"url":"http://x/"}],"object":"list","poll_url":"y"}');
     });
@@ -137,8 +216,23 @@ test("every snippet is a program that sends the very request", { timeout: 60_000
   const folder = await mkdtemp(join(tmpdir(), "snippets-"));
   await writeFile(join(folder, "image-1.png"), "PNG");
   await writeFile(join(folder, "mask.png"), "MASK");
-  const json = { model: "z", prompt: "it's \"a\" fox\n$HOME `x` \\ 狐", n: 1, seed: 7, size: "512x512", steps: 3, flag: true };
-  const form = [["model", "e"], ["prompt", "it's ; type=x <y> @z"], ["n", "1"], ["seed", "7"], ["image", "@image-1.png"], ["mask", "@mask.png"]];
+  const json = {
+    model: "z",
+    prompt: 'it\'s "a" fox\n$HOME `x` \\ 狐',
+    n: 1,
+    seed: 7,
+    size: "512x512",
+    steps: 3,
+    flag: true,
+  };
+  const form = [
+    ["model", "e"],
+    ["prompt", "it's ; type=x <y> @z"],
+    ["n", "1"],
+    ["seed", "7"],
+    ["image", "@image-1.png"],
+    ["mask", "@mask.png"],
+  ];
   const requests = [
     { method: "POST", path: "/v1/images/generations", json },
     { method: "POST", path: "/v1/images/generations", json, headers: { Prefer: "respond-async" } },
@@ -150,19 +244,35 @@ test("every snippet is a program that sends the very request", { timeout: 60_000
   const environment = { ...process.env, Z_IMAGE_API_KEY: "sk-placed" };
   for (const request of requests) {
     for (const language of ["curl", "Python", "JavaScript"]) {
-      const program = await inPage(async ([language, request, origin]) => (await import("/js/snippets.js")).snippet(language, request, origin), [language, request, origin]);
+      const program = await inPage(
+        async ([language, request, origin]) => (await import("/js/snippets.js")).snippet(language, request, origin),
+        [language, request, origin],
+      );
       assert(!program.includes(visitor.key));
       seen.length = 0;
-      const [command, ...options] = { curl: ["bash", "-c", program], Python: [PYTHON, "-c", program], JavaScript: ["node", "--input-type=module", "-e", program] }[language];
-      await run(command, options, { cwd: folder, env: environment }).catch((error) => assert.fail(`${language}: ${error.message}\n${program}`));
+      const [command, ...options] = {
+        curl: ["bash", "-c", program],
+        Python: [PYTHON, "-c", program],
+        JavaScript: ["node", "--input-type=module", "-e", program],
+      }[language];
+      await run(command, options, { cwd: folder, env: environment }).catch((error) =>
+        assert.fail(`${language}: ${error.message}\n${program}`),
+      );
       const [{ method, path, key, prefer, type, body }] = seen;
-      assert.deepEqual([method, path, key, prefer], [request.method, request.path, "Bearer sk-placed", request.headers?.Prefer], language);
+      assert.deepEqual(
+        [method, path, key, prefer],
+        [request.method, request.path, "Bearer sk-placed", request.headers?.Prefer],
+        language,
+      );
       if (request.json) assert.deepEqual(JSON.parse(body), request.json, language);
       if (request.form) {
         assert.match(type, /^multipart\/form-data/);
         for (const [name, value] of request.form) {
           assert(body.includes(`name="${name}"`), `${language}: ${name}`);
-          assert(body.includes(value.startsWith("@") ? { "@image-1.png": "PNG", "@mask.png": "MASK" }[value] : value), `${language}: ${value}`);
+          assert(
+            body.includes(value.startsWith("@") ? { "@image-1.png": "PNG", "@mask.png": "MASK" }[value] : value),
+            `${language}: ${value}`,
+          );
         }
       }
     }
@@ -173,7 +283,12 @@ test("every snippet is a program that sends the very request", { timeout: 60_000
 test("a template takes the subject's place", async () => {
   const filled = await inPage(async () => {
     const { filled } = await import("/js/prompts.js");
-    return [filled("Photo of {subject}, {subject}", "a $& fox"), filled("{主题}，水墨", "柿子"), filled("oil on canvas", "a fox"), filled("Photo of {subject}", "")];
+    return [
+      filled("Photo of {subject}, {subject}", "a $& fox"),
+      filled("{主题}，水墨", "柿子"),
+      filled("oil on canvas", "a fox"),
+      filled("Photo of {subject}", ""),
+    ];
   });
   assert.deepEqual(filled, ["Photo of a $& fox, a $& fox", "柿子，水墨", "a fox, oil on canvas", "Photo of …"]);
 });

@@ -20,6 +20,7 @@ pub(crate) fn all() -> Result<()> {
     }
     postgres::programs()?;
     python::clients()?;
+    python::lint()?;
     node::packages()?;
     node::chromium()?;
     Ok(())
