@@ -1,0 +1,60 @@
+//! What the Markdown files point to is there: files that they link to, and paths that they name.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders whose paths are checked where a page names one in backticks.
+const FOLDERS: [&str; 7] = ["src/", "tests/", "assets/", "docs/", "examples/", "crates/", "deploy/"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Markdown files of the root and of `docs/`.
+fn pages() -> Vec<PathBuf> {
+    let folders = [root().to_owned(), root().join("docs"), root().join("examples")];
+    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
+    let mut pages: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.sort();
+    pages
+}
+
+/// Targets of the links to files, relative to the page.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '#']).next());
+    targets.filter(|target| !target.is_empty() && !target.contains(':'))
+}
+
+/// Paths in backticks that begin with a folder of the repository.
+fn paths(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|text| FOLDERS.iter().any(|folder| text.starts_with(folder)) && !text.contains([' ', '*', '{', '…']))
+}
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text) {
+            count += 1;
+            assert!(page.parent().unwrap().join(link).exists(), "{}: {link}", page.display());
+        }
+    }
+    assert!(count > 20, "{count} links");
+}
+
+#[test]
+fn every_path_that_the_guide_for_contributors_names_is_there() {
+    let mut count = 0;
+    for page in ["CONTRIBUTING.md", "README.md", "README.zh-CN.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for path in paths(&text) {
+            count += 1;
+            assert!(root().join(path).exists(), "{page}: {path}");
+        }
+    }
+    assert!(count > 30, "{count} paths");
+}
