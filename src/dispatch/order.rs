@@ -8,7 +8,7 @@ use std::rc::Rc;
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared};
 
-use super::Knowledge;
+use super::knowledge::Knowledge;
 use crate::catalog::PoolMember;
 use crate::generation::{Generation, Quality, Size};
 use crate::gradio::client::Client;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::scheduler::Rule;
 use crate::platform::{Outside, random_bytes};
 
 /// Settings for giving jobs to Spaces.
@@ -13,7 +12,21 @@ pub struct Policy {
     /// Number of jobs that may wait in a model's queue.
     pub max_waiting: usize,
     /// Rule by which a Space is chosen.
-    pub(crate) rule: Rule,
+    pub(crate) rule: SelectionRule,
+}
+
+/// Rule by which a Space is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SelectionRule {
+    /// Earliest forecast of two Spaces that are drawn.
+    #[default]
+    Forecast,
+    /// Any Space, at random.
+    #[cfg(test)]
+    Random,
+    /// One Space after the other.
+    #[cfg(test)]
+    RoundRobin,
 }
 
 /// A pause of random length, from the least to the most.
@@ -26,7 +39,7 @@ pub struct Pause {
 impl Policy {
     /// The policy with those figures.
     pub fn new(stagger: Pause, max_waiting: usize) -> Self {
-        Self { stagger, max_waiting, rule: Rule::default() }
+        Self { stagger, max_waiting, rule: SelectionRule::default() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::Dispatcher;
+use super::dispatcher::Dispatcher;
 use super::health::breaker::Admission;
 use super::space_state::{Entry, SpaceState};
 use crate::catalog::{Catalog, PoolMember};

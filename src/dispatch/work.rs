@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Image;
+use super::event::Image;
 use super::order::{Maker, Station};
 use super::scheduler::SlotGuard;
 use crate::generation::{Generation, Seed, Size};

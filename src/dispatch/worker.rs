@@ -21,12 +21,12 @@ use futures::channel::mpsc::UnboundedSender;
 use futures::future::{Either, join_all, select};
 
 use super::crowd::Place;
+use super::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
 use super::order::{Order, Station};
 use super::refusal::{Refusal, Tried};
 use super::scheduler::{Candidate, Past, Scheduler, SlotGuard, SlotRequest, Stagger};
 use super::verdict::{Blame, Verdict};
 use super::work::{Spent, Step, Work};
-use super::{Deliver, Event, EventKind, Made, Placement, Timing};
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
 use crate::gradio::message::QueuePosition;
@@ -319,7 +319,7 @@ impl<T: 'static> Worker<T> {
     /// Hands images on. Those that can't be are returned, with the reason for the first.
     async fn deliver(
         &self,
-        images: Vec<(u32, Box<super::Image>)>,
+        images: Vec<(u32, Box<Image>)>,
         spent: Spent,
         wait: Duration,
         space: &Space,

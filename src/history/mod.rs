@@ -5,6 +5,7 @@
 //! their updates, in batches, beside the answer. What tasks have made stands in the rows of the tasks themselves, and
 //! isn't written twice: the [`list`] merges both.
 
+mod batch;
 pub mod entry;
 pub mod list;
 pub mod recorder;
@@ -14,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::recorder::Batch;
+use self::batch::Batch;
 use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 use crate::store::statement::Argument;

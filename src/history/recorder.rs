@@ -5,21 +5,21 @@
 //! KB of them. So an instance that is killed loses a second of history. While the database fails, a bounded number is
 //! kept for a minute.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::channel::oneshot;
 use futures::stream::unfold;
 
+use super::batch::{Batch, Pending};
 use super::entry::{Entry, ImageRecord, KeptFile, fold};
 use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
 use crate::format::Wanted;
 use crate::openai::making::{Item, Update, Updates, conversion};
 use crate::openai::params::ImageRequest;
-use crate::platform::{StoreError, Value, timeout};
+use crate::platform::{StoreError, timeout};
 use crate::store::id::TimeId;
 use crate::store::milliseconds;
 use crate::store::statement::Argument;
@@ -27,70 +27,10 @@ use crate::store::statements::history;
 
 /// Time that the first entry of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
-/// Entries of a batch.
-const ENTRIES: usize = 32;
-/// Size of a batch, in bytes; one entry may be larger.
-const BYTES: usize = 64 << 10;
-/// Entries that are kept while the database fails.
-const MOST: usize = 512;
-/// Size of the entries that are kept while the database fails, in bytes.
-const MOST_BYTES: usize = 1 << 20;
-/// Time for which they are kept.
+/// Time for which entries are kept while the database fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest time between two trials.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// Entries that wait to be written.
-#[derive(Default)]
-pub(super) struct Batch {
-    rows: VecDeque<Pending>,
-    bytes: usize,
-    /// Told once a batch is full.
-    full: Option<oneshot::Sender<()>>,
-}
-
-/// A row that waits to be written.
-#[derive(Clone)]
-struct Pending {
-    owner: String,
-    bytes: usize,
-    values: Vec<Value>,
-}
-
-impl Batch {
-    fn push(&mut self, row: Pending) {
-        self.bytes += row.bytes;
-        self.rows.push_back(row);
-        if self.rows.len() >= ENTRIES || self.bytes >= BYTES {
-            self.full.take();
-        }
-    }
-
-    fn has_room(&self, row: &Pending) -> bool {
-        self.rows.len() < MOST && self.bytes.saturating_add(row.bytes) <= MOST_BYTES
-    }
-
-    /// Takes what goes into one statement.
-    fn take(&mut self) -> Vec<Pending> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = self.rows.front() {
-            if taken.len() == ENTRIES || (!taken.is_empty() && bytes + row.bytes > BYTES) {
-                break;
-            }
-            bytes += row.bytes;
-            taken.extend(self.rows.pop_front());
-        }
-        self.bytes = self.bytes.saturating_sub(bytes);
-        taken
-    }
-
-    fn put_back(&mut self, rows: Vec<Pending>) {
-        for row in rows.into_iter().rev() {
-            self.bytes += row.bytes;
-            self.rows.push_front(row);
-        }
-    }
-}
 
 /// Remembers the images of one request.
 pub struct Recorder {
@@ -154,7 +94,7 @@ impl History {
                     }
                 }
             }
-            if self.batch.borrow().rows.is_empty() {
+            if self.batch.borrow().is_empty() {
                 self.is_writing.set(false);
                 return;
             }
@@ -165,12 +105,10 @@ impl History {
     async fn fill(&self, limit: Duration) {
         let filled = {
             let mut batch = self.batch.borrow_mut();
-            if batch.rows.len() >= ENTRIES || batch.bytes >= BYTES {
+            if batch.is_full() {
                 return;
             }
-            let (tell, told) = oneshot::channel();
-            batch.full = Some(tell);
-            told
+            batch.await_full()
         };
         let _ = timeout(self.store.host(), limit, filled).await;
     }

@@ -13,6 +13,7 @@ pub mod availability;
 pub mod id;
 pub mod lease;
 pub mod once;
+mod open;
 pub mod row;
 pub mod schema;
 pub mod statement;
@@ -123,24 +124,6 @@ impl Store {
             // The log has been told.
             let _ = this.query(statement, parameters).await;
         }));
-    }
-
-    /// What the database holds for the whole service. The first call brings the schema up to date.
-    ///
-    /// # Errors
-    /// As [`Store::query`], within a second.
-    pub async fn meta(&self) -> Result<Meta, StoreError> {
-        if !self.is_on() {
-            return Err(StoreError::Off);
-        }
-        let this = self.clone();
-        let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
-        if let Err(error) = &opened {
-            self.0.failure.warn(error);
-            // The next statement tries again.
-            self.0.opened.reset();
-        }
-        opened
     }
 
     /// Runs `statement` on a database whose schema may be of another time. Its refusal is no failure yet.

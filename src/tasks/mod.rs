@@ -21,14 +21,17 @@ pub mod delivery;
 pub mod endpoint;
 pub mod feed;
 pub mod files;
+mod follow;
 pub mod image;
 pub mod record;
 pub mod request;
 pub mod runner;
+mod running;
 pub mod store;
 pub mod supervisor;
 pub mod view;
 pub mod watch;
+mod watch_state;
 
 #[cfg(test)]
 mod tests;

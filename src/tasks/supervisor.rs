@@ -10,13 +10,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::select;
 
 use super::config::TaskConfig;
 use super::feed::Feed;
 use super::record::Record;
-use super::runner::Run;
-use super::store::{Claimed, NewRow, Next, RowEnd, TaskStore, Token};
+use super::store::{NewRow, Next, RowEnd, TaskStore, Token};
+use super::watch_state::WatchState;
 use crate::catalog::{Catalog, Model};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
@@ -34,10 +33,7 @@ use crate::warn_once::Log;
 
 /// Tasks that an instance works at, at once.
 const AT_ONCE: usize = 32;
-/// Time between two looks at the tasks that an instance works at.
-const TICK: Duration = Duration::from_secs(1);
-/// Looks of which one renews the leases.
-const RENEWAL: u32 = 3;
+
 /// Keeps tasks going.
 pub struct TaskSupervisor {
     pub(super) host: Outside,
@@ -54,17 +50,17 @@ pub struct TaskSupervisor {
     pub(super) reveal_spaces: bool,
     link_ttl: Duration,
     log: Log,
-    running: RefCell<HashMap<TimeId, Running>>,
-    is_ticking: Cell<bool>,
-    pub(super) watch: super::watch::State,
+    pub(super) running: RefCell<HashMap<TimeId, Running>>,
+    pub(super) is_ticking: Cell<bool>,
+    pub(super) watch: WatchState,
     pub(super) feed: Feed,
 }
 
 /// A task that is worked at.
-struct Running {
-    token: Token,
+pub(super) struct Running {
+    pub(super) token: Token,
     /// Dropped, where somebody else has the task.
-    _lost: oneshot::Sender<()>,
+    pub(super) _lost: oneshot::Sender<()>,
 }
 
 /// Tools of an instance for its tasks.
@@ -110,7 +106,7 @@ impl TaskSupervisor {
             log: tools.log,
             running: RefCell::default(),
             is_ticking: Cell::default(),
-            watch: super::watch::State::default(),
+            watch: WatchState::default(),
             feed: Feed::default(),
         }
     }
@@ -164,69 +160,6 @@ impl TaskSupervisor {
         let Some(claimed) = self.store.claim_delivery().await? else { return Ok(false) };
         self.start(claimed);
         Ok(true)
-    }
-
-    /// Works at a task beside the present request, until nothing is left to do, it is put back, or it is lost.
-    pub(super) fn start(self: &Rc<Self>, claimed: Claimed) {
-        let (lost, is_lost) = oneshot::channel();
-        let (id, token) = (claimed.id.clone(), claimed.token.clone());
-        // Where this instance has lost it and taken it again, the runner from before ends here.
-        self.running.borrow_mut().insert(id.clone(), Running { token: token.clone(), _lost: lost });
-        let (this, owner, made) = (Rc::clone(self), claimed.owner.clone(), claimed.record.clone());
-        let was_unfinished = !made.status.is_end();
-        self.host.spawn(Box::pin(async move {
-            let work = std::pin::pin!(Run::new(Rc::clone(&this), claimed).work());
-            select(work, is_lost).await;
-            this.remove(&id, &token);
-            this.store.spawn_delete_inputs(&id, &made);
-            if was_unfinished {
-                this.trim(&owner);
-                // A store that fails now is looked through later.
-                let model = this.catalog.models().iter().find(|model| model.id == made.model).map(queue);
-                let _ = this.claim_next(model.unwrap_or(&made.model)).await;
-            }
-            this.look_soon();
-        }));
-        if !self.is_ticking.replace(true) {
-            let this = Rc::clone(self);
-            self.host.spawn(Box::pin(async move { this.tick().await }));
-        }
-    }
-
-    fn remove(&self, id: &TimeId, token: &Token) {
-        let mut running = self.running.borrow_mut();
-        if running.get(id).is_some_and(|running| running.token == *token) {
-            running.remove(id);
-        }
-    }
-
-    /// Keeps owners near the numbers that are kept: one end in sixteen is enough for that.
-    fn trim(&self, owner: &str) {
-        let [lot] = random_bytes::<1>(&self.host);
-        if lot < 16 {
-            self.store.spawn_trim(owner);
-            self.history.spawn_trim_of_tasks(owner);
-        }
-    }
-
-    /// Renews the leases of all tasks that are worked at, and drops those that are lost, until there are none.
-    async fn tick(self: Rc<Self>) {
-        for count in 1_u32.. {
-            self.host.sleep(TICK).await;
-            let held: Vec<(TimeId, Token)> =
-                self.running.borrow().iter().map(|(id, running)| (id.clone(), running.token.clone())).collect();
-            if held.is_empty() {
-                break;
-            }
-            // A store that fails now is asked again: until then all go on as if their leases held.
-            if let Ok(still) = self.store.check(&held, count % RENEWAL == 0).await {
-                for (id, token) in held.iter().filter(|(_, token)| !still.contains(token)) {
-                    self.remove(id, token);
-                }
-            }
-            self.look_if_due();
-        }
-        self.is_ticking.set(false);
     }
 
     /// What a task's end says of its row: it stays as long as the history lists its images.
@@ -286,6 +219,6 @@ impl TaskSupervisor {
 }
 
 /// The queue that a model's tasks wait in: presets share the Spaces of the model that they are presets of.
-fn queue(model: &Model) -> &str {
+pub(super) fn queue(model: &Model) -> &str {
     model.preset_of.as_deref().unwrap_or(&model.id)
 }

@@ -4,7 +4,6 @@
 //! task is unfinished. The others look, when a request comes by or while they work at tasks, whether somebody watches;
 //! a look is one statement, and reads no record.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,16 +21,6 @@ const ROUND: Duration = Duration::from_secs(1);
 const FAILURES: u32 = 30;
 /// Lease of the instance that watches.
 const RESOURCE: &str = "tasks";
-
-/// Knowledge of an instance of its watching.
-#[derive(Default)]
-pub(super) struct State {
-    is_watching: Cell<bool>,
-    /// Monotonic time of the last look.
-    looked: Cell<Option<Duration>>,
-    /// Whether a look is to come.
-    is_look_due: Cell<bool>,
-}
 
 /// Findings of a look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -13,91 +13,20 @@
 //!
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"; linkerd2-proxy's balancer.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use super::decision::{Before, Claim, Decision};
+use super::request::{Candidate, Past};
 use super::stagger::Stagger;
 use super::state::State;
 use super::wait_queue::Waiter;
 use crate::catalog::PoolMember;
 use crate::dispatch::health::latency::USUAL;
+use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::{Entry, Room, SpaceState, span};
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
-
-/// Rule by which a Space is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// By forecast, of two that are drawn.
-    #[default]
-    Forecast,
-    /// Any.
-    #[cfg(test)]
-    Random,
-    /// One after the other.
-    #[cfg(test)]
-    RoundRobin,
-}
-
-/// A Space that a job may be given to.
-#[derive(Clone, Debug)]
-pub(in crate::dispatch) struct Candidate {
-    pub(in crate::dispatch) member: PoolMember,
-    /// Amount of work that the job is there.
-    pub(in crate::dispatch) work: f64,
-    /// Its past with the job.
-    pub(in crate::dispatch) past: Past,
-}
-
-/// A Space's past with a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dispatch) enum Past {
-    /// Nothing yet.
-    Fresh,
-    /// It has failed it, and another one has since.
-    Earlier,
-    /// It was the last that failed it.
-    Last,
-}
-
-/// Decision about a waiting job.
-pub(super) enum Decision {
-    /// It begins at the candidate of that index.
-    Start { index: usize, probe: bool },
-    /// It goes on waiting.
-    Wait {
-        /// The Space that it waits for, and how much longer that one's jobs take by it.
-        at: Option<(Origin, f64)>,
-        /// A slot to ask the database for.
-        claim: Option<Claim>,
-        /// When time alone changes something.
-        again: Option<Duration>,
-        /// Whether a slot is all that it lacks.
-        wants_slot: bool,
-    },
-    /// There is nothing to wait for.
-    Hopeless(Refusal),
-}
-
-/// A slot to ask the database for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) origin: Origin,
-    /// Number of slots that the Space has.
-    pub(super) limit: usize,
-    /// Whether the job is to try the Space.
-    pub(super) probe: bool,
-}
-
-/// The part that jobs which were looked at before take of the Spaces.
-#[derive(Debug, Default)]
-pub(super) struct Before {
-    /// Time that their jobs take, in seconds.
-    pub(super) seconds: HashMap<Origin, f64>,
-    /// Slots that are to be claimed for them.
-    pub(super) claims: HashMap<Origin, usize>,
-}
 
 /// A candidate as it is now.
 pub(super) struct Look<'a> {
@@ -160,14 +89,14 @@ impl State {
         let (one, other) = draw_two(waiter.draw, looks.len())?;
         let earlier = |look: &&Look<'_>, than: &&Look<'_>| look.forecast.total_cmp(&than.forecast);
         match self.rule {
-            Rule::Forecast => {
+            SelectionRule::Forecast => {
                 let better = [looks.get(one), looks.get(other)].into_iter().flatten().min_by(earlier)?;
                 if better.has_room() { Some(better) } else { looks.iter().min_by(earlier) }
             }
             #[cfg(test)]
-            Rule::Random => looks.get(one),
+            SelectionRule::Random => looks.get(one),
             #[cfg(test)]
-            Rule::RoundRobin => looks.get(usize::try_from(waiter.id).unwrap() % looks.len()),
+            SelectionRule::RoundRobin => looks.get(usize::try_from(waiter.id).unwrap() % looks.len()),
         }
     }
 

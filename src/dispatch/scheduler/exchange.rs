@@ -12,10 +12,11 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use super::choice::{Claim, Past};
+use super::decision::Claim;
+use super::request::{Past, Signal};
 use super::view::{Foreign, View};
 use super::wait_queue::{Entry, Rank, Waiter};
-use super::{Scheduler, Signal, probe_of, slots_of};
+use super::{Scheduler, probe_of, slots_of};
 use crate::catalog::PoolMember;
 use crate::dispatch::health::SpaceHealth;
 use crate::dispatch::refusal::Refusal;

@@ -3,25 +3,47 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::state::Slot;
-use super::{Scheduler, probe_of};
+use futures::future::LocalBoxFuture;
+
+use super::slot::Slot;
 use crate::catalog::PoolMember;
 use crate::dispatch::health::{ANONYMOUS, Outcome, OutcomeKind};
-use crate::dispatch::space_state::begins_in;
+use crate::dispatch::space_state::{SpaceState, begins_in};
 use crate::dispatch::verdict::{Blame, Verdict};
 use crate::gradio::failure::Failure;
 use crate::gradio::message::QueuePosition;
 use crate::gradio::space::{Origin, Token};
 
+/// Owner of slots, as far as a guard needs it. The scheduler implements it, whose queue holds guards on their way.
+pub(super) trait SlotOwner {
+    /// Time since the Unix epoch.
+    fn unix_time(&self) -> Duration;
+
+    /// Sleeps for `time`.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
+
+    /// Draws the pause between two jobs of a request at a Space.
+    fn draw_stagger(&self) -> Duration;
+
+    /// Changes the state of the Space at `origin`.
+    fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState));
+
+    /// Records an outcome at a Space, for all instances.
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: Outcome);
+
+    /// Gives a slot to the next job, and back to the database the right to probe the Space.
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool);
+}
+
 /// A slot at a Space. When it is dropped, it is the next one's.
 pub(in crate::dispatch) struct SlotGuard {
-    scheduler: Rc<Scheduler>,
+    owner: Rc<dyn SlotOwner>,
     slot: Slot,
 }
 
 impl SlotGuard {
-    pub(super) fn new(scheduler: &Rc<Scheduler>, slot: Slot) -> Self {
-        Self { scheduler: Rc::clone(scheduler), slot }
+    pub(super) fn new(owner: Rc<dyn SlotOwner>, slot: Slot) -> Self {
+        Self { owner, slot }
     }
 
     /// The Space, as a member of its pool.
@@ -40,13 +62,12 @@ impl SlotGuard {
 
     /// Waits until a job may be sent: a request's jobs at a Space keep their distance.
     pub(in crate::dispatch) async fn comes_due(&self) {
-        let host = &self.scheduler.host;
-        let pause = self.scheduler.policy.stagger.draw(host);
+        let pause = self.owner.draw_stagger();
         loop {
-            let now = host.unix_time();
+            let now = self.owner.unix_time();
             match self.slot.stagger.send(self.origin(), now, now.saturating_add(pause)) {
                 Ok(()) => return,
-                Err(left) => host.sleep(left.saturating_add(Duration::from_millis(1))).await,
+                Err(left) => self.owner.sleep(left.saturating_add(Duration::from_millis(1))).await,
             }
         }
     }
@@ -58,20 +79,19 @@ impl SlotGuard {
 
     /// The Space says where the job stands.
     pub(in crate::dispatch) fn queued(&self, position: QueuePosition) {
-        let (now, Slot { id, generation, .. }) = (self.scheduler.host.unix_time(), &self.slot);
-        self.scheduler.state.borrow_mut().space(self.origin()).queued(*id, position, *generation, now);
+        let Slot { id, generation, .. } = self.slot;
+        self.update(|space, now| space.queued(id, position, generation, now));
     }
 
     /// The Space has begun with it.
     pub(in crate::dispatch) fn started(&self) {
-        let (now, Slot { id, generation, .. }) = (self.scheduler.host.unix_time(), &self.slot);
-        self.scheduler.state.borrow_mut().space(self.origin()).started(*id, *generation, now);
+        let Slot { id, generation, .. } = self.slot;
+        self.update(|space, now| space.started(id, generation, now));
     }
 
     /// The job is so far, from 0 to 1.
     pub(in crate::dispatch) fn stepped(&self, done: f64) {
-        let now = self.scheduler.host.unix_time();
-        self.scheduler.state.borrow_mut().space(self.origin()).stepped(self.slot.id, done, now);
+        self.update(|space, now| space.stepped(self.slot.id, done, now));
     }
 
     /// `images` were made in `generate`.
@@ -91,8 +111,7 @@ impl SlotGuard {
             Blame::Nothing | Blame::Asker => {}
             Blame::Fault => self.record(OutcomeKind::Failed(failure)),
             Blame::Full => {
-                let now = self.scheduler.host.unix_time();
-                self.scheduler.state.borrow_mut().space(self.origin()).full(self.slot.generation, now);
+                self.update(|space, now| space.full(self.slot.generation, now));
                 self.record(OutcomeKind::Refused(failure));
             }
             Blame::Rest(wait) => self.record(OutcomeKind::Rests(failure, wait)),
@@ -105,26 +124,26 @@ impl SlotGuard {
     }
 
     fn record(&self, kind: OutcomeKind) {
-        let outcome = Outcome { at: self.scheduler.host.unix_time(), began: self.slot.since, kind };
-        self.scheduler.record(self.origin(), outcome);
+        let outcome = Outcome { at: self.owner.unix_time(), began: self.slot.since, kind };
+        Rc::clone(&self.owner).record_outcome(self.origin(), outcome);
+    }
+
+    fn update(&self, mut change: impl FnMut(&mut SpaceState, Duration)) {
+        let now = self.owner.unix_time();
+        self.owner.update_space(self.origin(), &mut |space| change(space, now));
     }
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
-        let now = self.scheduler.host.unix_time();
-        let had_probe = {
-            let mut state = self.scheduler.state.borrow_mut();
-            let space = state.space(self.slot.member.space.origin());
+        let mut had_probe = false;
+        self.update(|space, now| {
             space.leave(self.slot.id, now);
             if self.slot.probe {
                 space.is_probing = false;
+                had_probe = std::mem::take(&mut space.has_probe);
             }
-            self.slot.probe && std::mem::take(&mut space.has_probe)
-        };
-        if had_probe {
-            self.scheduler.leases.release(&probe_of(self.slot.member.space.origin()), &[0]);
-        }
-        self.scheduler.look();
+        });
+        Rc::clone(&self.owner).slot_is_free(self.origin(), had_probe);
     }
 }

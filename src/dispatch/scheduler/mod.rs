@@ -8,9 +8,12 @@
 //! Without a database, or where it fails, an instance goes by what it knows: each then has all slots for itself.
 
 mod choice;
+mod decision;
 mod exchange;
 mod guard;
 mod health;
+mod request;
+mod slot;
 mod stagger;
 mod state;
 mod upkeep;
@@ -26,18 +29,21 @@ use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, LocalBoxFuture, select};
 
-use self::choice::Claim;
-pub(crate) use self::choice::Rule;
-pub(super) use self::choice::{Candidate, Past};
+use self::decision::Claim;
 pub(super) use self::guard::SlotGuard;
+use self::guard::SlotOwner;
+use self::request::Signal;
+pub(super) use self::request::{Candidate, Past, SlotRequest};
 pub(super) use self::stagger::Stagger;
 use self::state::{Looked, State, written};
 use super::budget::Budget;
 use super::crowd::{Crowds, Place};
+use super::health::Outcome;
+use super::knowledge::Knowledge;
+use super::policy::Policy;
 use super::refusal::Refusal;
-use super::{Knowledge, Policy};
+use super::space_state::SpaceState;
 use crate::catalog::Catalog;
-use crate::generation::Priority;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
 use crate::platform::{Outside, Value, random_bytes};
@@ -46,32 +52,6 @@ use crate::store::lease::Leases;
 use crate::store::once::Once;
 use crate::store::statement::Argument;
 use crate::store::statements::waiter;
-
-/// A job that wants a slot.
-pub(super) struct SlotRequest {
-    /// Number of the request that it is of.
-    pub(super) request: u64,
-    pub(super) place: Place,
-    /// API key's owner, among whom turns are shared.
-    pub(super) caller: Rc<str>,
-    /// Whether a job of the request has been let in: then all of them are.
-    pub(super) is_admitted: Rc<Cell<bool>>,
-    pub(super) priority: Priority,
-    /// Whether it has no images of its own yet.
-    pub(super) is_idle: bool,
-    /// When it came, since the Unix epoch.
-    pub(super) since: Duration,
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) stagger: Rc<Stagger>,
-}
-
-/// News for a waiting job.
-pub(super) enum Signal {
-    /// So many are before it.
-    Waiting(usize),
-    /// It has a slot, or waits in vain. A slot that is lost on the way is the next one's.
-    Done(Box<Result<SlotGuard, Refusal>>),
-}
 
 /// The slots of all Spaces, as an instance has them.
 pub(super) struct Scheduler {
@@ -272,7 +252,8 @@ impl Scheduler {
         }
         for (waiter, outcome) in looked.done {
             self.has_begun.set(self.has_begun.get() | outcome.is_ok());
-            let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
+            let owner = || -> Rc<dyn SlotOwner> { Rc::<Self>::clone(self) };
+            let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));
             // A slot that nobody wants any more is dropped, and so is the next one's.
             let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
         }
@@ -314,6 +295,35 @@ impl Scheduler {
                 space.has_probe = false;
             }
         }
+    }
+}
+
+impl SlotOwner for Scheduler {
+    fn unix_time(&self) -> Duration {
+        self.host.unix_time()
+    }
+
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        self.host.sleep(time)
+    }
+
+    fn draw_stagger(&self) -> Duration {
+        self.policy.stagger.draw(&self.host)
+    }
+
+    fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState)) {
+        change(self.state.borrow_mut().space(origin));
+    }
+
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: Outcome) {
+        self.record(origin, outcome);
+    }
+
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool) {
+        if gives_probe_back {
+            self.leases.release(&probe_of(origin), &[0]);
+        }
+        self.look();
     }
 }
 

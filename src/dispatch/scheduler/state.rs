@@ -9,33 +9,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::choice::{Before, Candidate, Claim, Decision, Rule};
-use super::stagger::Stagger;
+use super::decision::{Before, Claim, Decision};
+use super::request::Candidate;
+use super::slot::Slot;
 use super::view::View;
 use super::wait_queue::{Entry, WaitQueue, Waiter};
-use crate::catalog::PoolMember;
 use crate::dispatch::crowd::Crowds;
+use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
-use crate::gradio::space::{Origin, Token};
-
-/// A slot at a Space, and the job that has it.
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// Number of the job, within the instance.
-    pub(super) id: u64,
-    pub(super) member: PoolMember,
-    pub(super) stagger: Rc<Stagger>,
-    pub(super) token: Option<Token>,
-    /// Whether the job is to try the Space.
-    pub(super) probe: bool,
-    /// Amount of work that the job is.
-    pub(super) work: f64,
-    /// Time that it is expected to take, in seconds.
-    pub(super) generation: f64,
-    /// When it got the slot, since the Unix epoch.
-    pub(super) since: Duration,
-}
+use crate::gradio::space::Origin;
 
 /// End of a wait.
 pub(super) type Outcome = Result<Slot, Refusal>;
@@ -47,7 +30,7 @@ pub(in crate::dispatch) struct State {
     /// Jobs that wait elsewhere.
     pub(super) view: View,
     pub(super) crowds: Crowds,
-    pub(super) rule: Rule,
+    pub(super) rule: SelectionRule,
     /// This instance's part of a breaker's time, from 0 to 1.
     pub(super) jitter: f64,
     /// Whether slots are the database's to give.
@@ -71,7 +54,7 @@ pub(super) struct Looked {
 }
 
 impl State {
-    pub(super) fn new(crowds: Crowds, rule: Rule, jitter: f64, is_shared: bool) -> Self {
+    pub(super) fn new(crowds: Crowds, rule: SelectionRule, jitter: f64, is_shared: bool) -> Self {
         Self {
             spaces: HashMap::new(),
             queue: WaitQueue::default(),

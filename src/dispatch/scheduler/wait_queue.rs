@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 
-use super::{Signal, SlotRequest};
+use super::request::{Signal, SlotRequest};
 use crate::generation::Priority;
 use crate::store::milliseconds;
 

@@ -7,6 +7,7 @@
 //! Resources are `space/ORIGIN`, `probe/ORIGIN`, `jobs/KEY` and `sweep`.
 
 mod claim;
+mod claiming;
 mod renewal;
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use self::renewal::Claiming;
+use self::claiming::Claiming;
 use super::statement::Argument;
 use super::statements::lease;
 use super::{Store, milliseconds};

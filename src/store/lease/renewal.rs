@@ -1,21 +1,12 @@
 //! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows
 //! of.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Leases, RENEWAL, Slots, TTL, expiry, has, remove};
 use crate::platform::Row;
 use crate::store::row::Columns;
 use crate::store::statements::lease;
-
-/// Resources of which slots are being claimed: what the store has for this instance there may be on its way here.
-#[derive(Default)]
-pub(super) struct Claiming {
-    now: BTreeMap<String, u32>,
-    /// At any time since the last renewal was sent.
-    lately: BTreeSet<String>,
-}
 
 impl Leases {
     /// Renews all leases until none is held.
@@ -59,7 +50,7 @@ impl Leases {
         }
         // Slots of a claim whose answer came too late: nobody here knows of them.
         for (resource, slots) in renewed {
-            if self.claiming.borrow().lately.contains(&resource) {
+            if self.claiming.borrow().was_lately(&resource) {
                 continue;
             }
             let is_known = |slot: &i64| {
@@ -70,26 +61,5 @@ impl Leases {
             let unknown = slots.into_iter().filter(|slot| !is_known(slot)).collect();
             self.give_back(&resource, unknown);
         }
-    }
-}
-
-impl Claiming {
-    pub(super) fn begin(&mut self, resource: &str) {
-        *self.now.entry(resource.to_owned()).or_default() += 1;
-        self.lately.insert(resource.to_owned());
-    }
-
-    pub(super) fn end(&mut self, resource: &str) {
-        if let Some(count) = self.now.get_mut(resource) {
-            *count -= 1;
-            if *count == 0 {
-                self.now.remove(resource);
-            }
-        }
-    }
-
-    /// A renewal is sent: what was claimed before is known by now.
-    fn forget(&mut self) {
-        self.lately = self.now.keys().cloned().collect();
     }
 }
