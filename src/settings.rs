@@ -18,7 +18,7 @@ use crate::dispatch::{Pause, Policy};
 use crate::gradio::client::Limits;
 use crate::platform::{Database, Outside};
 use crate::tasks::config::TaskConfig;
-use crate::tasks::endpoint::Endpoint;
+use crate::tasks::endpoint::WebhookEndpoint;
 
 /// Every variable's name.
 pub const NAMES: [&str; 26] = [
@@ -323,12 +323,12 @@ fn database(name: &str, url: &str, problems: &mut Vec<String>) -> Option<Databas
     }
 }
 
-fn webhooks(host: &str, secret: &str, problems: &mut Vec<String>) -> Option<Endpoint> {
+fn webhooks(host: &str, secret: &str, problems: &mut Vec<String>) -> Option<WebhookEndpoint> {
     let (host, secret) = (host.trim(), secret.trim());
     if host.is_empty() && secret.is_empty() {
         return None;
     }
-    Endpoint::parse(host, secret).map_err(|unusable| problems.push(unusable.to_string())).ok()
+    WebhookEndpoint::parse(host, secret).map_err(|unusable| problems.push(unusable.to_string())).ok()
 }
 
 fn auth(auth: &str, keys: &str, problems: &mut Vec<String>) -> Auth {

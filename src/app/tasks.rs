@@ -23,8 +23,8 @@ use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
 use crate::tasks::cancel::Cancelled;
 use crate::tasks::files::{MASK, input, output};
-use crate::tasks::image::{Place, Status};
-use crate::tasks::record::{NewTask, Record};
+use crate::tasks::image::{ImageLocation, TaskStatus};
+use crate::tasks::record::{NewTask, TaskRecord};
 use crate::tasks::store::Snapshot;
 use crate::tasks::view::{TaskObject, task_id};
 use crate::tasks::watch::Found;
@@ -63,7 +63,7 @@ impl App {
         let links = self.tasks.links(&self.public_url(&call.head)).await?;
         let id = TimeId::new(&self.outside);
         let task = NewTask { model: model.id.clone(), fields, base: links.base.clone() };
-        let record = Record::new(task, &request, self.outside.unix_time());
+        let record = TaskRecord::new(task, &request, self.outside.unix_time());
         if serde_json::to_vec(&record.fields).map_or(usize::MAX, |json| json.len()) > MAX_FIELDS {
             return Err(Error::body_too_large(MAX_FIELDS));
         }
@@ -109,7 +109,7 @@ impl App {
         let query = ListQuery::of(call)?;
         let status = match query.status.as_deref() {
             None => None,
-            Some(name) => Some(Status::parse(name).ok_or_else(|| {
+            Some(name) => Some(TaskStatus::parse(name).ok_or_else(|| {
                 Error::invalid_value(
                     "status",
                     "Invalid value for 'status'. Expected 'queued', 'running', 'succeeded', 'failed' or 'cancelled'.",
@@ -125,7 +125,7 @@ impl App {
         let mut tasks = Vec::new();
         while tasks.len() <= query.limit {
             let most = ROWS.min(query.limit + 1 - tasks.len());
-            let status = status.map(Status::name);
+            let status = status.map(TaskStatus::name);
             let rows = self.tasks.store.list(call.caller.id(), after.as_ref(), status, most).await.map_err(failed)?;
             let read = rows.iter().filter_map(|(id, record)| Some((id, record.as_ref()?)));
             tasks.extend(read.map(|(id, record)| self.tasks.view(id, record, &links)));
@@ -201,9 +201,9 @@ impl App {
     }
 
     /// Puts in the images that came without a file.
-    async fn embed(&self, id: &TimeId, record: &Record, task: &mut TaskObject) -> Result<(), StoreError> {
+    async fn embed(&self, id: &TimeId, record: &TaskRecord, task: &mut TaskObject) -> Result<(), StoreError> {
         for (index, image) in record.images.iter().enumerate() {
-            let (Some(Place::Stored(_)), Ok(number)) = (&image.place, u32::try_from(index)) else { continue };
+            let (Some(ImageLocation::Stored(_)), Ok(number)) = (&image.place, u32::try_from(index)) else { continue };
             if let Some(bytes) = self.tasks.store.file(id, &output(number)).await? {
                 let format = Format::of_magic(&bytes);
                 task.embed(index, Payload::Bytes(bytes).into_url(format));

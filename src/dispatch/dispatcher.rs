@@ -1,4 +1,4 @@
-//! Entry to the room: runs a generation's jobs as one stream of events.
+//! Entry point of the dispatch: runs a generation's jobs and merges their events into one stream.
 
 use std::future::ready;
 use std::rc::Rc;
@@ -8,17 +8,17 @@ use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
 
 use super::event::{Deliver, Event};
 use super::knowledge::Knowledge;
-use super::order::Order;
+use super::plan::RequestPlan;
 use super::policy::Policy;
 use super::scheduler::{Scheduler, Stagger};
-use super::worker::{Shared, Worker};
+use super::worker::{Worker, WorkerContext};
 use crate::catalog::{Catalog, PoolMember};
 use crate::generation::Generation;
 use crate::gradio::client::Client;
 use crate::gradio::discovery::choose::Purpose;
 use crate::store::lease::Leases;
 
-/// Runs generations on Spaces.
+/// Dispatcher of generations to Spaces.
 pub struct Dispatcher {
     client: Client,
     pub(super) knowledge: Rc<Knowledge>,
@@ -26,24 +26,24 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher to the Spaces of `catalog`, whose slots are `leases`; it calls them through `client`.
+    /// A dispatcher to the Spaces of `catalog`. `client` calls them; `leases` hold their slots.
     pub fn new(client: Client, policy: Policy, catalog: &Catalog, leases: &Rc<Leases>) -> Self {
         let knowledge = Knowledge::new(leases.store());
         let scheduler = Scheduler::new(leases, policy, catalog, &knowledge);
         Self { client, knowledge, scheduler }
     }
 
-    /// Client that it calls Spaces through.
+    /// Client for calls to Spaces.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Knowledge of Spaces.
+    /// Capabilities of Spaces.
     pub fn knowledge(&self) -> &Rc<Knowledge> {
         &self.knowledge
     }
 
-    /// Whether one of the Spaces of `pool` serves `purpose`, as far as they can be asked.
+    /// True if a Space of `pool` serves `purpose`. A Space that can't be asked counts as one that doesn't.
     pub async fn can(&self, pool: &[PoolMember], purpose: Purpose) -> bool {
         for member in pool {
             let known = self.knowledge.of(&self.client, &member.space).await;
@@ -54,8 +54,9 @@ impl Dispatcher {
         false
     }
 
-    /// Makes the images of `generation`, which `caller` wants, on the Spaces of `pool`. Each image ends with
-    /// [`EventKind::Made`] or [`EventKind::Failed`]; dropping the stream cancels the jobs that have not.
+    /// Makes the images of `generation` for `caller` on the Spaces of `pool`. Each image ends with
+    /// [`EventKind::Made`](super::EventKind::Made) or [`EventKind::Failed`](super::EventKind::Failed). Dropping the
+    /// stream cancels unfinished jobs.
     pub fn run<T: 'static>(
         &self,
         pool: &[PoolMember],
@@ -65,26 +66,26 @@ impl Dispatcher {
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
-        let (tell, told) = mpsc::unbounded();
+        let (events, emitted) = mpsc::unbounded();
         let (scheduler, limit) = (&self.scheduler, self.client.limits().job);
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(WorkerContext {
             id: scheduler.new_request(),
             since: (scheduler.now(), scheduler.unix_time()),
             place: scheduler.place(pool),
             caller,
             is_admitted: Rc::default(),
             scheduler: Rc::clone(scheduler),
-            order: Order::new(pool, purpose, generation, &self.client, &self.knowledge),
+            plan: RequestPlan::new(pool, purpose, generation, &self.client, &self.knowledge),
             stagger: Rc::new(Stagger::default()),
             deliver,
-            tell,
+            events,
             limit,
         });
         let workers = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run());
         let workers: FuturesUnordered<_> = workers.collect();
-        // The last worker takes what tells along, and so ends the stream.
+        // The workers hold the only senders: the stream ends with the last worker.
         drop(shared);
-        // What all know of the Spaces is known before the first of them is chosen.
+        // Read the shared state of the Spaces before the first choice.
         let learnt = {
             let (scheduler, pool) = (Rc::clone(scheduler), pool.to_vec());
             async move {
@@ -92,6 +93,6 @@ impl Dispatcher {
                 None
             }
         };
-        once(learnt).chain(select(told.map(Some), workers.map(|()| None))).filter_map(ready)
+        once(learnt).chain(select(emitted.map(Some), workers.map(|()| None))).filter_map(ready)
     }
 }

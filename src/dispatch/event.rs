@@ -1,4 +1,4 @@
-//! Events of a generation: what becomes of each of its images.
+//! Events of a generation's images.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,65 +13,65 @@ use crate::gradio::job::Progress;
 use crate::gradio::result::Picture;
 use crate::gradio::space::Space;
 
-/// News of one of a generation's images.
+/// An event of one of a generation's images.
 #[derive(Debug)]
 pub struct Event<T> {
-    /// Number of the image, counted from 0.
+    /// Index of the image, from 0.
     pub index: u32,
-    /// The news.
+    /// Kind of the event, with its data.
     pub kind: EventKind<T>,
 }
 
-/// News of an image.
+/// Kind of an image's event.
 #[derive(Debug)]
 pub enum EventKind<T> {
-    /// It waits here for a Space with room.
+    /// The image waits here for a Space with room.
     Waiting {
-        /// Number of others that are before it.
+        /// Number of jobs ahead of it.
         before: usize,
     },
-    /// It has been given to a Space. Another may follow, where this one fails.
+    /// The image was assigned to a Space. Another assignment follows where this one fails.
     Placed(Placement),
-    /// It is on its way there.
+    /// Progress of the image's job at the Space.
     Progress(Progress),
-    /// It is being made, and looks like this by now.
+    /// Preview of the unfinished image.
     Partial(Box<Image>),
-    /// It is made. Nothing more follows for it.
+    /// The image is made. Last event of the image.
     Made(Made<T>),
-    /// It won't be made. Nothing more follows for it.
+    /// The image won't be made. Last event of the image.
     Failed(Refusal),
 }
 
-/// The Space that an image is given to.
+/// Assignment of an image to a Space.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// It.
+    /// The Space.
     pub space: Space,
     /// Inputs and outputs of its function.
     pub signature: Rc<Signature>,
 }
 
-/// An image that is made.
+/// A finished image.
 #[derive(Debug)]
 pub struct Made<T> {
     /// The image as it was delivered.
     pub item: T,
     /// Space that made it.
     pub space: Space,
-    /// Times that it took.
+    /// Durations of its phases.
     pub timing: Timing,
 }
 
-/// Times that an image took.
+/// Durations of an image's phases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// Until the Space that made it got it.
+    /// From the request to the assignment to the Space that made it.
     pub wait: Duration,
     /// In that Space's queue.
     pub queue: Duration,
     /// In its function.
     pub generate: Duration,
-    /// Until it was here.
+    /// From the end of the function to the end of the download.
     pub fetch: Duration,
 }
 
@@ -80,14 +80,14 @@ pub struct Timing {
 pub struct Image {
     /// Space that made it.
     pub space: Space,
-    /// The image, or where it lies.
+    /// Contents or location of the image.
     pub picture: Picture,
-    /// The seed that it was made from.
+    /// Seed of the image.
     pub seed: Seed,
-    /// The size that was asked of the Space, where that can be told.
+    /// Size that the Space was asked for, if its function takes one.
     pub size: Option<Size>,
 }
 
-/// Makes of an image at a Space what the request wants. What fails in it is held against the Space, and the image made
-/// anew elsewhere.
+/// Converts an image at a Space into the form that the request wants. A failure counts against the Space, and the image
+/// is made again elsewhere.
 pub type Deliver<T> = Rc<dyn Fn(u32, Image) -> LocalBoxFuture<'static, Result<T, Failure>>>;

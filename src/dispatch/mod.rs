@@ -1,20 +1,19 @@
 //! Choice of the Space that makes an image, and of the moment.
 //!
-//! A [`Generation`] of n images becomes jobs, as many as the Spaces need: one for each image, or fewer where one makes
-//! several. [`Dispatcher::run`] follows them all and tells what happens as one stream, which the API's waiting and
-//! streaming answers are two ways to write.
+//! A generation of n images becomes jobs: one for each image, or fewer where a Space makes several at once.
+//! [`Dispatcher::run`] follows all of them and returns one stream of [`Event`]s, which the waiting and the streaming
+//! answers of the API write in two ways.
 //!
-//! - [`worker`] sees some of a request's images through, on one Space after another ([`verdict`] says which failure
-//!   leads to which);
-//! - [`scheduler`] gives slots, over all instances: by priority, fairly between callers, by age, at the Space with the
-//!   earliest forecast ([`space_state`]), no more at once than it has, a request's jobs there one after the other
-//!   ([`policy`]);
-//! - [`health`] is what all instances have seen of a Space: its breaker keeps jobs from one that fails, [`budget`]
-//!   failures from doubling the load;
-//! - [`knowledge`] is what Spaces can do, [`crowd`] which models share Spaces.
+//! - [`worker`] gets some of a request's images made ([`plan`]), on one Space after another ([`space_run`]);
+//!   [`verdict`] classifies failures;
+//! - [`scheduler`] grants slots over all instances: by priority, fairly between callers, by age, at the Space with the
+//!   earliest forecast ([`space_state`]), never more than the Space has, and staggered for one request ([`policy`]);
+//! - [`health`] is a Space's record over all instances: its breaker keeps jobs from a Space that fails, [`budget`]
+//!   keeps retries from doubling the load;
+//! - [`knowledge`] caches the capabilities of Spaces, [`crowd`] groups models that share Spaces.
 //!
-//! It is simulated with several instances over one database, and Spaces that fail, stall, cut, lie, sleep, fill up and
-//! come back.
+//! Tests simulate several instances over one database, with Spaces that fail, stall, cut connections, lie, sleep, fill
+//! up and recover.
 
 mod budget;
 mod crowd;
@@ -22,14 +21,15 @@ mod dispatcher;
 mod event;
 mod health;
 mod knowledge;
-mod order;
+mod plan;
 mod policy;
 mod refusal;
 mod scheduler;
+mod session;
+mod space_run;
 mod space_state;
 mod status;
 mod verdict;
-mod work;
 mod worker;
 
 pub use self::dispatcher::Dispatcher;

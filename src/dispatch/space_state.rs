@@ -36,11 +36,11 @@ const SPARE: Duration = Duration::from_millis(400);
 pub(super) struct SpaceState {
     pub(super) health: SharedHealth,
     /// Jobs of this instance there.
-    running: Vec<Running>,
+    running: Vec<RunningJob>,
     /// Slots that this instance holds and doesn't use, and since when.
     idle: Vec<(i64, Duration)>,
     /// Slots that nobody holds, as the database last said; none where it wasn't asked.
-    free: Option<Free>,
+    free: Option<FreeSlots>,
     /// Jobs of other instances there, as the database last said.
     elsewhere: u32,
     /// Whether this instance may send a job to try it.
@@ -58,7 +58,7 @@ pub(super) struct SpaceState {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Free {
+struct FreeSlots {
     count: u32,
     /// Since when there has been one, each time that the database was asked.
     since: Option<Duration>,
@@ -67,7 +67,7 @@ struct Free {
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningJob {
     id: u64,
     /// When it is expected to be done.
     until: Duration,
@@ -98,7 +98,7 @@ pub struct SeenQueue {
 
 /// Whether a pool's member can have a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum SpaceAccess {
     /// It can. `probe` if it is to try the Space.
     Open { probe: bool },
     /// Somebody else's job is trying it.
@@ -122,17 +122,17 @@ pub(super) enum Room {
 
 impl SpaceState {
     /// Whether `member`, which is here, can have a job, by an instance of that `jitter`.
-    pub(super) fn entry(&self, member: &PoolMember, jitter: f64, now: Duration) -> Entry {
+    pub(super) fn access(&self, member: &PoolMember, jitter: f64, now: Duration) -> SpaceAccess {
         if let Some(until) = self.all_exhausted_until(member.space.tokens(), now) {
-            return Entry::Resting(until);
+            return SpaceAccess::Resting(until);
         }
         let is_probed = self.is_probing || self.probed_until.is_some_and(|until| until > now);
         match self.health.view().breaker.admits(now, jitter) {
-            Admission::Closed => Entry::Open { probe: false },
-            Admission::Probe | Admission::Tripped(_) if is_probed => Entry::Probed,
-            Admission::Probe => Entry::Open { probe: true },
-            Admission::Tripped(until) => Entry::Tripped(until),
-            Admission::Resting(until) => Entry::Resting(until),
+            Admission::Closed => SpaceAccess::Open { probe: false },
+            Admission::Probe | Admission::Tripped(_) if is_probed => SpaceAccess::Probed,
+            Admission::Probe => SpaceAccess::Open { probe: true },
+            Admission::Tripped(until) => SpaceAccess::Tripped(until),
+            Admission::Resting(until) => SpaceAccess::Resting(until),
         }
     }
 
@@ -189,7 +189,7 @@ impl SpaceState {
         let known = self.free.and_then(|free| free.since);
         let since = if count == 0 { None } else { Some(known.unwrap_or(now)) };
         let is_spare = since.is_some_and(|since| now.saturating_sub(since) >= SPARE);
-        self.free = Some(Free { count, since, is_spare });
+        self.free = Some(FreeSlots { count, since, is_spare });
         let mine = u32::try_from(self.idle.len() + self.running.len() - self.without_slot()).unwrap_or(u32::MAX);
         self.elsewhere = taken.saturating_sub(mine);
     }
@@ -296,7 +296,7 @@ impl SpaceState {
         let until = now.saturating_add(span(self.begins(generation, now) + generation));
         let slot = self.idle.pop().map(|(slot, _)| slot);
         self.limit = member.slots;
-        self.running.push(Running { id, until, began: None, slot });
+        self.running.push(RunningJob { id, until, began: None, slot });
         self.next_token(member.space.tokens(), now)
     }
 
@@ -390,7 +390,7 @@ fn count(jobs: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::health::{Outcome, OutcomeKind};
+    use crate::dispatch::health::{SpaceOutcome, SpaceOutcomeKind};
     use crate::gradio::failure::Failure;
     use crate::gradio::space::Space;
 
@@ -403,8 +403,8 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    fn happens(space: &mut SpaceState, kind: OutcomeKind) {
-        space.health.record(Outcome { at: at(0), began: at(0), kind });
+    fn happens(space: &mut SpaceState, kind: SpaceOutcomeKind) {
+        space.health.record(SpaceOutcome { at: at(0), began: at(0), kind });
     }
 
     #[test]
@@ -431,16 +431,16 @@ mod tests {
     fn a_heavier_space_seems_faster_and_a_broken_one_slower() {
         let mut space = SpaceState::default();
         assert_eq!(space.forecast(&member(2.0), 10.0, 0.0, 0.0, at(0)), 5.0);
-        happens(&mut space, OutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(1)), Entry::Resting(at(5)));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Open { probe: true });
+        happens(&mut space, SpaceOutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
+        assert_eq!(space.access(&member(1.0), 0.0, at(1)), SpaceAccess::Resting(at(5)));
+        assert_eq!(space.access(&member(1.0), 0.0, at(5)), SpaceAccess::Open { probe: true });
         assert_eq!(space.forecast(&member(1.0), 10.0, 0.0, 0.0, at(5)), 25.0);
         space.is_probing = true;
-        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Probed);
+        assert_eq!(space.access(&member(1.0), 0.0, at(5)), SpaceAccess::Probed);
         space.is_probing = false;
         space.is_probed(at(5));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(6)), Entry::Probed, "by another instance");
-        assert_eq!(space.entry(&member(1.0), 0.0, at(7)), Entry::Open { probe: true });
+        assert_eq!(space.access(&member(1.0), 0.0, at(6)), SpaceAccess::Probed, "by another instance");
+        assert_eq!(space.access(&member(1.0), 0.0, at(7)), SpaceAccess::Open { probe: true });
     }
 
     #[test]
@@ -453,23 +453,24 @@ mod tests {
             (next(&mut space), next(&mut space), next(&mut space)),
             (Some(a.clone()), Some(b.clone()), Some(a.clone()))
         );
-        let exhaust =
-            |caller: &str, wait| OutcomeKind::Exhausted(Failure::Cut, caller.to_owned(), Duration::from_secs(wait));
+        let exhaust = |caller: &str, wait| {
+            SpaceOutcomeKind::Exhausted(Failure::Cut, caller.to_owned(), Duration::from_secs(wait))
+        };
         happens(&mut space, exhaust(&a, 60));
         assert_eq!((next(&mut space), next(&mut space)), (Some(b.clone()), Some(b.clone())));
         happens(&mut space, exhaust(&b, 30));
-        assert_eq!(space.entry(&member, 0.0, at(10)), Entry::Resting(at(30)));
-        assert_eq!(space.entry(&member, 0.0, at(30)), Entry::Open { probe: false });
+        assert_eq!(space.access(&member, 0.0, at(10)), SpaceAccess::Resting(at(30)));
+        assert_eq!(space.access(&member, 0.0, at(30)), SpaceAccess::Open { probe: false });
     }
 
     #[test]
     fn without_a_token_the_quota_is_the_anonymous_callers_and_not_the_spaces() {
         let (mut space, with_token) = (SpaceState::default(), member(1.0));
         let anonymous = PoolMember::new(Space::parse("a/b").unwrap());
-        let used_up = OutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
+        let used_up = SpaceOutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
         happens(&mut space, used_up);
-        assert_eq!(space.entry(&anonymous, 0.0, at(1)), Entry::Resting(at(30)));
-        assert_eq!(space.entry(&with_token, 0.0, at(1)), Entry::Open { probe: false });
+        assert_eq!(space.access(&anonymous, 0.0, at(1)), SpaceAccess::Resting(at(30)));
+        assert_eq!(space.access(&with_token, 0.0, at(1)), SpaceAccess::Open { probe: false });
     }
 
     #[test]

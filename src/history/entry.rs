@@ -11,7 +11,7 @@ use crate::media::link::Links;
 
 /// A request, and the images that were made for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// Kind of the request.
     pub kind: RequestKind,
     /// The model's id.
@@ -67,7 +67,7 @@ pub struct KeptFile {
     wanted: Option<(String, u8)>,
 }
 
-impl Entry {
+impl HistoryEntry {
     /// A request to `model`, whose defaults fill in what it doesn't say; without images yet.
     pub fn new(model: &str, defaults: Option<&Defaults>, kind: RequestKind, generation: &Generation) -> Self {
         // The images that were sent along may have megabytes, and aren't needed.

@@ -1,7 +1,7 @@
 //! Lists what was made for a key, the newest first, and takes images out of it.
 
 use super::History;
-use super::entry::{Entry, bit, fold};
+use super::entry::{HistoryEntry, bit, fold};
 use crate::platform::StoreError;
 use crate::store::id::TimeId;
 use crate::store::row::Columns;
@@ -35,8 +35,8 @@ impl History {
         &self,
         owner: &str,
         query: &Query,
-        of_task: impl Fn(&TimeId, &str) -> Option<Entry>,
-    ) -> Result<Vec<(TimeId, Entry)>, StoreError> {
+        of_task: impl Fn(&TimeId, &str) -> Option<HistoryEntry>,
+    ) -> Result<Vec<(TimeId, HistoryEntry)>, StoreError> {
         if query.search.len() > MAX_SEARCH {
             return Ok(Vec::new());
         }
@@ -59,7 +59,7 @@ impl History {
                 last.clone_from(&id);
                 let Some(id) = TimeId::parse(&id) else { continue };
                 let entry = if kind == 1 { of_task(&id, &text) } else { serde_json::from_str(&text).ok() };
-                let Some(mut entry): Option<Entry> = entry else { continue };
+                let Some(mut entry): Option<HistoryEntry> = entry else { continue };
                 entry.images.retain(|image| bit(image.index).is_some_and(|bit| shown & bit != 0));
                 // The first row is the last one of the page before.
                 if seen.take_if(|seen| *seen == id).is_some() {

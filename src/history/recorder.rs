@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::unfold;
 
 use super::batch::{Batch, Pending};
-use super::entry::{Entry, ImageRecord, KeptFile, fold};
+use super::entry::{HistoryEntry, ImageRecord, KeptFile, fold};
 use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
 use crate::format::Wanted;
@@ -37,7 +37,7 @@ pub struct Recorder {
     history: Rc<History>,
     owner: String,
     wanted: Option<Wanted>,
-    entry: Entry,
+    entry: HistoryEntry,
 }
 
 impl History {
@@ -47,12 +47,12 @@ impl History {
             history: Rc::clone(self),
             owner: owner.to_owned(),
             wanted: request.wanted,
-            entry: Entry::new(&model.id, Some(&model.defaults), request.kind(), &request.generation),
+            entry: HistoryEntry::new(&model.id, Some(&model.defaults), request.kind(), &request.generation),
         })
     }
 
     /// Adds an entry to the batch, and sees to it that it is written.
-    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &Entry) {
+    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &HistoryEntry) {
         let Ok(json) = serde_json::to_string(entry) else { return };
         let (id, prompt) = (TimeId::new(self.store.host()), fold(&entry.prompt));
         let bytes = json.len() + prompt.len();

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::entry::{Entry, ImageRecord};
+use super::entry::{HistoryEntry, ImageRecord};
 use crate::catalog::Catalog;
 use crate::generation::RequestKind;
 use crate::media::link::Links;
@@ -42,7 +42,7 @@ pub struct RememberedObject {
 impl RememberedObject {
     /// The images of a request as their owner sees them, the last one first; with the names of their Spaces, where
     /// `spaces` may be told.
-    pub fn of_entry(id: &TimeId, entry: &Entry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
+    pub fn of_entry(id: &TimeId, entry: &HistoryEntry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
         let of_image = |image: &ImageRecord| {
             let space =
                 spaces.and_then(|catalog| Some(catalog.space_at(&image.file.file()?.origin)?.name().to_owned()));

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use super::answer::{Answer, MAX_BODY};
-use super::key::{Fingerprint, Key};
-use super::record::{self, Known, Mark, State};
+use super::key::{Fingerprint, IdempotencyKey};
+use super::record::{self, KeyState, Known, Mark};
+use super::stored_response::{MAX_BODY, StoredResponse};
 use super::watch::Watch;
 use crate::error::Error;
 use crate::store::Store;
@@ -27,19 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Flights {
     store: Store,
     ttl: Duration,
-    open: RefCell<HashMap<Key, Open>>,
+    open: RefCell<HashMap<IdempotencyKey, OpenFlight>>,
     /// Keys whose requests the store says are being answered here.
-    marked: RefCell<HashSet<Key>>,
+    marked: RefCell<HashSet<IdempotencyKey>>,
     is_renewing: Cell<bool>,
     count: Cell<i64>,
     watch: Rc<Watch>,
 }
 
-struct Open {
+struct OpenFlight {
     fingerprint: Fingerprint,
     /// Whether it is answered by a stream, which can't be joined.
     streams: bool,
-    waiting: Vec<oneshot::Sender<Result<Answer, Error>>>,
+    waiting: Vec<oneshot::Sender<Result<StoredResponse, Error>>>,
 }
 
 /// Way on for a request with a key.
@@ -47,13 +47,13 @@ pub enum Begun {
     /// By being answered.
     Lead(Flight),
     /// By what was answered before.
-    Answered(Answer),
+    Answered(StoredResponse),
     /// By what will be answered.
-    Join(Joined),
+    Join(JoinedFlight),
 }
 
 /// A request that waits for the answer to the one before it.
-pub struct Joined(oneshot::Receiver<Result<Answer, Error>>);
+pub struct JoinedFlight(oneshot::Receiver<Result<StoredResponse, Error>>);
 
 /// A request that is being answered. Dropped, it is as if it had not come.
 pub struct Flight {
@@ -81,7 +81,7 @@ impl Flights {
     ///
     /// # Errors
     /// 422 where the key came with another request, 409 where it can't be joined.
-    pub async fn begin(self: &Rc<Self>, key: Key, fingerprint: Fingerprint) -> Result<Begun, Error> {
+    pub async fn begin(self: &Rc<Self>, key: IdempotencyKey, fingerprint: Fingerprint) -> Result<Begun, Error> {
         if let Some(open) = self.open.borrow_mut().get_mut(&key) {
             if open.fingerprint != fingerprint {
                 return Err(Error::idempotency_key_reused());
@@ -89,12 +89,12 @@ impl Flights {
             if open.streams {
                 return Err(Error::idempotency_in_progress());
             }
-            let (tell, told) = oneshot::channel();
-            open.waiting.push(tell);
-            return Ok(Begun::Join(Joined(told)));
+            let (sender, receiver) = oneshot::channel();
+            open.waiting.push(sender);
+            return Ok(Begun::Join(JoinedFlight(receiver)));
         }
         // Before the store is asked, so that no other one here asks it too.
-        let open = Open { fingerprint: fingerprint.clone(), streams: false, waiting: Vec::new() };
+        let open = OpenFlight { fingerprint: fingerprint.clone(), streams: false, waiting: Vec::new() };
         self.open.borrow_mut().insert(key.clone(), open);
         self.count.set(self.count.get() + 1);
         let mark = Mark { key, fingerprint, number: self.count.get() };
@@ -102,11 +102,11 @@ impl Flights {
         match flight.lead().await {
             Ok(None) => Ok(Begun::Lead(flight)),
             Ok(Some(answer)) => {
-                flight.tell(&Ok(answer.clone()));
+                flight.notify(&Ok(answer.clone()));
                 Ok(Begun::Answered(answer))
             }
             Err(error) => {
-                flight.tell(&Err(error.clone()));
+                flight.notify(&Err(error.clone()));
                 Err(error)
             }
         }
@@ -116,7 +116,7 @@ impl Flights {
     async fn renew(self: Rc<Self>) {
         loop {
             self.store.host().sleep(RENEWAL).await;
-            let keys: Vec<Key> = self.marked.borrow().iter().cloned().collect();
+            let keys: Vec<IdempotencyKey> = self.marked.borrow().iter().cloned().collect();
             if keys.is_empty() {
                 self.is_renewing.set(false);
                 return;
@@ -127,19 +127,19 @@ impl Flights {
     }
 }
 
-impl Joined {
+impl JoinedFlight {
     /// The answer to the request before it.
     ///
     /// # Errors
     /// Its error, or 409 where it has been given up or is answered by a stream.
-    pub async fn answer(self) -> Result<Answer, Error> {
+    pub async fn answer(self) -> Result<StoredResponse, Error> {
         self.0.await.unwrap_or_else(|_| Err(Error::idempotency_in_progress()))
     }
 }
 
 impl Flight {
     /// Returns `None` once this request is to be answered, or else what it is answered by.
-    async fn lead(&mut self) -> Result<Option<Answer>, Error> {
+    async fn lead(&mut self) -> Result<Option<StoredResponse>, Error> {
         let flights = Rc::clone(&self.flights);
         let host = flights.store.host();
         let begun = host.now();
@@ -165,8 +165,8 @@ impl Flight {
                 Ok(Known::Streaming) | Err(_) => return Err(Error::idempotency_in_progress()),
             }
             match flights.watch.end(&self.mark.key).await {
-                Ok(Some(State::Streaming)) | Err(_) => return Err(Error::idempotency_in_progress()),
-                Ok(Some(State::Answered)) => {
+                Ok(Some(KeyState::Streaming)) | Err(_) => return Err(Error::idempotency_in_progress()),
+                Ok(Some(KeyState::Answered)) => {
                     let known = record::look_up(&flights.store, &self.mark.key, &self.mark.fingerprint).await;
                     if let Ok(Known::Answered(answer)) = known {
                         return Ok(Some(answer));
@@ -203,7 +203,7 @@ impl Flight {
     }
 
     /// Gives the answer to those who wait for it, and first keeps it if it is for good and not too large.
-    pub async fn end(mut self, answer: Answer, is_final: bool) {
+    pub async fn end(mut self, answer: StoredResponse, is_final: bool) {
         if is_final && answer.body.len() <= MAX_BODY {
             let flights = &self.flights;
             // Where the store fails, the answer is given all the same.
@@ -211,10 +211,10 @@ impl Flight {
                 self.is_marked = false;
             }
         }
-        self.tell(&Ok(answer));
+        self.notify(&Ok(answer));
     }
 
-    fn tell(&self, outcome: &Result<Answer, Error>) {
+    fn notify(&self, outcome: &Result<StoredResponse, Error>) {
         let open = self.flights.open.borrow_mut().remove(&self.mark.key);
         for waiting in open.into_iter().flat_map(|open| open.waiting) {
             // Who doesn't wait any more has left.
@@ -243,13 +243,13 @@ mod tests {
     use crate::platform::sim::World;
     use crate::store::tests::store;
 
-    fn key() -> Key {
+    fn key() -> IdempotencyKey {
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
-        Key::of(&headers, "me", "edits").unwrap().unwrap()
+        IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
     }
 
-    fn answer() -> Answer {
-        Answer::new(StatusCode::OK, &HeaderMap::new(), bytes::Bytes::from_static(b"{}"))
+    fn answer() -> StoredResponse {
+        StoredResponse::new(StatusCode::OK, &HeaderMap::new(), bytes::Bytes::from_static(b"{}"))
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         world.run(async move {
             let keys = ["a", "b", "c", "d"].map(|text| {
                 let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);
-                Key::of(&headers, "me", "edits").unwrap().unwrap()
+                IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
             });
             let mut led = Vec::new();
             for key in &keys {

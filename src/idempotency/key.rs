@@ -13,9 +13,9 @@ const MAX_KEY: usize = 255;
 
 /// A client's key, with whose it is and what it is for: a digest, from which nothing can be had back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
-impl Key {
+impl IdempotencyKey {
     /// Reads the key of a request of `caller` on `route`. It is taken as it comes, quotation marks included.
     ///
     /// # Errors
@@ -119,11 +119,11 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn key(values: &[&[u8]], caller: &str, route: &str) -> Result<Option<Key>, Error> {
+    fn key(values: &[&[u8]], caller: &str, route: &str) -> Result<Option<IdempotencyKey>, Error> {
         let values = values.iter().map(|value| (HEADER, HeaderValue::from_bytes(value).unwrap()));
         let mut headers = HeaderMap::new();
         headers.extend(values);
-        Key::of(&headers, caller, route)
+        IdempotencyKey::of(&headers, caller, route)
     }
 
     #[test]

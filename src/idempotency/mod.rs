@@ -16,9 +16,9 @@
 //! What is known lies in the database ([`record`]). Where that fails, requests are answered as if they had no key, but
 //! for those that meet in an instance.
 
-pub mod answer;
 pub mod flight;
 pub mod key;
 pub mod outcome;
 pub mod record;
+pub mod stored_response;
 mod watch;

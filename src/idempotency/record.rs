@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::answer::Answer;
-use super::key::{Fingerprint, Key};
+use super::key::{Fingerprint, IdempotencyKey};
+use super::stored_response::StoredResponse;
 use crate::platform::{StoreError, Value};
 use crate::store::lease::{TTL, expiry, free_before};
 use crate::store::row::Columns;
@@ -22,7 +22,7 @@ use crate::store::{Store, integer};
 #[derive(Clone, Debug)]
 pub struct Mark {
     /// The request's key.
-    pub key: Key,
+    pub key: IdempotencyKey,
     /// What the request says.
     pub fingerprint: Fingerprint,
     /// Number that tells it from the instance's earlier ones.
@@ -41,12 +41,12 @@ pub enum Known {
     /// Its request is being answered by another instance, by a stream.
     Streaming,
     /// The answer.
-    Answered(Answer),
+    Answered(StoredResponse),
 }
 
 /// State of a key's request, without its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum KeyState {
     /// It is being answered.
     Running,
     /// It is being answered by a stream.
@@ -55,7 +55,7 @@ pub enum State {
     Answered,
 }
 
-impl State {
+impl KeyState {
     fn of(status: i64) -> Self {
         match status {
             0 => Self::Running,
@@ -84,7 +84,7 @@ pub async fn begin(store: &Store, mark: &Mark) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
+pub async fn look_up(store: &Store, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
     let mut parameters = clock(store);
     parameters.push(("id", key.as_str().into()));
     let Some(row) = store.first(&idempotency::READ, parameters).await? else { return Ok(Known::Nothing) };
@@ -93,10 +93,10 @@ pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Res
     if Fingerprint::kept(&kept) != *fingerprint {
         return Ok(Known::Other);
     }
-    Ok(match State::of(status) {
-        State::Running => Known::Running,
-        State::Streaming => Known::Streaming,
-        State::Answered => Known::Answered(
+    Ok(match KeyState::of(status) {
+        KeyState::Running => Known::Running,
+        KeyState::Streaming => Known::Streaming,
+        KeyState::Answered => Known::Answered(
             answer(status, &head, body).ok_or_else(|| StoreError::Failed("a kept answer is unreadable".to_owned()))?,
         ),
     })
@@ -106,13 +106,13 @@ pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Res
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>, StoreError> {
+pub async fn states(store: &Store, keys: &[IdempotencyKey]) -> Result<Vec<(String, KeyState)>, StoreError> {
     let mut parameters = clock(store);
-    parameters.push(("ids", Argument::list(keys.iter().map(Key::as_str))));
+    parameters.push(("ids", Argument::list(keys.iter().map(IdempotencyKey::as_str))));
     let rows = store.query(&idempotency::STATES, parameters).await?;
     let state = |row| {
         let mut row = Columns::of(row);
-        Ok((row.text()?, State::of(row.integer()?)))
+        Ok((row.text()?, KeyState::of(row.integer()?)))
     };
     rows.into_iter().map(state).collect()
 }
@@ -121,9 +121,9 @@ pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>,
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &Key>) -> Result<(), StoreError> {
+pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &IdempotencyKey>) -> Result<(), StoreError> {
     let parameters = vec![
-        ("ids", Argument::list(keys.into_iter().map(Key::as_str))),
+        ("ids", Argument::list(keys.into_iter().map(IdempotencyKey::as_str))),
         ("holder", store.instance().into()),
         ("expires", expiry(store.host().unix_time(), TTL).into()),
     ];
@@ -139,7 +139,7 @@ pub fn stream(store: &Store, mark: &Mark) {
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn keep(store: &Store, mark: &Mark, answer: &Answer, ttl: Duration) -> Result<(), StoreError> {
+pub async fn keep(store: &Store, mark: &Mark, answer: &StoredResponse, ttl: Duration) -> Result<(), StoreError> {
     let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let head = serde_json::to_string(&headers.collect::<Vec<_>>());
     let mut parameters = of(store, mark);
@@ -169,13 +169,13 @@ fn clock(store: &Store) -> Vec<Parameter> {
     vec![("now", store.now().into()), ("before", free_before(now).into())]
 }
 
-fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<Answer> {
+fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<StoredResponse> {
     let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
     let head: Vec<(String, String)> = serde_json::from_str(head).ok()?;
     let header = |(name, value): &(String, String)| {
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
     };
-    Some(Answer { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
+    Some(StoredResponse { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
 }
 
 #[cfg(test)]
@@ -188,9 +188,9 @@ mod tests {
     use http::HeaderMap;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
-    fn key(text: &'static str) -> Key {
+    fn key(text: &'static str) -> IdempotencyKey {
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);
-        Key::of(&headers, "me", "edits").unwrap().unwrap()
+        IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
     }
 
     fn fingerprint(text: &str) -> Fingerprint {
@@ -204,7 +204,7 @@ mod tests {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from_static("7")),
         ]);
-        let answer = Answer::new(StatusCode::ACCEPTED, &headers, Bytes::from_static(b"\xff{}"));
+        let answer = StoredResponse::new(StatusCode::ACCEPTED, &headers, Bytes::from_static(b"\xff{}"));
         assert_eq!(answer.headers.len(), 1);
         let (here, there) = (store(&world), store(&world));
         world.run(async move {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use super::key::Key;
-use super::record::{State, states};
+use super::key::IdempotencyKey;
+use super::record::{KeyState, states};
 use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 
@@ -23,12 +23,12 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// Those who wait, by key.
 pub(super) struct Watch {
     store: Store,
-    waiting: RefCell<HashMap<Key, Vec<Waiter>>>,
+    waiting: RefCell<HashMap<IdempotencyKey, Vec<EndSender>>>,
     is_looking: Cell<bool>,
 }
 
 /// Is told what has become of a request; `None` where nobody is at it any more.
-type Waiter = oneshot::Sender<Result<Option<State>, StoreError>>;
+type EndSender = oneshot::Sender<Result<Option<KeyState>, StoreError>>;
 
 impl Watch {
     /// Nobody waits yet.
@@ -36,18 +36,18 @@ impl Watch {
         Rc::new(Self { store: store.clone(), waiting: RefCell::default(), is_looking: Cell::default() })
     }
 
-    /// What has become of the request of `key`, once it is no longer [`State::Running`].
+    /// What has become of the request of `key`, once it is no longer [`KeyState::Running`].
     ///
     /// # Errors
     /// Failures of the store.
-    pub(super) async fn end(self: &Rc<Self>, key: &Key) -> Result<Option<State>, StoreError> {
-        let (tell, told) = oneshot::channel();
-        self.waiting.borrow_mut().entry(key.clone()).or_default().push(tell);
+    pub(super) async fn end(self: &Rc<Self>, key: &IdempotencyKey) -> Result<Option<KeyState>, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().entry(key.clone()).or_default().push(sender);
         if !self.is_looking.replace(true) {
             let this = Rc::clone(self);
             self.store.host().spawn(Box::pin(async move { this.look().await }));
         }
-        told.await.unwrap_or(Err(StoreError::Down))
+        receiver.await.unwrap_or(Err(StoreError::Down))
     }
 
     /// Looks until nobody waits any more.
@@ -55,7 +55,7 @@ impl Watch {
         loop {
             let [lot] = random_bytes::<1>(self.store.host());
             self.store.host().sleep(SHORTEST + (LONGEST - SHORTEST) * u32::from(lot) / 255).await;
-            let keys: Vec<Key> = {
+            let keys: Vec<IdempotencyKey> = {
                 let mut waiting = self.waiting.borrow_mut();
                 waiting.retain(|_, waiters| waiters.iter().any(|waiter| !waiter.is_canceled()));
                 waiting.keys().cloned().collect()
@@ -70,7 +70,7 @@ impl Watch {
                     .as_ref()
                     .map_err(Clone::clone)
                     .map(|known| known.iter().find(|(id, _)| id == key.as_str()).map(|(_, state)| *state));
-                if state == Ok(Some(State::Running)) {
+                if state == Ok(Some(KeyState::Running)) {
                     continue;
                 }
                 let waiters = self.waiting.borrow_mut().remove(&key);

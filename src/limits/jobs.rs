@@ -24,9 +24,9 @@ const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// The images in the making, by caller. Without a limit, nothing is counted.
 #[derive(Clone)]
-pub struct Jobs(Option<Rc<Inner>>);
+pub struct Jobs(Option<Rc<JobLimiter>>);
 
-struct Inner {
+struct JobLimiter {
     /// Number of places of a caller.
     limit: u32,
     leases: Rc<Leases>,
@@ -52,7 +52,7 @@ pub struct Permit {
 impl Jobs {
     /// None yet, of `limit` for each caller; 0 stands for any number.
     pub fn new(leases: &Rc<Leases>, limit: u32) -> Self {
-        let inner = || Rc::new(Inner { limit, leases: Rc::clone(leases), running: RefCell::default() });
+        let inner = || Rc::new(JobLimiter { limit, leases: Rc::clone(leases), running: RefCell::default() });
         Self((limit > 0).then(inner))
     }
 
@@ -97,7 +97,7 @@ impl Account {
     }
 }
 
-impl Inner {
+impl JobLimiter {
     /// `None` where this instance alone has too many for `count` more.
     fn check(&self, caller: &str, count: u32) -> Option<()> {
         let running = self.running.borrow().get(caller).copied().unwrap_or(0);

@@ -27,7 +27,7 @@ struct Down {
 
 /// Whether a statement is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum Gate {
     /// It is.
     Up,
     /// It isn't, but the caller is to find out, beside all requests, whether the database answers again.
@@ -38,14 +38,14 @@ pub enum Admission {
 
 impl Availability {
     /// Whether a statement is sent at `now`, in monotonic time.
-    pub fn admit(&mut self, now: Duration) -> Admission {
+    pub fn admit(&mut self, now: Duration) -> Gate {
         match &mut self.down {
-            None => Admission::Up,
+            None => Gate::Up,
             Some(down) if !down.is_tried && now >= down.trial => {
                 down.is_tried = true;
-                Admission::Trial
+                Gate::Trial
             }
-            Some(_) => Admission::Down,
+            Some(_) => Gate::Down,
         }
     }
 
@@ -78,15 +78,15 @@ mod tests {
     fn what_is_not_answered_is_tried_by_one_now_and_then() {
         let at = Duration::from_secs;
         let mut availability = Availability::default();
-        assert_eq!(availability.admit(at(1)), Admission::Up);
+        assert_eq!(availability.admit(at(1)), Gate::Up);
         availability.timed_out(at(4));
-        assert_eq!(availability.admit(at(4)), Admission::Down);
-        assert_eq!(availability.admit(at(5)), Admission::Trial);
-        assert_eq!(availability.admit(at(5)), Admission::Down, "one tries");
+        assert_eq!(availability.admit(at(4)), Gate::Down);
+        assert_eq!(availability.admit(at(5)), Gate::Trial);
+        assert_eq!(availability.admit(at(5)), Gate::Down, "one tries");
         availability.timed_out(at(8));
-        assert_eq!(availability.admit(at(9)), Admission::Down);
-        assert_eq!(availability.admit(at(10)), Admission::Trial);
+        assert_eq!(availability.admit(at(9)), Gate::Down);
+        assert_eq!(availability.admit(at(10)), Gate::Trial);
         availability.answered();
-        assert_eq!(availability.admit(at(10)), Admission::Up);
+        assert_eq!(availability.admit(at(10)), Gate::Up);
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use self::availability::{Admission, Availability};
+use self::availability::{Availability, Gate};
 use self::once::Once;
 use self::statement::{Bound, Dialect, Parameter, Statement};
 use crate::platform::{Database, Outside, Row, StoreError, Value, random_hex, timeout};
@@ -42,9 +42,9 @@ const FAILURE: &str = "The database fails. Until it is back, generations go on w
 
 /// The database of the service, as an instance has it. Clones are the same.
 #[derive(Clone)]
-pub struct Store(Rc<Inner>);
+pub struct Store(Rc<StoreInner>);
 
-struct Inner {
+struct StoreInner {
     host: Outside,
     /// `None` where the variable `database` is `none`.
     database: Option<Database>,
@@ -65,7 +65,7 @@ pub struct Meta {
 impl Store {
     /// The store in `database`, which isn't touched before the first statement.
     pub fn new(host: &Outside, database: Option<Database>, log: &Log) -> Self {
-        Self(Rc::new(Inner {
+        Self(Rc::new(StoreInner {
             host: Rc::clone(host),
             database,
             instance: random_hex::<12>(host),
@@ -150,9 +150,9 @@ impl Store {
     fn admit(&self) -> Result<(), StoreError> {
         let admission = self.0.availability.borrow_mut().admit(self.0.host.now());
         match admission {
-            Admission::Up => return Ok(()),
-            Admission::Trial => self.spawn_trial(),
-            Admission::Down => {}
+            Gate::Up => return Ok(()),
+            Gate::Trial => self.spawn_trial(),
+            Gate::Down => {}
         }
         Err(StoreError::Down)
     }
@@ -173,12 +173,12 @@ impl Store {
         let Some(database) = self.0.database.clone() else { return Err(StoreError::Off) };
         let host = &self.0.host;
         let asked = host.query(&database, bound.sql, bound.parameters);
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         host.spawn(Box::pin(async move {
             // Nobody may wait for it any more.
-            let _ = tell.send(asked.await);
+            let _ = sender.send(asked.await);
         }));
-        let answer = timeout(host, limit, told).await;
+        let answer = timeout(host, limit, receiver).await;
         let mut availability = self.0.availability.borrow_mut();
         match answer {
             Ok(Ok(answer)) => {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use futures::future::join_all;
 
-use super::image::Status;
-use super::record::Record;
-use super::store::{Claimed, Snapshot};
+use super::image::TaskStatus;
+use super::record::TaskRecord;
+use super::store::{ClaimedTask, Snapshot};
 use super::supervisor::TaskSupervisor;
 use crate::gradio::job::Receipt;
 use crate::platform::StoreError;
@@ -22,7 +22,7 @@ pub enum Cancelled {
     /// It had ended before, and is forgotten now.
     Forgotten,
     /// It has ended.
-    Ended(Box<Record>),
+    Ended(Box<TaskRecord>),
 }
 
 impl TaskSupervisor {
@@ -41,7 +41,7 @@ impl TaskSupervisor {
             }
             // A runner that lives cancels its jobs itself, when it learns of this.
             let receipts = if is_held { Vec::new() } else { record.restart() };
-            record.end(Status::Cancelled, self.host.unix_time());
+            record.end(TaskStatus::Cancelled, self.host.unix_time());
             let end = self.row_end(id, &record);
             if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
                 let record = Box::new(claimed.record.clone());
@@ -54,7 +54,7 @@ impl TaskSupervisor {
 
     /// Does what is left to do for a task that was cancelled, beside the present request: cancels the jobs of a runner
     /// that is dead, and tells the end.
-    fn wind_up(self: &Rc<Self>, claimed: Claimed, receipts: Vec<Receipt>) {
+    fn wind_up(self: &Rc<Self>, claimed: ClaimedTask, receipts: Vec<Receipt>) {
         let this = Rc::clone(self);
         self.host.spawn(Box::pin(async move {
             this.cancel(receipts).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::endpoint::WebhookEndpoint;
 
 /// Settings of the operator for tasks.
 #[derive(Clone, Debug)]
@@ -12,5 +12,5 @@ pub struct TaskConfig {
     /// Unfinished tasks that a key may have.
     pub max_unfinished: u32,
     /// Where ends are told; `None` where that isn't set up.
-    pub webhooks: Option<Endpoint>,
+    pub webhooks: Option<WebhookEndpoint>,
 }

@@ -9,8 +9,8 @@ use http::StatusCode;
 use serde::Serialize;
 use url::Url;
 
-use super::runner::{Lost, Run};
-use super::store::Next;
+use super::runner::{Lost, TaskRun};
+use super::store::NextHolder;
 use super::supervisor::TaskSupervisor;
 use super::view::TaskObject;
 use crate::error::Error;
@@ -27,13 +27,13 @@ const PAUSES: [Duration; 6] = [
 
 /// What is told.
 #[derive(Serialize)]
-struct Message<'a> {
+struct WebhookMessage<'a> {
     r#type: String,
     timestamp: String,
     data: &'a TaskObject,
 }
 
-impl Run {
+impl TaskRun {
     /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next
     /// attempt.
     pub(super) async fn deliver(&mut self) -> Result<(), Lost> {
@@ -63,7 +63,7 @@ impl Run {
         };
         let attempts = webhook.attempts.saturating_add(1);
         let pause = PAUSES.get(usize::try_from(attempts).unwrap_or(usize::MAX));
-        let mut next = Next::Wait(0);
+        let mut next = NextHolder::Wait(0);
         if let Err(why) = &outcome {
             self.supervisor.log_line(&self.id, "A webhook was not taken.", why);
             match pause {
@@ -85,7 +85,7 @@ impl Run {
         let record = &self.record;
         let links = self.supervisor.links(&record.base).await?;
         let task = self.supervisor.view(&self.id, record, &links);
-        let message = Message {
+        let message = WebhookMessage {
             r#type: format!("image.task.{}", record.status.name()),
             timestamp: rfc3339(record.completed.unwrap_or_default()),
             data: &task,

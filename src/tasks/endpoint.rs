@@ -28,13 +28,13 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env
 
 /// Where ends are told, and what the messages are signed with.
 #[derive(Clone)]
-pub struct Endpoint {
+pub struct WebhookEndpoint {
     /// An origin, as the manifest's list of allowed hosts has it.
     host: Url,
     mac: Hmac<Sha256>,
 }
 
-impl std::fmt::Debug for Endpoint {
+impl std::fmt::Debug for WebhookEndpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Endpoint({})", self.host)
     }
@@ -54,7 +54,7 @@ pub enum Unusable {
     Secret,
 }
 
-impl Endpoint {
+impl WebhookEndpoint {
     /// Reads the variables `webhook_host` and `webhook_secret`.
     ///
     /// # Errors
@@ -138,14 +138,14 @@ mod tests {
 
     #[test]
     fn a_message_is_signed_as_the_specifications_example() {
-        let endpoint = Endpoint::parse("https://hooks.example", SECRET).unwrap();
+        let endpoint = WebhookEndpoint::parse("https://hooks.example", SECRET).unwrap();
         let signature = endpoint.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
     fn messages_go_to_one_host_and_safely() {
-        let endpoint = Endpoint::parse("https://hooks.example:8443", SECRET).unwrap();
+        let endpoint = WebhookEndpoint::parse("https://hooks.example:8443", SECRET).unwrap();
         assert!(endpoint.url("https://HOOKS.example:8443/a?b=c").is_ok());
         for elsewhere in [
             "https://hooks.example/a",
@@ -160,11 +160,11 @@ mod tests {
             assert_eq!((error.status.as_u16(), error.param), (400, Some("webhook_url")), "{elsewhere}");
         }
         for host in ["", "hooks.example", "http://hooks.example", "https://hooks.example/path", "http://10.0.0.1:80"] {
-            assert_eq!(Endpoint::parse(host, SECRET).unwrap_err(), Unusable::Host, "{host}");
+            assert_eq!(WebhookEndpoint::parse(host, SECRET).unwrap_err(), Unusable::Host, "{host}");
         }
-        assert!(Endpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
+        assert!(WebhookEndpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
         for secret in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_?"] {
-            assert_eq!(Endpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
+            assert_eq!(WebhookEndpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
         }
     }
 }

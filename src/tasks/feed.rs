@@ -36,10 +36,10 @@ impl Topic {
             if seen.is_none_or(|seen| seen < latest.revision) || latest.record.status.is_end() {
                 return Some(latest);
             }
-            let (tell, told) = oneshot::channel();
-            self.waiting.borrow_mut().push(tell);
+            let (sender, receiver) = oneshot::channel();
+            self.waiting.borrow_mut().push(sender);
             // Where it is cancelled, something has changed as well.
-            let _ = told.await;
+            let _ = receiver.await;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::record::Record;
+use super::record::TaskRecord;
 use super::store::TaskStore;
 use crate::platform::{StoreError, Value};
 use crate::store::id::TimeId;
@@ -73,7 +73,7 @@ impl TaskStore {
     }
 
     /// Deletes what a request has sent along, unless its images are still to be made; beside the present request.
-    pub fn spawn_delete_inputs(&self, task: &TimeId, record: &Record) {
+    pub fn spawn_delete_inputs(&self, task: &TimeId, record: &TaskRecord) {
         let mut names: Vec<String> = (0..record.inputs).map(input).collect();
         names.extend(record.has_mask.then(|| MASK.to_owned()));
         if !names.is_empty() {

@@ -11,7 +11,7 @@ use crate::history::entry::{ImageRecord, KeptFile};
 /// Status of a task, or of an image of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum TaskStatus {
     /// An image that no Space has yet. Tasks are queued then.
     Waiting,
     /// It waits at a Space.
@@ -26,7 +26,7 @@ pub enum Status {
     Cancelled,
 }
 
-impl Status {
+impl TaskStatus {
     /// Reads the status of a task.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -61,7 +61,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageState {
     /// Its status.
-    pub status: Status,
+    pub status: TaskStatus,
     /// How far.
     #[serde(flatten)]
     pub progress: ProgressState,
@@ -79,7 +79,7 @@ pub struct ImageState {
     pub format: Option<String>,
     /// Place where it lies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<ImageLocation>,
     /// Reason for which it won't be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
@@ -99,7 +99,7 @@ pub struct Finished {
     /// The name of the Space that made it, if clients may know it.
     pub space: Option<String>,
     /// Place where it lies.
-    pub place: Place,
+    pub place: ImageLocation,
 }
 
 /// Progress of an image, as a Space tells it.
@@ -128,7 +128,7 @@ pub struct ProgressState {
 /// Place where an image lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Place {
+pub enum ImageLocation {
     /// At a Space.
     File(KeptFile),
     /// In the database, so many bytes: the Space sent it along.
@@ -163,7 +163,7 @@ impl ImageState {
     /// An image that no Space has yet.
     pub(super) fn new() -> Self {
         Self {
-            status: Status::Waiting,
+            status: TaskStatus::Waiting,
             progress: ProgressState::default(),
             space: None,
             seed: None,
@@ -177,13 +177,13 @@ impl ImageState {
 
     /// Its entry in the history; none where it isn't made, or lies at no Space.
     pub fn remembered(&self, index: u32) -> Option<ImageRecord> {
-        let Some(Place::File(file)) = &self.place else { return None };
+        let Some(ImageLocation::File(file)) = &self.place else { return None };
         let (size, format, file) = (self.size.clone(), self.format.clone(), file.clone());
         Some(ImageRecord { index, seed: self.seed?, size, format, file })
     }
 
     /// Nothing follows.
-    pub(super) fn end(&mut self, status: Status) {
+    pub(super) fn end(&mut self, status: TaskStatus) {
         self.status = status;
         (self.progress, self.receipt) = (ProgressState::default(), None);
     }

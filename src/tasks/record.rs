@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::image::{Fault, ImageState, Status};
+use super::image::{Fault, ImageState, TaskStatus};
 use crate::generation::{Priority, RequestKind};
 use crate::gradio::job::Receipt;
 use crate::history::entry::bit;
@@ -14,7 +14,7 @@ use crate::openai::params::ImageRequest;
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct TaskRecord {
     /// Kind of the request.
     pub kind: RequestKind,
     /// Time of submission, in seconds since the Unix epoch.
@@ -36,7 +36,7 @@ pub struct Record {
     /// Address at which its client reaches this server, for links.
     pub base: String,
     /// Its status.
-    pub status: Status,
+    pub status: TaskStatus,
     /// How its images are.
     pub images: Vec<ImageState>,
     /// Receiver of the news of its end, until that is delivered.
@@ -68,7 +68,7 @@ pub struct NewTask {
     pub base: String,
 }
 
-impl Record {
+impl TaskRecord {
     /// A new task.
     pub fn new(task: NewTask, request: &ImageRequest, now: Duration) -> Self {
         let NewTask { model, mut fields, base } = task;
@@ -87,7 +87,7 @@ impl Record {
             inputs: u32::try_from(generation.images.len()).unwrap_or(u32::MAX),
             has_mask: generation.mask.is_some(),
             base,
-            status: Status::Queued,
+            status: TaskStatus::Queued,
             images: (0..generation.count).map(|_| ImageState::new()).collect(),
             webhook: webhook.map(|url| Webhook { url, attempts: 0, is_done: false }),
             error: None,
@@ -105,11 +105,11 @@ impl Record {
     }
 
     /// Work that is left.
-    pub fn work(&self) -> Work {
+    pub fn work(&self) -> RemainingWork {
         match &self.webhook {
-            _ if !self.status.is_end() => Work::Images,
-            Some(webhook) if !webhook.is_done => Work::Webhook,
-            _ => Work::Nothing,
+            _ if !self.status.is_end() => RemainingWork::Images,
+            Some(webhook) if !webhook.is_done => RemainingWork::Webhook,
+            _ => RemainingWork::Nothing,
         }
     }
 
@@ -148,7 +148,7 @@ impl Record {
 
 /// Work that is left for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum RemainingWork {
     /// None.
     Nothing,
     /// Its end is to be told.
@@ -157,7 +157,7 @@ pub enum Work {
     Images,
 }
 
-impl Work {
+impl RemainingWork {
     /// As the database has it.
     pub fn number(self) -> i64 {
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::files::{MASK, input};
-use super::record::Record;
+use super::record::TaskRecord;
 use super::supervisor::TaskSupervisor;
 use super::view::task_id;
 use crate::catalog::Model;
@@ -16,13 +16,13 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::generation::SourceImage;
 use crate::gradio::discovery::choose::Purpose;
-use crate::history::entry::Entry;
+use crate::history::entry::HistoryEntry;
 use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::store::id::TimeId;
 
 impl TaskSupervisor {
     /// What a task asks for.
-    pub(super) async fn request(&self, id: &TimeId, record: &Record) -> Result<(Model, ImageRequest), Error> {
+    pub(super) async fn request(&self, id: &TimeId, record: &TaskRecord) -> Result<(Model, ImageRequest), Error> {
         let known = self.catalog.models().iter().map(|model| model.id.as_str());
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let model = model.ok_or_else(|| Error::model_not_found(&record.model, known))?;
@@ -41,10 +41,11 @@ impl TaskSupervisor {
     }
 
     /// What the history tells of a task's images.
-    pub fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
+    pub fn entry(&self, id: &TimeId, record: &TaskRecord) -> Option<HistoryEntry> {
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
-        let mut entry = Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
+        let mut entry =
+            HistoryEntry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
         entry.task = Some(task_id(id));
         entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
         Some(entry)

@@ -15,9 +15,9 @@ use futures::stream::{LocalBoxStream, iter, select_all};
 use http::StatusCode;
 
 use super::files::output;
-use super::image::{Finished, Place, Status};
-use super::record::{Record, Work};
-use super::store::{Claimed, Next, RowEnd, Token};
+use super::image::{Finished, ImageLocation, TaskStatus};
+use super::record::{RemainingWork, TaskRecord};
+use super::store::{ClaimedTask, NextHolder, RowEnd, RunnerToken};
 use super::supervisor::TaskSupervisor;
 use crate::error::{Error, Retry};
 use crate::format::Wanted;
@@ -39,17 +39,17 @@ const PERSIST_TIMEOUT: Duration = Duration::from_secs(600);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A task that this instance works at.
-pub(super) struct Run {
+pub(super) struct TaskRun {
     pub(super) supervisor: Rc<TaskSupervisor>,
     pub(super) id: TimeId,
     /// Whose it is.
     owner: String,
-    pub(super) record: Record,
+    pub(super) record: TaskRecord,
     /// Number of the last write.
     revision: i64,
-    token: Token,
+    token: RunnerToken,
     /// Record as it was written last.
-    saved: Option<Record>,
+    saved: Option<TaskRecord>,
     /// Format that its images are to have.
     wanted: Option<Wanted>,
     /// Time for which those of its images wait that can't be made now.
@@ -59,10 +59,10 @@ pub(super) struct Run {
 /// The task is somebody else's by now, or nobody's.
 pub(super) struct Lost;
 
-impl Run {
+impl TaskRun {
     /// A task that was taken.
-    pub(super) fn new(supervisor: Rc<TaskSupervisor>, claimed: Claimed) -> Self {
-        let Claimed { id, owner, record, revision, token } = claimed;
+    pub(super) fn new(supervisor: Rc<TaskSupervisor>, claimed: ClaimedTask) -> Self {
+        let ClaimedTask { id, owner, record, revision, token } = claimed;
         let saved = Some(record.clone());
         Self { supervisor, id, owner, saved, record, revision, token, wanted: None, postponed: None }
     }
@@ -74,7 +74,7 @@ impl Run {
     }
 
     async fn go_on(&mut self) -> Result<(), Lost> {
-        if self.record.work() == Work::Images {
+        if self.record.work() == RemainingWork::Images {
             let receipts = self.record.restart();
             self.supervisor.cancel(receipts).await;
             self.make().await?;
@@ -82,9 +82,10 @@ impl Run {
                 let next = self.supervisor.later(wait.max(SHORTEST_WAIT));
                 return self.persist_with_retry(next, None).await;
             }
-            self.record.end(Status::Failed, self.supervisor.host.unix_time());
+            self.record.end(TaskStatus::Failed, self.supervisor.host.unix_time());
             let end = self.supervisor.row_end(&self.id, &self.record);
-            let next = if self.record.work() == Work::Nothing { Next::Wait(0) } else { Next::Keep };
+            let next =
+                if self.record.work() == RemainingWork::Nothing { NextHolder::Wait(0) } else { NextHolder::Keep };
             self.persist_with_retry(next, Some(end)).await?;
         }
         self.deliver().await
@@ -134,7 +135,7 @@ impl Run {
             };
             if is_urgent {
                 // What can't be kept now is kept with the next write.
-                self.save(Next::Keep, None).await?;
+                self.save(NextHolder::Keep, None).await?;
             }
         }
     }
@@ -180,16 +181,16 @@ impl Run {
     }
 
     /// Place of an image; one that came without a file is put into the database.
-    async fn place(&self, item: Item) -> Result<Place, Error> {
+    async fn place(&self, item: Item) -> Result<ImageLocation, Error> {
         if let Some(file) = &item.file {
-            return Ok(Place::File(KeptFile::new(file, conversion(file, self.wanted))));
+            return Ok(ImageLocation::File(KeptFile::new(file, conversion(file, self.wanted))));
         }
         let (Payload::Bytes(bytes) | Payload::DataUrl(_, bytes)) = item.payload else {
             return Err(Failure::NoImage.into());
         };
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let kept = self.keep_output(&output(item.index), &bytes).await;
-        kept.map(|()| Place::Stored(length)).map_err(|error| Error::store_failed(&error))
+        kept.map(|()| ImageLocation::Stored(length)).map_err(|error| Error::store_failed(&error))
     }
 
     /// Puts an image into the database; a few times where that fails.
@@ -206,7 +207,7 @@ impl Run {
     }
 
     /// Writes the record. Returns whether the store did its work.
-    async fn save(&mut self, next: Next, end: Option<RowEnd>) -> Result<bool, Lost> {
+    async fn save(&mut self, next: NextHolder, end: Option<RowEnd>) -> Result<bool, Lost> {
         // A write whose answer is lost may have been done, or be done later: each has a number of its own.
         self.revision += 1;
         let record = (&self.record, self.revision);
@@ -224,7 +225,7 @@ impl Run {
     }
 
     /// Writes the record, however often the store must be asked.
-    pub(super) async fn persist_with_retry(&mut self, next: Next, end: Option<RowEnd>) -> Result<(), Lost> {
+    pub(super) async fn persist_with_retry(&mut self, next: NextHolder, end: Option<RowEnd>) -> Result<(), Lost> {
         let begun = self.supervisor.host.now();
         let mut pause = Duration::from_millis(200);
         while !self.save(next, end).await? {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::select;
 
-use super::runner::Run;
-use super::store::{Claimed, Token};
-use super::supervisor::{Running, TaskSupervisor, queue};
+use super::runner::TaskRun;
+use super::store::{ClaimedTask, RunnerToken};
+use super::supervisor::{RunningTask, TaskSupervisor, queue};
 use crate::platform::random_bytes;
 use crate::store::id::TimeId;
 
@@ -19,15 +19,15 @@ const RENEWAL: u32 = 3;
 
 impl TaskSupervisor {
     /// Works at a task beside the present request, until nothing is left to do, it is put back, or it is lost.
-    pub(super) fn start(self: &Rc<Self>, claimed: Claimed) {
+    pub(super) fn start(self: &Rc<Self>, claimed: ClaimedTask) {
         let (lost, is_lost) = oneshot::channel();
         let (id, token) = (claimed.id.clone(), claimed.token.clone());
         // Where this instance has lost it and taken it again, the runner from before ends here.
-        self.running.borrow_mut().insert(id.clone(), Running { token: token.clone(), _lost: lost });
+        self.running.borrow_mut().insert(id.clone(), RunningTask { token: token.clone(), _lost: lost });
         let (this, owner, made) = (Rc::clone(self), claimed.owner.clone(), claimed.record.clone());
         let was_unfinished = !made.status.is_end();
         self.host.spawn(Box::pin(async move {
-            let work = std::pin::pin!(Run::new(Rc::clone(&this), claimed).work());
+            let work = std::pin::pin!(TaskRun::new(Rc::clone(&this), claimed).work());
             select(work, is_lost).await;
             this.remove(&id, &token);
             this.store.spawn_delete_inputs(&id, &made);
@@ -45,7 +45,7 @@ impl TaskSupervisor {
         }
     }
 
-    fn remove(&self, id: &TimeId, token: &Token) {
+    fn remove(&self, id: &TimeId, token: &RunnerToken) {
         let mut running = self.running.borrow_mut();
         if running.get(id).is_some_and(|running| running.token == *token) {
             running.remove(id);
@@ -65,7 +65,7 @@ impl TaskSupervisor {
     async fn tick(self: Rc<Self>) {
         for count in 1_u32.. {
             self.host.sleep(TICK).await;
-            let held: Vec<(TimeId, Token)> =
+            let held: Vec<(TimeId, RunnerToken)> =
                 self.running.borrow().iter().map(|(id, running)| (id.clone(), running.token.clone())).collect();
             if held.is_empty() {
                 break;

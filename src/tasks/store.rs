@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::record::{Record, Work};
+use super::record::{RemainingWork, TaskRecord};
 use crate::generation::Priority;
 use crate::history::entry::fold;
 use crate::platform::{Outside, Row, StoreError, Value, random_hex};
@@ -27,10 +27,10 @@ pub struct TaskStore {
 
 /// What tells a runner from all others: each time a task is taken, there is another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Token(String);
+pub struct RunnerToken(String);
 
 /// A new task's row.
-pub struct NewRow<'a> {
+pub struct NewTaskRow<'a> {
     /// Its id.
     pub id: &'a TimeId,
     /// Its owner.
@@ -38,7 +38,7 @@ pub struct NewRow<'a> {
     /// The model whose Spaces make its images.
     pub model: &'a str,
     /// The record.
-    pub record: &'a Record,
+    pub record: &'a TaskRecord,
     /// End of the time in which it can be asked for.
     pub until: Duration,
     /// Unfinished tasks that its owner may have, this one included.
@@ -46,31 +46,31 @@ pub struct NewRow<'a> {
 }
 
 /// A task that a runner has taken.
-pub struct Claimed {
+pub struct ClaimedTask {
     /// Its id.
     pub id: TimeId,
     /// Its owner.
     pub owner: String,
     /// The record.
-    pub record: Record,
+    pub record: TaskRecord,
     /// Number of the last write.
     pub revision: i64,
     /// The runner's token.
-    pub token: Token,
+    pub token: RunnerToken,
 }
 
 /// A task as it was read.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The record.
-    pub record: Record,
+    pub record: TaskRecord,
     /// Number of the last write.
     pub revision: i64,
 }
 
 /// Holder of a task after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextHolder {
     /// The runner that writes.
     Keep,
     /// Nobody; it waits until then, in milliseconds since the Unix epoch.
@@ -101,7 +101,7 @@ pub struct Findings {
     pub models: Vec<String>,
 }
 
-impl Token {
+impl RunnerToken {
     /// A new one.
     pub fn new(host: &Outside) -> Self {
         Self(random_hex::<8>(host))
@@ -126,8 +126,8 @@ impl TaskStore {
     ///
     /// # Errors
     /// Failures of the store. It may have added it all the same.
-    pub async fn add(&self, row: NewRow<'_>) -> Result<bool, StoreError> {
-        let NewRow { id, owner, model, record, until, most } = row;
+    pub async fn add(&self, row: NewTaskRow<'_>) -> Result<bool, StoreError> {
+        let NewTaskRow { id, owner, model, record, until, most } = row;
         let priority: i64 = match record.priority() {
             Priority::High => 0,
             Priority::Normal => 1,
@@ -151,7 +151,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<ClaimedTask>, StoreError> {
         let last = integer(slots.max(1) - 1);
         self.take(&tasks::CLAIM, vec![("model", model.into()), ("last", last.into())]).await
     }
@@ -160,7 +160,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn claim_delivery(&self) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim_delivery(&self) -> Result<Option<ClaimedTask>, StoreError> {
         self.take(&tasks::CLAIM_DELIVERY, Vec::new()).await
     }
 
@@ -168,8 +168,8 @@ impl TaskStore {
         &self,
         statement: &crate::store::statement::Statement,
         mut parameters: Vec<Parameter>,
-    ) -> Result<Option<Claimed>, StoreError> {
-        let token = Token::new(self.store.host());
+    ) -> Result<Option<ClaimedTask>, StoreError> {
+        let token = RunnerToken::new(self.store.host());
         parameters.extend([
             ("holder", token.0.as_str().into()),
             ("lease", self.lease().into()),
@@ -184,7 +184,7 @@ impl TaskStore {
             self.store.spawn(&tasks::ABANDON, vec![("id", id.as_str().into()), ("holder", token.0.into())]);
             return Ok(None);
         };
-        Ok(Some(Claimed { id, owner, record, revision, token }))
+        Ok(Some(ClaimedTask { id, owner, record, revision, token }))
     }
 
     /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
@@ -195,14 +195,14 @@ impl TaskStore {
     pub async fn save(
         &self,
         id: &TimeId,
-        token: &Token,
-        (record, revision): (&Record, i64),
-        next: Next,
+        token: &RunnerToken,
+        (record, revision): (&TaskRecord, i64),
+        next: NextHolder,
         end: Option<RowEnd>,
     ) -> Result<bool, StoreError> {
         let (holder, lease, due) = match next {
-            Next::Keep => (token.0.as_str(), self.lease(), self.now()),
-            Next::Wait(due) => ("", 0, due),
+            NextHolder::Keep => (token.0.as_str(), self.lease(), self.now()),
+            NextHolder::Wait(due) => ("", 0, due),
         };
         let parameters = vec![
             ("id", id.as_str().into()),
@@ -231,12 +231,12 @@ impl TaskStore {
         owner: &str,
         seen: Snapshot,
         end: RowEnd,
-    ) -> Result<Option<Claimed>, StoreError> {
-        let token = Token::new(self.store.host());
+    ) -> Result<Option<ClaimedTask>, StoreError> {
+        let token = RunnerToken::new(self.store.host());
         let Snapshot { record, revision } = seen;
         let (holder, lease) = match record.work() {
-            Work::Nothing => ("", 0),
-            Work::Webhook | Work::Images => (token.0.as_str(), self.lease()),
+            RemainingWork::Nothing => ("", 0),
+            RemainingWork::Webhook | RemainingWork::Images => (token.0.as_str(), self.lease()),
         };
         let parameters = vec![
             ("id", id.as_str().into()),
@@ -251,14 +251,18 @@ impl TaskStore {
         ];
         let Some(row) = self.store.first(&tasks::CANCEL, parameters).await? else { return Ok(None) };
         let revision = Columns::of(row).integer()?;
-        Ok(Some(Claimed { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
+        Ok(Some(ClaimedTask { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
     }
 
     /// Tells which of these runners still hold their task; lets their leases last longer, where `renews`.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn check(&self, held: &[(TimeId, Token)], renews: bool) -> Result<HashSet<Token>, StoreError> {
+    pub async fn check(
+        &self,
+        held: &[(TimeId, RunnerToken)],
+        renews: bool,
+    ) -> Result<HashSet<RunnerToken>, StoreError> {
         let mut parameters = vec![
             ("ids", Argument::list(held.iter().map(|(id, _)| id.as_str()))),
             ("holders", Argument::list(held.iter().map(|(_, token)| token.0.as_str()))),
@@ -270,7 +274,7 @@ impl TaskStore {
             &tasks::CHECK
         };
         let rows = self.store.query(statement, parameters).await?;
-        rows.into_iter().map(|row| Columns::of(row).text().map(Token)).collect()
+        rows.into_iter().map(|row| Columns::of(row).text().map(RunnerToken)).collect()
     }
 
     /// Lets the tasks of dead runners wait again.
@@ -330,7 +334,7 @@ impl TaskStore {
         after: Option<&TimeId>,
         status: Option<&'static str>,
         most: usize,
-    ) -> Result<Vec<(TimeId, Option<Record>)>, StoreError> {
+    ) -> Result<Vec<(TimeId, Option<TaskRecord>)>, StoreError> {
         let parameters = vec![
             ("owner", owner.into()),
             ("after", after.map_or(TimeId::END, TimeId::as_str).into()),
@@ -394,10 +398,10 @@ fn id(columns: &mut Columns) -> Result<TimeId, StoreError> {
 }
 
 /// Reads a record; one of another form is as good as none.
-fn record(json: &str) -> Option<Record> {
+fn record(json: &str) -> Option<TaskRecord> {
     serde_json::from_str(json).ok()
 }
 
-fn json(record: &Record) -> Result<String, StoreError> {
+fn json(record: &TaskRecord) -> Result<String, StoreError> {
     serde_json::to_string(record).map_err(|error| StoreError::Failed(error.to_string()))
 }

@@ -13,8 +13,8 @@ use futures::channel::oneshot;
 
 use super::config::TaskConfig;
 use super::feed::Feed;
-use super::record::Record;
-use super::store::{NewRow, Next, RowEnd, TaskStore, Token};
+use super::record::TaskRecord;
+use super::store::{NewTaskRow, NextHolder, RowEnd, RunnerToken, TaskStore};
 use super::watch_state::WatchState;
 use crate::catalog::{Catalog, Model};
 use crate::dispatch::Dispatcher;
@@ -50,15 +50,15 @@ pub struct TaskSupervisor {
     pub(super) reveal_spaces: bool,
     link_ttl: Duration,
     log: Log,
-    pub(super) running: RefCell<HashMap<TimeId, Running>>,
+    pub(super) running: RefCell<HashMap<TimeId, RunningTask>>,
     pub(super) is_ticking: Cell<bool>,
     pub(super) watch: WatchState,
     pub(super) feed: Feed,
 }
 
 /// A task that is worked at.
-pub(super) struct Running {
-    pub(super) token: Token,
+pub(super) struct RunningTask {
+    pub(super) token: RunnerToken,
     /// Dropped, where somebody else has the task.
     pub(super) _lost: oneshot::Sender<()>,
 }
@@ -120,10 +120,10 @@ impl TaskSupervisor {
         id: &TimeId,
         owner: &str,
         model: &Model,
-        record: &Record,
+        record: &TaskRecord,
     ) -> Result<(), Error> {
         let (most, model) = (self.config.max_unfinished, queue(model));
-        let row = NewRow { id, owner, model, record, until: self.until(id), most };
+        let row = NewTaskRow { id, owner, model, record, until: self.until(id), most };
         if !self.store.add(row).await.map_err(|error| Error::store_failed(&error))? {
             return Err(Error::too_many_tasks(usize::try_from(most).unwrap_or(usize::MAX)));
         }
@@ -163,7 +163,7 @@ impl TaskSupervisor {
     }
 
     /// What a task's end says of its row: it stays as long as the history lists its images.
-    pub(super) fn row_end(&self, id: &TimeId, record: &Record) -> RowEnd {
+    pub(super) fn row_end(&self, id: &TimeId, record: &TaskRecord) -> RowEnd {
         let shown = if self.history.is_on() { record.shown() } else { 0 };
         let until = self.until(id);
         let listed = id.created().saturating_add(history::TTL);
@@ -177,10 +177,10 @@ impl TaskSupervisor {
     }
 
     /// A time in the future, half of it for certain and half of it by chance.
-    pub(super) fn later(&self, pause: Duration) -> Next {
+    pub(super) fn later(&self, pause: Duration) -> NextHolder {
         let [lot] = random_bytes::<1>(&self.host);
         let pause = pause / 2 + pause / 2 * u32::from(lot) / 255;
-        Next::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
+        NextHolder::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
     }
 
     /// What makes the images of tasks: with links in it that nobody sees, as fresh ones are made for every answer.

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::image::{Fault, ImageState, Place, ProgressState, Status};
-use super::record::Record;
+use super::image::{Fault, ImageLocation, ImageState, ProgressState, TaskStatus};
+use super::record::TaskRecord;
 use super::supervisor::TaskSupervisor;
 use crate::generation::{Priority, RequestKind};
 use crate::media::link::Links;
@@ -59,7 +59,7 @@ impl TaskObject {
         let embedded = Datum::Image { url, seed };
         if let Some(result) = &mut self.result {
             result.data.insert(position.min(result.data.len()), embedded.clone());
-            if self.status == Status::Succeeded.name() {
+            if self.status == TaskStatus::Succeeded.name() {
                 self.data.clone_from(&result.data);
             }
         }
@@ -124,7 +124,7 @@ struct ErrorObject {
 
 impl TaskSupervisor {
     /// A task as its owner sees it. Images that came without a file have no link; see [`TaskObject::embed`].
-    pub fn view(&self, key: &TimeId, record: &Record, links: &Links) -> TaskObject {
+    pub fn view(&self, key: &TimeId, record: &TaskRecord, links: &Links) -> TaskObject {
         let id = task_id(key);
         let base = &links.base;
         let images: Vec<ImageObject> =
@@ -132,7 +132,7 @@ impl TaskSupervisor {
         let result = (record.status.is_end() && record.images.iter().any(|image| image.place.is_some()))
             .then(|| result(record, &images));
         let data = match &result {
-            Some(result) if record.status == Status::Succeeded => result.data.clone(),
+            Some(result) if record.status == TaskStatus::Succeeded => result.data.clone(),
             _ => vec![Datum::Pending { status: record.status.name(), task_id: id.clone() }],
         };
         TaskObject {
@@ -166,7 +166,7 @@ pub fn task_id(id: &TimeId) -> String {
 
 fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
     let file = match &image.place {
-        Some(Place::File(file)) => Some(file),
+        Some(ImageLocation::File(file)) => Some(file),
         _ => None,
     };
     ImageObject {
@@ -182,8 +182,8 @@ fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject 
     }
 }
 
-fn result(record: &Record, images: &[ImageObject]) -> ResultObject {
-    let made = |image: &&ImageObject| image.status == Status::Succeeded.name();
+fn result(record: &TaskRecord, images: &[ImageObject]) -> ResultObject {
+    let made = |image: &&ImageObject| image.status == TaskStatus::Succeeded.name();
     let first = images.iter().find(made);
     let usage = Usage::new(record.prompt(), usize::try_from(record.inputs).unwrap_or(0), 0, "");
     let errors = images.iter().filter_map(|image| {

@@ -65,38 +65,18 @@ const WIDE: &[&str] = &[
 ];
 /// Names of more than one type.
 const DOUBLED: &[&str] = &[
-    "Admission",
-    "Answer",
     "Asked",
     "Body",
     "Choice",
-    "Claimed",
     "Component",
-    "Endpoint",
-    "Entry",
-    "Inner",
-    "Joined",
-    "Key",
     "Message",
-    "Once",
-    "Open",
-    "Order",
-    "Outcome",
     "Output",
     "Parameter",
     "Picture",
-    "Place",
-    "Record",
-    "Running",
     "SpaceState",
-    "State",
-    "Status",
     "Telling",
-    "Token",
-    "Waiter",
     "Wanted",
     "Wire",
-    "Work",
 ];
 /// Rooms in which too many doc lines open with a question.
 const ASKING: &[&str] = &[

@@ -15,21 +15,21 @@
 
 use std::time::Duration;
 
-use super::decision::{Before, Claim, Decision};
+use super::decision::{Claim, Decision, Reserved};
 use super::request::{Candidate, Past};
 use super::stagger::Stagger;
-use super::state::State;
+use super::state::SchedulerState;
 use super::wait_queue::Waiter;
 use crate::catalog::PoolMember;
 use crate::dispatch::health::latency::USUAL;
 use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
-use crate::dispatch::space_state::{Entry, Room, SpaceState, span};
+use crate::dispatch::space_state::{Room, SpaceAccess, SpaceState, span};
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
 
 /// A candidate as it is now.
-pub(super) struct Look<'a> {
+pub(super) struct Rating<'a> {
     index: usize,
     member: &'a PoolMember,
     probe: bool,
@@ -39,14 +39,14 @@ pub(super) struct Look<'a> {
     is_due: bool,
 }
 
-impl Look<'_> {
+impl Rating<'_> {
     fn has_room(&self) -> bool {
         self.is_due && self.room != Room::None
     }
 }
 
-impl State {
-    pub(super) fn decide(&self, waiter: &Waiter, before: &Before, now: Duration) -> Decision {
+impl SchedulerState {
+    pub(super) fn decide(&self, waiter: &Waiter, before: &Reserved, now: Duration) -> Decision {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;
         let usual = self.usual(candidates);
@@ -68,7 +68,7 @@ impl State {
         self.last_resort(waiter, Past::Last, before, now).unwrap_or_else(|| self.hopeless(candidates, now))
     }
 
-    fn begin_or_wait(&self, waiter: &Waiter, best: &Look<'_>, now: Duration) -> Decision {
+    fn begin_or_wait(&self, waiter: &Waiter, best: &Rating<'_>, now: Duration) -> Decision {
         let origin = best.member.space.origin();
         let may_try = !best.probe || !self.is_shared || self.known(origin).is_some_and(|space| space.has_probe);
         if best.is_due && best.room == Room::Held && may_try {
@@ -85,9 +85,9 @@ impl State {
     }
 
     /// Two of `looks` drawn, and the better one; the best of all where that one has no room.
-    fn best<'a>(&self, waiter: &Waiter, looks: &'a [Look<'a>]) -> Option<&'a Look<'a>> {
+    fn best<'a>(&self, waiter: &Waiter, looks: &'a [Rating<'a>]) -> Option<&'a Rating<'a>> {
         let (one, other) = draw_two(waiter.draw, looks.len())?;
-        let earlier = |look: &&Look<'_>, than: &&Look<'_>| look.forecast.total_cmp(&than.forecast);
+        let earlier = |look: &&Rating<'_>, than: &&Rating<'_>| look.forecast.total_cmp(&than.forecast);
         match self.rule {
             SelectionRule::Forecast => {
                 let better = [looks.get(one), looks.get(other)].into_iter().flatten().min_by(earlier)?;
@@ -109,23 +109,23 @@ impl State {
         usual: f64,
         stagger: &Stagger,
         waiter: Option<&Waiter>,
-        before: &Before,
+        before: &Reserved,
         now: Duration,
-    ) -> Option<Look<'a>> {
+    ) -> Option<Rating<'a>> {
         let Candidate { member, work, .. } = candidate;
         let origin = member.space.origin();
         let new = SpaceState::default();
         let space = self.known(origin).unwrap_or(&new);
-        let Entry::Open { probe } = space.entry(member, self.jitter, now) else { return None };
+        let SpaceAccess::Open { probe } = space.access(member, self.jitter, now) else { return None };
         let generation = space.generation(*work, usual, now);
         let stagger = stagger.left(origin, now);
         let seconds = before.seconds.get(origin).copied().unwrap_or_default();
         let forecast = space.forecast(member, generation, seconds, stagger.as_secs_f64(), now);
         let room = self.room(space, member, waiter, before);
-        Some(Look { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
+        Some(Rating { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
     }
 
-    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Before) -> Room {
+    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Reserved) -> Room {
         if !self.is_shared {
             return space.room_alone(member.slots);
         }
@@ -136,7 +136,7 @@ impl State {
 
     /// None of the Spaces before `past` may have the job: one whose breaker has opened by failures is tried all the
     /// same, if nobody else does; if somebody does, that is waited for.
-    fn last_resort(&self, waiter: &Waiter, past: Past, before: &Before, now: Duration) -> Option<Decision> {
+    fn last_resort(&self, waiter: &Waiter, past: Past, before: &Reserved, now: Duration) -> Option<Decision> {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;
         let new = SpaceState::default();
@@ -144,10 +144,10 @@ impl State {
         let mut is_probed = false;
         for (index, candidate) in candidates.iter().enumerate() {
             let space = self.known(candidate.member.space.origin()).unwrap_or(&new);
-            match space.entry(&candidate.member, self.jitter, now) {
-                Entry::Probed => is_probed = true,
-                Entry::Tripped(until) => tripped.push((candidate.past, until, index, candidate)),
-                Entry::Open { .. } | Entry::Resting(_) => {}
+            match space.access(&candidate.member, self.jitter, now) {
+                SpaceAccess::Probed => is_probed = true,
+                SpaceAccess::Tripped(until) => tripped.push((candidate.past, until, index, candidate)),
+                SpaceAccess::Open { .. } | SpaceAccess::Resting(_) => {}
             }
         }
         let again = self.next_change(candidates, stagger, now);
@@ -156,7 +156,7 @@ impl State {
         }
         let is_meant = |one: &(Past, Duration, usize, &Candidate)| one.0 <= past;
         let (_, _, index, candidate) = tripped.into_iter().filter(is_meant).min_by_key(|one| (one.0, one.1))?;
-        let look = Look {
+        let look = Rating {
             index,
             member: &candidate.member,
             probe: true,
@@ -176,8 +176,8 @@ impl State {
     /// All have said that they are of no use for some time.
     fn hopeless(&self, candidates: &[Candidate], now: Duration) -> Decision {
         let resting = candidates.iter().filter_map(|candidate| {
-            match self.known(candidate.member.space.origin())?.entry(&candidate.member, self.jitter, now) {
-                Entry::Resting(until) => Some((until, candidate)),
+            match self.known(candidate.member.space.origin())?.access(&candidate.member, self.jitter, now) {
+                SpaceAccess::Resting(until) => Some((until, candidate)),
                 _ => None,
             }
         });
@@ -195,7 +195,7 @@ impl State {
 
     /// Time until a job that waits at a Space would be done elsewhere, if it began there at once, in seconds.
     pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<f64> {
-        let before = Before::default();
+        let before = Reserved::default();
         let looks = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == Past::Fresh);
         let usual = self.usual(candidates);
         let looks =
@@ -208,12 +208,12 @@ impl State {
         let changes = candidates.iter().flat_map(|candidate| {
             let origin = candidate.member.space.origin();
             let space = self.known(origin);
-            let entry = space.map(|space| space.entry(&candidate.member, self.jitter, now));
+            let entry = space.map(|space| space.access(&candidate.member, self.jitter, now));
             let due = Some(now.saturating_add(stagger.left(origin, now))).filter(|due| *due > now);
             let admitted = match entry {
-                Some(Entry::Resting(until) | Entry::Tripped(until)) => Some(until),
+                Some(SpaceAccess::Resting(until) | SpaceAccess::Tripped(until)) => Some(until),
                 // Another instance may have given its probe up.
-                Some(Entry::Probed) => Some(now.saturating_add(Duration::from_secs(1))),
+                Some(SpaceAccess::Probed) => Some(now.saturating_add(Duration::from_secs(1))),
                 _ => None,
             };
             // A forecast that was wrong is seen to be so when the time has come.

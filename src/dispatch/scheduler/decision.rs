@@ -37,7 +37,7 @@ pub(super) struct Claim {
 
 /// The part that jobs which were looked at before take of the Spaces.
 #[derive(Debug, Default)]
-pub(super) struct Before {
+pub(super) struct Reserved {
     /// Time that their jobs take, in seconds.
     pub(super) seconds: HashMap<Origin, f64>,
     /// Slots that are to be claimed for them.

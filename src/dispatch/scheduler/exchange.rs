@@ -14,8 +14,8 @@ use futures::future::{Either, select};
 
 use super::decision::Claim;
 use super::request::{Past, Signal};
-use super::view::{Foreign, View};
-use super::wait_queue::{Entry, Rank, Waiter};
+use super::view::{RemoteWaiter, View};
+use super::wait_queue::{Rank, RowState, Waiter};
 use super::{Scheduler, probe_of, slots_of};
 use crate::catalog::PoolMember;
 use crate::dispatch::health::SpaceHealth;
@@ -46,7 +46,7 @@ impl Scheduler {
         if self.is_exchanging.replace(true) {
             let has_news = {
                 let mut state = self.state.borrow_mut();
-                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == Entry::None)
+                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == RowState::None)
             };
             if has_news && let Some(wake) = self.wake.take() {
                 let _ = wake.send(());
@@ -224,7 +224,7 @@ impl Scheduler {
                         }
                     }
                 }
-                "waiter" => foreign.push(Foreign {
+                "waiter" => foreign.push(RemoteWaiter {
                     rank: Rank { priority: row.a, turn: row.b, since: row.c, id: row.text },
                     queue: row.id,
                     avoid: row.more,
@@ -317,9 +317,9 @@ impl Scheduler {
                 let now = self.host.unix_time();
                 // Never used again: a row of that name may be about to go.
                 let entry = format!("{}{:08x}", self.store.instance(), state.id());
-                let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == Entry::None);
+                let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == RowState::None);
                 let Some(waiter) = waiter else { break };
-                waiter.entry = Entry::Pending;
+                waiter.entry = RowState::Pending;
                 (waiter.id, entry.clone(), self.entry(waiter, entry, now))
             };
             let (id, entry, parameters) = next;
@@ -340,13 +340,13 @@ impl Scheduler {
                 Ok(None) => self.refuse(id),
                 Err(_) => {
                     if let Some(waiter) = self.state.borrow_mut().queue.find(id) {
-                        waiter.entry = Entry::None;
+                        waiter.entry = RowState::None;
                     }
                     return self.be_alone();
                 }
             }
         }
-        self.tell_positions();
+        self.notify_positions();
     }
 
     fn entry(&self, waiter: &Waiter, entry: String, now: Duration) -> Vec<crate::store::statement::Parameter> {
@@ -384,7 +384,7 @@ impl Scheduler {
 
     /// Lets the jobs of this instance wait on.
     fn extend(&self) {
-        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, Entry::Written(_)));
+        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, RowState::Written(_)));
         if is_any {
             let expires = expiry(self.host.unix_time(), TTL);
             let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];

@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use super::slot::Slot;
 use crate::catalog::PoolMember;
-use crate::dispatch::health::{ANONYMOUS, Outcome, OutcomeKind};
+use crate::dispatch::health::{ANONYMOUS, SpaceOutcome, SpaceOutcomeKind};
 use crate::dispatch::space_state::{SpaceState, begins_in};
 use crate::dispatch::verdict::{Blame, Verdict};
 use crate::gradio::failure::Failure;
@@ -29,7 +29,7 @@ pub(super) trait SlotOwner {
     fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState));
 
     /// Records an outcome at a Space, for all instances.
-    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: Outcome);
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome);
 
     /// Gives a slot to the next job, and back to the database the right to probe the Space.
     fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool);
@@ -98,7 +98,7 @@ impl SlotGuard {
     pub(in crate::dispatch) fn succeeded(&self, generate: Duration, images: usize) {
         let images = u32::try_from(images).unwrap_or(u32::MAX);
         let work = self.slot.work * f64::from(images.max(1));
-        self.record(OutcomeKind::Made { work, seconds: generate.as_secs_f64() });
+        self.record(SpaceOutcomeKind::Made { work, seconds: generate.as_secs_f64() });
     }
 
     /// The job failed. What that says of the Space is noted.
@@ -107,24 +107,24 @@ impl SlotGuard {
         let failure = failure.clone();
         match verdict.blame {
             // It has answered as it should.
-            Blame::Asker if verdict.has_worked => self.record(OutcomeKind::Answered),
+            Blame::Asker if verdict.has_worked => self.record(SpaceOutcomeKind::Answered),
             Blame::Nothing | Blame::Asker => {}
-            Blame::Fault => self.record(OutcomeKind::Failed(failure)),
+            Blame::Fault => self.record(SpaceOutcomeKind::Failed(failure)),
             Blame::Full => {
                 self.update(|space, now| space.full(self.slot.generation, now));
-                self.record(OutcomeKind::Refused(failure));
+                self.record(SpaceOutcomeKind::Refused(failure));
             }
-            Blame::Rest(wait) => self.record(OutcomeKind::Rests(failure, wait)),
+            Blame::Rest(wait) => self.record(SpaceOutcomeKind::Rests(failure, wait)),
             Blame::Exhausted(wait) => {
                 let caller = self.slot.token.as_ref().map_or_else(|| ANONYMOUS.to_owned(), Token::fingerprint);
-                self.record(OutcomeKind::Exhausted(failure, caller, wait));
+                self.record(SpaceOutcomeKind::Exhausted(failure, caller, wait));
             }
         }
         verdict
     }
 
-    fn record(&self, kind: OutcomeKind) {
-        let outcome = Outcome { at: self.owner.unix_time(), began: self.slot.since, kind };
+    fn record(&self, kind: SpaceOutcomeKind) {
+        let outcome = SpaceOutcome { at: self.owner.unix_time(), began: self.slot.since, kind };
         Rc::clone(&self.owner).record_outcome(self.origin(), outcome);
     }
 

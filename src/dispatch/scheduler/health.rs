@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use crate::dispatch::health::shared::Draft;
-use crate::dispatch::health::{Outcome, OutcomeKind, SpaceHealth};
+use crate::dispatch::health::{SpaceHealth, SpaceOutcome, SpaceOutcomeKind};
 use crate::gradio::space::Origin;
 use crate::platform::{Row, StoreError, random_bytes};
 use crate::store::row::Columns;
@@ -18,8 +18,8 @@ const ATTEMPTS: u32 = 6;
 
 impl Scheduler {
     /// Takes in what happened at a Space, and tells the others.
-    pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: Outcome) {
-        let is_failure = !matches!(outcome.kind, OutcomeKind::Made { .. } | OutcomeKind::Answered);
+    pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
+        let is_failure = !matches!(outcome.kind, SpaceOutcomeKind::Made { .. } | SpaceOutcomeKind::Answered);
         let (is_urgent, is_writing) = {
             let mut state = self.state.borrow_mut();
             let health = &mut state.space(origin).health;

@@ -35,10 +35,10 @@ use self::guard::SlotOwner;
 use self::request::Signal;
 pub(super) use self::request::{Candidate, Past, SlotRequest};
 pub(super) use self::stagger::Stagger;
-use self::state::{Looked, State, written};
+use self::state::{Effects, SchedulerState, written};
 use super::budget::Budget;
-use super::crowd::{Crowds, Place};
-use super::health::Outcome;
+use super::crowd::{Crowds, QueueKey};
+use super::health::SpaceOutcome;
 use super::knowledge::Knowledge;
 use super::policy::Policy;
 use super::refusal::Refusal;
@@ -60,7 +60,7 @@ pub(super) struct Scheduler {
     store: Store,
     leases: Rc<Leases>,
     knowledge: Rc<Knowledge>,
-    state: RefCell<State>,
+    state: RefCell<SchedulerState>,
     budget: RefCell<Budget>,
     /// Slots that the last look wants.
     claims: RefCell<Vec<(Claim, usize)>>,
@@ -92,7 +92,7 @@ impl Scheduler {
         let store = leases.store().clone();
         let host = Rc::clone(store.host());
         let [jitter] = random_bytes::<1>(&host);
-        let state = State::new(Crowds::of(catalog), policy.rule, f64::from(jitter) / 255.0, store.is_on());
+        let state = SchedulerState::new(Crowds::of(catalog), policy.rule, f64::from(jitter) / 255.0, store.is_on());
         let this = Rc::new(Self {
             budget: RefCell::new(Budget::new(host.now())),
             host,
@@ -140,12 +140,12 @@ impl Scheduler {
     }
 
     /// The state, to look at.
-    pub(super) fn state(&self) -> std::cell::Ref<'_, State> {
+    pub(super) fn state(&self) -> std::cell::Ref<'_, SchedulerState> {
         self.state.borrow()
     }
 
     /// Place of jobs for `pool` among those that wait.
-    pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> Place {
+    pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> QueueKey {
         self.state.borrow().crowds.place(pool)
     }
 
@@ -235,7 +235,7 @@ impl Scheduler {
         *self.claims.borrow_mut() = std::mem::take(&mut looked.claims);
         let wants = looked.wants_slots;
         self.follow(looked);
-        self.tell_positions();
+        self.notify_positions();
         if wants && self.store.is_on() {
             self.ask();
         }
@@ -243,7 +243,7 @@ impl Scheduler {
     }
 
     /// Does what follows from a look.
-    fn follow(self: &Rc<Self>, looked: Looked) {
+    fn follow(self: &Rc<Self>, looked: Effects) {
         if !looked.leave.is_empty() {
             self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(looked.leave))]);
         }
@@ -260,18 +260,18 @@ impl Scheduler {
     }
 
     /// Tells those who wait how many are before them, where that has changed.
-    fn tell_positions(&self) {
+    fn notify_positions(&self) {
         let mut state = self.state.borrow_mut();
         let is_shared = state.is_shared;
         // One that may yet get a slot at once doesn't wait.
         let waits = |waiter: &wait_queue::Waiter| {
-            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::Entry::Written(_))
+            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::RowState::Written(_))
         };
         let ids: Vec<u64> = state.queue.iter().filter(|waiter| waits(waiter)).map(|waiter| waiter.id).collect();
         for id in ids {
             let before = state.before(id);
-            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.told != Some(before)) {
-                waiter.told = Some(before);
+            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.notified != Some(before)) {
+                waiter.notified = Some(before);
                 let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
             }
         }
@@ -315,7 +315,7 @@ impl SlotOwner for Scheduler {
         change(self.state.borrow_mut().space(origin));
     }
 
-    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: Outcome) {
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
         self.record(origin, outcome);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::guard::SlotGuard;
 use super::stagger::Stagger;
 use crate::catalog::PoolMember;
-use crate::dispatch::crowd::Place;
+use crate::dispatch::crowd::QueueKey;
 use crate::dispatch::refusal::Refusal;
 use crate::generation::Priority;
 
@@ -15,7 +15,7 @@ use crate::generation::Priority;
 pub(in crate::dispatch) struct SlotRequest {
     /// Number of the request that it is of.
     pub(in crate::dispatch) request: u64,
-    pub(in crate::dispatch) place: Place,
+    pub(in crate::dispatch) place: QueueKey,
     /// API key's owner, among whom turns are shared.
     pub(in crate::dispatch) caller: Rc<str>,
     /// Whether a job of the request has been let in: then all of them are.

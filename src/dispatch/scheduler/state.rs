@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Before, Claim, Decision};
+use super::decision::{Claim, Decision, Reserved};
 use super::request::Candidate;
 use super::slot::Slot;
 use super::view::View;
-use super::wait_queue::{Entry, WaitQueue, Waiter};
+use super::wait_queue::{RowState, WaitQueue, Waiter};
 use crate::dispatch::crowd::Crowds;
 use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
@@ -21,10 +21,10 @@ use crate::dispatch::space_state::SpaceState;
 use crate::gradio::space::Origin;
 
 /// End of a wait.
-pub(super) type Outcome = Result<Slot, Refusal>;
+pub(super) type WaitResult = Result<Slot, Refusal>;
 
 /// Spaces as an instance knows them, and the jobs that wait for them in it.
-pub(in crate::dispatch) struct State {
+pub(in crate::dispatch) struct SchedulerState {
     spaces: HashMap<Origin, SpaceState>,
     pub(super) queue: WaitQueue,
     /// Jobs that wait elsewhere.
@@ -40,9 +40,9 @@ pub(in crate::dispatch) struct State {
 
 /// Consequences of a look, for the caller to draw once nothing is borrowed any more.
 #[derive(Default)]
-pub(super) struct Looked {
+pub(super) struct Effects {
     /// Jobs that wait no longer.
-    pub(super) done: Vec<(Waiter, Outcome)>,
+    pub(super) done: Vec<(Waiter, WaitResult)>,
     /// Rows of the database that are to go.
     pub(super) leave: Vec<String>,
     /// Slots to be asked for: of which Space, and how many.
@@ -53,7 +53,7 @@ pub(super) struct Looked {
     pub(super) wants_slots: bool,
 }
 
-impl State {
+impl SchedulerState {
     pub(super) fn new(crowds: Crowds, rule: SelectionRule, jitter: f64, is_shared: bool) -> Self {
         Self {
             spaces: HashMap::new(),
@@ -108,11 +108,11 @@ impl State {
     }
 
     /// No waiting job of that request is wanted any more; or none that has no images of its own.
-    pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Looked {
+    pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Effects {
         let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
         let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
         self.queue.restore(kept);
-        let mut looked = Looked::default();
+        let mut looked = Effects::default();
         for waiter in dismissed {
             looked.leave.extend(written(&waiter));
             looked.done.push((waiter, Err(why.clone())));
@@ -122,9 +122,9 @@ impl State {
 
     /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may
     /// follow.
-    pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Looked {
-        let mut looked = Looked { leave: self.queue.promote(now), ..Looked::default() };
-        let mut before = Before::default();
+    pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
+        let mut looked = Effects { leave: self.queue.promote(now), ..Effects::default() };
+        let mut before = Reserved::default();
         let mut claims: Vec<(Claim, usize)> = Vec::new();
         let mut kept = Vec::new();
         for mut waiter in self.queue.take() {
@@ -149,7 +149,7 @@ impl State {
                     if !wants_slot && let Some(id) = written(&waiter) {
                         // Those behind it need not wait for it.
                         looked.leave.push(id);
-                        waiter.entry = Entry::None;
+                        waiter.entry = RowState::None;
                     }
                     waiter.again = again.into_iter().chain(waiter.promotion()).min();
                     waiter.wants_slot = wants_slot;
@@ -184,7 +184,7 @@ impl State {
     }
 
     /// Idle slots that others wait for are theirs.
-    fn give_up(&mut self, now: Duration, looked: &mut Looked) {
+    fn give_up(&mut self, now: Duration, looked: &mut Effects) {
         let (view, crowds) = (&self.view, &self.crowds);
         for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
             let slots = space.take_idle(view.waiting_for(origin, crowds), now);
@@ -198,7 +198,7 @@ impl State {
 /// The id of a waiting job's row in the database.
 pub(super) fn written(waiter: &Waiter) -> Option<String> {
     match &waiter.entry {
-        Entry::Written(id) => Some(id.clone()),
-        Entry::None | Entry::Pending => None,
+        RowState::Written(id) => Some(id.clone()),
+        RowState::None | RowState::Pending => None,
     }
 }

@@ -6,7 +6,7 @@ use crate::gradio::space::Origin;
 
 /// A job of another instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
+pub(super) struct RemoteWaiter {
     pub(super) rank: Rank,
     pub(super) queue: String,
     /// Origins of the Spaces that have failed it, with spaces between.
@@ -15,11 +15,11 @@ pub(super) struct Foreign {
 
 /// Jobs of other instances, in the order in which they are served: the first of each queue.
 #[derive(Debug, Default)]
-pub(super) struct View(Vec<Foreign>);
+pub(super) struct View(Vec<RemoteWaiter>);
 
 impl View {
     /// The jobs that the database told of.
-    pub(super) fn new(mut foreign: Vec<Foreign>) -> Self {
+    pub(super) fn new(mut foreign: Vec<RemoteWaiter>) -> Self {
         foreign.sort_unstable_by(|one, other| one.rank.cmp(&other.rank));
         Self(foreign)
     }
@@ -41,7 +41,7 @@ impl View {
     }
 }
 
-impl Foreign {
+impl RemoteWaiter {
     fn wants(&self, origin: &Origin, crowds: &Crowds) -> bool {
         crowds.wants(&self.queue, origin) && !self.avoid.split(' ').any(|avoided| avoided == origin.to_string())
     }

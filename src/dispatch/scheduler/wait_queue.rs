@@ -37,20 +37,20 @@ pub(super) struct Waiter {
     pub(super) draw: u64,
     pub(super) signal: mpsc::UnboundedSender<Signal>,
     /// Its row in the database.
-    pub(super) entry: Entry,
+    pub(super) entry: RowState,
     /// Whether it would begin, had it a slot.
     pub(super) wants_slot: bool,
     /// When it is to be looked at again, if nothing else happens.
     pub(super) again: Option<Duration>,
-    /// Number of jobs before it, as it was last told.
-    pub(super) told: Option<usize>,
+    /// Number of jobs before it, as it was last notified.
+    pub(super) notified: Option<usize>,
     /// Whether the database has given it its turn.
     pub(super) has_turn: bool,
 }
 
 /// A waiting job's row in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum RowState {
     /// There is none.
     None,
     /// It is being written.
@@ -80,7 +80,7 @@ impl Waiter {
     pub(super) fn promotion(&self) -> Option<Duration> {
         let steps = priority(self.request.priority) - self.rank.priority + 1;
         let wait = PROMOTION.saturating_mul(u32::try_from(steps).unwrap_or(1));
-        (self.rank.priority > 0 && self.entry != Entry::Pending).then(|| self.request.since.saturating_add(wait))
+        (self.rank.priority > 0 && self.entry != RowState::Pending).then(|| self.request.since.saturating_add(wait))
     }
 }
 
@@ -100,10 +100,10 @@ impl WaitQueue {
             rank,
             draw,
             signal,
-            entry: Entry::None,
+            entry: RowState::None,
             wants_slot: false,
             again: None,
-            told: None,
+            notified: None,
             has_turn: false,
         };
         self.insert(waiter);
@@ -121,7 +121,7 @@ impl WaitQueue {
         let mut rows = Vec::new();
         while let Some(at) = self.0.iter().position(|waiter| waiter.promotion().is_some_and(|due| due <= now)) {
             let mut waiter = self.0.remove(at);
-            if let Entry::Written(id) = std::mem::replace(&mut waiter.entry, Entry::None) {
+            if let RowState::Written(id) = std::mem::replace(&mut waiter.entry, RowState::None) {
                 rows.push(id);
             }
             waiter.rank.priority -= 1;
@@ -176,7 +176,7 @@ impl WaitQueue {
     pub(super) fn reorder(&mut self, id: u64, turn: i64, entry: String) -> bool {
         let Some(mut waiter) = self.remove(id) else { return false };
         (waiter.rank.turn, waiter.rank.id, waiter.has_turn) = (turn, entry.clone(), true);
-        waiter.entry = Entry::Written(entry);
+        waiter.entry = RowState::Written(entry);
         self.insert(waiter);
         true
     }

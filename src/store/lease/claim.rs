@@ -11,7 +11,7 @@ use crate::store::statement::Statement;
 use crate::store::statements::lease;
 
 /// Slots that were claimed. Dropped, they go back: whoever wanted them has left.
-struct Claimed {
+struct ClaimedSlots {
     leases: Rc<Leases>,
     resource: String,
     slots: Vec<i64>,
@@ -67,7 +67,7 @@ impl Leases {
         resource: &str,
         count: u32,
         limit: u32,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<ClaimedSlots, StoreError> {
         let (first, end) = (0_i64, Value::from(limit));
         let parameters = vec![("first", first.into()), ("end", end.into()), ("resource", resource.into())];
         self.store.query(&lease::ADD, parameters).await?;
@@ -82,16 +82,16 @@ impl Leases {
         resource: &str,
         count: u32,
         limit: u32,
-    ) -> Result<Claimed, StoreError> {
-        let (tell, told) = oneshot::channel();
+    ) -> Result<ClaimedSlots, StoreError> {
+        let (sender, receiver) = oneshot::channel();
         let (this, resource) = (Rc::clone(self), resource.to_owned());
         self.store.host().spawn(Box::pin(async move {
             this.claiming.borrow_mut().begin(&resource);
             let outcome = this.take(statement, &resource, count, limit).await;
             this.claiming.borrow_mut().end(&resource);
-            let _ = tell.send(outcome.map(|slots| Claimed { leases: this, resource, slots }));
+            let _ = sender.send(outcome.map(|slots| ClaimedSlots { leases: this, resource, slots }));
         }));
-        told.await.unwrap_or(Err(StoreError::Down))
+        receiver.await.unwrap_or(Err(StoreError::Down))
     }
 
     async fn take(
@@ -119,14 +119,14 @@ impl Leases {
     }
 }
 
-impl Claimed {
+impl ClaimedSlots {
     /// The slots, for good.
     fn keep(mut self) -> Vec<i64> {
         std::mem::take(&mut self.slots)
     }
 }
 
-impl Drop for Claimed {
+impl Drop for ClaimedSlots {
     fn drop(&mut self) {
         self.leases.release(&self.resource, &self.slots);
     }

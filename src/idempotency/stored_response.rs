@@ -16,7 +16,7 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// An answer, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its headers, but for its length and its times.
@@ -25,7 +25,7 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl Answer {
+impl StoredResponse {
     /// An answer of that head and body.
     pub fn new(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
         let mut headers = headers.clone();
