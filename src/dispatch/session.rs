@@ -151,12 +151,12 @@ fn ask(
 
 /// Number of images that a job makes, of `wanted`: one, or for an output of several as many as its inputs allow.
 fn at_once(signature: &Signature, wanted: u32) -> u32 {
-    let told = signature.input(Role::Count).map(|input| {
+    let count = signature.input(Role::Count).map(|input| {
         let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
         let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
         if input.kind == Kind::Choice { wanted } else { greatest }
     });
-    match told {
+    match count {
         _ if !signature.outputs.contains(&Output::Gallery) => 1,
         Some(at_once) => at_once.clamp(1, wanted.max(1)),
         None => wanted.max(1),

@@ -1,4 +1,4 @@
-//! Batch of entries that wait to be written, bounded for the time while the database fails.
+//! Bounded buffer of entries that wait to be written.
 
 use std::collections::VecDeque;
 
@@ -6,25 +6,25 @@ use futures::channel::oneshot;
 
 use crate::platform::Value;
 
-/// Entries of a batch.
+/// Maximum number of entries of a batch.
 const ENTRIES: usize = 32;
-/// Size of a batch, in bytes; one entry may be larger.
+/// Maximum size of a batch, in bytes; a single entry may be larger.
 const BYTES: usize = 64 << 10;
-/// Entries that are kept while the database fails.
+/// Maximum number of buffered entries.
 const MOST: usize = 512;
-/// Size of the entries that are kept while the database fails, in bytes.
+/// Maximum size of buffered entries, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Entries that wait to be written.
+/// Buffer of entries that wait to be written.
 #[derive(Default)]
 pub(super) struct Batch {
     rows: VecDeque<Pending>,
     bytes: usize,
-    /// Told once a batch is full.
+    /// Dropped once a batch is full, which notifies its receiver.
     full: Option<oneshot::Sender<()>>,
 }
 
-/// A row that waits to be written.
+/// A buffered row.
 #[derive(Clone)]
 pub(super) struct Pending {
     pub(super) owner: String,
@@ -42,7 +42,7 @@ impl Batch {
         }
     }
 
-    /// True where a row makes a statement worth sending.
+    /// True once a batch is full.
     pub(super) fn is_full(&self) -> bool {
         self.rows.len() >= ENTRIES || self.bytes >= BYTES
     }
@@ -51,19 +51,19 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// Receiver that is cancelled once the batch is full.
+    /// Receiver that resolves once a batch is full.
     pub(super) fn await_full(&mut self) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
         self.full = Some(sender);
         receiver
     }
 
-    /// Whether a row can wait while the database fails.
+    /// True if the buffer has room for `row`.
     pub(super) fn has_room(&self, row: &Pending) -> bool {
         self.rows.len() < MOST && self.bytes.saturating_add(row.bytes) <= MOST_BYTES
     }
 
-    /// Takes what goes into one statement.
+    /// Takes the rows of one batch.
     pub(super) fn take(&mut self) -> Vec<Pending> {
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(row) = self.rows.front() {
@@ -77,7 +77,7 @@ impl Batch {
         taken
     }
 
-    /// Puts rows back to the front.
+    /// Puts the rows of a failed batch back to the front.
     pub(super) fn put_back(&mut self, rows: Vec<Pending>) {
         for row in rows.into_iter().rev() {
             self.bytes += row.bytes;

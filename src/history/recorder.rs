@@ -1,9 +1,8 @@
-//! Remembers what waiting and streaming requests make, beside their answers.
+//! Recorder of images that waiting and streaming requests make.
 //!
-//! An entry is complete when nothing more comes, which is also when nobody listens any more. Entries are collected, and
-//! written by one task of the instance with one statement: a second after the first of them, or once there are 32 or 64
-//! KB of them. So an instance that is killed loses a second of history. While the database fails, a bounded number is
-//! kept for a minute.
+//! An entry is complete once its updates end or are dropped. One task of the instance writes entries in batches, each
+//! with one statement: a second after the first entry, or at 32 entries or 64 KB. So a killed instance loses a second
+//! of history. While the database fails, a bounded number of entries is kept for a minute.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -25,14 +24,14 @@ use crate::store::milliseconds;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
 
-/// Time that the first entry of a batch waits for others.
+/// Time for which the first entry of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 /// Time for which entries are kept while the database fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest time between two trials.
+/// Maximum pause between retries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Remembers the images of one request.
+/// Recorder of the images of one request.
 pub struct Recorder {
     history: Rc<History>,
     owner: String,
@@ -41,7 +40,7 @@ pub struct Recorder {
 }
 
 impl History {
-    /// What remembers the images of a request of `owner`'s; none where nothing is remembered.
+    /// Recorder of a request of `owner`; none where the history is off.
     pub fn recorder(self: &Rc<Self>, owner: &str, model: &Model, request: &ImageRequest) -> Option<Recorder> {
         self.is_on.then(|| Recorder {
             history: Rc::clone(self),
@@ -51,7 +50,7 @@ impl History {
         })
     }
 
-    /// Adds an entry to the batch, and sees to it that it is written.
+    /// Adds an entry to the batch, and starts its write.
     pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &HistoryEntry) {
         let Ok(json) = serde_json::to_string(entry) else { return };
         let (id, prompt) = (TimeId::new(self.store.host()), fold(&entry.prompt));
@@ -61,7 +60,7 @@ impl History {
             vec![id.as_str().into(), owner.into(), prompt.into(), entry.shown().into(), expires.into(), json.into()];
         let row = Pending { owner: owner.to_owned(), bytes, values };
         if !self.batch.borrow().has_room(&row) {
-            // The database has failed for long, as the log says.
+            // The database has failed for long, which is logged elsewhere.
             return;
         }
         self.batch.borrow_mut().push(row);
@@ -71,7 +70,7 @@ impl History {
         }
     }
 
-    /// Writes batches until nothing is left to be written.
+    /// Writes batches until none is left.
     async fn write(self: Rc<Self>) {
         let host = self.store.host();
         let mut pause = DELAY;
@@ -124,7 +123,7 @@ impl History {
             None => {
                 self.until_trim.set(BETWEEN_TRIMS);
                 let owners: BTreeSet<&str> = batch.iter().map(|row| row.owner.as_str()).collect();
-                // What is too much now is so later.
+                // Where the store fails, a later trim deletes the surplus.
                 let _ = self.trim(owners).await;
             }
         }
@@ -133,7 +132,7 @@ impl History {
 }
 
 impl Recorder {
-    /// The same updates; the images in them are remembered when they end.
+    /// Passes `updates` through; records their images when they end.
     pub fn follow(self, updates: Updates) -> Updates {
         unfold((updates, self), async |(mut updates, mut recorder)| {
             let update = updates.next().await?;
@@ -155,7 +154,7 @@ impl Drop for Recorder {
     }
 }
 
-/// Record of an image; nothing of one that lies at no Space.
+/// Record of an image; none for one without a file at a Space.
 fn image(item: &Item, wanted: Option<Wanted>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {

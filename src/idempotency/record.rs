@@ -1,8 +1,7 @@
-//! Records of requests with a key: a row each (`store/schema/idempotency.rs`).
+//! Rows of requests with a key (`store/schema/idempotency.rs`).
 //!
-//! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance
-//! lives; or it holds the answer. Each change is one conditional statement, so that of any number of requests in the
-//! same moment one leads.
+//! A row holds either the mark of a request in flight, a lease that its instance renews, or the response. Each change
+//! is one conditional statement, so that exactly one of concurrent requests leads.
 
 use std::time::Duration;
 
@@ -18,40 +17,40 @@ use crate::store::statement::{Argument, Parameter};
 use crate::store::statements::idempotency;
 use crate::store::{Store, integer};
 
-/// A mark of this instance: that a request is being answered.
+/// Mark of a request in flight on this instance.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// The request's key.
+    /// Key of the request.
     pub key: IdempotencyKey,
-    /// What the request says.
+    /// Fingerprint of the request.
     pub fingerprint: Fingerprint,
-    /// Number that tells it from the instance's earlier ones.
+    /// Number of the flight, unique within the instance.
     pub number: i64,
 }
 
-/// Knowledge of a key in the store.
+/// Result of a look-up of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing.
+    /// No row.
     Nothing,
-    /// It came with another request.
+    /// Row of another request with the same key.
     Other,
-    /// Its request is being answered by another instance.
+    /// In flight on another instance.
     Running,
-    /// Its request is being answered by another instance, by a stream.
+    /// In flight on another instance, with a streaming response.
     Streaming,
-    /// The answer.
+    /// Stored response.
     Answered(StoredResponse),
 }
 
-/// State of a key's request, without its answer.
+/// State of a key, without its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It is being answered.
+    /// In flight.
     Running,
-    /// It is being answered by a stream.
+    /// In flight, with a streaming response.
     Streaming,
-    /// It was answered.
+    /// With a stored response.
     Answered,
 }
 
@@ -65,7 +64,7 @@ impl KeyState {
     }
 }
 
-/// Marks a request as being answered. Returns whether this instance is to answer it.
+/// Marks a request as in flight. Returns true where it leads.
 ///
 /// # Errors
 /// Failures of the store.
@@ -102,7 +101,7 @@ pub async fn look_up(store: &Store, key: &IdempotencyKey, fingerprint: &Fingerpr
     })
 }
 
-/// States of those of these keys that are known.
+/// States of those `keys` that have a row.
 ///
 /// # Errors
 /// Failures of the store.
@@ -117,7 +116,7 @@ pub async fn states(store: &Store, keys: &[IdempotencyKey]) -> Result<Vec<(Strin
     rows.into_iter().map(state).collect()
 }
 
-/// Lets the marks of this instance for these keys last longer.
+/// Renews the marks of this instance for `keys`.
 ///
 /// # Errors
 /// Failures of the store.
@@ -130,12 +129,12 @@ pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &IdempotencyKey
     store.query(&idempotency::RENEW, parameters).await.map(drop)
 }
 
-/// Tells beside the answer that it is a stream.
+/// Marks a response as a stream, in the background.
 pub fn stream(store: &Store, mark: &Mark) {
     store.spawn(&idempotency::STREAM, of(store, mark));
 }
 
-/// Keeps the answer to a request for `ttl`, unless another instance has the request by now.
+/// Stores a response for `ttl`, unless another instance leads by now.
 ///
 /// # Errors
 /// Failures of the store.
@@ -153,7 +152,7 @@ pub async fn keep(store: &Store, mark: &Mark, answer: &StoredResponse, ttl: Dura
     store.query(&idempotency::KEEP, parameters).await.map(drop)
 }
 
-/// Takes a mark away, beside all requests.
+/// Deletes a mark, in the background.
 pub fn forget(store: &Store, mark: &Mark) {
     store.spawn(&idempotency::FORGET, of(store, mark));
 }
@@ -163,7 +162,7 @@ fn of(store: &Store, mark: &Mark) -> Vec<Parameter> {
     vec![("id", mark.key.as_str().into()), ("holder", store.instance().into()), ("flight", number.into())]
 }
 
-/// Moments that decide whether a row counts: an answer's end, and a lease's.
+/// Parameters for the validity of a row: now for responses, and the end of expired leases.
 fn clock(store: &Store) -> Vec<Parameter> {
     let now = store.host().unix_time();
     vec![("now", store.now().into()), ("before", free_before(now).into())]

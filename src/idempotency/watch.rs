@@ -1,7 +1,7 @@
-//! Waiting for answers that other instances are making.
+//! Watch for the end of requests in flight on other instances.
 //!
-//! An instance asks the store for all of them with one statement, some times in a second at random moments, as long as
-//! anybody waits.
+//! An instance polls the database for all of them with one statement, several times a second at random intervals, while
+//! any request waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,28 +15,28 @@ use super::record::{KeyState, states};
 use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 
-/// Shortest time between two looks.
+/// Minimum interval of polls.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// Longest time between two looks.
+/// Maximum interval of polls.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Those who wait, by key.
+/// Waiting requests, by key.
 pub(super) struct Watch {
     store: Store,
     waiting: RefCell<HashMap<IdempotencyKey, Vec<EndSender>>>,
     is_looking: Cell<bool>,
 }
 
-/// Is told what has become of a request; `None` where nobody is at it any more.
+/// Sender of a key's state after its flight; `None` for an abandoned one.
 type EndSender = oneshot::Sender<Result<Option<KeyState>, StoreError>>;
 
 impl Watch {
-    /// Nobody waits yet.
+    /// A watch without waiting requests.
     pub(super) fn new(store: &Store) -> Rc<Self> {
         Rc::new(Self { store: store.clone(), waiting: RefCell::default(), is_looking: Cell::default() })
     }
 
-    /// What has become of the request of `key`, once it is no longer [`KeyState::Running`].
+    /// Waits until `key` is no longer [`KeyState::Running`], and returns its state; none where its mark is gone.
     ///
     /// # Errors
     /// Failures of the store.
@@ -50,7 +50,7 @@ impl Watch {
         receiver.await.unwrap_or(Err(StoreError::Down))
     }
 
-    /// Looks until nobody waits any more.
+    /// Polls until no request waits.
     async fn look(self: Rc<Self>) {
         loop {
             let [lot] = random_bytes::<1>(self.store.host());
@@ -75,7 +75,7 @@ impl Watch {
                 }
                 let waiters = self.waiting.borrow_mut().remove(&key);
                 for waiter in waiters.into_iter().flatten() {
-                    // Who doesn't wait any more has left.
+                    // The receiver may be gone.
                     let _ = waiter.send(state.clone());
                 }
             }

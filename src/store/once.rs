@@ -1,4 +1,4 @@
-//! Something that is done once in an instance, however many requests want it at the same time.
+//! Work that an instance does once for all concurrent requests.
 
 use std::cell::RefCell;
 
@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use crate::platform::Outside;
 
-/// Work that is done once. It runs in a task of its own, so that it goes on where the request that began it ends.
+/// Cell whose value is computed once, in a task of its own that outlives the request that started it.
 #[derive(Debug)]
 pub struct Once<T>(std::rc::Rc<RefCell<OnceState<T>>>);
 
@@ -25,7 +25,7 @@ impl<T> Default for Once<T> {
 }
 
 impl<T: Clone + 'static> Once<T> {
-    /// What came of it; `work` is begun where nobody has.
+    /// Value of the cell. Starts `work` on the first call, and waits for its end.
     pub async fn get(&self, host: &Outside, work: impl FnOnce() -> LocalBoxFuture<'static, T>) -> T {
         let (sender, receiver) = oneshot::channel();
         let begins = match &mut *self.0.borrow_mut() {
@@ -53,12 +53,12 @@ impl<T: Clone + 'static> Once<T> {
         }
         match receiver.await {
             Ok(done) => done,
-            // The task is gone, and the instance with it.
+            // The task is gone: the instance is ending.
             Err(oneshot::Canceled) => std::future::pending().await,
         }
     }
 
-    /// Forgets what came of it: the next one who wants it begins anew.
+    /// Clears the value, so that the next call computes it again.
     pub fn reset(&self) {
         let mut state = self.0.borrow_mut();
         if matches!(*state, OnceState::Done(_)) {

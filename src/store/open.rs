@@ -1,10 +1,10 @@
-//! First statement of an instance: brings the schema up to date, and reads what belongs to the whole service.
+//! Opening of the database by an instance.
 
 use super::{Meta, Store, schema};
 use crate::platform::StoreError;
 
 impl Store {
-    /// What the database holds for the whole service. The first call brings the schema up to date.
+    /// Data of the whole service. The first call migrates the schema.
     ///
     /// # Errors
     /// As [`Store::query`], within a second.
@@ -16,7 +16,7 @@ impl Store {
         let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
         if let Err(error) = &opened {
             self.0.failure.warn(error);
-            // The next statement tries again.
+            // The next call tries again.
             self.0.opened.reset();
         }
         opened

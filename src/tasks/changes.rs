@@ -1,4 +1,4 @@
-//! Changes of a task.
+//! Transitions of a task.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::gradio::job::Progress;
 impl TaskRecord {
     fn image(&mut self, index: u32) -> Option<&mut ImageState> {
         let image = self.images.get_mut(usize::try_from(index).ok()?)?;
-        // What has ended stays as it is.
+        // An ended image doesn't change.
         (!image.status.is_end()).then_some(image)
     }
 
-    /// An image waits here for a Space with room. Returns whether that must be kept at once.
+    /// Notes that an image waits here for a Space. Returns true where that must be written at once.
     pub fn waiting(&mut self, index: u32, before: usize) -> bool {
         let Some(image) = self.image(index) else { return false };
         let is_back = image.status != TaskStatus::Waiting;
@@ -23,7 +23,7 @@ impl TaskRecord {
         is_back
     }
 
-    /// An image has been given to a Space.
+    /// Notes the assignment of an image to a Space.
     pub fn placed(&mut self, index: u32, space: Option<String>) {
         if let Some(image) = self.image(index) {
             *image = ImageState { space, ..ImageState::new() };
@@ -31,7 +31,7 @@ impl TaskRecord {
         }
     }
 
-    /// Takes down how far an image is. Returns whether that must be kept at once.
+    /// Notes the progress of an image. Returns true where that must be written at once.
     pub fn progress(&mut self, index: u32, progress: &Progress, now: Duration) -> bool {
         let Some(image) = self.image(index) else { return false };
         let before = image.status;
@@ -74,7 +74,7 @@ impl TaskRecord {
         changed || matches!(progress, Progress::Joined(_))
     }
 
-    /// An image is made.
+    /// Notes a finished image.
     pub fn made(&mut self, index: u32, made: Finished) {
         let Finished { seed, size, format, space, place } = made;
         if let Some(image) = self.image(index) {
@@ -87,7 +87,7 @@ impl TaskRecord {
         }
     }
 
-    /// An image won't be made.
+    /// Notes the failure of an image.
     pub fn failed(&mut self, index: u32, error: &Error) {
         if let Some(image) = self.image(index) {
             image.end(TaskStatus::Failed);
@@ -95,8 +95,8 @@ impl TaskRecord {
         }
     }
 
-    /// Nothing more is made of it: what isn't made by now has that status. Where no image is made, the task has failed,
-    /// or was cancelled.
+    /// Ends the task: unfinished images get the status `rest`. The task has succeeded if an image was made, unless it
+    /// was cancelled.
     pub fn end(&mut self, rest: TaskStatus, now: Duration) {
         for image in self.images.iter_mut().filter(|image| !image.status.is_end()) {
             image.end(rest);
@@ -113,7 +113,7 @@ impl TaskRecord {
         self.completed = Some(now.as_secs());
     }
 
-    /// The part of the work that is done, from 0 to 1.
+    /// Fraction of the work that is done, from 0 to 1.
     pub fn done(&self) -> f64 {
         let done = |image: &ImageState| match image.status {
             status if status.is_end() => 1.0,

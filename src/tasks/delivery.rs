@@ -1,6 +1,6 @@
-//! Tells the end of a task to whoever asked for that.
+//! Delivery of the webhook at the end of a task.
 //!
-//! A message that isn't taken is sent again, some minutes later; meanwhile the task waits in the database.
+//! A message that isn't accepted is sent again later; meanwhile the task waits in the database.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::supervisor::TaskSupervisor;
 use super::view::TaskObject;
 use crate::error::Error;
 
-/// Time before each attempt, of which half is left to chance.
+/// Pause before each attempt, half of it jitter.
 const PAUSES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_secs(5),
@@ -25,7 +25,7 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(600),
 ];
 
-/// What is told.
+/// Body of a webhook.
 #[derive(Serialize)]
 struct WebhookMessage<'a> {
     r#type: String,
@@ -34,8 +34,7 @@ struct WebhookMessage<'a> {
 }
 
 impl TaskRun {
-    /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next
-    /// attempt.
+    /// Sends the webhook of the task once. Where that fails, the task waits for the next attempt.
     pub(super) async fn deliver(&mut self) -> Result<(), Lost> {
         let Some(webhook) = self.record.webhook.clone().filter(|webhook| !webhook.is_done) else { return Ok(()) };
         let outcome = match &self.supervisor.config.webhooks {
@@ -47,13 +46,13 @@ impl TaskRun {
                 (Ok(url), Ok(body)) => {
                     let id = format!("evt_{}", self.id);
                     match endpoint.send(&self.supervisor.host, url, &id, &body).await {
-                        // Of one that is gone, the receiver wants no more of them.
+                        // 410 Gone: the receiver wants no more webhooks.
                         Ok(status) if status.is_success() || status == StatusCode::GONE => Ok(()),
                         Ok(status) => Err(status.to_string()),
                         Err(error) => Err(error.to_string()),
                     }
                 }
-                // The variable has changed since: it won't change back soon.
+                // The variable has changed since, and won't change back soon.
                 (Err(error), _) => {
                     self.supervisor.log_error(&self.id, &error);
                     Ok(())
@@ -96,10 +95,10 @@ impl TaskRun {
 }
 
 impl TaskSupervisor {
-    /// Reads the webhook that a request names.
+    /// Validates the `webhook_url` of a request.
     ///
     /// # Errors
-    /// 400 where this server can't send it.
+    /// 400 where this server sends no webhooks, or none to that host.
     pub fn webhook_url(&self, text: &str) -> Result<Url, Error> {
         match &self.config.webhooks {
             Some(endpoint) => endpoint.url(text),
@@ -112,7 +111,7 @@ impl TaskSupervisor {
     }
 }
 
-/// Seconds since the Unix epoch as RFC 3339 has them. Days become a date by Howard Hinnant's `civil_from_days`.
+/// Seconds since the Unix epoch in RFC 3339. Source: Howard Hinnant's `civil_from_days`.
 fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -1,9 +1,8 @@
-//! Delivery of tasks' ends.
+//! Endpoint of webhooks.
 //!
-//! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`,
-//! which is the same however often it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both
-//! and the body. It goes to the one host that the operator has named, and nowhere else: a client must not decide where
-//! this server connects to.
+//! Messages are signed by Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): `webhook-id`, the same for all
+//! attempts, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both and the body. They go only to the
+//! one host that the operator has configured: a client must not choose where this server connects to.
 
 use std::time::Duration;
 
@@ -19,17 +18,17 @@ use url::{Host, Url};
 use crate::error::Error;
 use crate::platform::{Outbound, Outside, TransportError, timeout};
 
-/// Time limit of an answer. Standard Webhooks asks for 15 to 30 s.
+/// Time limit of a response; Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Length of the secret, in bytes, as Standard Webhooks has it.
+/// Length of the secret, in bytes, by Standard Webhooks.
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
 
-/// Where ends are told, and what the messages are signed with.
+/// Host and signing key of webhooks.
 #[derive(Clone)]
 pub struct WebhookEndpoint {
-    /// An origin, as the manifest's list of allowed hosts has it.
+    /// Origin, as in the manifest's list of allowed hosts.
     host: Url,
     mac: Hmac<Sha256>,
 }
@@ -40,25 +39,25 @@ impl std::fmt::Debug for WebhookEndpoint {
     }
 }
 
-/// Reason for which the two variables don't make an endpoint.
+/// Invalid configuration of the endpoint.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unusable {
-    /// The host.
+    /// Invalid host.
     #[error(
         "webhook_host must be like https://hooks.example, without a path, or http:// with a loopback address; \
          no webhooks are sent"
     )]
     Host,
-    /// The secret.
+    /// Invalid secret.
     #[error("webhook_secret must be whsec_ and 24 to 64 bytes in base64; no webhooks are sent")]
     Secret,
 }
 
 impl WebhookEndpoint {
-    /// Reads the variables `webhook_host` and `webhook_secret`.
+    /// Parses the variables `webhook_host` and `webhook_secret`.
     ///
     /// # Errors
-    /// Which of them can't be used.
+    /// The invalid one of them.
     pub fn parse(host: &str, secret: &str) -> Result<Self, Unusable> {
         let host = Url::parse(host).ok().filter(|url| is_safe(url) && url.path() == "/" && url.query().is_none());
         let host = host.ok_or(Unusable::Host)?;
@@ -67,10 +66,10 @@ impl WebhookEndpoint {
         Ok(Self { host, mac: Hmac::new_from_slice(&secret).map_err(|_| Unusable::Secret)? })
     }
 
-    /// Reads the URL that a request names.
+    /// Parses the URL of a request.
     ///
     /// # Errors
-    /// 400 where it leads elsewhere.
+    /// 400 for another host.
     pub fn url(&self, text: &str) -> Result<Url, Error> {
         let url = Url::parse(text).ok().filter(is_safe).filter(|url| url.origin() == self.host.origin());
         url.ok_or_else(|| {
@@ -82,7 +81,7 @@ impl WebhookEndpoint {
         })
     }
 
-    /// The value of `webhook-signature`.
+    /// Value of `webhook-signature`.
     fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let signed = self.mac.clone().chain_update(format!("{id}.{timestamp}.")).chain_update(body);
         format!("v1,{}", STANDARD.encode(signed.finalize().into_bytes()))
@@ -118,7 +117,7 @@ impl WebhookEndpoint {
     }
 }
 
-/// Over TLS, or to this machine; without a user, who would be sent in clear.
+/// True for TLS or loopback, without user information, which would be sent in clear.
 fn is_safe(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -1,4 +1,4 @@
-//! Tasks that event streams follow.
+//! Tasks that event streams of an instance follow.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,27 +9,27 @@ use futures::channel::oneshot;
 use super::store::Snapshot;
 use crate::store::id::TimeId;
 
-/// The tasks that streams of an instance follow.
+/// Tasks that event streams of an instance follow.
 #[derive(Default)]
 pub(super) struct Feed {
     pub(super) topics: RefCell<BTreeMap<TimeId, Weak<Topic>>>,
     pub(super) is_looking: Cell<bool>,
 }
 
-/// A task that streams follow.
+/// A followed task.
 pub struct Topic {
-    /// The task as it was seen last; none once it is gone.
+    /// Last snapshot; none once the task is gone.
     pub(super) latest: RefCell<Option<Rc<Snapshot>>>,
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 impl Topic {
-    /// A task that nothing is known of yet.
+    /// A task without a snapshot.
     pub(super) fn new() -> Rc<Self> {
         Rc::new(Self { latest: RefCell::default(), waiting: RefCell::default() })
     }
 
-    /// The task as soon as it is newer than `seen`, or has ended; none once it is gone.
+    /// Waits for a snapshot that is newer than `seen`, or final; none once the task is gone.
     pub async fn newer(&self, seen: Option<i64>) -> Option<Rc<Snapshot>> {
         loop {
             let latest = self.latest.borrow().clone()?;
@@ -38,7 +38,7 @@ impl Topic {
             }
             let (sender, receiver) = oneshot::channel();
             self.waiting.borrow_mut().push(sender);
-            // Where it is cancelled, something has changed as well.
+            // A cancelled receiver means a change, too.
             let _ = receiver.await;
         }
     }
@@ -46,7 +46,7 @@ impl Topic {
     pub(super) fn update(&self, latest: Option<Snapshot>) {
         *self.latest.borrow_mut() = latest.map(Rc::new);
         for waiting in self.waiting.take() {
-            // It may have left.
+            // The receiver may be gone.
             let _ = waiting.send(());
         }
     }

@@ -1,7 +1,7 @@
-//! Changes of tasks, as event streams follow them.
+//! Changes of tasks for event streams.
 //!
-//! All streams of an instance share one statement for each look, which tells the revisions of their tasks; only the
-//! records that have changed are read. What is streamed is what is kept, also where the runner is in the same instance.
+//! All streams of an instance share one poll of the database, which returns the revisions of their tasks; only changed
+//! records are read. Streams show what is stored, even where the runner is in the same instance.
 
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
@@ -13,11 +13,11 @@ use super::supervisor::TaskSupervisor;
 use crate::platform::StoreError;
 use crate::store::id::TimeId;
 
-/// Time between two looks.
+/// Interval of the polls.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl TaskSupervisor {
-    /// Follows a task that was just read.
+    /// Follows a task from a snapshot on.
     pub fn follow(self: &Rc<Self>, id: &TimeId, snapshot: Snapshot) -> Rc<Topic> {
         let known = self.feed.topics.borrow().get(id).and_then(Weak::upgrade);
         let topic = known.unwrap_or_else(|| {
@@ -48,7 +48,7 @@ impl TaskSupervisor {
                 self.feed.is_looking.set(false);
                 return;
             }
-            // A store that fails now may do its work in a moment.
+            // Where the store fails, the next poll tries again.
             let _ = self.update(&topics).await;
             self.look_if_due();
         }

@@ -1,7 +1,6 @@
 //! Request of a task.
 //!
-//! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed
-//! that was drawn at first.
+//! The request is stored as it was sent, plus the seed, and parsed again by the instance that runs the task.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::openai::params::{Fields, ImageRequest, ResponseFormat};
 use crate::store::id::TimeId;
 
 impl TaskSupervisor {
-    /// What a task asks for.
+    /// Model and request of a task.
     pub(super) async fn request(&self, id: &TimeId, record: &TaskRecord) -> Result<(Model, ImageRequest), Error> {
         let known = self.catalog.models().iter().map(|model| model.id.as_str());
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
@@ -40,7 +39,7 @@ impl TaskSupervisor {
         Ok((model.clone(), request))
     }
 
-    /// What the history tells of a task's images.
+    /// Entry of a task in the history.
     pub fn entry(&self, id: &TimeId, record: &TaskRecord) -> Option<HistoryEntry> {
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;

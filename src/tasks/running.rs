@@ -1,4 +1,4 @@
-//! Tasks that an instance works at: runners, and the leases that they hold.
+//! Running tasks of an instance, and their leases.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::supervisor::{RunningTask, TaskSupervisor, queue};
 use crate::platform::random_bytes;
 use crate::store::id::TimeId;
 
-/// Time between two looks at the tasks that an instance works at.
+/// Interval of the checks of running tasks.
 const TICK: Duration = Duration::from_secs(1);
-/// Looks of which one renews the leases.
+/// Number of checks per renewal of the leases.
 const RENEWAL: u32 = 3;
 
 impl TaskSupervisor {
-    /// Works at a task beside the present request, until nothing is left to do, it is put back, or it is lost.
+    /// Runs a task in the background until it is done, put back or lost.
     pub(super) fn start(self: &Rc<Self>, claimed: ClaimedTask) {
         let (lost, is_lost) = oneshot::channel();
         let (id, token) = (claimed.id.clone(), claimed.token.clone());
-        // Where this instance has lost it and taken it again, the runner from before ends here.
+        // A former runner of the same task in this instance ends here.
         self.running.borrow_mut().insert(id.clone(), RunningTask { token: token.clone(), _lost: lost });
         let (this, owner, made) = (Rc::clone(self), claimed.owner.clone(), claimed.record.clone());
         let was_unfinished = !made.status.is_end();
@@ -33,7 +33,7 @@ impl TaskSupervisor {
             this.store.spawn_delete_inputs(&id, &made);
             if was_unfinished {
                 this.trim(&owner);
-                // A store that fails now is looked through later.
+                // Where the store fails, a later look finds the next task.
                 let model = this.catalog.models().iter().find(|model| model.id == made.model).map(queue);
                 let _ = this.claim_next(model.unwrap_or(&made.model)).await;
             }
@@ -52,7 +52,7 @@ impl TaskSupervisor {
         }
     }
 
-    /// Keeps owners near the numbers that are kept: one end in sixteen is enough for that.
+    /// Trims the tasks and the history of an owner, after one task in sixteen.
     fn trim(&self, owner: &str) {
         let [lot] = random_bytes::<1>(&self.host);
         if lot < 16 {
@@ -61,7 +61,7 @@ impl TaskSupervisor {
         }
     }
 
-    /// Renews the leases of all tasks that are worked at, and drops those that are lost, until there are none.
+    /// Checks and renews the leases of running tasks, and drops lost ones, until none is left.
     async fn tick(self: Rc<Self>) {
         for count in 1_u32.. {
             self.host.sleep(TICK).await;
@@ -70,7 +70,7 @@ impl TaskSupervisor {
             if held.is_empty() {
                 break;
             }
-            // A store that fails now is asked again: until then all go on as if their leases held.
+            // Where the store fails, runners go on until the next check.
             if let Ok(still) = self.store.check(&held, count % RENEWAL == 0).await {
                 for (id, token) in held.iter().filter(|(_, token)| !still.contains(token)) {
                     self.remove(id, token);

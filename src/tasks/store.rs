@@ -1,4 +1,4 @@
-//! The rows of tasks.
+//! Rows of tasks.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,102 +14,102 @@ use crate::store::statement::{Argument, Parameter};
 use crate::store::statements::tasks;
 use crate::store::{Store, integer, milliseconds};
 
-/// Unfinished tasks that a look counts at most.
+/// Maximum count of unfinished tasks in a look.
 const COUNTED: i64 = 1000;
-/// Finished tasks of a key that can be asked for.
+/// Maximum number of finished tasks of a key.
 const KEPT: i64 = 1000;
 
-/// The database, as tasks use it.
+/// Store of tasks.
 #[derive(Clone)]
 pub struct TaskStore {
     pub(super) store: Store,
 }
 
-/// What tells a runner from all others: each time a task is taken, there is another.
+/// Token of a runner, unique for each claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RunnerToken(String);
 
-/// A new task's row.
+/// Row of a new task.
 pub struct NewTaskRow<'a> {
-    /// Its id.
+    /// Id of the task.
     pub id: &'a TimeId,
-    /// Its owner.
+    /// Owner of the task.
     pub owner: &'a str,
-    /// The model whose Spaces make its images.
+    /// Model whose Spaces make its images.
     pub model: &'a str,
-    /// The record.
+    /// Record of the task.
     pub record: &'a TaskRecord,
-    /// End of the time in which it can be asked for.
+    /// End of the time in which it can be read.
     pub until: Duration,
-    /// Unfinished tasks that its owner may have, this one included.
+    /// Maximum number of its owner's unfinished tasks, this one included.
     pub most: u32,
 }
 
-/// A task that a runner has taken.
+/// A task that a runner holds.
 pub struct ClaimedTask {
-    /// Its id.
+    /// Id of the task.
     pub id: TimeId,
-    /// Its owner.
+    /// Owner of the task.
     pub owner: String,
-    /// The record.
+    /// Record of the task.
     pub record: TaskRecord,
-    /// Number of the last write.
+    /// Revision of the last write.
     pub revision: i64,
-    /// The runner's token.
+    /// Token of the runner.
     pub token: RunnerToken,
 }
 
-/// A task as it was read.
+/// A task at the time of a read.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The record.
+    /// Record of the task.
     pub record: TaskRecord,
-    /// Number of the last write.
+    /// Revision of the last write.
     pub revision: i64,
 }
 
 /// Holder of a task after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextHolder {
-    /// The runner that writes.
+    /// The writing runner.
     Keep,
-    /// Nobody; it waits until then, in milliseconds since the Unix epoch.
+    /// None: the task waits until this time, in milliseconds since the Unix epoch.
     Wait(i64),
 }
 
 /// Changes of a task's row at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowEnd {
-    /// Images that the history lists.
+    /// Bits of the images that the history lists.
     pub shown: i64,
-    /// End of the row, in milliseconds since the Unix epoch.
+    /// Expiry of the row, in milliseconds since the Unix epoch.
     pub expires: i64,
 }
 
-/// Work that is to be done for tasks.
+/// Findings of a look at the tasks of all instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Unfinished tasks, up to a thousand.
+    /// Number of unfinished tasks, up to a thousand.
     pub unfinished: u32,
-    /// Whether an instance watches them.
+    /// Set where an instance is watching.
     pub is_watched: bool,
-    /// Whether some have dead runners.
+    /// Set where tasks have dead runners.
     pub has_expired: bool,
-    /// Whether a webhook is due.
+    /// Set where a webhook is due.
     pub has_deliveries: bool,
-    /// Models whose tasks wait.
+    /// Models with waiting tasks.
     pub models: Vec<String>,
 }
 
 impl RunnerToken {
-    /// A new one.
+    /// A new token.
     pub fn new(host: &Outside) -> Self {
         Self(random_hex::<8>(host))
     }
 }
 
 impl TaskStore {
-    /// The tasks in `store`.
+    /// Tasks in `store`.
     pub fn new(store: &Store) -> Self {
         Self { store: store.clone() }
     }
@@ -122,10 +122,10 @@ impl TaskStore {
         expiry(self.store.host().unix_time(), TTL)
     }
 
-    /// Adds a task. Returns whether its owner has room for it.
+    /// Adds a task. Returns false where its owner has too many.
     ///
     /// # Errors
-    /// Failures of the store. It may have added it all the same.
+    /// Failures of the store, which may have added the task all the same.
     pub async fn add(&self, row: NewTaskRow<'_>) -> Result<bool, StoreError> {
         let NewTaskRow { id, owner, model, record, until, most } = row;
         let priority: i64 = match record.priority() {
@@ -147,7 +147,7 @@ impl TaskStore {
         Ok(self.store.first(&tasks::ADD, parameters).await?.is_some())
     }
 
-    /// Takes the next waiting task of `model`, whose Spaces have `slots`.
+    /// Claims the next waiting task of `model`, whose Spaces have `slots`.
     ///
     /// # Errors
     /// Failures of the store.
@@ -156,7 +156,7 @@ impl TaskStore {
         self.take(&tasks::CLAIM, vec![("model", model.into()), ("last", last.into())]).await
     }
 
-    /// Takes a task of which only the webhook is left.
+    /// Claims a task with a due webhook.
     ///
     /// # Errors
     /// Failures of the store.
@@ -180,18 +180,18 @@ impl TaskStore {
         let (id, owner, record) = (id(&mut columns)?, columns.text()?, record(&columns.text()?));
         let revision = columns.integer()?;
         let Some(record) = record else {
-            // Nobody will ever make anything of it, and it takes a place from others.
+            // An unreadable task can't run, and would block others.
             self.store.spawn(&tasks::ABANDON, vec![("id", id.as_str().into()), ("holder", token.0.into())]);
             return Ok(None);
         };
         Ok(Some(ClaimedTask { id, owner, record, revision, token }))
     }
 
-    /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
-    /// `token` still holds it.
+    /// Writes a task that `token` holds, with a revision greater than that of any earlier write. Returns false where
+    /// `token` has lost it.
     ///
     /// # Errors
-    /// Failures of the store. It may have written all the same; so the next write needs another number.
+    /// Failures of the store, which may have written all the same; so the next write needs another revision.
     pub async fn save(
         &self,
         id: &TimeId,
@@ -220,11 +220,10 @@ impl TaskStore {
         Ok(self.store.first(&tasks::SAVE, parameters).await?.is_some())
     }
 
-    /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written
-    /// since.
+    /// Cancels a task at the revision of `seen` and claims it. None where it was written since.
     ///
     /// # Errors
-    /// Failures of the store. It may have ended it all the same.
+    /// Failures of the store, which may have cancelled the task all the same.
     pub async fn cancel(
         &self,
         id: &TimeId,
@@ -254,7 +253,7 @@ impl TaskStore {
         Ok(Some(ClaimedTask { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
     }
 
-    /// Tells which of these runners still hold their task; lets their leases last longer, where `renews`.
+    /// Tokens that still hold their task; with `renews`, also renews their leases.
     ///
     /// # Errors
     /// Failures of the store.
@@ -277,7 +276,7 @@ impl TaskStore {
         rows.into_iter().map(|row| Columns::of(row).text().map(RunnerToken)).collect()
     }
 
-    /// Lets the tasks of dead runners wait again.
+    /// Requeues the tasks of dead runners.
     ///
     /// # Errors
     /// Failures of the store.
@@ -286,7 +285,7 @@ impl TaskStore {
         self.store.query(&tasks::REQUEUE, vec![("before", before.into())]).await.map(drop)
     }
 
-    /// Tells what is to be done.
+    /// Looks for work to do.
     ///
     /// # Errors
     /// Failures of the store.
@@ -309,7 +308,7 @@ impl TaskStore {
         Ok(findings)
     }
 
-    /// Reads a task of `owner`'s, and whether a runner holds it.
+    /// Reads a task of `owner`. The flag is set while a runner holds it.
     ///
     /// # Errors
     /// Failures of the store.
@@ -323,8 +322,7 @@ impl TaskStore {
         Ok(Some((snapshot, is_held)))
     }
 
-    /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is
-    /// named.
+    /// Lists up to `most` tasks of `owner` older than `after`, the newest first, filtered by `status`.
     ///
     /// # Errors
     /// Failures of the store.
@@ -346,7 +344,7 @@ impl TaskStore {
         rows.map(|mut columns| Ok((id(&mut columns)?, record(&columns.text()?)))).collect()
     }
 
-    /// The numbers of the last writes of tasks; those that can't be asked for are left out.
+    /// Revisions of tasks; tasks that can't be read are left out.
     ///
     /// # Errors
     /// Failures of the store.
@@ -355,7 +353,7 @@ impl TaskStore {
         rows.map(|mut columns| Ok((id(&mut columns)?, columns.integer()?))).collect()
     }
 
-    /// Reads tasks.
+    /// Reads several tasks.
     ///
     /// # Errors
     /// Failures of the store.
@@ -373,7 +371,7 @@ impl TaskStore {
         vec![("ids", Argument::list(ids.iter().map(TimeId::as_str))), ("now", self.now().into())]
     }
 
-    /// Forgets a task that has ended. Returns whether it was one.
+    /// Deletes a finished task. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -386,7 +384,7 @@ impl TaskStore {
         Ok(true)
     }
 
-    /// Forgets the oldest finished tasks of an owner who has too many, beside the present request.
+    /// Deletes the oldest finished tasks of an owner with too many, in the background.
     pub fn spawn_trim(&self, owner: &str) {
         self.store.spawn(&tasks::TRIM, vec![("owner", owner.into()), ("kept", KEPT.into())]);
     }
@@ -397,7 +395,7 @@ fn id(columns: &mut Columns) -> Result<TimeId, StoreError> {
     TimeId::parse(&text).ok_or_else(|| StoreError::Failed("a task's id can't be read".to_owned()))
 }
 
-/// Reads a record; one of another form is as good as none.
+/// Parses a record; none for an unknown form.
 fn record(json: &str) -> Option<TaskRecord> {
     serde_json::from_str(json).ok()
 }

@@ -1,8 +1,8 @@
-//! The tasks that an instance works at.
+//! Supervisor of tasks in an instance.
 //!
-//! A task is taken when it is submitted, when another one ends, and by the instance that [watches](super::watch),
-//! always with the one statement that looks for the next of a model. One statement in a second, for all tasks of the
-//! instance, tells which of them have been cancelled or taken over; each third also renews their leases.
+//! A task is claimed when it is submitted, when another one ends, and by the instance that [watches](super::watch),
+//! always by the statement for the next task of a model. One statement a second checks all running tasks of the
+//! instance for cancellation and takeover; every third also renews their leases.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -31,18 +31,18 @@ use crate::store::lease::Leases;
 use crate::store::{Store, milliseconds};
 use crate::warn_once::Log;
 
-/// Tasks that an instance works at, at once.
+/// Maximum number of running tasks of an instance.
 const AT_ONCE: usize = 32;
 
-/// Keeps tasks going.
+/// Supervisor of tasks in an instance.
 pub struct TaskSupervisor {
     pub(super) host: Outside,
-    /// The rows of tasks.
+    /// Rows of tasks.
     pub store: TaskStore,
     pub(super) leases: Rc<Leases>,
     pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) catalog: Catalog,
-    /// What the operator has set.
+    /// Configuration of tasks.
     pub config: TaskConfig,
     pub(super) keyring: Rc<Keyring>,
     pub(super) history: Rc<History>,
@@ -56,39 +56,39 @@ pub struct TaskSupervisor {
     pub(super) feed: Feed,
 }
 
-/// A task that is worked at.
+/// A running task.
 pub(super) struct RunningTask {
     pub(super) token: RunnerToken,
-    /// Dropped, where somebody else has the task.
+    /// Dropped where the task is lost, which stops its runner.
     pub(super) _lost: oneshot::Sender<()>,
 }
 
-/// Tools of an instance for its tasks.
+/// Services of an instance that tasks need.
 pub struct Tools {
-    /// The database.
+    /// Database.
     pub store: Store,
-    /// The instance's leases.
+    /// Leases of the instance.
     pub leases: Rc<Leases>,
-    /// Makes images.
+    /// Dispatcher that makes images.
     pub dispatcher: Rc<Dispatcher>,
-    /// The models.
+    /// Models.
     pub catalog: Catalog,
-    /// Signs links.
+    /// Keys that sign links.
     pub keyring: Rc<Keyring>,
-    /// Lists what was made.
+    /// History of finished images.
     pub history: Rc<History>,
-    /// The largest image that is passed on, in bytes.
+    /// Maximum size of an image, in bytes.
     pub max_image_bytes: usize,
-    /// Time that links work.
+    /// Lifetime of links.
     pub link_ttl: Duration,
-    /// Whether clients are told which Space makes their images.
+    /// Shows names of Spaces to clients.
     pub reveal_spaces: bool,
-    /// Is told what goes wrong.
+    /// Log of failures.
     pub log: Log,
 }
 
 impl TaskSupervisor {
-    /// A supervisor of the tasks in the store of `tools`.
+    /// A supervisor of the tasks in the database of `tools`.
     pub fn new(config: TaskConfig, tools: Tools) -> Self {
         let Tools { store, leases, dispatcher, catalog, keyring, history, .. } = tools;
         Self {
@@ -111,7 +111,7 @@ impl TaskSupervisor {
         }
     }
 
-    /// Puts a task of `owner`'s into the queue of its model; works at the next one there, if there is room.
+    /// Adds a task of `owner` to the queue of its model, and runs the next task there if possible.
     ///
     /// # Errors
     /// 429 where the owner has too many, 503 where the store fails.
@@ -127,14 +127,14 @@ impl TaskSupervisor {
         if !self.store.add(row).await.map_err(|error| Error::store_failed(&error))? {
             return Err(Error::too_many_tasks(usize::try_from(most).unwrap_or(usize::MAX)));
         }
-        // It is there: whatever happens now, somebody will find it.
+        // The task is stored: from here on, some instance will run it.
         if !matches!(self.claim_next(model).await, Ok(true)) {
             self.look_soon();
         }
         Ok(())
     }
 
-    /// Works at the next task of a model, if there is room for one.
+    /// Claims and runs the next task of a model, if possible. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -149,7 +149,7 @@ impl TaskSupervisor {
         Ok(true)
     }
 
-    /// Tells the end of a task whose webhook is due.
+    /// Claims and runs a task with a due webhook. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -162,7 +162,7 @@ impl TaskSupervisor {
         Ok(true)
     }
 
-    /// What a task's end says of its row: it stays as long as the history lists its images.
+    /// Changes of a task's row at its end: it stays while the history lists its images.
     pub(super) fn row_end(&self, id: &TimeId, record: &TaskRecord) -> RowEnd {
         let shown = if self.history.is_on() { record.shown() } else { 0 };
         let until = self.until(id);
@@ -171,26 +171,26 @@ impl TaskSupervisor {
         RowEnd { shown, expires: milliseconds(expires) }
     }
 
-    /// End of the time in which a task can be asked for, since the Unix epoch.
+    /// End of the time in which a task can be read, since the Unix epoch.
     pub fn until(&self, id: &TimeId) -> Duration {
         id.created().saturating_add(self.config.ttl)
     }
 
-    /// A time in the future, half of it for certain and half of it by chance.
+    /// Wait of `pause`, the second half of it jitter.
     pub(super) fn later(&self, pause: Duration) -> NextHolder {
         let [lot] = random_bytes::<1>(&self.host);
         let pause = pause / 2 + pause / 2 * u32::from(lot) / 255;
         NextHolder::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
     }
 
-    /// What makes the images of tasks: with links in it that nobody sees, as fresh ones are made for every answer.
+    /// Pipeline of a task's images. Its links aren't shown, as each response signs fresh ones.
     pub(super) fn workshop(&self, owner: &str) -> Workshop {
         Workshop {
             dispatcher: Rc::clone(&self.dispatcher),
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },
-            // What a key may have of tasks is counted otherwise.
+            // Tasks have a limit of their own.
             caller: Rc::from(owner),
             jobs: Jobs::unlimited().of(""),
             outcome: Outcome::default(),
@@ -198,10 +198,10 @@ impl TaskSupervisor {
         }
     }
 
-    /// Links as they are made for an answer, below `base`.
+    /// Signed links for a response, below `base`.
     ///
     /// # Errors
-    /// No secret to sign them with.
+    /// No secret for signatures.
     pub async fn links(&self, base: &str) -> Result<Links, Error> {
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();
@@ -218,7 +218,7 @@ impl TaskSupervisor {
     }
 }
 
-/// The queue that a model's tasks wait in: presets share the Spaces of the model that they are presets of.
+/// Queue of a model's tasks: presets share that of their model.
 pub(super) fn queue(model: &Model) -> &str {
     model.preset_of.as_deref().unwrap_or(&model.id)
 }

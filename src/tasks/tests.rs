@@ -1,4 +1,4 @@
-//! Claims of tasks, as the statements decide them.
+//! Claims of tasks, as decided by the statements.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::store::id::TimeId;
 use crate::store::tests::store;
 use crate::tasks::record::{NewTask, TaskRecord};
 
-/// Adds a task, and returns whether there was room.
+/// Adds a task. Returns false where its owner has too many.
 fn add(world: &World, tasks: &TaskStore, owner: &'static str, priority: &str, most: u32) -> bool {
     let Json::Object(fields) = json!({"prompt": owner, "priority": priority}) else { panic!("no object") };
     let host = world.outside();

@@ -1,4 +1,4 @@
-//! A task as clients see it.
+//! Form of a task for clients.
 
 use serde::Serialize;
 
@@ -35,22 +35,22 @@ pub struct TaskObject {
     result: Option<ResultObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Fault>,
-    /// What the pollers of other servers read.
+    /// Results for clients that poll other servers.
     data: Vec<Datum>,
 }
 
 impl TaskObject {
-    /// Its id.
+    /// Id of the task.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Address at which it can be asked for.
+    /// URL of the task.
     pub fn poll_url(&self) -> &str {
         &self.poll_url
     }
 
-    /// Puts images that came without a file in the place of the links that there are none of.
+    /// Sets the URL of an image that is stored in the database.
     pub fn embed(&mut self, index: usize, url: String) {
         let Some(image) = self.images.get_mut(index) else { return };
         image.url = Some(url.clone());
@@ -87,7 +87,7 @@ struct ImageObject {
     error: Option<Fault>,
 }
 
-/// As the images API answers.
+/// Result in the form of the images API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ResultObject {
     created: u64,
@@ -104,13 +104,13 @@ struct ResultObject {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Datum {
-    /// An image.
+    /// A finished image.
     Image {
         url: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         seed: Option<u32>,
     },
-    /// That there is none yet, or won't be any.
+    /// Placeholder of an unfinished or failed task.
     Pending { status: &'static str, task_id: String },
 }
 
@@ -123,7 +123,7 @@ struct ErrorObject {
 }
 
 impl TaskSupervisor {
-    /// A task as its owner sees it. Images that came without a file have no link; see [`TaskObject::embed`].
+    /// Form of a task for its owner. Images in the database have no URL yet; see [`TaskObject::embed`].
     pub fn view(&self, key: &TimeId, record: &TaskRecord, links: &Links) -> TaskObject {
         let id = task_id(key);
         let base = &links.base;
@@ -159,7 +159,7 @@ impl TaskSupervisor {
     }
 }
 
-/// The id of a task, as clients have it.
+/// Public id of a task.
 pub fn task_id(id: &TimeId) -> String {
     format!("task_{id}")
 }

@@ -1,15 +1,13 @@
-//! Choice of the Space that a waiting job is given to.
+//! Choice of a Space for a waiting job.
 //!
-//! **Choice.** Of the Spaces that may have a job and haven't failed it yet, two are drawn, and the one with the earlier
-//! forecast ([`space_state`](crate::dispatch::space_state)) is taken: the power of two choices. Drawing two, and not
-//! looking at all, keeps the many instances that know the same of the same Spaces from rushing to one of them together;
-//! it costs little, since the second best of two is never the worst of all. If the one taken has no room, all are
-//! looked at, and the best of all is waited for, or taken if it has room. So a job waits for a fast Space where that
-//! promises an earlier end than a slow one that is idle.
+//! **Choice.** Of the Spaces that accept the job and haven't failed it yet, two are drawn, and the one with the earlier
+//! forecast ([`space_state`](crate::dispatch::space_state)) is chosen: the power of two choices. Drawing two instead of
+//! comparing all keeps many instances with the same knowledge from rushing to the same Space; it costs little, as the
+//! better of two is never the worst of all. If the chosen one has no room, all are compared, and the job takes the best
+//! of all or waits for it. So a job waits for a fast Space where that promises an earlier end than an idle slow one.
 //!
-//! **As a last resort.** Where all Spaces have failed the job, or their breakers have opened by failures, one that may
-//! yet work is tried all the same, with one job at a time. Where all have said that they are of no use until some time,
-//! that is told to the client at once.
+//! **Last resort.** Where all Spaces have failed the job, or their breakers are open by failures, one that may still
+//! work is probed with one job at a time. Where all have announced a rest, the job is refused at once.
 //!
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"; linkerd2-proxy's balancer.
 
@@ -28,7 +26,7 @@ use crate::dispatch::space_state::{Room, SpaceAccess, SpaceState, span};
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
 
-/// A candidate as it is now.
+/// Rating of a candidate at the moment.
 pub(super) struct Rating<'a> {
     index: usize,
     member: &'a PoolMember,
@@ -52,16 +50,16 @@ impl SchedulerState {
         let usual = self.usual(candidates);
         for past in [Past::Fresh, Past::Earlier, Past::Last] {
             let those = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == past);
-            let looks: Vec<_> = those
-                .filter_map(|(index, candidate)| self.see(index, candidate, usual, stagger, Some(waiter), before, now))
+            let ratings: Vec<_> = those
+                .filter_map(|(index, candidate)| self.rate(index, candidate, usual, stagger, Some(waiter), before, now))
                 .collect();
-            // One that has just failed the job is asked again after all others, whatever their breakers say.
+            // The Space that failed last comes after all others, even those with open breakers.
             if past == Past::Last
                 && let Some(decision) = self.last_resort(waiter, Past::Earlier, before, now)
             {
                 return decision;
             }
-            if let Some(best) = self.best(waiter, &looks) {
+            if let Some(best) = self.best(waiter, &ratings) {
                 return self.begin_or_wait(waiter, best, now);
             }
         }
@@ -84,25 +82,25 @@ impl SchedulerState {
         }
     }
 
-    /// Two of `looks` drawn, and the better one; the best of all where that one has no room.
-    fn best<'a>(&self, waiter: &Waiter, looks: &'a [Rating<'a>]) -> Option<&'a Rating<'a>> {
-        let (one, other) = draw_two(waiter.draw, looks.len())?;
-        let earlier = |look: &&Rating<'_>, than: &&Rating<'_>| look.forecast.total_cmp(&than.forecast);
+    /// The better of two drawn from `ratings`, or the best of all where that one has no room.
+    fn best<'a>(&self, waiter: &Waiter, ratings: &'a [Rating<'a>]) -> Option<&'a Rating<'a>> {
+        let (one, other) = draw_two(waiter.draw, ratings.len())?;
+        let earlier = |rating: &&Rating<'_>, than: &&Rating<'_>| rating.forecast.total_cmp(&than.forecast);
         match self.rule {
             SelectionRule::Forecast => {
-                let better = [looks.get(one), looks.get(other)].into_iter().flatten().min_by(earlier)?;
-                if better.has_room() { Some(better) } else { looks.iter().min_by(earlier) }
+                let better = [ratings.get(one), ratings.get(other)].into_iter().flatten().min_by(earlier)?;
+                if better.has_room() { Some(better) } else { ratings.iter().min_by(earlier) }
             }
             #[cfg(test)]
-            SelectionRule::Random => looks.get(one),
+            SelectionRule::Random => ratings.get(one),
             #[cfg(test)]
-            SelectionRule::RoundRobin => looks.get(usize::try_from(waiter.id).unwrap() % looks.len()),
+            SelectionRule::RoundRobin => ratings.get(usize::try_from(waiter.id).unwrap() % ratings.len()),
         }
     }
 
-    /// A candidate as it is now, if it may have a job; without a waiter, one that would be the first.
-    #[allow(clippy::too_many_arguments, reason = "each is another thing that a look depends on")]
-    fn see<'a>(
+    /// Rating of a candidate, if it accepts the job; without a waiter, for a job ahead of all others.
+    #[allow(clippy::too_many_arguments, reason = "a rating depends on each of them")]
+    fn rate<'a>(
         &self,
         index: usize,
         candidate: &'a Candidate,
@@ -134,8 +132,8 @@ impl SchedulerState {
         space.room(foreign, before.claims.get(origin).copied().unwrap_or_default())
     }
 
-    /// None of the Spaces before `past` may have the job: one whose breaker has opened by failures is tried all the
-    /// same, if nobody else does; if somebody does, that is waited for.
+    /// Decision where no Space up to `past` accepts the job: probes one whose breaker is open by failures, or waits for
+    /// the probe of another job.
     fn last_resort(&self, waiter: &Waiter, past: Past, before: &Reserved, now: Duration) -> Option<Decision> {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;
@@ -156,7 +154,7 @@ impl SchedulerState {
         }
         let is_meant = |one: &(Past, Duration, usize, &Candidate)| one.0 <= past;
         let (_, _, index, candidate) = tripped.into_iter().filter(is_meant).min_by_key(|one| (one.0, one.1))?;
-        let look = Rating {
+        let rating = Rating {
             index,
             member: &candidate.member,
             probe: true,
@@ -170,10 +168,10 @@ impl SchedulerState {
             ),
             is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };
-        Some(self.begin_or_wait(waiter, &look, now))
+        Some(self.begin_or_wait(waiter, &rating, now))
     }
 
-    /// All have said that they are of no use for some time.
+    /// Decision where all Spaces have announced a rest.
     fn hopeless(&self, candidates: &[Candidate], now: Duration) -> Decision {
         let resting = candidates.iter().filter_map(|candidate| {
             match self.known(candidate.member.space.origin())?.access(&candidate.member, self.jitter, now) {
@@ -193,17 +191,17 @@ impl SchedulerState {
         Refusal::Resting { last: Box::new(cause.into_failure(wait)), wait }
     }
 
-    /// Time until a job that waits at a Space would be done elsewhere, if it began there at once, in seconds.
+    /// Best forecast among fresh candidates with room, in seconds.
     pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<f64> {
         let before = Reserved::default();
-        let looks = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == Past::Fresh);
+        let ratings = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == Past::Fresh);
         let usual = self.usual(candidates);
-        let looks =
-            looks.filter_map(|(index, candidate)| self.see(index, candidate, usual, stagger, None, &before, now));
-        looks.filter(|look| look.has_room() && !look.probe).map(|look| look.forecast).min_by(f64::total_cmp)
+        let ratings =
+            ratings.filter_map(|(index, candidate)| self.rate(index, candidate, usual, stagger, None, &before, now));
+        ratings.filter(|rating| rating.has_room() && !rating.probe).map(|rating| rating.forecast).min_by(f64::total_cmp)
     }
 
-    /// When time alone changes something: a stagger has passed, or a breaker lets a job through.
+    /// Time of the next change without any event: the end of a stagger, or a breaker that admits a job.
     fn next_change(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<Duration> {
         let changes = candidates.iter().flat_map(|candidate| {
             let origin = candidate.member.space.origin();
@@ -212,11 +210,11 @@ impl SchedulerState {
             let due = Some(now.saturating_add(stagger.left(origin, now))).filter(|due| *due > now);
             let admitted = match entry {
                 Some(SpaceAccess::Resting(until) | SpaceAccess::Tripped(until)) => Some(until),
-                // Another instance may have given its probe up.
+                // Another instance may have abandoned its probe.
                 Some(SpaceAccess::Probed) => Some(now.saturating_add(Duration::from_secs(1))),
                 _ => None,
             };
-            // A forecast that was wrong is seen to be so when the time has come.
+            // A wrong forecast shows at the forecast time.
             let free = space.filter(|space| space.running() > 0).map(|space| space.next_slot(now));
             let free = free.map(|seconds| now.saturating_add(span(seconds.max(1.0))));
             [due, admitted, free].into_iter().flatten()
@@ -224,7 +222,7 @@ impl SchedulerState {
         changes.min()
     }
 
-    /// Time that a unit of work usually takes at those Spaces, by the ones that are known.
+    /// Average time of a unit of work at the candidates with samples, in seconds.
     pub(super) fn usual(&self, candidates: &[Candidate]) -> f64 {
         let spaces = candidates.iter().filter_map(|candidate| self.known(candidate.member.space.origin()));
         let known: Vec<f64> = spaces.filter_map(|space| space.health.view().latency.known()).collect();
@@ -233,7 +231,7 @@ impl SchedulerState {
     }
 }
 
-/// Two different numbers below `count`, or the same one twice where there is but one.
+/// Two different indexes below `count`, or the same one twice where `count` is 1.
 fn draw_two(draw: u64, count: usize) -> Option<(usize, usize)> {
     let count = u64::try_from(count).ok().filter(|count| *count > 0)?;
     let one = draw % count;

@@ -1,4 +1,4 @@
-//! Decision about a waiting job, and the part of the Spaces that jobs before it take.
+//! Decision about a waiting job, and what jobs ahead of it reserve.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,38 +8,38 @@ use crate::gradio::space::Origin;
 
 /// Decision about a waiting job.
 pub(super) enum Decision {
-    /// It begins at the candidate of that index.
+    /// The job starts at the candidate of that index.
     Start { index: usize, probe: bool },
-    /// It goes on waiting.
+    /// The job goes on waiting.
     Wait {
-        /// The Space that it waits for, and how much longer that one's jobs take by it.
+        /// Space that it waits for, and its generation time there, in seconds.
         at: Option<(Origin, f64)>,
-        /// A slot to ask the database for.
+        /// Slot to claim from the database.
         claim: Option<Claim>,
-        /// When time alone changes something.
+        /// Time at which the decision may change without any event.
         again: Option<Duration>,
-        /// Whether a slot is all that it lacks.
+        /// Marks a job that lacks nothing but a slot.
         wants_slot: bool,
     },
-    /// There is nothing to wait for.
+    /// The job has nothing to wait for.
     Hopeless(Refusal),
 }
 
-/// A slot to ask the database for.
+/// Claim of a slot from the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) origin: Origin,
-    /// Number of slots that the Space has.
+    /// Number of slots of the Space.
     pub(super) limit: usize,
-    /// Whether the job is to try the Space.
+    /// Marks a job that probes the Space.
     pub(super) probe: bool,
 }
 
-/// The part that jobs which were looked at before take of the Spaces.
+/// Capacity that jobs ahead in the queue reserve, by Space.
 #[derive(Debug, Default)]
 pub(super) struct Reserved {
-    /// Time that their jobs take, in seconds.
+    /// Time of their generations, in seconds.
     pub(super) seconds: HashMap<Origin, f64>,
-    /// Slots that are to be claimed for them.
+    /// Number of slots to be claimed for them.
     pub(super) claims: HashMap<Origin, usize>,
 }

@@ -1,9 +1,9 @@
-//! Asking the database: for slots, for turns, and for what other instances have told.
+//! Exchange with the database: claims of slots, rows of waiting jobs, and the state of other instances.
 //!
-//! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is
-//! their turn (one for each Space), and a place in the order for those that get none (one each, once). It asks again
-//! after 50 to 250 ms, the seldomer the farther its first job is from the front, and not at all where nobody waits for
-//! a slot.
+//! One task of an instance serves all of its waiting jobs. A round reads the shared state (one statement), claims slots
+//! for jobs whose turn it is (one for each Space), and enters jobs without a slot into the common queue (one for each
+//! job, once). Rounds follow each other after 50 to 250 ms, longer the farther the first job is from the front, and end
+//! once no job waits for a slot.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -29,19 +29,19 @@ use crate::store::row::Columns;
 use crate::store::statement::Argument;
 use crate::store::statements::waiter;
 
-/// Shortest time between two rounds.
+/// Minimum interval of rounds.
 const SHORTEST: Duration = Duration::from_millis(50);
-/// Longest time between two rounds.
+/// Maximum interval of rounds.
 const LONGEST: Duration = Duration::from_millis(250);
-/// Time between two rounds where this instance has all slots itself: it learns of those who wait elsewhere.
+/// Interval of rounds while this instance holds all slots: they only read the waiting jobs of others.
 const UNHURRIED: Duration = Duration::from_secs(1);
-/// Time for which the database isn't asked for slots after it has failed.
+/// Time without claims after a failure of the database.
 const ALONE: Duration = Duration::from_secs(2);
-/// Number of slots that a Space is thought to have whose slots the database doesn't know yet.
+/// Assumed number of free slots of a Space without rows in the database.
 const UNKNOWN: u32 = 10_000;
 
 impl Scheduler {
-    /// Has the database asked for those who wait, beside the present request.
+    /// Starts the rounds in the background, or wakes them for new jobs.
     pub(super) fn ask(self: &Rc<Self>) {
         if self.is_exchanging.replace(true) {
             let has_news = {
@@ -81,7 +81,7 @@ impl Scheduler {
         }
     }
 
-    /// Waits for the next round: one that has news comes as soon as may be.
+    /// Waits for the next round, which a wake-up brings forward.
     async fn rest(&self, begun: Duration) {
         let (wake, woken) = oneshot::channel();
         *self.wake.borrow_mut() = Some(wake);
@@ -92,7 +92,7 @@ impl Scheduler {
         }
     }
 
-    /// Time until the next round: short where a job is next, and by chance, so that not all instances ask together.
+    /// Time until the next round: shorter near the front, and with a jitter to spread the instances.
     fn between_rounds(&self) -> Duration {
         let state = self.state.borrow();
         let wanting = state.queue.iter().find(|waiter| waiter.wants_slot);
@@ -109,7 +109,7 @@ impl Scheduler {
         (base + base * u32::from(lot) / 512).min(LONGEST + LONGEST / 4)
     }
 
-    /// Reads what is known of the Spaces of `pool`, once.
+    /// Reads the shared state of the Spaces of `pool`, once.
     pub(in crate::dispatch) async fn learn(self: &Rc<Self>, pool: &[PoolMember]) {
         if !self.store.is_on() {
             return;
@@ -140,7 +140,7 @@ impl Scheduler {
         }
     }
 
-    /// Reads what is known of those Spaces, and of all that are used or waited for.
+    /// Reads the shared state of the Spaces `more`, and of all that are in use or waited for.
     pub(in crate::dispatch) async fn refresh(self: &Rc<Self>, more: &HashSet<Origin>) {
         if !self.store.is_on() {
             return;
@@ -161,7 +161,7 @@ impl Scheduler {
         }
     }
 
-    /// The database fails: until it is back, this instance goes by what it knows.
+    /// Switches to decisions without the database, after its failure.
     fn be_alone(self: &Rc<Self>) {
         self.alone_until.set(self.host.now() + ALONE);
         {
@@ -201,7 +201,7 @@ impl Scheduler {
         self.store.query(&waiter::VIEW, parameters).await
     }
 
-    /// Takes in what the database has told.
+    /// Applies the rows of a read.
     fn take_in(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
         let now = self.host.unix_time();
         let mut state = self.state.borrow_mut();
@@ -244,7 +244,7 @@ impl Scheduler {
         self.knowledge.offered();
     }
 
-    /// Asks for the slots that the last look wants.
+    /// Claims the slots that the last scheduling pass wants.
     async fn claim_all(self: &Rc<Self>) {
         let claims = self.claims.take();
         if claims.is_empty() || !self.state.borrow().is_shared {
@@ -277,7 +277,7 @@ impl Scheduler {
         self.claim_slots(&claim.origin, count, claim.limit).await
     }
 
-    /// Asks for slots of a Space.
+    /// Claims slots of a Space.
     pub(super) async fn claim_slots(
         self: &Rc<Self>,
         origin: &Origin,
@@ -292,7 +292,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The right to try a Space is another instance's where no job here uses it.
+    /// Releases rights to probe that no job uses.
     fn give_probes_back(&self) {
         let mut unused = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
@@ -306,7 +306,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives those a place in the order that got no slot.
+    /// Enters jobs without a slot into the common queue.
     async fn enter_all(self: &Rc<Self>) {
         loop {
             let next = {
@@ -315,7 +315,7 @@ impl Scheduler {
                     return;
                 }
                 let now = self.host.unix_time();
-                // Never used again: a row of that name may be about to go.
+                // Never reused: a row of that id may be about to be deleted.
                 let entry = format!("{}{:08x}", self.store.instance(), state.id());
                 let waiter = state.queue.iter_mut().find(|waiter| waiter.wants_slot && waiter.entry == RowState::None);
                 let Some(waiter) = waiter else { break };
@@ -352,7 +352,7 @@ impl Scheduler {
     fn entry(&self, waiter: &Waiter, entry: String, now: Duration) -> Vec<crate::store::statement::Parameter> {
         let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
         let avoid: Vec<String> = failed.map(|candidate| candidate.member.space.origin().to_string()).collect();
-        // One that has all of them behind it goes wherever there is a slot.
+        // A job that all Spaces have failed takes any slot.
         let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
         let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };
         let most = i64::try_from(self.policy.max_waiting).unwrap_or(i64::MAX);
@@ -373,7 +373,7 @@ impl Scheduler {
         ]
     }
 
-    /// A caller's part of the queue is full.
+    /// Refuses a job whose caller has filled its share of the queue.
     fn refuse(&self, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(waiter) = removed {
@@ -382,7 +382,7 @@ impl Scheduler {
         }
     }
 
-    /// Lets the jobs of this instance wait on.
+    /// Extends the rows of this instance's waiting jobs.
     fn extend(&self) {
         let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, RowState::Written(_)));
         if is_any {
@@ -393,7 +393,7 @@ impl Scheduler {
     }
 }
 
-/// A row of the view.
+/// A row of the read [`waiter::VIEW`].
 struct ViewRow {
     kind: String,
     id: String,

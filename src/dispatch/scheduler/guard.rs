@@ -1,4 +1,4 @@
-//! A slot at a Space, held by a job.
+//! Guard of a slot at a Space, held by a job.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::gradio::failure::Failure;
 use crate::gradio::message::QueuePosition;
 use crate::gradio::space::{Origin, Token};
 
-/// Owner of slots, as far as a guard needs it. The scheduler implements it, whose queue holds guards on their way.
+/// Owner of slots, as far as a guard needs it. Implemented by the scheduler, whose signals carry guards.
 pub(super) trait SlotOwner {
     /// Time since the Unix epoch.
     fn unix_time(&self) -> Duration;
@@ -31,11 +31,11 @@ pub(super) trait SlotOwner {
     /// Records an outcome at a Space, for all instances.
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome);
 
-    /// Gives a slot to the next job, and back to the database the right to probe the Space.
+    /// Schedules the next job after a slot has become free; also releases the right to probe where `gives_probe_back`.
     fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool);
 }
 
-/// A slot at a Space. When it is dropped, it is the next one's.
+/// Guard of a slot, which frees it when dropped.
 pub(in crate::dispatch) struct SlotGuard {
     owner: Rc<dyn SlotOwner>,
     slot: Slot,
@@ -46,12 +46,12 @@ impl SlotGuard {
         Self { owner, slot }
     }
 
-    /// The Space, as a member of its pool.
+    /// The Space as a member of its pool.
     pub(in crate::dispatch) fn member(&self) -> &PoolMember {
         &self.slot.member
     }
 
-    /// The token that the job brings.
+    /// Token for the calls of the job.
     pub(in crate::dispatch) fn token(&self) -> Option<&Token> {
         self.slot.token.as_ref()
     }
@@ -60,7 +60,7 @@ impl SlotGuard {
         self.slot.member.space.origin()
     }
 
-    /// Waits until a job may be sent: a request's jobs at a Space keep their distance.
+    /// Waits until the stagger between a request's jobs at a Space has passed.
     pub(in crate::dispatch) async fn comes_due(&self) {
         let pause = self.owner.draw_stagger();
         loop {
@@ -72,41 +72,41 @@ impl SlotGuard {
         }
     }
 
-    /// Time until the Space begins with a job that stands there, in seconds.
+    /// Time until a job at `position` starts, in seconds.
     pub(in crate::dispatch) fn begins_in(&self, position: QueuePosition) -> f64 {
         begins_in(position, self.slot.generation)
     }
 
-    /// The Space says where the job stands.
+    /// Reports the queue position of the job.
     pub(in crate::dispatch) fn queued(&self, position: QueuePosition) {
         let Slot { id, generation, .. } = self.slot;
         self.update(|space, now| space.queued(id, position, generation, now));
     }
 
-    /// The Space has begun with it.
+    /// Reports the start of the job.
     pub(in crate::dispatch) fn started(&self) {
         let Slot { id, generation, .. } = self.slot;
         self.update(|space, now| space.started(id, generation, now));
     }
 
-    /// The job is so far, from 0 to 1.
+    /// Reports the progress of the job, from 0 to 1.
     pub(in crate::dispatch) fn stepped(&self, done: f64) {
         self.update(|space, now| space.stepped(self.slot.id, done, now));
     }
 
-    /// `images` were made in `generate`.
+    /// Reports that the job has made `images` in `generate`.
     pub(in crate::dispatch) fn succeeded(&self, generate: Duration, images: usize) {
         let images = u32::try_from(images).unwrap_or(u32::MAX);
         let work = self.slot.work * f64::from(images.max(1));
         self.record(SpaceOutcomeKind::Made { work, seconds: generate.as_secs_f64() });
     }
 
-    /// The job failed. What that says of the Space is noted.
+    /// Reports a failure of the job, and classifies it.
     pub(in crate::dispatch) fn failed(&self, failure: &Failure) -> Verdict {
         let verdict = Verdict::of(failure);
         let failure = failure.clone();
         match verdict.blame {
-            // It has answered as it should.
+            // The Space has answered correctly.
             Blame::Asker if verdict.has_worked => self.record(SpaceOutcomeKind::Answered),
             Blame::Nothing | Blame::Asker => {}
             Blame::Fault => self.record(SpaceOutcomeKind::Failed(failure)),

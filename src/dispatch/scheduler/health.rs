@@ -1,4 +1,4 @@
-//! Telling all instances how a Space does.
+//! Writes of Spaces' health for all instances.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::platform::{Row, StoreError, random_bytes};
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
 
-/// Time after which images that were made are written down; failures are at once.
+/// Delay of writes of successes; failures are written at once.
 const WRITE_AFTER: Duration = Duration::from_secs(2);
-/// Attempts to write where other instances write too.
+/// Attempts of a write against concurrent writes of other instances.
 const ATTEMPTS: u32 = 6;
 
 impl Scheduler {
-    /// Takes in what happened at a Space, and tells the others.
+    /// Records an outcome at a Space, here and in the database.
     pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
         let is_failure = !matches!(outcome.kind, SpaceOutcomeKind::Made { .. } | SpaceOutcomeKind::Answered);
         let (is_urgent, is_writing) = {
@@ -46,7 +46,7 @@ impl Scheduler {
         }));
     }
 
-    /// Whether there is something to write that nobody writes yet; then somebody does.
+    /// Begins a write where outcomes are pending and no write is under way. Returns true where the caller has to write.
     fn begins_writing(&self, origin: &Origin) -> bool {
         let mut state = self.state.borrow_mut();
         let health = &mut state.space(origin).health;
@@ -59,7 +59,7 @@ impl Scheduler {
     async fn write_health(&self, origin: &Origin) {
         loop {
             self.state.borrow_mut().space(origin).health.is_urgent = false;
-            // A store that fails now is written to with the next outcome.
+            // Where the store fails, the next outcome writes this one too.
             let outcome = self.write_once(origin).await;
             let mut state = self.state.borrow_mut();
             let health = &mut state.space(origin).health;
@@ -85,7 +85,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes over what another instance has written meanwhile.
+    /// Takes the value that another instance has written meanwhile.
     fn reread(&self, origin: &Origin, row: Option<Row>) -> Result<(), StoreError> {
         let mut state = self.state.borrow_mut();
         let health = &mut state.space(origin).health;

@@ -1,11 +1,11 @@
-//! Slots at Spaces, and who gets the next one.
+//! Scheduler of slots at Spaces.
 //!
-//! A Space's slots are the whole service's: leases in the database, which an instance keeps for its next job as long as
-//! it has one, renews beside the work, and gives up when they are idle or when others wait. So a job on an instance
-//! that holds a slot asks nobody; one that finds none asks the database ([`exchange`]), and waits there, in the order
-//! of all instances ([`wait_queue`]), if there is none.
+//! The slots of a Space belong to the whole service: they are leases in the database. An instance keeps a slot for its
+//! next job, renews it in the background, and releases it when it is idle or others wait. So a job on an instance that
+//! holds a slot needs no statement; without one, the instance asks the database ([`exchange`]), and the job waits there
+//! in the order of all instances ([`wait_queue`]) while no slot is free.
 //!
-//! Without a database, or where it fails, an instance goes by what it knows: each then has all slots for itself.
+//! Without a database, or while it fails, each instance decides by what it knows and has all slots for itself.
 
 mod choice;
 mod decision;
@@ -53,7 +53,7 @@ use crate::store::once::Once;
 use crate::store::statement::Argument;
 use crate::store::statements::waiter;
 
-/// The slots of all Spaces, as an instance has them.
+/// Scheduler of an instance.
 pub(super) struct Scheduler {
     host: Outside,
     policy: Policy,
@@ -62,13 +62,13 @@ pub(super) struct Scheduler {
     knowledge: Rc<Knowledge>,
     state: RefCell<SchedulerState>,
     budget: RefCell<Budget>,
-    /// Slots that the last look wants.
+    /// Slots to be claimed after the last scheduling pass.
     claims: RefCell<Vec<(Claim, usize)>>,
-    /// When the database last told of others, in monotonic time.
+    /// Time of the last read of the database, monotonic.
     viewed: Cell<Option<Duration>>,
-    /// Whether a job has begun since then.
+    /// Set where a job has started since then.
     has_begun: Cell<bool>,
-    /// Until when the database isn't asked for slots, since it has failed, in monotonic time.
+    /// End of the time without claims after a failure of the database, monotonic.
     alone_until: Cell<Duration>,
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
@@ -76,18 +76,18 @@ pub(super) struct Scheduler {
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
 
-/// Resource of a Space's slots.
+/// Lease resource of a Space's slots.
 fn slots_of(origin: &Origin) -> String {
     format!("space/{origin}")
 }
 
-/// Resource of the right to try a Space.
+/// Lease resource of the right to probe a Space.
 fn probe_of(origin: &Origin) -> String {
     format!("probe/{origin}")
 }
 
 impl Scheduler {
-    /// A scheduler for the Spaces of `catalog`, whose slots are `leases`.
+    /// A scheduler for the Spaces of `catalog`, with slots in `leases`.
     pub(super) fn new(leases: &Rc<Leases>, policy: Policy, catalog: &Catalog, knowledge: &Rc<Knowledge>) -> Rc<Self> {
         let store = leases.store().clone();
         let host = Rc::clone(store.host());
@@ -129,41 +129,41 @@ impl Scheduler {
         self.host.unix_time()
     }
 
-    /// Lets time go by.
+    /// Sleeps for `time`.
     pub(super) fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
         self.host.sleep(time)
     }
 
-    /// A number that no other request of this instance has.
+    /// Number of a new request, unique within this instance.
     pub(super) fn new_request(&self) -> u64 {
         self.state.borrow_mut().id()
     }
 
-    /// The state, to look at.
+    /// State, for reading.
     pub(super) fn state(&self) -> std::cell::Ref<'_, SchedulerState> {
         self.state.borrow()
     }
 
-    /// Place of jobs for `pool` among those that wait.
+    /// Queue and crowd of jobs for `pool`.
     pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> QueueKey {
         self.state.borrow().crowds.place(pool)
     }
 
-    /// Pays a new job's part in for those that are made again.
+    /// Deposits a new job's share in the retry budget.
     pub(super) fn pay_in(&self) {
         self.budget.borrow_mut().deposit(self.host.now());
     }
 
-    /// Whether a job may be made again that a Space has worked on.
+    /// Withdraws a retry of a job that a Space has worked on. Returns false where the budget is exhausted.
     pub(super) fn may_repeat(&self) -> bool {
         self.budget.borrow_mut().withdraw(self.host.now())
     }
 
-    /// Waits for a slot until `deadline`, in monotonic time. `waits` hears how many jobs are before it, where it has to
-    /// wait, each time that this changes.
+    /// Waits for a slot until `deadline`, in monotonic time. While it waits, each change of the number of jobs ahead
+    /// goes to `waits`.
     ///
     /// # Errors
-    /// Where there is nothing to wait for, or for too long.
+    /// No slot to wait for, a full queue, or the deadline.
     pub(super) async fn take(
         self: &Rc<Self>,
         request: SlotRequest,
@@ -192,7 +192,7 @@ impl Scheduler {
             let left = deadline.saturating_sub(now);
             let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
             let again = again.map_or(left, |at| at.saturating_sub(self.host.unix_time()));
-            // Time is rounded down on its way to the host: a moment too early would be a loop.
+            // The host rounds times down: waking a moment too early would spin.
             let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
             match select(signals.next(), sleep).await {
                 Either::Left((Some(Signal::Done(outcome)), _)) => {
@@ -211,24 +211,24 @@ impl Scheduler {
         }
     }
 
-    /// Time until a job would be done elsewhere that begins there now, in seconds.
+    /// Best forecast among `candidates` with room for a job that starts now, in seconds.
     pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger) -> Option<f64> {
         self.state.borrow().elsewhere(candidates, stagger, self.host.unix_time())
     }
 
-    /// No job of that request is to begin any more.
+    /// Refuses all waiting jobs of a request.
     pub(super) fn dismiss(self: &Rc<Self>, request: u64, why: &Refusal) {
         let looked = self.state.borrow_mut().dismiss(request, false, why);
         self.follow(looked);
     }
 
-    /// All images of that request have found somebody who makes them.
+    /// Dismisses the waiting jobs of a request that have no images of their own, as all images have a job.
     pub(super) fn dismiss_idle(self: &Rc<Self>, request: u64) {
         let looked = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
         self.follow(looked);
     }
 
-    /// Lets those begin who can.
+    /// Schedules waiting jobs: starts those that can start.
     fn look(self: &Rc<Self>) {
         let now = self.host.unix_time();
         let mut looked = self.state.borrow_mut().look(now, || self.policy.stagger.draw(&self.host));
@@ -242,7 +242,7 @@ impl Scheduler {
         self.keep_up();
     }
 
-    /// Does what follows from a look.
+    /// Applies the effects of a scheduling pass.
     fn follow(self: &Rc<Self>, looked: Effects) {
         if !looked.leave.is_empty() {
             self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(looked.leave))]);
@@ -254,16 +254,16 @@ impl Scheduler {
             self.has_begun.set(self.has_begun.get() | outcome.is_ok());
             let owner = || -> Rc<dyn SlotOwner> { Rc::<Self>::clone(self) };
             let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));
-            // A slot that nobody wants any more is dropped, and so is the next one's.
+            // A slot whose receiver is gone is dropped, and so becomes free.
             let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
         }
     }
 
-    /// Tells those who wait how many are before them, where that has changed.
+    /// Notifies waiting jobs of changed positions.
     fn notify_positions(&self) {
         let mut state = self.state.borrow_mut();
         let is_shared = state.is_shared;
-        // One that may yet get a slot at once doesn't wait.
+        // A job that may still get a slot at once isn't waiting yet.
         let waits = |waiter: &wait_queue::Waiter| {
             !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::RowState::Written(_))
         };
@@ -277,7 +277,7 @@ impl Scheduler {
         }
     }
 
-    /// A job waits no longer.
+    /// Removes a job from the queue.
     fn forget(self: &Rc<Self>, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(entry) = removed.as_ref().and_then(written) {
@@ -285,7 +285,7 @@ impl Scheduler {
         }
     }
 
-    /// Leases turned out to be somebody else's by now.
+    /// Drops leases that another instance holds by now.
     fn lose(self: &Rc<Self>, resource: &str, slots: &[i64]) {
         let mut state = self.state.borrow_mut();
         for (origin, space) in state.spaces_mut() {
@@ -327,7 +327,7 @@ impl SlotOwner for Scheduler {
     }
 }
 
-/// A job that waits; when it is dropped, it waits no longer.
+/// Guard of a waiting job, which removes it from the queue when dropped.
 struct Waiting<'a> {
     scheduler: &'a Rc<Scheduler>,
     id: u64,

@@ -1,4 +1,4 @@
-//! Request of a job for a slot, and the signals that answer it.
+//! Request of a job for a slot, and the signals to it.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,49 +11,49 @@ use crate::dispatch::crowd::QueueKey;
 use crate::dispatch::refusal::Refusal;
 use crate::generation::Priority;
 
-/// A job that wants a slot.
+/// Request of a job for a slot.
 pub(in crate::dispatch) struct SlotRequest {
-    /// Number of the request that it is of.
+    /// Number of the job's request.
     pub(in crate::dispatch) request: u64,
     pub(in crate::dispatch) place: QueueKey,
-    /// API key's owner, among whom turns are shared.
+    /// Owner of the API key. Turns are fair between callers.
     pub(in crate::dispatch) caller: Rc<str>,
-    /// Whether a job of the request has been let in: then all of them are.
+    /// Set once a job of the request was admitted, which admits all of them.
     pub(in crate::dispatch) is_admitted: Rc<Cell<bool>>,
     pub(in crate::dispatch) priority: Priority,
-    /// Whether it has no images of its own yet.
+    /// Marks a job without images of its own.
     pub(in crate::dispatch) is_idle: bool,
-    /// When it came, since the Unix epoch.
+    /// Arrival, since the Unix epoch.
     pub(in crate::dispatch) since: Duration,
     pub(in crate::dispatch) candidates: Vec<Candidate>,
     pub(in crate::dispatch) stagger: Rc<Stagger>,
 }
 
-/// News for a waiting job.
+/// Signal to a waiting job.
 pub(super) enum Signal {
-    /// So many are before it.
+    /// Number of jobs ahead.
     Waiting(usize),
-    /// It has a slot, or waits in vain. A slot that is lost on the way is the next one's.
+    /// End of the wait: a slot or a refusal. A slot that is never received becomes free.
     Done(Box<Result<SlotGuard, Refusal>>),
 }
 
-/// A Space that a job may be given to.
+/// Candidate Space of a job.
 #[derive(Clone, Debug)]
 pub(in crate::dispatch) struct Candidate {
     pub(in crate::dispatch) member: PoolMember,
-    /// Amount of work that the job is there.
+    /// Work of the job at the Space, in units.
     pub(in crate::dispatch) work: f64,
-    /// Its past with the job.
+    /// Earlier failures of the job there.
     pub(in crate::dispatch) past: Past,
 }
 
-/// A Space's past with a job.
+/// Earlier failures of a job at a Space, in the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::dispatch) enum Past {
-    /// Nothing yet.
+    /// None.
     Fresh,
-    /// It has failed it, and another one has since.
+    /// It has failed, and another Space after it.
     Earlier,
-    /// It was the last that failed it.
+    /// It was the last to fail.
     Last,
 }

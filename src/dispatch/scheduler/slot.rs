@@ -1,4 +1,4 @@
-//! A slot at a Space, and the job that has it.
+//! A slot at a Space with its job.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,20 +7,20 @@ use super::stagger::Stagger;
 use crate::catalog::PoolMember;
 use crate::gradio::space::Token;
 
-/// A slot at a Space, and the job that has it.
+/// A slot at a Space with its job.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// Number of the job, within the instance.
+    /// Number of the job, unique within the instance.
     pub(super) id: u64,
     pub(super) member: PoolMember,
     pub(super) stagger: Rc<Stagger>,
     pub(super) token: Option<Token>,
-    /// Whether the job is to try the Space.
+    /// Marks a job that probes the Space.
     pub(super) probe: bool,
-    /// Amount of work that the job is.
+    /// Work of the job, in units.
     pub(super) work: f64,
-    /// Time that it is expected to take, in seconds.
+    /// Expected generation time, in seconds.
     pub(super) generation: f64,
-    /// When it got the slot, since the Unix epoch.
+    /// Time of the grant, since the Unix epoch.
     pub(super) since: Duration,
 }

@@ -1,9 +1,9 @@
-//! An instance's knowledge of Spaces and of those who wait for them, and the choice of who begins where.
+//! State of the scheduler: Spaces and waiting jobs of an instance, and the scheduling pass over them.
 //!
-//! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database
-//! has told of others) the waiting jobs are looked at in their order, and each begins at a Space or goes on waiting. A
-//! job begins where this instance holds a slot and nobody elsewhere comes before it; where the database is likely to
-//! give one, that is asked for; what others wait for is given up.
+//! Each change (a free slot, the end of a stagger, a breaker that opens or admits a probe, a read of the database)
+//! triggers a scheduling pass: in the order of service, each waiting job starts at a Space or goes on waiting. A job
+//! starts where this instance holds a slot and no job of another instance is ahead of it. Where the database probably
+//! has a free slot, that is claimed; idle slots that others wait for are released.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,36 +20,36 @@ use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
 use crate::gradio::space::Origin;
 
-/// End of a wait.
+/// Result of a wait.
 pub(super) type WaitResult = Result<Slot, Refusal>;
 
-/// Spaces as an instance knows them, and the jobs that wait for them in it.
+/// Spaces and waiting jobs of an instance.
 pub(in crate::dispatch) struct SchedulerState {
     spaces: HashMap<Origin, SpaceState>,
     pub(super) queue: WaitQueue,
-    /// Jobs that wait elsewhere.
+    /// Waiting jobs of other instances.
     pub(super) view: View,
     pub(super) crowds: Crowds,
     pub(super) rule: SelectionRule,
-    /// This instance's part of a breaker's time, from 0 to 1.
+    /// Jitter of breakers in this instance, from 0 to 1.
     pub(super) jitter: f64,
-    /// Whether slots are the database's to give.
+    /// Set while the database grants the slots.
     pub(super) is_shared: bool,
     next_id: u64,
 }
 
-/// Consequences of a look, for the caller to draw once nothing is borrowed any more.
+/// Effects of a scheduling pass, for the caller to apply after the borrow has ended.
 #[derive(Default)]
 pub(super) struct Effects {
-    /// Jobs that wait no longer.
+    /// Jobs whose wait has ended.
     pub(super) done: Vec<(Waiter, WaitResult)>,
-    /// Rows of the database that are to go.
+    /// Ids of rows to be deleted.
     pub(super) leave: Vec<String>,
-    /// Slots to be asked for: of which Space, and how many.
+    /// Slots to be claimed, with their numbers.
     pub(super) claims: Vec<(Claim, usize)>,
-    /// Slots to be given back.
+    /// Slots to be released, by Space.
     pub(super) release: Vec<(Origin, Vec<i64>)>,
-    /// Whether a job waits that lacks nothing but a slot.
+    /// Set where a job lacks nothing but a slot.
     pub(super) wants_slots: bool,
 }
 
@@ -72,12 +72,12 @@ impl SchedulerState {
         self.spaces.entry(origin.clone()).or_default()
     }
 
-    /// The Space at `origin`, if anything is known of it.
+    /// The Space at `origin`, if it has any state.
     pub(in crate::dispatch) fn known(&self, origin: &Origin) -> Option<&SpaceState> {
         self.spaces.get(origin)
     }
 
-    /// All Spaces of which something is known.
+    /// All Spaces with state.
     pub(super) fn spaces(&self) -> impl Iterator<Item = (&Origin, &SpaceState)> {
         self.spaces.iter()
     }
@@ -86,19 +86,19 @@ impl SchedulerState {
         self.spaces.iter_mut()
     }
 
-    /// A number that nothing else of this instance has.
+    /// Number that is unique within this instance.
     pub(super) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// Number of jobs that wait, here and elsewhere, and could go to the Space at `origin`.
+    /// Number of waiting jobs of all instances that could run at the Space at `origin`.
     pub(in crate::dispatch) fn waiting_for(&self, origin: &Origin) -> usize {
         let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.member.space.origin() == origin);
         self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
     }
 
-    /// Number of jobs before the one of that id, here and elsewhere.
+    /// Number of jobs of all instances ahead of the job of that id.
     pub(super) fn before(&self, id: u64) -> usize {
         let Some(waiter) = self.queue.iter().find(|waiter| waiter.id == id) else { return 0 };
         let queue = &waiter.request.place.queue;
@@ -107,7 +107,7 @@ impl SchedulerState {
         here + self.view.all_before(&waiter.rank, queue)
     }
 
-    /// No waiting job of that request is wanted any more; or none that has no images of its own.
+    /// Refuses the waiting jobs of a request; with `only_idle`, those without images of their own.
     pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Effects {
         let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
         let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
@@ -120,8 +120,8 @@ impl SchedulerState {
         looked
     }
 
-    /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may
-    /// follow.
+    /// Scheduling pass over all waiting jobs, in order. `pause` draws the stagger before the next job of the same
+    /// request.
     pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
         let mut looked = Effects { leave: self.queue.promote(now), ..Effects::default() };
         let mut before = Reserved::default();
@@ -147,7 +147,7 @@ impl SchedulerState {
                         }
                     }
                     if !wants_slot && let Some(id) = written(&waiter) {
-                        // Those behind it need not wait for it.
+                        // Jobs behind it needn't wait for it.
                         looked.leave.push(id);
                         waiter.entry = RowState::None;
                     }
@@ -183,7 +183,7 @@ impl SchedulerState {
         Slot { id, member, stagger, token, probe, work, generation, since: now }
     }
 
-    /// Idle slots that others wait for are theirs.
+    /// Releases idle slots that other instances wait for.
     fn give_up(&mut self, now: Duration, looked: &mut Effects) {
         let (view, crowds) = (&self.view, &self.crowds);
         for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
@@ -195,7 +195,7 @@ impl SchedulerState {
     }
 }
 
-/// The id of a waiting job's row in the database.
+/// Id of a waiting job's row in the database, once written.
 pub(super) fn written(waiter: &Waiter) -> Option<String> {
     match &waiter.entry {
         RowState::Written(id) => Some(id.clone()),

@@ -1,5 +1,5 @@
-//! Upkeep of an instance's slots, as long as it holds some or has jobs at Spaces: it gives idle ones back, learns of
-//! those who wait elsewhere, and gets slots for jobs that began while the database failed.
+//! Upkeep of an instance's slots, while it holds some or has jobs at Spaces: releases idle slots, reads the waiting
+//! jobs of other instances, and claims slots for jobs that started while the database failed.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::{Scheduler, slots_of};
 use crate::gradio::space::Origin;
 
-/// Time for which an idle slot is kept for this instance's next job.
+/// Time for which an idle slot is kept for the next job.
 const LINGER: Duration = Duration::from_millis(150);
-/// Time after which is looked whether jobs wait elsewhere.
+/// Interval of reads of the database without idle slots.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Scheduler {
-    /// Has this instance's slots looked after, as long as it has some.
+    /// Starts the upkeep, unless it is running or there is nothing to keep up.
     pub(super) fn keep_up(self: &Rc<Self>) {
         let has_some = self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
         if !has_some || !self.store.is_on() || self.is_kept_up.replace(true) {
@@ -38,7 +38,7 @@ impl Scheduler {
             self.host.sleep(if idle > 0 { LINGER } else { LOOK }).await;
             self.give_idle_back();
             let viewed = self.viewed.get().unwrap_or_default();
-            // Those who began may have come before others; and a database that failed may be back.
+            // Started jobs may have overtaken others, and a failed database may be back.
             let has_news = self.has_begun.get() || !self.state.borrow().is_shared;
             if has_news && self.host.now().saturating_sub(viewed) >= LOOK {
                 self.refresh(&HashSet::new()).await;
@@ -48,7 +48,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives slots back that nobody here has used for a moment.
+    /// Releases slots that have been idle for [`LINGER`].
     fn give_idle_back(&self) {
         let before = self.host.unix_time().saturating_sub(LINGER);
         let mut unused: Vec<(Origin, Vec<i64>)> = Vec::new();
@@ -63,7 +63,7 @@ impl Scheduler {
         }
     }
 
-    /// Gets slots for jobs that have none.
+    /// Claims slots for jobs without one.
     async fn adopt(self: &Rc<Self>) {
         let without: Vec<(Origin, usize, usize)> = {
             let state = self.state.borrow();
@@ -74,7 +74,7 @@ impl Scheduler {
             without.map(|(origin, space)| (origin.clone(), space.without_slot(), space.limit())).collect()
         };
         for (origin, count, limit) in without {
-            // Where there are none, others have them: these jobs are too many until they end.
+            // Without free slots, these jobs exceed the Space's slots until they end.
             let _ = self.claim_slots(&origin, count, limit).await;
         }
     }

@@ -10,7 +10,7 @@ use crate::store::row::Columns;
 use crate::store::statement::Statement;
 use crate::store::statements::lease;
 
-/// Slots that were claimed. Dropped, they go back: whoever wanted them has left.
+/// Claimed slots, released on drop unless the caller receives and keeps them.
 struct ClaimedSlots {
     leases: Rc<Leases>,
     resource: String,
@@ -18,8 +18,7 @@ struct ClaimedSlots {
 }
 
 impl Leases {
-    /// Takes up to `most` free slots of `resource`, which has `limit`. They are held and renewed until they are
-    /// released.
+    /// Claims up to `most` free slots of `resource`, which has `limit`. They are renewed until they are released.
     ///
     /// # Errors
     /// Failures of the store.
@@ -36,7 +35,7 @@ impl Leases {
         Ok(claimed.keep())
     }
 
-    /// Takes `count` free slots of `resource`, which has `limit`, or none where there aren't as many.
+    /// Claims `count` free slots of `resource`, which has `limit`; none where fewer are free.
     ///
     /// # Errors
     /// Failures of the store.
@@ -50,17 +49,17 @@ impl Leases {
         if claimed.slots.is_empty() && self.is_new(resource, limit) {
             claimed = self.add_and_send(lease::CLAIM_ALL, resource, count, limit).await?;
         }
-        // What comes of a claim that took more than was free goes back.
+        // A partial claim is released on drop.
         let is_all = u32::try_from(claimed.slots.len()).is_ok_and(|slots| slots == count);
         Ok(is_all.then(|| claimed.keep()))
     }
 
-    /// Whether the slots of `resource` may not be in the table yet.
+    /// True if the slots of `resource` may not exist in the table yet.
     fn is_new(&self, resource: &str, limit: u32) -> bool {
         !self.known.borrow().contains(&(resource.to_owned(), limit))
     }
 
-    /// Puts the slots of a resource into the table, and claims some.
+    /// Adds the slots of a resource to the table, and claims some.
     async fn add_and_send(
         self: &Rc<Self>,
         statement: Statement,
@@ -75,7 +74,7 @@ impl Leases {
         self.send(statement, resource, count, limit).await
     }
 
-    /// Sends a claim. It goes to its end where whoever wants it leaves, and so do its slots.
+    /// Sends a claim in a task of its own. If the caller is dropped, the claim completes and its slots are released.
     async fn send(
         self: &Rc<Self>,
         statement: Statement,
@@ -112,7 +111,7 @@ impl Leases {
         ];
         let rows = self.store.query(&statement, parameters).await?;
         let mut slots = rows.into_iter().map(|row| Columns::of(row).integer()).collect::<Result<Vec<_>, _>>()?;
-        // A slot whose lease ran out while the store failed stays with whoever has it here.
+        // A slot that expired while the store failed stays with its holder on this instance.
         slots.retain(|slot| !has(&self.held, resource, *slot) && !has(&self.unsent, resource, *slot));
         self.hold(resource, &slots);
         Ok(slots)
@@ -120,7 +119,7 @@ impl Leases {
 }
 
 impl ClaimedSlots {
-    /// The slots, for good.
+    /// Slots that the caller keeps.
     fn keep(mut self) -> Vec<i64> {
         std::mem::take(&mut self.slots)
     }

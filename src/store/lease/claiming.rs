@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Resources of which slots are being claimed: what the store has for this instance there may be on its way here.
+/// Resources with claims under way, whose slots in the database may not have arrived here yet.
 #[derive(Default)]
 pub(super) struct Claiming {
     now: BTreeMap<String, u32>,
-    /// At any time since the last renewal was sent.
+    /// Resources with a claim at any time since the last renewal was sent.
     lately: BTreeSet<String>,
 }
 
@@ -25,12 +25,12 @@ impl Claiming {
         }
     }
 
-    /// A renewal is sent: what was claimed before is known by now.
+    /// Notes that a renewal is sent: earlier claims have arrived by now.
     pub(super) fn forget(&mut self) {
         self.lately = self.now.keys().cloned().collect();
     }
 
-    /// Whether slots of `resource` have been claimed since the last renewal was sent.
+    /// True if slots of `resource` were claimed since the last renewal was sent.
     pub(super) fn was_lately(&self, resource: &str) -> bool {
         self.lately.contains(resource)
     }

@@ -1,5 +1,4 @@
-//! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows
-//! of.
+//! Renewal of an instance's leases, which also reveals lost and unknown ones.
 
 use std::rc::Rc;
 
@@ -9,7 +8,7 @@ use crate::store::row::Columns;
 use crate::store::statements::lease;
 
 impl Leases {
-    /// Renews all leases until none is held.
+    /// Renews all leases until none is left.
     pub(super) async fn renew(self: Rc<Self>) {
         loop {
             self.store.host().sleep(RENEWAL).await;
@@ -22,14 +21,14 @@ impl Leases {
             let before = self.held.borrow().clone();
             let expires = expiry(self.store.host().unix_time(), TTL);
             let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
-            // A store that fails now is asked again: until then all go on as if their leases held.
+            // Where the store fails, holders go on until the next renewal.
             if let Ok(rows) = self.store.query(&lease::RENEW, parameters).await {
                 self.settle(&before, rows);
             }
         }
     }
 
-    /// Compares what was held when a renewal began with what the store has renewed.
+    /// Compares the leases before a renewal with the renewed rows: drops lost ones, and releases unknown ones.
     fn settle(self: &Rc<Self>, before: &Slots, rows: Vec<Row>) {
         let mut renewed = Slots::new();
         for mut columns in rows.into_iter().map(Columns::of) {
@@ -48,7 +47,7 @@ impl Leases {
                 listener(resource, &lost);
             }
         }
-        // Slots of a claim whose answer came too late: nobody here knows of them.
+        // Unknown slots are of claims whose responses came too late.
         for (resource, slots) in renewed {
             if self.claiming.borrow().was_lately(&resource) {
                 continue;

@@ -1,25 +1,25 @@
-//! Statements about the database itself.
+//! Statements on the database itself.
 
 use crate::store::statement::Statement;
 
-/// Lets a commit return before it is on the disk, for this connection: with WAL, a loss of power may cost the last
-/// commits, a killed process none.
+/// Relaxes the durability of commits on this connection: with WAL, a power failure may lose the last commits, a killed
+/// process none.
 pub const SYNCHRONOUS: Statement = Statement("PRAGMA synchronous = NORMAL");
 
-/// Lets readers and a writer work side by side, for the file.
+/// Enables concurrent readers and a writer, for the file.
 pub const WAL: Statement = Statement("PRAGMA journal_mode = WAL");
 
-/// Finds out whether the database answers.
+/// Trial of a database that has failed.
 pub const TRIAL: Statement = Statement("SELECT number FROM meta WHERE name = 'schema'");
 
-/// Reads all there is: the schema's number, and secrets.
+/// Reads the schema's version and secrets.
 pub const READ: Statement = Statement("SELECT name, number, bytes FROM meta WHERE name IN ('schema', 'link_secret')");
 
-/// Adds what isn't there yet.
+/// Adds a row, unless it exists.
 pub const ADD: Statement =
     Statement("INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) ON CONFLICT (name) DO NOTHING");
 
-/// Adds a number, or raises it.
+/// Adds or raises a number.
 pub const RAISE: Statement = Statement(
     "INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) \
      ON CONFLICT (name) DO UPDATE SET number = excluded.number WHERE meta.number < excluded.number",

@@ -1,14 +1,14 @@
-//! Statements about Spaces, and jobs that wait for a slot there.
+//! Statements on Spaces and waiting jobs.
 
 use crate::store::statement::Statement;
 
-/// Reads all that scheduling goes by, in rows of (kind, id, number, number, number, text, text):
+/// Reads the shared state of scheduling, in rows of (kind, id, number, number, number, text, text):
 ///
-/// - `slots`: of a leased resource, the number of free slots and of those that are taken;
-/// - `waiter`: one of the first 32 jobs of each queue that other instances have waiting: the queue, priority, turn and
-///   age, its own id and the Spaces that it avoids;
-/// - `health`: of a Space, the version of its health, and it;
-/// - `profile`: of a Space, when it was learnt what it can do, and that.
+/// - `slots`: numbers of free and of taken slots of a resource;
+/// - `waiter`: one of the first 32 jobs of other instances in each queue: queue, priority, turn, arrival, id, and the
+///   Spaces that it avoids;
+/// - `health`: version and health of a Space;
+/// - `profile`: time and contents of a Space's profile.
 pub const VIEW: Statement = Statement(
     "SELECT 'slots' AS kind, resource AS id, \
      SUM(CASE WHEN expires < CAST(:before AS BIGINT) THEN 1 ELSE 0 END) AS a, \
@@ -19,13 +19,13 @@ pub const VIEW: Statement = Statement(
      ORDER BY priority, turn, since, id LIMIT 32) AS own_waiters>>\
      <<spaces| UNION ALL SELECT 'health', id, version, CAST(0 AS BIGINT), CAST(0 AS BIGINT), health, '' FROM space \
      WHERE id = :spaces>>\
-     <<profiles| UNION ALL SELECT 'profile', id, learnt, CAST(0 AS BIGINT), CAST(0 AS BIGINT), profile, '' FROM profile \
-     WHERE id = :profiles>>",
+     <<profiles| UNION ALL SELECT 'profile', id, learnt, CAST(0 AS BIGINT), CAST(0 AS BIGINT), profile, '' \
+     FROM profile WHERE id = :profiles>>",
 );
 
-/// Lets a job wait, and gives it its turn: the one that it has, or the one after its caller's last waiting job of that
-/// priority, or that of the one in front, whichever is later. Not where its caller's part of the queue is full, unless
-/// it has been let in before (`is_known`).
+/// Adds a waiting job and returns its turn: the given one, or the later of that after its caller's last waiting job of
+/// that priority and that of the job in front. Adds nothing where its caller's share of the queue is full, unless the
+/// request was admitted before (`is_known`).
 pub const ENTER: Statement = Statement(
     "INSERT INTO waiter (id, crowd, queue, priority, caller, turn, since, avoid, holder, expires) \
      SELECT CAST(:id AS TEXT), CAST(:crowd AS TEXT), CAST(:queue AS TEXT), CAST(:priority AS BIGINT), \
@@ -43,15 +43,16 @@ pub const ENTER: Statement = Statement(
      RETURNING turn",
 );
 
-/// Lets the jobs of an instance wait on.
+/// Extends the waiting jobs of an instance.
 pub const EXTEND: Statement = Statement("UPDATE waiter SET expires = :expires WHERE holder = :holder");
 
-/// Lets jobs wait no longer.
+/// Removes waiting jobs.
 pub const LEAVE: Statement = Statement("DELETE FROM waiter WHERE id IN (:ids)");
 
-/// Deletes jobs whose instances have died.
+/// Deletes waiting jobs of dead instances.
 pub const SWEEP: Statement = Statement(
-    "DELETE FROM waiter WHERE id IN (SELECT id FROM waiter WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
+    "DELETE FROM waiter WHERE id IN (SELECT id FROM waiter WHERE expires < :now ORDER BY expires LIMIT :most) \
+     RETURNING 1",
 );
 
 /// Reads a Space's health.
@@ -62,15 +63,15 @@ pub const ADD_HEALTH: Statement = Statement(
     "INSERT INTO space (id, version, health) VALUES (:id, 1, :health) ON CONFLICT (id) DO NOTHING RETURNING version",
 );
 
-/// Writes a Space's health over the one of that version.
+/// Replaces a Space's health of that version.
 pub const SET_HEALTH: Statement = Statement(
     "UPDATE space SET health = :health, version = version + 1 WHERE id = :id AND version = :version RETURNING version",
 );
 
-/// Reads what a Space can do.
+/// Reads a Space's profile.
 pub const PROFILE: Statement = Statement("SELECT learnt, profile FROM profile WHERE id = :id");
 
-/// Writes what a Space can do.
+/// Writes a Space's profile, unless the stored one is newer.
 pub const SET_PROFILE: Statement = Statement(
     "INSERT INTO profile (id, learnt, profile) VALUES (:id, :learnt, :profile) \
      ON CONFLICT (id) DO UPDATE SET learnt = excluded.learnt, profile = excluded.profile \
