@@ -18,14 +18,11 @@ use std::time::Duration;
 use super::health::ANONYMOUS;
 use super::health::breaker::Admission;
 use super::health::shared::SharedHealth;
+use super::space_queue::{SeenQueue, SpaceQueue, begins_in};
 use crate::catalog::PoolMember;
 use crate::gradio::message::QueuePosition;
 use crate::gradio::space::Token;
 
-/// Time for which a report of a queue is valid, in seconds.
-const QUEUE_SEEN: f64 = 120.0;
-/// Assumed length of a full queue.
-const FULL: f64 = 10.0;
 /// Time for which another instance's probe is assumed to last after it was observed.
 const PROBED: Duration = Duration::from_secs(2);
 /// Time after which a free slot that jobs ahead don't take is anybody's: their instances may have died.
@@ -50,7 +47,7 @@ pub(super) struct SpaceState {
     /// Assumed end of another instance's probe.
     probed_until: Option<Duration>,
     /// Last report of its queue.
-    queue: Option<QueueSeen>,
+    queue: SpaceQueue,
     /// Index of the next token in the round robin.
     turn_of: usize,
     /// Number of slots, by the pool of the last job.
@@ -75,25 +72,6 @@ struct RunningJob {
     began: Option<Duration>,
     /// Slot of the job; none where the database failed.
     slot: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct QueueSeen {
-    position: QueuePosition,
-    /// Number of waiting jobs.
-    size: f64,
-    /// Time of one of them, in seconds.
-    each: f64,
-    at: Duration,
-}
-
-/// Last report of a Space's queue.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SeenQueue {
-    /// Position in the report.
-    pub position: QueuePosition,
-    /// Time of the report, in seconds since the Unix epoch.
-    pub at: u64,
 }
 
 /// Access of jobs to a member of a pool.
@@ -258,15 +236,7 @@ impl SpaceState {
     fn begins(&self, generation: f64, now: Duration) -> f64 {
         let ours = self.running.iter().map(|job| job.until.saturating_sub(now)).max().unwrap_or_default();
         let others = f64::from(self.elsewhere) * generation / 2.0;
-        self.queue_left(now).max(ours.as_secs_f64() + others)
-    }
-
-    fn queue_left(&self, now: Duration) -> f64 {
-        let left = |seen: QueueSeen| {
-            let age = now.saturating_sub(seen.at).as_secs_f64();
-            if age > QUEUE_SEEN { 0.0 } else { (seen.size * seen.each - age).max(0.0) }
-        };
-        self.queue.map_or(0.0, left)
+        self.queue.left(now).max(ours.as_secs_f64() + others)
     }
 
     /// Time of a generation of `work` units, in seconds. `usual` is the average time of a unit elsewhere.
@@ -318,8 +288,7 @@ impl SpaceState {
 
     /// Takes the queue position of a job.
     pub(super) fn queued(&mut self, id: u64, position: QueuePosition, generation: f64, now: Duration) {
-        let each = each(position, generation);
-        self.queue = Some(QueueSeen { position, size: count(position.size), each, at: now });
+        self.queue.report(position, generation, now);
         let left = span(begins_in(position, generation) + generation);
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
             job.until = now.saturating_add(left);
@@ -328,11 +297,7 @@ impl SpaceState {
 
     /// Notes the start of a job.
     pub(super) fn started(&mut self, id: u64, generation: f64, now: Duration) {
-        if let Some(seen) = &mut self.queue {
-            // The job itself waits no longer.
-            let passed = now.saturating_sub(seen.at).as_secs_f64() / seen.each.max(f64::MIN_POSITIVE);
-            (seen.size, seen.at) = ((seen.size - 1.0 - passed.floor()).max(0.0), now);
-        }
+        self.queue.job_started(now);
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
             job.until = now.saturating_add(span(generation));
             job.began = Some(now);
@@ -352,37 +317,18 @@ impl SpaceState {
 
     /// Notes that the queue is full.
     pub(super) fn full(&mut self, generation: f64, now: Duration) {
-        let size = self.queue.map_or(0.0, |seen| seen.size).max(FULL);
-        let position = self.queue.map(|seen| seen.position).unwrap_or_default();
-        self.queue = Some(QueueSeen { position, size, each: generation, at: now });
+        self.queue.full(generation, now);
     }
 
     /// Last report of the queue, while it is valid.
     pub(super) fn seen_queue(&self, now: Duration) -> Option<SeenQueue> {
-        let lately = |seen: &QueueSeen| now.saturating_sub(seen.at).as_secs_f64() <= QUEUE_SEEN;
-        self.queue.filter(lately).map(|seen| SeenQueue { position: seen.position, at: seen.at.as_secs() })
+        self.queue.seen(now)
     }
-}
-
-/// Time of one job in a queue, in seconds: by the Space's estimate at `position`, or `generation` without one.
-fn each(position: QueuePosition, generation: f64) -> f64 {
-    let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
-    eta.map_or(generation, |eta| eta / (count(position.rank) + 1.0))
-}
-
-/// Time until a job at `position` starts, in seconds.
-pub(super) fn begins_in(position: QueuePosition, generation: f64) -> f64 {
-    each(position, generation) * count(position.rank)
 }
 
 /// Seconds as a duration of a day at most; zero for NaN.
 pub(super) fn span(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
-}
-
-/// Number of jobs as a float, saturated at `u32::MAX`.
-fn count(jobs: u64) -> f64 {
-    f64::from(u32::try_from(jobs).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

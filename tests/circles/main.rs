@@ -33,7 +33,7 @@ const FILE_CIRCLES: &[(&str, &str)] = &[
 /// Circles of rooms, each by the use that closes it.
 const ROOM_CIRCLES: &[(&str, &str)] = &[("openai", "settings"), ("platform", "app")];
 /// Files of more than [`MOST_LINES`].
-const LONG_FILES: &[&str] = &["src/app/tests/tasks.rs", "src/dispatch/space_state.rs", "src/error.rs"];
+const LONG_FILES: &[&str] = &["src/app/tests/tasks.rs", "src/error.rs"];
 /// Files and folders with lines of more than [`MOST_COLUMNS`].
 const WIDE: &[&str] = &[
     "Cargo.toml",
