@@ -131,7 +131,7 @@ impl SpaceRun {
         let count = self.left.end - self.left.start;
         let uploaded = self.session.uploaded(&self.client, &self.call, &self.generation).await?;
         let Arguments { data, size } = Arguments::new(&self.call.signature, &self.generation, seed, count, &uploaded);
-        self.slot.comes_due().await;
+        self.slot.wait_for_stagger().await;
         let sent = self.client.outside().now();
         let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
         let job = Box::new(Job::submit(&self.client, &self.call.endpoint, &data, hold).await?);

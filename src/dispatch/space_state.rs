@@ -157,7 +157,7 @@ impl SpaceState {
     }
 
     /// Room for one more job of an instance without a database, which has all `slots` for itself.
-    pub(super) fn room_alone(&self, slots: usize) -> Room {
+    pub(super) fn standalone_room(&self, slots: usize) -> Room {
         if self.running.len() < slots { Room::Held } else { Room::None }
     }
 
@@ -440,9 +440,9 @@ mod tests {
     #[test]
     fn jobs_that_began_without_a_slot_get_theirs_first() {
         let (mut space, member) = (SpaceState::default(), member(1.0));
-        assert_eq!((space.room_alone(1), space.in_flight()), (Room::Held, 0));
+        assert_eq!((space.standalone_room(1), space.in_flight()), (Room::Held, 0));
         space.enter(1, &member, 1.0, at(0));
-        assert_eq!((space.room_alone(1), space.without_slot()), (Room::None, 1));
+        assert_eq!((space.standalone_room(1), space.without_slot()), (Room::None, 1));
         space.add_slots(&[0, 1], 2, at(1));
         assert_eq!((space.without_slot(), space.idle()), (0, 1));
         space.lose_slots(&[0, 1]);

@@ -117,7 +117,7 @@ impl<T: 'static> Worker<T> {
 
     /// Makes images until none are left for this worker.
     pub(super) async fn run(mut self) {
-        self.shared.scheduler.pay_in();
+        self.shared.scheduler.deposit();
         while !(self.todo.is_empty() && self.shared.plan.pending() == 0) {
             let slot = match self.slot().await {
                 Ok(slot) => Rc::new(slot),
@@ -265,7 +265,7 @@ impl<T: 'static> Worker<T> {
                     match select(next.as_mut(), self.shared.scheduler.pause(LOOK)).await {
                         Either::Left((step, _)) => break Some(step),
                         Either::Right(_) if begun.get() => {}
-                        Either::Right(_) if self.is_late(slot, since, due) => break None,
+                        Either::Right(_) if self.is_stalled(slot, since, due) => break None,
                         Either::Right(_) => {}
                     }
                 }
@@ -288,7 +288,7 @@ impl<T: 'static> Worker<T> {
                 Step::Progress(index, progress) => {
                     self.note(slot, &progress, &begun);
                     if let Progress::Queued(position) = &progress {
-                        if self.is_far(slot, *position) {
+                        if self.should_move(slot, *position) {
                             self.put_back(work.left());
                             return Err(LeaveReason::Left);
                         }
@@ -363,14 +363,14 @@ impl<T: 'static> Worker<T> {
 
     /// True where a job that has waited since `since`, with `due` seconds expected, is stalled while another Space has
     /// room.
-    fn is_late(&self, slot: &SlotGuard, since: Duration, due: Option<f64>) -> bool {
+    fn is_stalled(&self, slot: &SlotGuard, since: Duration, due: Option<f64>) -> bool {
         let waited = self.shared.scheduler.now().saturating_sub(since).as_secs_f64();
         let due = due.unwrap_or_default();
-        waited > STALL_RATIO * due + STALL_MARGIN && self.promised(slot).is_some()
+        waited > STALL_RATIO * due + STALL_MARGIN && self.best_elsewhere(slot).is_some()
     }
 
     /// Forecast of the job at the best other Space with room, in seconds.
-    fn promised(&self, slot: &SlotGuard) -> Option<f64> {
+    fn best_elsewhere(&self, slot: &SlotGuard) -> Option<f64> {
         let here = &slot.member().space;
         let others: Vec<Candidate> =
             self.candidates().into_iter().filter(|candidate| candidate.member.space != *here).collect();
@@ -378,11 +378,11 @@ impl<T: 'static> Worker<T> {
     }
 
     /// True where another Space's forecast is so much earlier that the job should move there.
-    fn is_far(&self, slot: &SlotGuard, position: QueuePosition) -> bool {
+    fn should_move(&self, slot: &SlotGuard, position: QueuePosition) -> bool {
         let Some(eta) = position.eta.filter(|eta| eta.is_finite()).filter(|_| self.moves < MAX_MOVES) else {
             return false;
         };
-        self.promised(slot).is_some_and(|promised| eta > ETA_RATIO * promised + ETA_MARGIN)
+        self.best_elsewhere(slot).is_some_and(|promised| eta > ETA_RATIO * promised + ETA_MARGIN)
     }
 
     /// Decides on a failure: none for another attempt, or the refusal for the client.
@@ -418,7 +418,7 @@ impl<T: 'static> Worker<T> {
             return Some(self.out_of_time());
         }
         let is_over = self.failures.len() >= most || self.unclear >= MAX_UNCLEAR;
-        if is_over || verdict.has_worked && !self.shared.scheduler.may_repeat() {
+        if is_over || verdict.has_worked && !self.shared.scheduler.withdraw_retry() {
             return Some(refusal);
         }
         None

@@ -45,7 +45,7 @@ impl TaskSupervisor {
             let end = self.row_end(id, &record);
             if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
                 let record = Box::new(claimed.record.clone());
-                self.wind_up(claimed, receipts);
+                self.finish_cancelled(claimed, receipts);
                 return Ok(Cancelled::Ended(record));
             }
         }
@@ -53,7 +53,7 @@ impl TaskSupervisor {
     }
 
     /// Finishes a cancelled task in the background: cancels the jobs of a dead runner, and sends the webhook.
-    fn wind_up(self: &Rc<Self>, claimed: ClaimedTask, receipts: Vec<Receipt>) {
+    fn finish_cancelled(self: &Rc<Self>, claimed: ClaimedTask, receipts: Vec<Receipt>) {
         let this = Rc::clone(self);
         self.host.spawn(Box::pin(async move {
             this.cancel(receipts).await;

@@ -70,10 +70,10 @@ impl TaskRun {
     /// Runs the task until it is done, put back or lost.
     pub(super) async fn work(mut self) {
         // A lost task is left to its new holder.
-        let _ = self.go_on().await;
+        let _ = self.run().await;
     }
 
-    async fn go_on(&mut self) -> Result<(), Lost> {
+    async fn run(&mut self) -> Result<(), Lost> {
         if self.record.work() == RemainingWork::Images {
             let receipts = self.record.restart();
             self.supervisor.cancel(receipts).await;

@@ -125,7 +125,7 @@ impl SchedulerState {
 
     fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Reserved) -> Room {
         if !self.is_shared {
-            return space.room_alone(member.slots);
+            return space.standalone_room(member.slots);
         }
         let origin = member.space.origin();
         let foreign = waiter.map_or(0, |waiter| self.view.before(&waiter.rank, origin, &self.crowds));

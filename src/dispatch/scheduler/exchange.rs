@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_millis(250);
 /// Interval of rounds while this instance holds all slots: they only read the waiting jobs of others.
 const UNHURRIED: Duration = Duration::from_secs(1);
 /// Time without claims after a failure of the database.
-const ALONE: Duration = Duration::from_secs(2);
+const STANDALONE: Duration = Duration::from_secs(2);
 /// Assumed number of free slots of a Space without rows in the database.
 const UNKNOWN: u32 = 10_000;
 
@@ -65,7 +65,7 @@ impl Scheduler {
             if !is_young {
                 self.refresh(&HashSet::new()).await;
             }
-            self.look();
+            self.schedule();
             self.claim_all().await;
             self.enter_all().await;
             if begun.saturating_sub(extended) >= RENEWAL {
@@ -153,17 +153,17 @@ impl Scheduler {
             Ok(rows) => {
                 self.viewed.set(Some(self.host.now()));
                 self.has_begun.set(false);
-                let is_shared = self.host.now() >= self.alone_until.get();
+                let is_shared = self.host.now() >= self.standalone_until.get();
                 self.state.borrow_mut().is_shared = is_shared;
-                self.take_in(&origins, rows);
+                self.apply_view(&origins, rows);
             }
-            Err(_) => self.be_alone(),
+            Err(_) => self.run_standalone(),
         }
     }
 
     /// Switches to decisions without the database, after its failure.
-    fn be_alone(self: &Rc<Self>) {
-        self.alone_until.set(self.host.now() + ALONE);
+    fn run_standalone(self: &Rc<Self>) {
+        self.standalone_until.set(self.host.now() + STANDALONE);
         {
             let mut state = self.state.borrow_mut();
             state.is_shared = false;
@@ -172,7 +172,7 @@ impl Scheduler {
                 space.forget_free();
             }
         }
-        self.look();
+        self.schedule();
     }
 
     fn origins(&self, more: &HashSet<Origin>) -> HashSet<Origin> {
@@ -202,7 +202,7 @@ impl Scheduler {
     }
 
     /// Applies the rows of a read.
-    fn take_in(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
+    fn apply_view(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
         let now = self.host.unix_time();
         let mut state = self.state.borrow_mut();
         for origin in origins {
@@ -252,11 +252,11 @@ impl Scheduler {
         }
         for (claim, count) in claims {
             if self.claim(&claim, count).await.is_err() {
-                return self.be_alone();
+                return self.run_standalone();
             }
         }
-        self.look();
-        self.give_probes_back();
+        self.schedule();
+        self.release_probes();
     }
 
     async fn claim(self: &Rc<Self>, claim: &Claim, count: usize) -> Result<(), StoreError> {
@@ -293,7 +293,7 @@ impl Scheduler {
     }
 
     /// Releases rights to probe that no job uses.
-    fn give_probes_back(&self) {
+    fn release_probes(&self) {
         let mut unused = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
             if space.has_probe && !space.is_probing {
@@ -342,7 +342,7 @@ impl Scheduler {
                     if let Some(waiter) = self.state.borrow_mut().queue.find(id) {
                         waiter.entry = RowState::None;
                     }
-                    return self.be_alone();
+                    return self.run_standalone();
                 }
             }
         }

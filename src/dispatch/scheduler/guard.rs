@@ -32,8 +32,8 @@ pub(super) trait SlotOwner {
     /// Records an outcome at a Space, for all instances.
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome);
 
-    /// Schedules the next job after a slot has become free; also releases the right to probe where `gives_probe_back`.
-    fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool);
+    /// Schedules the next job after a slot has become free; also releases the right to probe where `releases_probe`.
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, releases_probe: bool);
 }
 
 /// Guard of a slot, which frees it when dropped.
@@ -62,7 +62,7 @@ impl SlotGuard {
     }
 
     /// Waits until the stagger between a request's jobs at a Space has passed.
-    pub(in crate::dispatch) async fn comes_due(&self) {
+    pub(in crate::dispatch) async fn wait_for_stagger(&self) {
         let pause = self.owner.draw_stagger();
         loop {
             let now = self.owner.unix_time();

@@ -69,10 +69,10 @@ pub(super) struct Scheduler {
     /// Set where a job has started since then.
     has_begun: Cell<bool>,
     /// End of the time without claims after a failure of the database, monotonic.
-    alone_until: Cell<Duration>,
+    standalone_until: Cell<Duration>,
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
-    is_kept_up: Cell<bool>,
+    has_upkeep: Cell<bool>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
 
@@ -104,10 +104,10 @@ impl Scheduler {
             claims: RefCell::default(),
             viewed: Cell::default(),
             has_begun: Cell::default(),
-            alone_until: Cell::default(),
+            standalone_until: Cell::default(),
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
-            is_kept_up: Cell::default(),
+            has_upkeep: Cell::default(),
             wake: RefCell::default(),
         });
         let listener = Rc::downgrade(&this);
@@ -150,12 +150,12 @@ impl Scheduler {
     }
 
     /// Deposits a new job's share in the retry budget.
-    pub(super) fn pay_in(&self) {
+    pub(super) fn deposit(&self) {
         self.budget.borrow_mut().deposit(self.host.now());
     }
 
     /// Withdraws a retry of a job that a Space has worked on. Returns false where the budget is exhausted.
-    pub(super) fn may_repeat(&self) -> bool {
+    pub(super) fn withdraw_retry(&self) -> bool {
         self.budget.borrow_mut().withdraw(self.host.now())
     }
 
@@ -182,7 +182,7 @@ impl Scheduler {
             (id, is_full)
         };
         let _waiting = Waiting { scheduler: self, id };
-        self.look();
+        self.schedule();
         let is_waiting = self.state.borrow_mut().queue.find(id).is_some();
         if is_waiting && is_full && !is_admitted.get() && !self.state.borrow().is_shared {
             return Err(Refusal::Crowded { waiting: self.state.borrow().queue.len().saturating_sub(1) });
@@ -206,7 +206,7 @@ impl Scheduler {
                 Either::Right(_) if self.host.now() >= deadline => {
                     return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
                 }
-                Either::Right(_) => self.look(),
+                Either::Right(_) => self.schedule(),
             }
         }
     }
@@ -218,39 +218,39 @@ impl Scheduler {
 
     /// Refuses all waiting jobs of a request.
     pub(super) fn dismiss(self: &Rc<Self>, request: u64, why: &Refusal) {
-        let looked = self.state.borrow_mut().dismiss(request, false, why);
-        self.follow(looked);
+        let effects = self.state.borrow_mut().dismiss(request, false, why);
+        self.apply(effects);
     }
 
     /// Dismisses the waiting jobs of a request that have no images of their own, as all images have a job.
     pub(super) fn dismiss_idle(self: &Rc<Self>, request: u64) {
-        let looked = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
-        self.follow(looked);
+        let effects = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
+        self.apply(effects);
     }
 
     /// Schedules waiting jobs: starts those that can start.
-    fn look(self: &Rc<Self>) {
+    fn schedule(self: &Rc<Self>) {
         let now = self.host.unix_time();
-        let mut looked = self.state.borrow_mut().look(now, || self.policy.stagger.draw(&self.host));
-        *self.claims.borrow_mut() = std::mem::take(&mut looked.claims);
-        let wants = looked.wants_slots;
-        self.follow(looked);
+        let mut effects = self.state.borrow_mut().schedule(now, || self.policy.stagger.draw(&self.host));
+        *self.claims.borrow_mut() = std::mem::take(&mut effects.claims);
+        let wants = effects.wants_slots;
+        self.apply(effects);
         self.notify_positions();
         if wants && self.store.is_on() {
             self.ask();
         }
-        self.keep_up();
+        self.start_upkeep();
     }
 
     /// Applies the effects of a scheduling pass.
-    fn follow(self: &Rc<Self>, looked: Effects) {
-        if !looked.leave.is_empty() {
-            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(looked.leave))]);
+    fn apply(self: &Rc<Self>, effects: Effects) {
+        if !effects.leave.is_empty() {
+            self.store.spawn(&waiter::LEAVE, vec![("ids", Argument::list(effects.leave))]);
         }
-        for (origin, slots) in looked.release {
+        for (origin, slots) in effects.release {
             self.leases.release(&slots_of(&origin), &slots);
         }
-        for (waiter, outcome) in looked.done {
+        for (waiter, outcome) in effects.done {
             self.has_begun.set(self.has_begun.get() | outcome.is_ok());
             let owner = || -> Rc<dyn SlotOwner> { Rc::<Self>::clone(self) };
             let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));
@@ -319,11 +319,11 @@ impl SlotOwner for Scheduler {
         self.record(origin, outcome);
     }
 
-    fn slot_is_free(self: Rc<Self>, origin: &Origin, gives_probe_back: bool) {
-        if gives_probe_back {
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, releases_probe: bool) {
+        if releases_probe {
             self.leases.release(&probe_of(origin), &[0]);
         }
-        self.look();
+        self.schedule();
     }
 }
 

@@ -112,18 +112,18 @@ impl SchedulerState {
         let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
         let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
         self.queue.restore(kept);
-        let mut looked = Effects::default();
+        let mut effects = Effects::default();
         for waiter in dismissed {
-            looked.leave.extend(written(&waiter));
-            looked.done.push((waiter, Err(why.clone())));
+            effects.leave.extend(written(&waiter));
+            effects.done.push((waiter, Err(why.clone())));
         }
-        looked
+        effects
     }
 
     /// Scheduling pass over all waiting jobs, in order. `pause` draws the stagger before the next job of the same
     /// request.
-    pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
-        let mut looked = Effects { leave: self.queue.promote(now), ..Effects::default() };
+    pub(super) fn schedule(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
+        let mut effects = Effects { leave: self.queue.promote(now), ..Effects::default() };
         let mut before = Reserved::default();
         let mut claims: Vec<(Claim, usize)> = Vec::new();
         let mut kept = Vec::new();
@@ -132,8 +132,8 @@ impl SchedulerState {
                 Decision::Start { index, probe } => {
                     let Some(candidate) = waiter.request.candidates.get(index).cloned() else { continue };
                     let slot = self.begin(&waiter, candidate, probe, now, pause());
-                    looked.leave.extend(written(&waiter));
-                    looked.done.push((waiter, Ok(slot)));
+                    effects.leave.extend(written(&waiter));
+                    effects.done.push((waiter, Ok(slot)));
                 }
                 Decision::Wait { at, claim, again, wants_slot } => {
                     if let Some((origin, seconds)) = at {
@@ -148,26 +148,26 @@ impl SchedulerState {
                     }
                     if !wants_slot && let Some(id) = written(&waiter) {
                         // Jobs behind it needn't wait for it.
-                        looked.leave.push(id);
+                        effects.leave.push(id);
                         waiter.entry = RowState::None;
                     }
                     waiter.again = again.into_iter().chain(waiter.promotion()).min();
                     waiter.wants_slot = wants_slot;
-                    looked.wants_slots |= wants_slot;
+                    effects.wants_slots |= wants_slot;
                     kept.push(waiter);
                 }
                 Decision::Hopeless(refusal) => {
-                    looked.leave.extend(written(&waiter));
-                    looked.done.push((waiter, Err(refusal)));
+                    effects.leave.extend(written(&waiter));
+                    effects.done.push((waiter, Err(refusal)));
                 }
             }
         }
         self.queue.restore(kept);
-        looked.claims = claims;
+        effects.claims = claims;
         if self.is_shared {
-            self.give_up(now, &mut looked);
+            self.give_up(now, &mut effects);
         }
-        looked
+        effects
     }
 
     fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {
@@ -184,12 +184,12 @@ impl SchedulerState {
     }
 
     /// Releases idle slots that other instances wait for.
-    fn give_up(&mut self, now: Duration, looked: &mut Effects) {
+    fn give_up(&mut self, now: Duration, effects: &mut Effects) {
         let (view, crowds) = (&self.view, &self.crowds);
         for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
             let slots = space.take_idle(view.waiting_for(origin, crowds), now);
             if !slots.is_empty() {
-                looked.release.push((origin.clone(), slots));
+                effects.release.push((origin.clone(), slots));
             }
         }
     }

@@ -15,16 +15,16 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Scheduler {
     /// Starts the upkeep, unless it is running or there is nothing to keep up.
-    pub(super) fn keep_up(self: &Rc<Self>) {
+    pub(super) fn start_upkeep(self: &Rc<Self>) {
         let has_some = self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
-        if !has_some || !self.store.is_on() || self.is_kept_up.replace(true) {
+        if !has_some || !self.store.is_on() || self.has_upkeep.replace(true) {
             return;
         }
         let this = Rc::clone(self);
-        self.host.spawn(Box::pin(async move { this.look_after().await }));
+        self.host.spawn(Box::pin(async move { this.run_upkeep().await }));
     }
 
-    async fn look_after(self: Rc<Self>) {
+    async fn run_upkeep(self: Rc<Self>) {
         loop {
             let (running, idle) = {
                 let state = self.state.borrow();
@@ -32,24 +32,24 @@ impl Scheduler {
                 spaces.fold((0, 0), |sum, (running, idle)| (sum.0 + running, sum.1 + idle))
             };
             if running == 0 && idle == 0 {
-                self.is_kept_up.set(false);
+                self.has_upkeep.set(false);
                 return;
             }
             self.host.sleep(if idle > 0 { LINGER } else { LOOK }).await;
-            self.give_idle_back();
+            self.release_idle();
             let viewed = self.viewed.get().unwrap_or_default();
             // Started jobs may have overtaken others, and a failed database may be back.
             let has_news = self.has_begun.get() || !self.state.borrow().is_shared;
             if has_news && self.host.now().saturating_sub(viewed) >= LOOK {
                 self.refresh(&HashSet::new()).await;
-                self.adopt().await;
-                self.look();
+                self.claim_missing().await;
+                self.schedule();
             }
         }
     }
 
     /// Releases slots that have been idle for [`LINGER`].
-    fn give_idle_back(&self) {
+    fn release_idle(&self) {
         let before = self.host.unix_time().saturating_sub(LINGER);
         let mut unused: Vec<(Origin, Vec<i64>)> = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
@@ -64,7 +64,7 @@ impl Scheduler {
     }
 
     /// Claims slots for jobs without one.
-    async fn adopt(self: &Rc<Self>) {
+    async fn claim_missing(self: &Rc<Self>) {
         let without: Vec<(Origin, usize, usize)> = {
             let state = self.state.borrow();
             if !state.is_shared {
