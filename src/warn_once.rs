@@ -1,11 +1,11 @@
-//! A warning that is logged once, however often there is reason for it.
+//! A warning that an instance logs once, however often its cause occurs.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::platform::log::{Level, Log, LogRecord};
 
-/// The warning, and whether it was given.
+/// A warning that is logged at most once.
 pub struct WarnOnce {
     message: &'static str,
     is_given: Cell<bool>,
@@ -13,12 +13,12 @@ pub struct WarnOnce {
 }
 
 impl WarnOnce {
-    /// A warning of that message, for people.
+    /// A warning with `message`, not logged yet.
     pub fn new(message: &'static str, log: &Log) -> Self {
         Self { message, is_given: Cell::new(false), log: Rc::clone(log) }
     }
 
-    /// Logs it with `detail`, the first time.
+    /// Logs the warning with `detail` on the first call, and nothing afterwards.
     pub fn warn(&self, detail: &impl ToString) {
         if !self.is_given.replace(true) {
             let detail = detail.to_string();

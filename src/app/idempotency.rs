@@ -15,10 +15,10 @@ use crate::error::Error;
 use crate::http::call::Call;
 use crate::http::read::{self, BodyLimit};
 use crate::http::{reply, sse};
-use crate::idempotency::answer::{self, Answer};
 use crate::idempotency::flight::{Begun, Flight};
-use crate::idempotency::key::{Fingerprint, Fingerprinting, Key};
+use crate::idempotency::key::{Fingerprint, Fingerprinting, IdempotencyKey};
 use crate::idempotency::outcome::Outcome;
+use crate::idempotency::stored_response::{self, StoredResponse};
 use crate::platform::{Body, Content, read_to_end};
 
 impl App {
@@ -30,13 +30,13 @@ impl App {
         body: Body,
     ) -> Result<Response<Content>, Error> {
         let call = &exchange.call;
-        let Some(key) = Key::of(&call.head.headers, call.caller.id(), row.name)? else {
+        let Some(key) = IdempotencyKey::of(&call.head.headers, call.caller.id(), row.name)? else {
             return (row.handler)(exchange, body).await;
         };
         let (body, fingerprint) = self.read_fingerprinted(row.body.unwrap_or(BodyLimit::IMAGES), call, body).await?;
         let flight = match self.flights.begin(key, fingerprint).await? {
             Begun::Answered(answer) => return Ok(answer.replayed()),
-            Begun::Join(joined) => return joined.answer().await.map(Answer::replayed),
+            Begun::Join(joined) => return joined.answer().await.map(StoredResponse::replayed),
             Begun::Lead(flight) => flight,
         };
         let outcome = exchange.outcome.clone();
@@ -71,12 +71,12 @@ impl App {
 
 /// Hands an answer on and keeps it: at once where it is whole, behind its end where it is a stream.
 async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome) -> Result<Response<Content>, Error> {
-    if answer::is_event_stream(response.headers()) {
+    if stored_response::is_event_stream(response.headers()) {
         flight.streams();
         return Ok(recorded(flight, response, outcome));
     }
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if !flight.is_joined() && length.is_some_and(|length| length > answer::MAX_BODY) {
+    if !flight.is_joined() && length.is_some_and(|length| length > stored_response::MAX_BODY) {
         // Nobody else wants it, and it is too large to be kept: it need not be held whole.
         return Ok(response);
     }
@@ -86,7 +86,7 @@ async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome)
     Ok(answer.into_response())
 }
 
-async fn whole(response: Response<Content>) -> Result<Answer, Error> {
+async fn whole(response: Response<Content>) -> Result<StoredResponse, Error> {
     let (head, content) = response.into_parts();
     let body = match content {
         Content::Empty => Bytes::new(),
@@ -95,7 +95,7 @@ async fn whole(response: Response<Content>) -> Result<Answer, Error> {
             .await
             .map_err(|error| Error::internal("The answer could not be written.", error.to_string()))?,
     };
-    Ok(Answer::new(head.status, &head.headers, body))
+    Ok(StoredResponse::new(head.status, &head.headers, body))
 }
 
 /// A stream on its way to the client, of which a copy is taken.
@@ -119,7 +119,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
             Some(Err(_)) => recording.flight = None,
             None => {
                 if let (Some(flight), Some(copy)) = (recording.flight.take(), recording.copy.take()) {
-                    let answer = Answer::new(status, &headers, copy.freeze());
+                    let answer = StoredResponse::new(status, &headers, copy.freeze());
                     flight.end(answer, outcome.is_final(status));
                 }
             }
@@ -133,7 +133,7 @@ impl Recording {
     fn take(&mut self, piece: &[u8]) {
         // A sign of life says nothing the second time.
         if piece != sse::BEAT {
-            self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= answer::MAX_BODY);
+            self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= stored_response::MAX_BODY);
             if let Some(copy) = &mut self.copy {
                 copy.extend_from_slice(piece);
             }
@@ -157,7 +157,7 @@ mod tests {
         let world = World::new(1);
         let flights = Flights::new(&store(&world), Duration::from_secs(60));
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
-        let key = Key::of(&headers, "", "").unwrap().unwrap();
+        let key = IdempotencyKey::of(&headers, "", "").unwrap().unwrap();
         let answering = async move {
             let Ok(Begun::Lead(flight)) = flights.begin(key, Fingerprint::kept("")).await else {
                 panic!("not the first")
@@ -181,8 +181,8 @@ mod tests {
     #[test]
     fn what_is_too_large_is_answered_and_not_kept() {
         for content_type in ["application/json", "text/event-stream; charset=utf-8"] {
-            assert_eq!(left_by(answer::MAX_BODY, content_type), (1, answer::MAX_BODY));
-            assert_eq!(left_by(answer::MAX_BODY + 1, content_type), (0, answer::MAX_BODY + 1));
+            assert_eq!(left_by(stored_response::MAX_BODY, content_type), (1, stored_response::MAX_BODY));
+            assert_eq!(left_by(stored_response::MAX_BODY + 1, content_type), (0, stored_response::MAX_BODY + 1));
         }
     }
 }

@@ -1,25 +1,24 @@
-//! The retry budget, which keeps a bad day from doubling the load.
+//! Retry budget, which keeps failures from doubling the load.
 //!
-//! Each new job pays a fifth into it, each job that is made again elsewhere after a Space has worked on it takes one
-//! out. Ten are there at the beginning, and come back one every ten seconds, so that an instance with few requests can
-//! move its jobs at all. Where nothing is left, a failure is told to the client. So of many jobs at most a fifth more
-//! are made than were asked for. A move for which no Space has done any work (nobody answers, the queue is full, the
-//! breaker is open) is free: it costs no more than a call.
+//! Each new job deposits 0.2; each retry of a job that a Space has worked on withdraws 1. The balance starts at 10, and
+//! below that gains 1 every 10 s, so that an instance with few requests can retry at all. With less than 1 left, a
+//! failure goes to the client. So retries add at most a fifth to the load. A move for which no Space has done any work
+//! (no answer, full queue, open breaker) is free: it costs no more than a call.
 //!
 //! Source: Finagle's `RetryBudget`.
 
 use std::time::Duration;
 
-/// Payment of a new job.
+/// Deposit of a new job.
 const DEPOSIT: f64 = 0.2;
-/// Balance at the beginning, which comes back by itself.
+/// Initial balance, up to which the budget refills by itself.
 const RESERVE: f64 = 10.0;
-/// Part that comes back in a second.
+/// Refill per second.
 const TRICKLE: f64 = 0.1;
-/// The most that is kept.
+/// Maximum balance.
 const MOST: f64 = 100.0;
 
-/// Balance that can be spent on making jobs again.
+/// Balance for retries.
 #[derive(Debug)]
 pub(super) struct Budget {
     balance: f64,
@@ -27,18 +26,18 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A full reserve, at `now` in monotonic time.
+    /// A full reserve at `now`, in monotonic time.
     pub(super) fn new(now: Duration) -> Self {
         Self { balance: RESERVE, at: now }
     }
 
-    /// A new job pays in.
+    /// Adds the deposit of a new job.
     pub(super) fn deposit(&mut self, now: Duration) {
         self.trickle(now);
         self.balance = (self.balance + DEPOSIT).min(MOST);
     }
 
-    /// Takes one out, if there is one.
+    /// Withdraws a retry. Returns false where the balance is too low.
     pub(super) fn withdraw(&mut self, now: Duration) -> bool {
         self.trickle(now);
         let has_one = self.balance >= 1.0;

@@ -1,7 +1,7 @@
-//! Jobs that wait for the same Spaces.
+//! Queues of jobs that compete for the same Spaces.
 //!
-//! Jobs of models with the same pool wait in one *queue*, whose length is bounded. Queues whose pools share a Space,
-//! straight or by way of others, are a *crowd*: among its jobs, turns are comparable.
+//! Jobs of models with the same pool wait in one *queue* of bounded length. Queues whose pools share a Space, directly
+//! or through other queues, form a *crowd*: turns are comparable among its jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, PoolMember};
 use crate::gradio::space::Origin;
 use crate::hex::hex;
 
-/// The queues and crowds of a catalogue.
+/// Queues and crowds of a catalogue.
 #[derive(Debug, Default)]
 pub(super) struct Crowds {
     queues: HashMap<Rc<str>, Queue>,
@@ -26,13 +26,13 @@ struct Queue {
 
 /// Names of a queue and of its crowd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct QueueKey {
     pub(super) queue: Rc<str>,
     pub(super) crowd: Rc<str>,
 }
 
 impl Crowds {
-    /// Those of `catalog`.
+    /// Queues and crowds of `catalog`.
     pub(super) fn of(catalog: &Catalog) -> Self {
         let mut crowds = Self::default();
         for model in catalog.models() {
@@ -41,7 +41,7 @@ impl Crowds {
         crowds
     }
 
-    /// Adds a pool's queue, and joins the crowds that it connects.
+    /// Adds the queue of `pool` and merges the crowds that it connects.
     fn add(&mut self, pool: &[PoolMember]) {
         let origins: HashSet<Origin> = pool.iter().map(|member| member.space.origin().clone()).collect();
         let name = name(pool);
@@ -61,26 +61,26 @@ impl Crowds {
         self.queues.insert(name, Queue { crowd, origins });
     }
 
-    /// The place of jobs for `pool`.
-    pub(super) fn place(&self, pool: &[PoolMember]) -> Place {
+    /// Queue and crowd of jobs for `pool`.
+    pub(super) fn place(&self, pool: &[PoolMember]) -> QueueKey {
         let queue = name(pool);
         let crowd = self.queues.get(&queue).map_or_else(|| Rc::clone(&queue), |queue| Rc::clone(&queue.crowd));
-        Place { queue, crowd }
+        QueueKey { queue, crowd }
     }
 
-    /// Whether jobs of that queue can go to the Space at `origin`.
+    /// True if jobs of `queue` can run at the Space at `origin`.
     pub(super) fn wants(&self, queue: &str, origin: &Origin) -> bool {
         self.queues.get(queue).is_some_and(|queue| queue.origins.contains(origin))
     }
 
-    /// Queues whose jobs can go to one of those Spaces.
+    /// Queues whose jobs can run at one of the Spaces at `origins`.
     pub(super) fn queues_for(&self, origins: &HashSet<Origin>) -> Vec<Rc<str>> {
         let meant = self.queues.iter().filter(|(_, queue)| !queue.origins.is_disjoint(origins));
         meant.map(|(name, _)| Rc::clone(name)).collect()
     }
 }
 
-/// Name of a pool's queue: the same on all instances, whatever the pool's order.
+/// Name of a pool's queue: the same on all instances, independent of the pool's order.
 fn name(pool: &[PoolMember]) -> Rc<str> {
     let mut origins: Vec<String> = pool.iter().map(|member| member.space.origin().to_string()).collect();
     origins.sort_unstable();

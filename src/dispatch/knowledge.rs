@@ -1,9 +1,9 @@
-//! Knowledge of Spaces, in memory and in the database.
+//! Cache of the capabilities of Spaces, in memory and in the database.
 //!
-//! Both descriptions of a Space together are about 150 KB, and an instance lives for some seconds. So what they come
-//! to, about 3 KB, is kept in the database: young knowledge is used as it is, older is used and refreshed beside the
-//! request, old is learnt anew. A call that shows that a Space has changed has it asked again. The database is a
-//! convenience: where it fails, the Space is asked.
+//! Both descriptions of a Space together have about 150 KB, and an instance lives for some seconds. So the profile that
+//! results, about 3 KB, is kept in the database. It is used as is for 10 minutes, used and refreshed in the background
+//! up to a day, and discarded after that. A call that shows that a Space has changed triggers a refresh. Where the
+//! database fails, the Space is asked.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -22,47 +22,47 @@ use crate::store::Store;
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
 
-/// Time for which knowledge is used as it is.
+/// Age below which a profile is fresh.
 const YOUNG: Duration = Duration::from_secs(600);
-/// Time for which knowledge is used at all.
+/// Age from which a profile is discarded.
 const USABLE: Duration = Duration::from_secs(86_400);
 /// Bump on incompatible schema changes.
 const VERSION: u32 = 1;
 
-/// Knowledge of what Spaces can do.
+/// Cache of the capabilities of Spaces.
 pub struct Knowledge {
     store: Store,
     profiles: RefCell<HashMap<Space, Rc<Profile>>>,
-    /// Spaces of which the next look at the database is to tell, by their keys.
+    /// Spaces whose profiles the next read of the database is to return, by key.
     wanted: RefCell<HashMap<String, Space>>,
 }
 
-/// Knowledge as the database has it.
+/// A profile as stored in the database.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredProfile {
     version: u32,
     profile: Profile,
 }
 
 impl Knowledge {
-    /// Knowledge that is kept in `store`.
+    /// An empty cache over `store`.
     pub fn new(store: &Store) -> Rc<Self> {
         Rc::new(Self { store: store.clone(), profiles: RefCell::default(), wanted: RefCell::default() })
     }
 
-    /// Has the next look at the database tell of `space` too.
+    /// Adds `space` to the next read of the database, unless its profile is in memory.
     pub(super) fn want(&self, space: &Space) {
         if self.remembered(space).is_none() {
             self.wanted.borrow_mut().insert(key(space), space.clone());
         }
     }
 
-    /// Keys of the Spaces of which the database is to tell.
+    /// Keys of the profiles that the next read of the database is to return.
     pub(super) fn wanted(&self) -> Vec<String> {
         self.wanted.borrow().keys().cloned().collect()
     }
 
-    /// The database has told of a Space.
+    /// Takes a profile that the database has returned.
     pub(super) fn offer(&self, key: &str, json: &str) {
         let Some(space) = self.wanted.borrow().get(key).cloned() else { return };
         if let Some(profile) = read(json) {
@@ -70,12 +70,12 @@ impl Knowledge {
         }
     }
 
-    /// The database has told of all Spaces that were wanted and that it knows.
+    /// Ends a read of the database: nothing is wanted any more.
     pub(super) fn offered(&self) {
         self.wanted.borrow_mut().clear();
     }
 
-    /// Knowledge of `space`; it is asked where too little is known.
+    /// Profile of `space`; asks the Space where there is none or it is too old.
     ///
     /// # Errors
     /// Those of [`Profile::learn`].
@@ -93,14 +93,14 @@ impl Knowledge {
             let (this, client, space) = (Rc::clone(self), client.clone(), space.clone());
             let host = Rc::clone(client.host());
             host.spawn(Box::pin(async move {
-                // What is known goes on serving where this fails.
+                // The known profile stays in use where this fails.
                 let _ = this.learn(&client, &space).await;
             }));
         }
         Ok(profile)
     }
 
-    /// Knowledge of `space` without asking it.
+    /// Profile of `space` from memory or the database.
     pub async fn known(&self, space: &Space) -> Option<Rc<Profile>> {
         match self.remembered(space) {
             Some(profile) => Some(profile),
@@ -108,26 +108,26 @@ impl Knowledge {
         }
     }
 
-    /// Asks `space`, whatever is known, and keeps what it says.
+    /// Asks `space` for its profile and stores it.
     ///
     /// # Errors
     /// Those of [`Profile::learn`].
     pub async fn learn(&self, client: &Client, space: &Space) -> Result<Rc<Profile>, Failure> {
         let profile = Rc::new(Profile::learn(&client.for_space(space), space).await?);
         self.profiles.borrow_mut().insert(space.clone(), Rc::clone(&profile));
-        let kept = Kept { version: VERSION, profile: Profile::clone(&profile) };
+        let kept = StoredProfile { version: VERSION, profile: Profile::clone(&profile) };
         if let Ok(json) = serde_json::to_string(&kept).map_err(drop)
             && self.store.is_on()
         {
             let learnt = i64::try_from(profile.learnt).unwrap_or(i64::MAX);
             let parameters = vec![("id", key(space).into()), ("learnt", learnt.into()), ("profile", json.into())];
-            // Not kept, it is learnt again.
+            // A profile that isn't stored is learnt again.
             self.store.spawn(&waiter::SET_PROFILE, parameters);
         }
         Ok(profile)
     }
 
-    /// Knowledge that this instance has in memory.
+    /// Profile of `space` from memory.
     pub(super) fn remembered(&self, space: &Space) -> Option<Rc<Profile>> {
         self.profiles.borrow().get(space).map(Rc::clone)
     }
@@ -143,11 +143,11 @@ impl Knowledge {
 }
 
 fn read(json: &str) -> Option<Profile> {
-    let kept: Kept = serde_json::from_str(json).ok()?;
+    let kept: StoredProfile = serde_json::from_str(json).ok()?;
     (kept.version == VERSION).then_some(kept.profile)
 }
 
-/// Key of a Space's knowledge in the database.
+/// Key of a Space's profile in the database.
 fn key(space: &Space) -> String {
     let digest = Sha256::new()
         .chain_update(space.origin().to_string())

@@ -1,22 +1,35 @@
-//! The operator's settings for giving jobs to Spaces.
+//! Configuration of the dispatch.
 
 use std::time::Duration;
 
-use super::scheduler::Rule;
 use crate::platform::{Host, random_bytes};
 
-/// Settings for giving jobs to Spaces.
+/// Configuration of the dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Pause between a request's jobs at the same Space.
     pub stagger: Pause,
-    /// Number of jobs that may wait in a model's queue.
+    /// Maximum length of a model's wait queue.
     pub max_waiting: usize,
-    /// Rule by which a Space is chosen.
-    pub(crate) rule: Rule,
+    /// Rule for the choice of a Space.
+    pub(crate) rule: SelectionRule,
 }
 
-/// A pause of random length, from the least to the most.
+/// Rule for the choice of a Space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SelectionRule {
+    /// The earlier forecast of two Spaces drawn at random.
+    #[default]
+    Forecast,
+    /// Any Space, at random.
+    #[cfg(test)]
+    Random,
+    /// Spaces in turn.
+    #[cfg(test)]
+    RoundRobin,
+}
+
+/// A pause of random length within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pause {
     least: Duration,
@@ -24,9 +37,9 @@ pub struct Pause {
 }
 
 impl Policy {
-    /// The policy with those figures.
+    /// A policy with the default rule.
     pub fn new(stagger: Pause, max_waiting: usize) -> Self {
-        Self { stagger, max_waiting, rule: Rule::default() }
+        Self { stagger, max_waiting, rule: SelectionRule::default() }
     }
 }
 
@@ -37,10 +50,10 @@ impl Default for Pause {
 }
 
 impl Pause {
-    /// Usual pause: the predecessor's, which Spaces that count requests let pass.
+    /// Default pause: 1.5 to 3.5 s, which Spaces with rate limits tolerate.
     pub const USUAL: Self = Self { least: Duration::from_millis(1500), most: Duration::from_millis(3500) };
 
-    /// Reads milliseconds: `1500-3500`, or one number for a pause that is always the same; up to ten minutes.
+    /// Parses milliseconds: a range such as `1500-3500`, or one number for a fixed pause; ten minutes at most.
     pub fn parse(text: &str) -> Option<Self> {
         let (least, most) = text.split_once('-').unwrap_or((text, text));
         let milliseconds =
@@ -49,7 +62,7 @@ impl Pause {
         (least <= most).then_some(Self { least, most })
     }
 
-    /// A pause.
+    /// Draws a pause, uniformly distributed.
     pub(super) fn draw(&self, host: &Host) -> Duration {
         let span = u32::try_from(self.most.saturating_sub(self.least).as_millis()).unwrap_or(u32::MAX);
         let random = u32::from_le_bytes(random_bytes(host));

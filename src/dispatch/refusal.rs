@@ -1,4 +1,4 @@
-//! The reason for which an image won't be made, when all has been tried that can be.
+//! Final reason for which an image isn't made.
 
 use std::time::Duration;
 
@@ -7,50 +7,50 @@ use thiserror::Error;
 use crate::error::{Error, Retry};
 use crate::gradio::failure::Failure;
 
-/// Reason for which an image won't be made.
+/// Reason for which an image isn't made.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
-    /// A Space failed, and no other can do better.
+    /// A Space failed, and no other could do better.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// All Spaces of the model rest after failures; this is the last one of the Space that comes back first.
+    /// All Spaces of the model are resting. Cause and end are those of the Space that returns first.
     #[error("every Space of the model rests, for {} s: {last}", .wait.as_secs())]
     Resting {
-        /// The failure.
+        /// Cause of its rest.
         last: Box<Failure>,
-        /// Until then.
+        /// Time until it returns.
         wait: Duration,
     },
     /// Too many jobs wait for a Space.
     #[error("{waiting} jobs wait for a Space already")]
     Crowded {
-        /// Their number.
+        /// Number of jobs waiting.
         waiting: usize,
     },
     /// No Space had a free slot in time.
     #[error("no Space had a free slot within {} s", .after.as_secs())]
     NoSlot {
-        /// Time that it was waited for.
+        /// Time waited.
         after: Duration,
     },
-    /// The request's time ran out, after some tries.
+    /// The request's time ran out after failed attempts.
     #[error("not made within {} s: {}", .after.as_secs(), listed(.tried))]
     OutOfTime {
-        /// The last try's failure.
+        /// Failure of the last attempt.
         last: Box<Failure>,
-        /// The request's time.
+        /// Time limit of the request.
         after: Duration,
-        /// The tries, in their order.
+        /// Failed attempts, in order.
         tried: Vec<Tried>,
     },
 }
 
-/// A try at a Space that came to nothing.
+/// A failed attempt at a Space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tried {
     /// Name of the Space.
     pub space: String,
-    /// Its failure.
+    /// Failure of the attempt.
     pub failure: Failure,
 }
 

@@ -1,138 +1,116 @@
-//! A Space as an instance sees it, and when a job given to it would be done.
+//! State of a Space as an instance sees it, and the forecast of a job's end there.
 //!
 //! ```text
 //! generation = work · peak EWMA of seconds per unit            (see `health::latency`)
-//! queue      = what the Space last said of its queue, less the time since
-//! ours       = until the last of our jobs there is expected to be done
-//! finish     = max(stagger, queue, ours + jobs that wait here before it) + generation
-//! finish     = 2 · finish + 5 s                                 where the job is to try a Space that failed
+//! queue      = wait by the Space's last report of its queue, less the time since
+//! ours       = time until the last of our jobs there is expected to end
+//! finish     = max(stagger, queue, ours + jobs waiting ahead of it) + generation
+//! finish     = 2 · finish + 5 s                                 for a probe of a Space that failed
 //! forecast   = finish / weight
 //! ```
 //!
-//! `ours` takes the Space for one that makes an image after the other, which is what a Space on one GPU does. One that
-//! makes several at once is thought up to a generation slower than it is, as long as jobs of ours run there: then jobs
-//! go to others first, if those are less than twice as slow. Jobs of other instances are taken to be half done.
+//! `ours` assumes a Space that makes one image after another, as a Space on one GPU does. One that makes several at
+//! once is overestimated by up to a generation while our jobs run there: jobs go elsewhere first, if others are less
+//! than twice as slow. Jobs of other instances are assumed to be half done.
 
 use std::time::Duration;
 
 use super::health::ANONYMOUS;
 use super::health::breaker::Admission;
 use super::health::shared::SharedHealth;
+use super::space_queue::{SeenQueue, SpaceQueue, begins_in};
 use crate::catalog::PoolMember;
 use crate::generation::QueuePosition;
 use crate::gradio::space::Token;
 
-/// Time for which a Space's word on its queue counts, in seconds.
-const QUEUE_SEEN: f64 = 120.0;
-/// Number of jobs that are thought to wait in a queue that is full.
-const FULL: f64 = 10.0;
-/// Time for which another instance's probe is believed in that was met once.
+/// Time for which another instance's probe is assumed to last after it was observed.
 const PROBED: Duration = Duration::from_secs(2);
-/// Time after which a slot that those before don't take is anybody's: they may have died.
+/// Time after which a free slot that jobs ahead don't take is anybody's: their instances may have died.
 const SPARE: Duration = Duration::from_millis(400);
 
-/// A Space as an instance sees it. Times are since the Unix epoch.
+/// State of a Space as an instance sees it. Times are since the Unix epoch.
 #[derive(Debug, Default)]
 pub(super) struct SpaceState {
     pub(super) health: SharedHealth,
-    /// Jobs of this instance there.
-    running: Vec<Running>,
-    /// Slots that this instance holds and doesn't use, and since when.
+    /// Jobs of this instance at the Space.
+    running: Vec<RunningJob>,
+    /// Idle slots of this instance, with the times since when they are idle.
     idle: Vec<(i64, Duration)>,
-    /// Slots that nobody holds, as the database last said; none where it wasn't asked.
-    free: Option<Free>,
-    /// Jobs of other instances there, as the database last said.
+    /// Free slots by the last read of the database; none before the first.
+    free: Option<FreeSlots>,
+    /// Jobs of other instances by the last read of the database.
     elsewhere: u32,
-    /// Whether this instance may send a job to try it.
+    /// Set while this instance holds the right to probe the Space.
     pub(super) has_probe: bool,
-    /// Whether such a job is there.
+    /// Set while a probe of this instance is running.
     pub(super) is_probing: bool,
-    /// Until when another instance is believed to try it.
+    /// Assumed end of another instance's probe.
     probed_until: Option<Duration>,
-    /// Its last word on its queue.
-    queue: Option<QueueSeen>,
-    /// Position of the next token.
+    /// Last report of its queue.
+    queue: SpaceQueue,
+    /// Index of the next token in the round robin.
     turn_of: usize,
-    /// Number of its slots, as the last job's pool had it.
+    /// Number of slots, by the pool of the last job.
     limit: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Free {
+struct FreeSlots {
     count: u32,
-    /// Since when there has been one, each time that the database was asked.
+    /// Begin of the time for which every read has found a free slot.
     since: Option<Duration>,
-    /// Whether that is so long that those before don't seem to want it.
+    /// Marks slots that jobs ahead have left free for long.
     is_spare: bool,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningJob {
     id: u64,
-    /// When it is expected to be done.
+    /// Expected end.
     until: Duration,
-    /// When the Space began with it.
+    /// Start; none while the job is queued.
     began: Option<Duration>,
-    /// The slot that it has; none where the database couldn't be asked for one.
+    /// Slot of the job; none where the database failed.
     slot: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct QueueSeen {
-    position: QueuePosition,
-    /// Number of jobs that wait.
-    size: f64,
-    /// Time that one of them takes, in seconds.
-    each: f64,
-    at: Duration,
-}
-
-/// A Space's last word on its queue.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SeenQueue {
-    /// As it said it.
-    pub position: QueuePosition,
-    /// When, in seconds since the Unix epoch.
-    pub at: u64,
-}
-
-/// Whether a pool's member can have a job.
+/// Access of jobs to a member of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It can. `probe` if it is to try the Space.
+pub(super) enum SpaceAccess {
+    /// Open to jobs, or to one `probe`.
     Open { probe: bool },
-    /// Somebody else's job is trying it.
+    /// Closed while another job probes it.
     Probed,
-    /// Not before then, but it may be tried for want of a better one.
+    /// Closed until this time by its breaker; open as a last resort.
     Tripped(Duration),
-    /// Not before then.
+    /// Closed until this time, which the Space has announced.
     Resting(Duration),
 }
 
-/// Whether there is a slot for a job.
+/// Room for a job at a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// This instance holds one.
+    /// This instance holds a slot.
     Held,
-    /// The database is likely to give it one.
+    /// The database probably grants a slot.
     Likely,
-    /// There is none.
+    /// No slot.
     None,
 }
 
 impl SpaceState {
-    /// Whether `member`, which is here, can have a job, by an instance of that `jitter`.
-    pub(super) fn entry(&self, member: &PoolMember, jitter: f64, now: Duration) -> Entry {
+    /// Access to the Space as `member` of a pool, for an instance of that `jitter`.
+    pub(super) fn access(&self, member: &PoolMember, jitter: f64, now: Duration) -> SpaceAccess {
         if let Some(until) = self.all_exhausted_until(member.space.tokens(), now) {
-            return Entry::Resting(until);
+            return SpaceAccess::Resting(until);
         }
         let is_probed = self.is_probing || self.probed_until.is_some_and(|until| until > now);
         match self.health.view().breaker.admits(now, jitter) {
-            Admission::Closed => Entry::Open { probe: false },
-            Admission::Probe | Admission::Tripped(_) if is_probed => Entry::Probed,
-            Admission::Probe => Entry::Open { probe: true },
-            Admission::Tripped(until) => Entry::Tripped(until),
-            Admission::Resting(until) => Entry::Resting(until),
+            Admission::Closed => SpaceAccess::Open { probe: false },
+            Admission::Probe | Admission::Tripped(_) if is_probed => SpaceAccess::Probed,
+            Admission::Probe => SpaceAccess::Open { probe: true },
+            Admission::Tripped(until) => SpaceAccess::Tripped(until),
+            Admission::Resting(until) => SpaceAccess::Resting(until),
         }
     }
 
@@ -145,28 +123,27 @@ impl SpaceState {
         untils?.into_iter().min()
     }
 
-    /// Another instance tries it.
+    /// Notes that another instance probes the Space.
     pub(super) fn is_probed(&mut self, now: Duration) {
         self.probed_until = Some(now.saturating_add(PROBED));
     }
 
-    /// Number of this instance's jobs there.
+    /// Number of this instance's jobs.
     pub(super) fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Number of all instances' jobs there, as far as is known.
+    /// Number of all instances' jobs, by the last read of the database.
     pub(super) fn in_flight(&self) -> usize {
         self.running.len() + usize::try_from(self.elsewhere).unwrap_or(usize::MAX)
     }
 
-    /// Number of this instance's jobs there that have no slot.
+    /// Number of this instance's jobs without a slot.
     pub(super) fn without_slot(&self) -> usize {
         self.running.iter().filter(|job| job.slot.is_none()).count()
     }
 
-    /// Whether there is a slot for one more job, where `before` jobs of other instances, and `claimed` of this one,
-    /// come before it.
+    /// Room for one more job behind `before` jobs of other instances and `claimed` of this one.
     pub(super) fn room(&self, before: usize, claimed: usize) -> Room {
         let Some(free) = self.free else {
             return if self.idle.is_empty() { Room::Likely } else { Room::Held };
@@ -179,22 +156,22 @@ impl SpaceState {
         if count > before + claimed { Room::Likely } else { Room::None }
     }
 
-    /// Whether this instance, on its own, has a slot for one more job, of `slots`.
-    pub(super) fn room_alone(&self, slots: usize) -> Room {
+    /// Room for one more job of an instance without a database, which has all `slots` for itself.
+    pub(super) fn standalone_room(&self, slots: usize) -> Room {
         if self.running.len() < slots { Room::Held } else { Room::None }
     }
 
-    /// The database has said how many slots nobody holds, and how many others do.
+    /// Takes the numbers of free and of taken slots from a read of the database.
     pub(super) fn set_free(&mut self, count: u32, taken: u32, now: Duration) {
         let known = self.free.and_then(|free| free.since);
         let since = if count == 0 { None } else { Some(known.unwrap_or(now)) };
         let is_spare = since.is_some_and(|since| now.saturating_sub(since) >= SPARE);
-        self.free = Some(Free { count, since, is_spare });
+        self.free = Some(FreeSlots { count, since, is_spare });
         let mine = u32::try_from(self.idle.len() + self.running.len() - self.without_slot()).unwrap_or(u32::MAX);
         self.elsewhere = taken.saturating_sub(mine);
     }
 
-    /// Whether all of its slots are this instance's: only its own jobs' ends change anything.
+    /// True if this instance holds all slots, so that only the ends of its own jobs change anything.
     pub(super) fn is_all_ours(&self) -> bool {
         self.free.is_some_and(|free| free.count == 0) && self.elsewhere == 0
     }
@@ -204,12 +181,12 @@ impl SpaceState {
         self.free.map_or(0, |free| usize::try_from(free.count).unwrap_or(usize::MAX))
     }
 
-    /// Forgets the database's word on its slots.
+    /// Forgets what the database has returned about its slots.
     pub(super) fn forget_free(&mut self) {
         (self.free, self.elsewhere) = (None, 0);
     }
 
-    /// The database has given slots, of those that were asked for. Jobs without one get theirs first.
+    /// Adds granted slots, of `asked`. Jobs without a slot get theirs first.
     pub(super) fn add_slots(&mut self, slots: &[i64], asked: usize, now: Duration) {
         let mut given = slots.iter().copied();
         for job in self.running.iter_mut().filter(|job| job.slot.is_none()) {
@@ -223,7 +200,7 @@ impl SpaceState {
         }
     }
 
-    /// Slots that turned out to be somebody else's by now.
+    /// Removes slots that another instance holds by now.
     pub(super) fn lose_slots(&mut self, slots: &[i64]) {
         self.idle.retain(|(slot, _)| !slots.contains(slot));
         for job in &mut self.running {
@@ -231,7 +208,7 @@ impl SpaceState {
         }
     }
 
-    /// Takes up to `most` idle slots away that have been idle since `before` or longer, to be given back.
+    /// Removes up to `most` slots that have been idle since `before` or longer, for their release.
     pub(super) fn take_idle(&mut self, most: usize, before: Duration) -> Vec<i64> {
         let mut taken = Vec::new();
         self.idle.retain(|(slot, since)| {
@@ -244,44 +221,36 @@ impl SpaceState {
         taken
     }
 
-    /// Number of its slots.
+    /// Number of slots of the Space.
     pub(super) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Number of slots that are held and not used.
+    /// Number of idle slots of this instance.
     pub(super) fn idle(&self) -> usize {
         self.idle.len()
     }
 
-    /// Time until the next of this instance's jobs there is expected to be done, in seconds.
+    /// Time until the next of this instance's jobs is expected to end, in seconds.
     pub(super) fn next_slot(&self, now: Duration) -> f64 {
         let lefts = self.running.iter().map(|job| job.until.saturating_sub(now));
         lefts.min().unwrap_or_default().as_secs_f64()
     }
 
-    /// Time until a job would begin that came now, in seconds, but for what is before it on our side.
+    /// Time until a job sent now would start, in seconds, waiting jobs left out.
     fn begins(&self, generation: f64, now: Duration) -> f64 {
         let ours = self.running.iter().map(|job| job.until.saturating_sub(now)).max().unwrap_or_default();
         let others = f64::from(self.elsewhere) * generation / 2.0;
-        self.queue_left(now).max(ours.as_secs_f64() + others)
+        self.queue.left(now).max(ours.as_secs_f64() + others)
     }
 
-    fn queue_left(&self, now: Duration) -> f64 {
-        let left = |seen: QueueSeen| {
-            let age = now.saturating_sub(seen.at).as_secs_f64();
-            if age > QUEUE_SEEN { 0.0 } else { (seen.size * seen.each - age).max(0.0) }
-        };
-        self.queue.map_or(0.0, left)
-    }
-
-    /// Time that a generation of `work` units takes, in seconds, where `usual` is what a unit takes elsewhere.
+    /// Time of a generation of `work` units, in seconds. `usual` is the average time of a unit elsewhere.
     pub(super) fn generation(&self, work: f64, usual: f64, now: Duration) -> f64 {
         work * self.health.view().latency.estimate(usual, now)
     }
 
-    /// Time until a job is done that is given to `member`, which is here, in seconds. `before` is the time that jobs
-    /// take which wait for the same Space, `stagger` that which must pass before it begins.
+    /// Forecast of a job sent now, in seconds, divided by the weight of `member`. `before` is the time of jobs that
+    /// wait ahead of it, `stagger` the time until it may start.
     pub(super) fn forecast(
         &self,
         member: &PoolMember,
@@ -296,16 +265,16 @@ impl SpaceState {
         finish / member.weight.max(f64::MIN_POSITIVE)
     }
 
-    /// A job begins that takes `generation` seconds. Returns the token that it is to bring.
+    /// Adds a job of `generation` seconds. Returns its token.
     pub(super) fn enter(&mut self, id: u64, member: &PoolMember, generation: f64, now: Duration) -> Option<Token> {
         let until = now.saturating_add(span(self.begins(generation, now) + generation));
         let slot = self.idle.pop().map(|(slot, _)| slot);
         self.limit = member.slots;
-        self.running.push(Running { id, until, began: None, slot });
+        self.running.push(RunningJob { id, until, began: None, slot });
         self.next_token(member.space.tokens(), now)
     }
 
-    /// The next token whose quota isn't used up.
+    /// Next token whose quota isn't exhausted.
     fn next_token(&mut self, tokens: &[Token], now: Duration) -> Option<Token> {
         let health = self.health.view();
         let good = |token: &&Token| health.exhausted_until(&token.fingerprint(), now).is_none();
@@ -314,7 +283,7 @@ impl SpaceState {
         found
     }
 
-    /// A job has left; its slot is idle.
+    /// Removes a job, whose slot becomes idle.
     pub(super) fn leave(&mut self, id: u64, now: Duration) {
         if let Some(at) = self.running.iter().position(|job| job.id == id) {
             let job = self.running.swap_remove(at);
@@ -322,30 +291,25 @@ impl SpaceState {
         }
     }
 
-    /// The Space says where a job of ours stands.
+    /// Takes the queue position of a job.
     pub(super) fn queued(&mut self, id: u64, position: QueuePosition, generation: f64, now: Duration) {
-        let each = each(position, generation);
-        self.queue = Some(QueueSeen { position, size: count(position.size), each, at: now });
+        self.queue.report(position, generation, now);
         let left = span(begins_in(position, generation) + generation);
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
             job.until = now.saturating_add(left);
         }
     }
 
-    /// The Space has begun with a job of ours.
+    /// Notes the start of a job.
     pub(super) fn started(&mut self, id: u64, generation: f64, now: Duration) {
-        if let Some(seen) = &mut self.queue {
-            // It waits no longer.
-            let passed = now.saturating_sub(seen.at).as_secs_f64() / seen.each.max(f64::MIN_POSITIVE);
-            (seen.size, seen.at) = ((seen.size - 1.0 - passed.floor()).max(0.0), now);
-        }
+        self.queue.job_started(now);
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id) {
             job.until = now.saturating_add(span(generation));
             job.began = Some(now);
         }
     }
 
-    /// A job of ours is so far, from 0 to 1.
+    /// Takes the progress of a job, from 0 to 1.
     pub(super) fn stepped(&mut self, id: u64, done: f64, now: Duration) {
         if let Some(job) = self.running.iter_mut().find(|job| job.id == id)
             && let Some(began) = job.began
@@ -356,46 +320,26 @@ impl SpaceState {
         }
     }
 
-    /// Its queue is full.
+    /// Notes that the queue is full.
     pub(super) fn full(&mut self, generation: f64, now: Duration) {
-        let size = self.queue.map_or(0.0, |seen| seen.size).max(FULL);
-        let position = self.queue.map(|seen| seen.position).unwrap_or_default();
-        self.queue = Some(QueueSeen { position, size, each: generation, at: now });
+        self.queue.full(generation, now);
     }
 
-    /// Its last word on its queue, if that was lately.
+    /// Last report of the queue, while it is valid.
     pub(super) fn seen_queue(&self, now: Duration) -> Option<SeenQueue> {
-        let lately = |seen: &QueueSeen| now.saturating_sub(seen.at).as_secs_f64() <= QUEUE_SEEN;
-        self.queue.filter(lately).map(|seen| SeenQueue { position: seen.position, at: seen.at.as_secs() })
+        self.queue.seen(now)
     }
 }
 
-/// Time that a job takes in a queue where one stands there, in seconds: as the Space estimates, or as a `generation`
-/// does.
-fn each(position: QueuePosition, generation: f64) -> f64 {
-    let eta = position.eta.filter(|eta| eta.is_finite() && *eta >= 0.0);
-    eta.map_or(generation, |eta| eta / (count(position.rank) + 1.0))
-}
-
-/// Time until a Space begins with a job that stands there, in seconds.
-pub(super) fn begins_in(position: QueuePosition, generation: f64) -> f64 {
-    each(position, generation) * count(position.rank)
-}
-
-/// Seconds as a time, of a day at most; what is no number is none.
+/// Seconds as a duration of a day at most; zero for NaN.
 pub(super) fn span(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or_default()
-}
-
-/// A number of jobs; more than can be told apart are none that anybody waits for.
-fn count(jobs: u64) -> f64 {
-    f64::from(u32::try_from(jobs).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::health::{Outcome, OutcomeKind};
+    use crate::dispatch::health::{SpaceOutcome, SpaceOutcomeKind};
     use crate::gradio::failure::Failure;
     use crate::gradio::space::Space;
 
@@ -408,8 +352,8 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    fn happens(space: &mut SpaceState, kind: OutcomeKind) {
-        space.health.record(Outcome { at: at(0), began: at(0), kind });
+    fn happens(space: &mut SpaceState, kind: SpaceOutcomeKind) {
+        space.health.record(SpaceOutcome { at: at(0), began: at(0), kind });
     }
 
     #[test]
@@ -436,16 +380,16 @@ mod tests {
     fn a_heavier_space_seems_faster_and_a_broken_one_slower() {
         let mut space = SpaceState::default();
         assert_eq!(space.forecast(&member(2.0), 10.0, 0.0, 0.0, at(0)), 5.0);
-        happens(&mut space, OutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(1)), Entry::Resting(at(5)));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Open { probe: true });
+        happens(&mut space, SpaceOutcomeKind::Rests(Failure::Cut, Duration::from_secs(5)));
+        assert_eq!(space.access(&member(1.0), 0.0, at(1)), SpaceAccess::Resting(at(5)));
+        assert_eq!(space.access(&member(1.0), 0.0, at(5)), SpaceAccess::Open { probe: true });
         assert_eq!(space.forecast(&member(1.0), 10.0, 0.0, 0.0, at(5)), 25.0);
         space.is_probing = true;
-        assert_eq!(space.entry(&member(1.0), 0.0, at(5)), Entry::Probed);
+        assert_eq!(space.access(&member(1.0), 0.0, at(5)), SpaceAccess::Probed);
         space.is_probing = false;
         space.is_probed(at(5));
-        assert_eq!(space.entry(&member(1.0), 0.0, at(6)), Entry::Probed, "by another instance");
-        assert_eq!(space.entry(&member(1.0), 0.0, at(7)), Entry::Open { probe: true });
+        assert_eq!(space.access(&member(1.0), 0.0, at(6)), SpaceAccess::Probed, "by another instance");
+        assert_eq!(space.access(&member(1.0), 0.0, at(7)), SpaceAccess::Open { probe: true });
     }
 
     #[test]
@@ -458,23 +402,24 @@ mod tests {
             (next(&mut space), next(&mut space), next(&mut space)),
             (Some(a.clone()), Some(b.clone()), Some(a.clone()))
         );
-        let exhaust =
-            |caller: &str, wait| OutcomeKind::Exhausted(Failure::Cut, caller.to_owned(), Duration::from_secs(wait));
+        let exhaust = |caller: &str, wait| {
+            SpaceOutcomeKind::Exhausted(Failure::Cut, caller.to_owned(), Duration::from_secs(wait))
+        };
         happens(&mut space, exhaust(&a, 60));
         assert_eq!((next(&mut space), next(&mut space)), (Some(b.clone()), Some(b.clone())));
         happens(&mut space, exhaust(&b, 30));
-        assert_eq!(space.entry(&member, 0.0, at(10)), Entry::Resting(at(30)));
-        assert_eq!(space.entry(&member, 0.0, at(30)), Entry::Open { probe: false });
+        assert_eq!(space.access(&member, 0.0, at(10)), SpaceAccess::Resting(at(30)));
+        assert_eq!(space.access(&member, 0.0, at(30)), SpaceAccess::Open { probe: false });
     }
 
     #[test]
     fn without_a_token_the_quota_is_the_anonymous_callers_and_not_the_spaces() {
         let (mut space, with_token) = (SpaceState::default(), member(1.0));
         let anonymous = PoolMember::new(Space::parse("a/b").unwrap());
-        let used_up = OutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
+        let used_up = SpaceOutcomeKind::Exhausted(Failure::Cut, ANONYMOUS.to_owned(), Duration::from_secs(30));
         happens(&mut space, used_up);
-        assert_eq!(space.entry(&anonymous, 0.0, at(1)), Entry::Resting(at(30)));
-        assert_eq!(space.entry(&with_token, 0.0, at(1)), Entry::Open { probe: false });
+        assert_eq!(space.access(&anonymous, 0.0, at(1)), SpaceAccess::Resting(at(30)));
+        assert_eq!(space.access(&with_token, 0.0, at(1)), SpaceAccess::Open { probe: false });
     }
 
     #[test]
@@ -500,9 +445,9 @@ mod tests {
     #[test]
     fn jobs_that_began_without_a_slot_get_theirs_first() {
         let (mut space, member) = (SpaceState::default(), member(1.0));
-        assert_eq!((space.room_alone(1), space.in_flight()), (Room::Held, 0));
+        assert_eq!((space.standalone_room(1), space.in_flight()), (Room::Held, 0));
         space.enter(1, &member, 1.0, at(0));
-        assert_eq!((space.room_alone(1), space.without_slot()), (Room::None, 1));
+        assert_eq!((space.standalone_room(1), space.without_slot()), (Room::None, 1));
         space.add_slots(&[0, 1], 2, at(1));
         assert_eq!((space.without_slot(), space.idle()), (0, 1));
         space.lose_slots(&[0, 1]);

@@ -1,31 +1,31 @@
-//! State of the Spaces, for people and for machines.
+//! Status of the Spaces, as `GET /v1/spaces` and the readiness probe report it.
 
 use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::Dispatcher;
+use super::dispatcher::Dispatcher;
 use super::health::breaker::Admission;
-use super::space_state::{Entry, SpaceState};
+use super::space_state::{SpaceAccess, SpaceState};
 use crate::catalog::{Catalog, PoolMember};
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::plain;
 use crate::gradio::space::Space;
 
-/// A Space, as `GET /v1/spaces` has it. Unknown fields are absent.
+/// Status of a Space in `GET /v1/spaces`. Unknown fields are absent.
 #[derive(Debug, Serialize)]
 pub struct SpaceStatus {
     object: &'static str,
-    /// `owner/name`, or the origin of a Space elsewhere; `space-1` and so on where clients may not know.
+    /// `owner/name`, or the origin of a Space elsewhere; `space-1`, `space-2` … where names are hidden.
     id: String,
-    /// The models that it makes images for.
+    /// Ids of its models.
     models: Vec<String>,
-    /// `ready`, `busy` (all slots are taken), `cooling_down` (its breaker is open), `probing` (a job is trying it), or
-    /// `unknown` (it was never used).
+    /// `ready`, `busy` (all slots taken), `cooling_down` (breaker open), `probing` (trial job under way) or `unknown`
+    /// (never used).
     state: &'static str,
-    /// Jobs there, of all instances.
+    /// Running jobs of all instances.
     in_flight: usize,
-    /// Jobs that wait for it or another, of all instances.
+    /// Jobs of all instances that wait for this Space, among others.
     waiting: usize,
     slots: usize,
     weight: f64,
@@ -38,23 +38,23 @@ pub struct SpaceStatus {
     last_error: Option<ErrorStatus>,
     successes: u64,
     failures: u64,
-    /// The version of its Gradio.
+    /// Version of Gradio.
     #[serde(skip_serializing_if = "Option::is_none")]
     gradio: Option<String>,
-    /// The function that is called.
+    /// Name of the function that makes images.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
-    /// Age of what is known of its functions, in seconds.
+    /// Age of its profile, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities_age: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
 struct LatencyStatus {
-    /// The peak EWMA, for an image of a megapixel in eight steps.
+    /// Peak EWMA, for an image of a megapixel in eight steps.
     ewma_seconds: f64,
     samples: u32,
-    /// Generation times of the last jobs, the latest last.
+    /// Generation times of the last jobs, in seconds, the latest last.
     recent: Vec<f64>,
 }
 
@@ -75,7 +75,7 @@ struct BreakerStatus {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
-    /// Time at which a job may try it.
+    /// End of the open state, in seconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     /// Failures since the last success.
@@ -89,7 +89,7 @@ struct ErrorStatus {
     at: u64,
 }
 
-/// Number of Spaces, and of those that can have a job.
+/// Numbers of usable and of all Spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Usable {
     usable: usize,
@@ -97,17 +97,17 @@ pub struct Usable {
 }
 
 impl Usable {
-    /// Whether there is one that can.
+    /// True if at least one Space is usable.
     pub fn any(self) -> bool {
         self.usable > 0
     }
 }
 
-/// A work of a megapixel in eight steps.
+/// Work of an image of a megapixel in eight steps.
 const TYPICAL_WORK: f64 = 8.0;
 
 impl Dispatcher {
-    /// State of all Spaces of `catalog`, by what the database and this instance know; none is asked.
+    /// Status of all Spaces of `catalog`, by the database and this instance; asks no Space. Names them with `reveal`.
     pub async fn status(&self, catalog: &Catalog, reveal: bool) -> Vec<SpaceStatus> {
         let members = members(catalog);
         self.refresh(&members).await;
@@ -120,20 +120,20 @@ impl Dispatcher {
         statuses
     }
 
-    /// Number of the Spaces of `catalog` that can have a job, by what is known.
+    /// Number of the Spaces of `catalog` that accept jobs, by the database and this instance.
     pub async fn usable(&self, catalog: &Catalog) -> Usable {
         let members = members(catalog);
         self.refresh(&members).await;
         let now = self.scheduler.unix_time();
         let state = self.scheduler.state();
         let is_usable = |(member, _): &&(&PoolMember, _)| {
-            let entry = state.known(member.space.origin()).map(|space| space.entry(member, 0.0, now));
-            !matches!(entry, Some(Entry::Tripped(_) | Entry::Resting(_)))
+            let entry = state.known(member.space.origin()).map(|space| space.access(member, 0.0, now));
+            !matches!(entry, Some(SpaceAccess::Tripped(_) | SpaceAccess::Resting(_)))
         };
         Usable { usable: members.iter().filter(is_usable).count(), total: members.len() }
     }
 
-    /// Reads what all instances know of those Spaces.
+    /// Reads the shared state of the Spaces of `members`.
     async fn refresh(&self, members: &[(&PoolMember, Vec<String>)]) {
         let origins = members.iter().map(|(member, _)| member.space.origin().clone()).collect();
         for (member, _) in members {
@@ -148,14 +148,14 @@ impl Dispatcher {
         let new = SpaceState::default();
         let space = state.known(member.space.origin()).unwrap_or(&new);
         let health = space.health.view();
-        let entry = space.entry(member, 0.0, now);
+        let entry = space.access(member, 0.0, now);
         let is_untouched = health.successes == 0 && health.failures == 0 && profile.is_none();
         let condition = match entry {
-            Entry::Tripped(_) | Entry::Resting(_) => "cooling_down",
-            Entry::Probed | Entry::Open { probe: true } => "probing",
-            Entry::Open { .. } if space.in_flight() >= member.slots => "busy",
-            Entry::Open { .. } if is_untouched => "unknown",
-            Entry::Open { .. } => "ready",
+            SpaceAccess::Tripped(_) | SpaceAccess::Resting(_) => "cooling_down",
+            SpaceAccess::Probed | SpaceAccess::Open { probe: true } => "probing",
+            SpaceAccess::Open { .. } if space.in_flight() >= member.slots => "busy",
+            SpaceAccess::Open { .. } if is_untouched => "unknown",
+            SpaceAccess::Open { .. } => "ready",
         };
         let last_error = health.last_error.as_ref().map(|error| ErrorStatus {
             code: error.code.clone(),
@@ -163,7 +163,7 @@ impl Dispatcher {
             at: error.at,
         });
         let until = match entry {
-            Entry::Tripped(until) | Entry::Resting(until) => Some(until.as_secs()),
+            SpaceAccess::Tripped(until) | SpaceAccess::Resting(until) => Some(until.as_secs()),
             _ => None,
         };
         let breaker_state = match health.breaker.admits(now, 0.0) {
@@ -171,11 +171,11 @@ impl Dispatcher {
             Admission::Closed => "closed",
             _ => "half_open",
         };
-        let told = last_error.as_ref().filter(|_| breaker_state != "closed");
+        let reason = last_error.as_ref().filter(|_| breaker_state != "closed");
         let breaker = BreakerStatus {
             state: breaker_state,
-            reason: told.map(|error| error.code.clone()),
-            message: told.map(|error| error.message.clone()),
+            reason: reason.map(|error| error.code.clone()),
+            message: reason.map(|error| error.message.clone()),
             until,
             failures: health.breaker.in_a_row,
         };
@@ -211,7 +211,7 @@ impl Dispatcher {
     }
 }
 
-/// Each Space once, with all its models.
+/// Each Space once, with the ids of its models.
 fn members(catalog: &Catalog) -> Vec<(&PoolMember, Vec<String>)> {
     let mut members: Vec<(&PoolMember, Vec<String>)> = Vec::new();
     for model in catalog.models() {
@@ -229,7 +229,7 @@ fn is_same(one: &Space, other: &Space) -> bool {
     (one.origin(), one.endpoint()) == (other.origin(), other.endpoint())
 }
 
-/// To milliseconds.
+/// Seconds, rounded to milliseconds.
 fn rounded(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }

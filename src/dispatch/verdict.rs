@@ -1,4 +1,4 @@
-//! Verdict on a failure: on the Space, and on whether another one may do better.
+//! Classification of failures: their blame, and the chances of a retry.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::platform::TransportError;
 
 /// Rest of a Space that is being woken.
 const WAKING: Duration = Duration::from_secs(20);
-/// Rest of a Space that somebody must mend first.
+/// Rest of a Space that its owner must repair.
 const OUT_OF_ORDER: Duration = Duration::from_secs(600);
-/// Rest of a Space whose GPU quota is used up, where it doesn't say.
+/// Exhaustion of a GPU quota whose message names no time.
 const QUOTA: Duration = Duration::from_secs(600);
-/// Rest of a Space that found no GPU.
+/// Rest of a Space without a free GPU.
 const NO_GPU: Duration = Duration::from_secs(30);
-/// The longest that a Space's word is taken for.
+/// Upper bound of waits that a Space announces.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 /// Consequences of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// Whether another Space may do better.
+    /// Marks a failure that another Space may not repeat.
     pub(super) moves: bool,
-    /// Whether the Space has worked on the job, so that making it again costs as much as the first time.
+    /// Marks a failure after work on the job, whose retry costs as much as the first attempt.
     pub(super) has_worked: bool,
     /// Charge against the Space.
     pub(super) blame: Blame,
@@ -31,22 +31,22 @@ pub(super) struct Verdict {
 /// Charge against a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// Nothing: it did its part, or what happened says nothing of it.
+    /// None: the failure says nothing about the Space.
     Nothing,
-    /// It was asked for something that can't be made, and says so: what holds for one image of a request holds for all.
+    /// The request is at fault, and so each of its images would fail.
     Asker,
-    /// A failure, which its breaker counts.
+    /// A failure that the breaker counts.
     Fault,
-    /// Its queue is full.
+    /// The queue of the Space is full.
     Full,
-    /// It is of no use for that long.
+    /// The Space is unusable for this time.
     Rest(Duration),
-    /// The token that it was called with is of no use there for that long.
+    /// The token of the call is unusable at the Space for this time.
     Exhausted(Duration),
 }
 
 impl Verdict {
-    /// Judges `failure`.
+    /// Classifies `failure`.
     pub(super) fn of(failure: &Failure) -> Self {
         let moves = |has_worked, blame| Self { moves: true, has_worked, blame };
         match failure {
@@ -57,7 +57,7 @@ impl Verdict {
             Failure::NotReady { stage } => moves(false, of_stage(*stage)),
             Failure::Status { retry_after: Some(wait), .. } => moves(false, Blame::Rest((*wait).min(LONGEST))),
             Failure::Status { status, .. } => match status.as_u16() {
-                // The arguments are at fault; those that refuse all calls are not.
+                // The arguments are at fault. The statuses left out mean that the Space refuses every call.
                 400 | 405..=407 | 409..=428 | 430..=499 => {
                     Self { moves: false, has_worked: false, blame: Blame::Asker }
                 }
@@ -85,7 +85,7 @@ fn of_stage(stage: Option<Stage>) -> Blame {
     }
 }
 
-/// ZeroGPU's quota belongs to who calls; that no GPU is free is the same for all; that a task was aborted, a failure.
+/// Blame of a ZeroGPU message: a quota is the caller's, a lack of GPUs everybody's, an aborted task a fault.
 fn of_quota(message: &str, retry_after: Option<Duration>) -> Blame {
     let message = message.to_lowercase();
     if let Some(wait) = retry_after {

@@ -1,4 +1,4 @@
-//! A request, and the images that were made for it.
+//! Entry of the history: a request and its images.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,68 +8,68 @@ use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Space;
 use crate::media::link::Links;
 
-/// A request, and the images that were made for it.
+/// A request and its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// Kind of the request.
     pub kind: RequestKind,
-    /// The model's id.
+    /// Id of the model.
     pub model: String,
-    /// The prompt.
+    /// Prompt of the request.
     pub prompt: String,
-    /// What the images were not to show.
+    /// Negative prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
     /// Denoising steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u32>,
-    /// The guidance scale.
+    /// Guidance scale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<f64>,
-    /// The sampler.
+    /// Sampler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
-    /// The task's id, where it was one.
+    /// Public id of the task, if the request was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// The images, by their index.
+    /// Images, in the order of their indexes.
     pub images: Vec<ImageRecord>,
 }
 
-/// An image that was made.
+/// A finished image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Index in the request, from 0.
     pub index: u32,
-    /// Seed that it was made from.
+    /// Seed of the image.
     pub seed: u32,
-    /// `WIDTHxHEIGHT`, as far as that is known.
+    /// `WIDTHxHEIGHT`, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// Its format, as far as that is known.
+    /// Format of the image, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Place where it lies.
+    /// Location of the image.
     #[serde(flatten)]
     pub file: KeptFile,
 }
 
-/// A file at a Space, and the format that it is to come in.
+/// A file at a Space, and the format for its delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
-    /// The Space's origin.
+    /// Origin of the Space.
     pub origin: String,
-    /// The path there.
+    /// Path at the Space.
     pub path: String,
-    /// The format's name and quality; none for its own.
+    /// Name and quality of the format for delivery; none for the file's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wanted: Option<(String, u8)>,
 }
 
-impl Entry {
-    /// A request to `model`, whose defaults fill in what it doesn't say; without images yet.
+impl HistoryEntry {
+    /// An entry without images of a request to `model`, completed by the `defaults` of the model.
     pub fn new(model: &str, defaults: Option<&Defaults>, kind: RequestKind, generation: &Generation) -> Self {
-        // The images that were sent along may have megabytes, and aren't needed.
+        // Input images may have megabytes, and aren't needed.
         let mut filled = Generation { images: Vec::new(), mask: None, ..generation.clone() };
         if let Some(defaults) = defaults {
             defaults.fill(&mut filled);
@@ -87,14 +87,14 @@ impl Entry {
         }
     }
 
-    /// The images as bits, bit i for the image of index i.
+    /// Images as bits: bit i stands for the image of index i.
     pub fn shown(&self) -> i64 {
         self.images.iter().filter_map(|image| bit(image.index)).fold(0, |shown, bit| shown | bit)
     }
 }
 
 impl KeptFile {
-    /// A file that comes in the format `wanted`.
+    /// A file for delivery in the format `wanted`.
     pub fn new(file: &RemoteFile, wanted: Option<TargetFormat>) -> Self {
         Self {
             origin: file.origin.to_string(),
@@ -103,30 +103,30 @@ impl KeptFile {
         }
     }
 
-    /// The file.
+    /// File at the Space; none where the origin is invalid.
     pub fn file(&self) -> Option<RemoteFile> {
         let space = Space::parse(&self.origin).ok()?;
         Some(RemoteFile { origin: space.origin().clone(), path: self.path.clone() })
     }
 
-    /// A link to it.
+    /// Link to the file; none where the origin is invalid.
     pub fn url(&self, links: &Links) -> Option<String> {
         Some(links.to(&self.file()?, self.wanted()))
     }
 
-    /// The format that it is to come in.
+    /// Format for delivery.
     fn wanted(&self) -> Option<TargetFormat> {
         let (name, quality) = self.wanted.as_ref()?;
         Some(TargetFormat { format: Format::of_output_format(name)?, quality: *quality })
     }
 }
 
-/// The bit that stands for the image of that index; a request has ten images at most.
+/// Bit of the image of that index. A request has ten images at most.
 pub fn bit(index: u32) -> Option<i64> {
     (index < 62).then(|| 1 << index)
 }
 
-/// A text as it is searched: in lower case.
+/// Text folded for the search: lower case.
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }

@@ -6,7 +6,7 @@ use http::Response;
 use serde_json::json;
 
 use super::History;
-use super::entry::Entry;
+use super::entry::HistoryEntry;
 use super::list::Query;
 use super::view::{RememberedObject, image_id};
 use crate::catalog::Catalog;
@@ -28,7 +28,7 @@ pub async fn list(
     call: &Call,
     links: impl Future<Output = Result<Links, Error>>,
     spaces: Option<&Catalog>,
-    of_task: impl Fn(&TimeId, &str) -> Option<Entry>,
+    of_task: impl Fn(&TimeId, &str) -> Option<HistoryEntry>,
 ) -> Result<Response<Content>, Error> {
     let query = ListQuery::parse(call.query())?;
     let after = query

@@ -1,33 +1,33 @@
-//! Lists what was made for a key, the newest first, and takes images out of it.
+//! Listing of a key's history, the newest first, and removal of images from it.
 
 use super::History;
-use super::entry::{Entry, bit, fold};
+use super::entry::{HistoryEntry, bit, fold};
 use crate::platform::StoreError;
 use crate::store::id::TimeId;
 use crate::store::row::Columns;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
 
-/// Requests that are read at once: a task's record may have 256 KB.
+/// Number of rows per read: a task's record may have 256 KB.
 const ROWS: usize = 25;
-/// Longest text that is looked for, in bytes: the longest prompt has 32,000 characters, and SQLite takes patterns of
-/// 50,000 bytes.
+/// Maximum length of a search text, in bytes: prompts have 32,000 characters at most, and SQLite's patterns 50,000
+/// bytes.
 const MAX_SEARCH: usize = 20_000;
 
-/// Request for a page of the list.
+/// Query for a page of the list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// The last image that was seen: its request's id, and its index there.
+    /// Last image of the page before: id of its entry, and its index there.
     pub after: Option<(TimeId, u32)>,
-    /// Text that prompts are to contain; empty for any.
+    /// Text that prompts must contain; empty for all.
     pub search: String,
-    /// Images that are wanted.
+    /// Number of images of the page.
     pub limit: usize,
 }
 
 impl History {
-    /// The requests of `owner`, the newest first, with more than `limit` images together where there are so many.
-    /// `of_task` reads the record of a task.
+    /// Entries of `owner`, the newest first: enough for more than `limit` images, if there are as many. `of_task`
+    /// parses the record of a task.
     ///
     /// # Errors
     /// Failures of the store.
@@ -35,8 +35,8 @@ impl History {
         &self,
         owner: &str,
         query: &Query,
-        of_task: impl Fn(&TimeId, &str) -> Option<Entry>,
-    ) -> Result<Vec<(TimeId, Entry)>, StoreError> {
+        of_task: impl Fn(&TimeId, &str) -> Option<HistoryEntry>,
+    ) -> Result<Vec<(TimeId, HistoryEntry)>, StoreError> {
         if query.search.len() > MAX_SEARCH {
             return Ok(Vec::new());
         }
@@ -59,9 +59,9 @@ impl History {
                 last.clone_from(&id);
                 let Some(id) = TimeId::parse(&id) else { continue };
                 let entry = if kind == 1 { of_task(&id, &text) } else { serde_json::from_str(&text).ok() };
-                let Some(mut entry): Option<Entry> = entry else { continue };
+                let Some(mut entry): Option<HistoryEntry> = entry else { continue };
                 entry.images.retain(|image| bit(image.index).is_some_and(|bit| shown & bit != 0));
-                // The first row is the last one of the page before.
+                // The first row repeats the last one of the page before.
                 if seen.take_if(|seen| *seen == id).is_some() {
                     let index = query.after.as_ref().filter(|(after, _)| *after == id).map_or(0, |(_, index)| *index);
                     entry.images.retain(|image| image.index < index);
@@ -76,7 +76,7 @@ impl History {
         }
     }
 
-    /// Takes an image out of the history. Returns whether it was there.
+    /// Removes an image from the history. Returns false where it isn't there.
     ///
     /// # Errors
     /// Failures of the store.
@@ -93,7 +93,7 @@ impl History {
     }
 }
 
-/// The pattern of texts that contain `search`, for `LIKE … ESCAPE '!'`.
+/// Pattern of texts that contain `search`, for `LIKE … ESCAPE '!'`.
 fn pattern(search: &str) -> String {
     let mut pattern = String::from("%");
     for character in fold(search).chars() {

@@ -1,10 +1,11 @@
-//! The images that were made for a key: what was asked for, and where they lie.
+//! History: requests of each key, and the locations of their images.
 //!
-//! An [`entry`] is a request and its images. It holds no image: an image can be had as long as its Space keeps the
-//! file, a day or so at Hugging Face. What waiting and streaming requests have made is written by a [`recorder`] around
-//! their updates, in batches, beside the answer. What tasks have made stands in the rows of the tasks themselves, and
-//! isn't written twice: the [`list`] merges both.
+//! An [`entry`] is a request and its images. It holds no image data: an image is available while its Space keeps the
+//! file, about a day at Hugging Face. Images of waiting and streaming requests are recorded by a [`recorder`] around
+//! their updates and written in batches, in the background. Images of tasks are in the rows of the tasks, and aren't
+//! written twice: the [`list`] merges both.
 
+mod batch;
 pub mod entry;
 pub mod handlers;
 pub mod list;
@@ -15,37 +16,37 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::recorder::Batch;
+use self::batch::Batch;
 use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
 
-/// Time that a request is kept.
+/// Lifetime of an entry.
 pub const TTL: Duration = Duration::from_secs(30 * 86_400);
-/// Requests of a key that are kept.
+/// Maximum number of entries of a key.
 pub const KEPT: i64 = 500;
-/// Requests that are looked at beyond those when the oldest are deleted.
+/// Number of entries beyond those that one trim considers.
 const SURPLUS: i64 = 200;
 
-/// Requests that are written between two deletions of the oldest.
+/// Number of entries written between two trims.
 const BETWEEN_TRIMS: usize = 128;
 
-/// The history of all keys, as an instance has it.
+/// History of all keys, as an instance writes and reads it.
 pub struct History {
     store: Store,
-    /// Whether what is made is remembered. What is remembered already is listed in any case.
+    /// Enables recording. Existing entries are listed in any case.
     is_on: bool,
     batch: RefCell<Batch>,
     is_writing: Cell<bool>,
-    /// Requests until the oldest are deleted again.
+    /// Number of entries until the next trim.
     until_trim: Cell<usize>,
 }
 
 impl History {
-    /// The history in `store`.
+    /// A history in `store`, which records if `is_on`.
     pub fn new(store: &Store, is_on: bool) -> Rc<Self> {
-        // An instance may live for fewer requests than that.
+        // Random, as an instance may end before that number of entries.
         let [lot] = random_bytes::<1>(store.host());
         Rc::new(Self {
             until_trim: Cell::new(usize::from(lot) % BETWEEN_TRIMS),
@@ -56,19 +57,19 @@ impl History {
         })
     }
 
-    /// Whether what is made is remembered.
+    /// True if images are recorded.
     pub fn is_on(&self) -> bool {
         self.is_on
     }
 
-    /// Deletes the oldest requests of `owners` who have too many.
+    /// Deletes the oldest entries of `owners` with too many.
     async fn trim(&self, owners: impl IntoIterator<Item = &str>) -> Result<(), StoreError> {
         let parameters =
             vec![("owners", Argument::list(owners)), ("span", (KEPT + SURPLUS).into()), ("kept", KEPT.into())];
         self.store.query(&history::TRIM, parameters).await.map(drop)
     }
 
-    /// Takes the oldest tasks of an owner who has too many requests out of the history, beside the present request.
+    /// Hides the oldest tasks of an owner with too many entries, in the background.
     pub fn spawn_trim_of_tasks(&self, owner: &str) {
         if self.is_on {
             let parameters = vec![("owner", owner.into()), ("span", (KEPT + SURPLUS).into()), ("kept", KEPT.into())];

@@ -1,106 +1,45 @@
-//! Remembers what waiting and streaming requests make, beside their answers.
+//! Recorder of images that waiting and streaming requests make.
 //!
-//! An entry is complete when nothing more comes, which is also when nobody listens any more. Entries are collected, and
-//! written by one task of the instance with one statement: a second after the first of them, or once there are 32 or 64
-//! KB of them. So an instance that is killed loses a second of history. While the database fails, a bounded number is
-//! kept for a minute.
+//! An entry is complete once its updates end or are dropped. One task of the instance writes entries in batches, each
+//! with one statement: a second after the first entry, or at 32 entries or 64 KB. So a killed instance loses a second
+//! of history. While the database fails, a bounded number of entries is kept for a minute.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::channel::oneshot;
 use futures::stream::unfold;
 
-use super::entry::{Entry, ImageRecord, KeptFile, fold};
+use super::batch::{Batch, Pending};
+use super::entry::{HistoryEntry, ImageRecord, KeptFile, fold};
 use super::{BETWEEN_TRIMS, History, TTL};
 use crate::catalog::Model;
 use crate::generation::{RequestKind, TargetFormat};
 use crate::pipeline::{Item, RunRequest, Update, Updates, conversion};
-use crate::platform::{StoreError, Value, timeout};
+use crate::platform::{StoreError, timeout};
 use crate::store::id::TimeId;
 use crate::store::milliseconds;
 use crate::store::statement::Argument;
 use crate::store::statements::history;
 
-/// Time that the first entry of a batch waits for others.
+/// Time for which the first entry of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
-/// Entries of a batch.
-const ENTRIES: usize = 32;
-/// Size of a batch, in bytes; one entry may be larger.
-const BYTES: usize = 64 << 10;
-/// Entries that are kept while the database fails.
-const MOST: usize = 512;
-/// Size of the entries that are kept while the database fails, in bytes.
-const MOST_BYTES: usize = 1 << 20;
-/// Time for which they are kept.
+/// Time for which entries are kept while the database fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest time between two trials.
+/// Maximum pause between retries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Entries that wait to be written.
-#[derive(Default)]
-pub(super) struct Batch {
-    rows: VecDeque<Pending>,
-    bytes: usize,
-    /// Told once a batch is full.
-    full: Option<oneshot::Sender<()>>,
-}
-
-/// A row that waits to be written.
-#[derive(Clone)]
-struct Pending {
-    owner: String,
-    bytes: usize,
-    values: Vec<Value>,
-}
-
-impl Batch {
-    fn push(&mut self, row: Pending) {
-        self.bytes += row.bytes;
-        self.rows.push_back(row);
-        if self.rows.len() >= ENTRIES || self.bytes >= BYTES {
-            self.full.take();
-        }
-    }
-
-    fn has_room(&self, row: &Pending) -> bool {
-        self.rows.len() < MOST && self.bytes.saturating_add(row.bytes) <= MOST_BYTES
-    }
-
-    /// Takes what goes into one statement.
-    fn take(&mut self) -> Vec<Pending> {
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = self.rows.front() {
-            if taken.len() == ENTRIES || (!taken.is_empty() && bytes + row.bytes > BYTES) {
-                break;
-            }
-            bytes += row.bytes;
-            taken.extend(self.rows.pop_front());
-        }
-        self.bytes = self.bytes.saturating_sub(bytes);
-        taken
-    }
-
-    fn put_back(&mut self, rows: Vec<Pending>) {
-        for row in rows.into_iter().rev() {
-            self.bytes += row.bytes;
-            self.rows.push_front(row);
-        }
-    }
-}
-
-/// Remembers the images of one request.
+/// Recorder of the images of one request.
 pub struct Recorder {
     history: Rc<History>,
     owner: String,
     wanted: Option<TargetFormat>,
-    entry: Entry,
+    entry: HistoryEntry,
 }
 
 impl History {
-    /// What remembers the images of a request of `owner`'s; none where nothing is remembered.
+    /// Recorder of a request of `owner`; none where the history is off.
     pub fn recorder(
         self: &Rc<Self>,
         owner: &str,
@@ -112,12 +51,12 @@ impl History {
             history: Rc::clone(self),
             owner: owner.to_owned(),
             wanted: request.wanted,
-            entry: Entry::new(&model.id, Some(&model.defaults), kind, &request.generation),
+            entry: HistoryEntry::new(&model.id, Some(&model.defaults), kind, &request.generation),
         })
     }
 
-    /// Adds an entry to the batch, and sees to it that it is written.
-    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &Entry) {
+    /// Adds an entry to the batch, and starts its write.
+    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &HistoryEntry) {
         let Ok(json) = serde_json::to_string(entry) else { return };
         let (id, prompt) = (TimeId::new(self.store.host()), fold(&entry.prompt));
         let bytes = json.len() + prompt.len();
@@ -126,7 +65,7 @@ impl History {
             vec![id.as_str().into(), owner.into(), prompt.into(), entry.shown().into(), expires.into(), json.into()];
         let row = Pending { owner: owner.to_owned(), bytes, values };
         if !self.batch.borrow().has_room(&row) {
-            // The database has failed for long, as the log says.
+            // The database has failed for long, which is logged elsewhere.
             return;
         }
         self.batch.borrow_mut().push(row);
@@ -136,7 +75,7 @@ impl History {
         }
     }
 
-    /// Writes batches until nothing is left to be written.
+    /// Writes batches until none is left.
     async fn write(self: Rc<Self>) {
         let host = self.store.host();
         let mut pause = DELAY;
@@ -159,7 +98,7 @@ impl History {
                     }
                 }
             }
-            if self.batch.borrow().rows.is_empty() {
+            if self.batch.borrow().is_empty() {
                 self.is_writing.set(false);
                 return;
             }
@@ -170,12 +109,10 @@ impl History {
     async fn fill(&self, limit: Duration) {
         let filled = {
             let mut batch = self.batch.borrow_mut();
-            if batch.rows.len() >= ENTRIES || batch.bytes >= BYTES {
+            if batch.is_full() {
                 return;
             }
-            let (tell, told) = oneshot::channel();
-            batch.full = Some(tell);
-            told
+            batch.await_full()
         };
         let _ = timeout(self.store.host(), limit, filled).await;
     }
@@ -191,7 +128,7 @@ impl History {
             None => {
                 self.until_trim.set(BETWEEN_TRIMS);
                 let owners: BTreeSet<&str> = batch.iter().map(|row| row.owner.as_str()).collect();
-                // What is too much now is so later.
+                // Where the store fails, a later trim deletes the surplus.
                 let _ = self.trim(owners).await;
             }
         }
@@ -200,7 +137,7 @@ impl History {
 }
 
 impl Recorder {
-    /// The same updates; the images in them are remembered when they end.
+    /// Passes `updates` through; records their images when they end.
     pub fn follow(self, updates: Updates) -> Updates {
         unfold((updates, self), async |(mut updates, mut recorder)| {
             let update = updates.next().await?;
@@ -222,7 +159,7 @@ impl Drop for Recorder {
     }
 }
 
-/// Record of an image; nothing of one that lies at no Space.
+/// Record of an image; none for one without a file at a Space.
 fn image(item: &Item, wanted: Option<TargetFormat>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {

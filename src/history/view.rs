@@ -1,22 +1,22 @@
-//! The images that were made, as clients see them.
+//! Form of the history for clients.
 
 use serde::Serialize;
 
-use super::entry::{Entry, ImageRecord};
+use super::entry::{HistoryEntry, ImageRecord};
 use crate::catalog::Catalog;
 use crate::generation::RequestKind;
 use crate::media::link::Links;
 use crate::store::id::TimeId;
 
-/// An image that was made.
+/// An image in the history.
 #[derive(Clone, Debug, Serialize)]
 pub struct RememberedObject {
-    /// Its id.
+    /// Id of the image.
     pub id: String,
     object: &'static str,
     created_at: u64,
     model: String,
-    /// Seed that it was made from.
+    /// Prompt of the request.
     pub prompt: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     negative_prompt: Option<String>,
@@ -40,9 +40,8 @@ pub struct RememberedObject {
 }
 
 impl RememberedObject {
-    /// The images of a request as their owner sees them, the last one first; with the names of their Spaces, where
-    /// `spaces` may be told.
-    pub fn of_entry(id: &TimeId, entry: &Entry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
+    /// Images of an entry for their owner, the last one first; with the names of their Spaces if `spaces` is given.
+    pub fn of_entry(id: &TimeId, entry: &HistoryEntry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
         let of_image = |image: &ImageRecord| {
             let space =
                 spaces.and_then(|catalog| Some(catalog.space_at(&image.file.file()?.origin)?.name().to_owned()));
@@ -69,7 +68,7 @@ impl RememberedObject {
     }
 }
 
-/// The id of a remembered image, as clients have it.
+/// Public id of an image in the history.
 pub fn image_id(id: &TimeId, index: u32) -> String {
     format!("img_{id}_{index}")
 }

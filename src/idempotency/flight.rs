@@ -1,8 +1,8 @@
-//! Requests with a key that are being answered.
+//! Requests with a key in flight.
 //!
-//! The first of a key leads: it is answered, and its answer kept. The store decides which that is, over all instances,
-//! and whoever leads has its mark renewed, with one statement for all of an instance. Those that come meanwhile wait
-//! for the answer: in the same instance for the one who leads, in another one by looking into the store.
+//! The first request of a key leads: it runs, and its response is stored. The database decides over all instances which
+//! one leads. The marks of leaders are leases, which an instance renews with one statement. Later requests wait for the
+//! response: on the leader's instance through a channel, on others by polling the database.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -11,60 +11,60 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use super::answer::{Answer, MAX_BODY};
-use super::key::{Fingerprint, Key};
-use super::record::{self, Known, Mark, State};
+use super::key::{Fingerprint, IdempotencyKey};
+use super::record::{self, KeyState, Known, Mark};
+use super::stored_response::{MAX_BODY, StoredResponse};
 use super::watch::Watch;
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::lease::RENEWAL;
 
-/// Time that a request may have waited for another's answer, and still be answered in its place where that is given up.
-/// Who has waited longer is asked to come again, so that nobody waits twice as long as a request can take.
+/// Time for which a waiting request may still take over from an abandoned leader. After that it gets a 409, so that no
+/// request takes twice the time limit.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The requests that are being answered in this instance.
+/// Requests in flight on this instance.
 pub struct Flights {
     store: Store,
     ttl: Duration,
-    open: RefCell<HashMap<Key, Open>>,
-    /// Keys whose requests the store says are being answered here.
-    marked: RefCell<HashSet<Key>>,
+    open: RefCell<HashMap<IdempotencyKey, OpenFlight>>,
+    /// Keys with a mark of this instance in the database.
+    marked: RefCell<HashSet<IdempotencyKey>>,
     is_renewing: Cell<bool>,
     count: Cell<i64>,
     watch: Rc<Watch>,
 }
 
-struct Open {
+struct OpenFlight {
     fingerprint: Fingerprint,
-    /// Whether it is answered by a stream, which can't be joined.
+    /// Marks a streaming response, which can't be joined.
     streams: bool,
-    waiting: Vec<oneshot::Sender<Result<Answer, Error>>>,
+    waiting: Vec<oneshot::Sender<Result<StoredResponse, Error>>>,
 }
 
-/// Way on for a request with a key.
+/// Role of a request with a key.
 pub enum Begun {
-    /// By being answered.
+    /// It leads: it is to be run.
     Lead(Flight),
-    /// By what was answered before.
-    Answered(Answer),
-    /// By what will be answered.
-    Join(Joined),
+    /// It gets the stored response.
+    Answered(StoredResponse),
+    /// It joins a request in flight.
+    Join(JoinedFlight),
 }
 
-/// A request that waits for the answer to the one before it.
-pub struct Joined(oneshot::Receiver<Result<Answer, Error>>);
+/// A request that waits for the response to the leader.
+pub struct JoinedFlight(oneshot::Receiver<Result<StoredResponse, Error>>);
 
-/// A request that is being answered. Dropped, it is as if it had not come.
+/// A leading request. Dropped before its end, its key becomes free again.
 pub struct Flight {
     flights: Rc<Flights>,
     mark: Mark,
-    /// Whether the store says that it is being answered.
+    /// Set while a mark may be in the database.
     is_marked: bool,
 }
 
 impl Flights {
-    /// None yet. Answers are kept for `ttl`.
+    /// No flights yet. Responses are stored for `ttl`.
     pub fn new(store: &Store, ttl: Duration) -> Rc<Self> {
         Rc::new(Self {
             store: store.clone(),
@@ -77,11 +77,11 @@ impl Flights {
         })
     }
 
-    /// Begins with a request. Returns when it is to be answered, or what it is answered by.
+    /// Determines the role of a request. Waits while another instance leads.
     ///
     /// # Errors
-    /// 422 where the key came with another request, 409 where it can't be joined.
-    pub async fn begin(self: &Rc<Self>, key: Key, fingerprint: Fingerprint) -> Result<Begun, Error> {
+    /// 422 for a key of another request, 409 for a leader that can't be joined.
+    pub async fn begin(self: &Rc<Self>, key: IdempotencyKey, fingerprint: Fingerprint) -> Result<Begun, Error> {
         if let Some(open) = self.open.borrow_mut().get_mut(&key) {
             if open.fingerprint != fingerprint {
                 return Err(Error::idempotency_key_reused());
@@ -89,12 +89,12 @@ impl Flights {
             if open.streams {
                 return Err(Error::idempotency_in_progress());
             }
-            let (tell, told) = oneshot::channel();
-            open.waiting.push(tell);
-            return Ok(Begun::Join(Joined(told)));
+            let (sender, receiver) = oneshot::channel();
+            open.waiting.push(sender);
+            return Ok(Begun::Join(JoinedFlight(receiver)));
         }
-        // Before the store is asked, so that no other one here asks it too.
-        let open = Open { fingerprint: fingerprint.clone(), streams: false, waiting: Vec::new() };
+        // Before the statement, so that no other request here sends it too.
+        let open = OpenFlight { fingerprint: fingerprint.clone(), streams: false, waiting: Vec::new() };
         self.open.borrow_mut().insert(key.clone(), open);
         self.count.set(self.count.get() + 1);
         let mark = Mark { key, fingerprint, number: self.count.get() };
@@ -102,11 +102,11 @@ impl Flights {
         match flight.lead().await {
             Ok(None) => Ok(Begun::Lead(flight)),
             Ok(Some(answer)) => {
-                flight.tell(&Ok(answer.clone()));
+                flight.notify(&Ok(answer.clone()));
                 Ok(Begun::Answered(answer))
             }
             Err(error) => {
-                flight.tell(&Err(error.clone()));
+                flight.notify(&Err(error.clone()));
                 Err(error)
             }
         }
@@ -116,35 +116,35 @@ impl Flights {
     async fn renew(self: Rc<Self>) {
         loop {
             self.store.host().sleep(RENEWAL).await;
-            let keys: Vec<Key> = self.marked.borrow().iter().cloned().collect();
+            let keys: Vec<IdempotencyKey> = self.marked.borrow().iter().cloned().collect();
             if keys.is_empty() {
                 self.is_renewing.set(false);
                 return;
             }
-            // A store that fails now is asked again.
+            // Where the store fails, the next renewal tries again.
             let _ = record::renew(&self.store, &keys).await;
         }
     }
 }
 
-impl Joined {
-    /// The answer to the request before it.
+impl JoinedFlight {
+    /// Waits for the response to the leader.
     ///
     /// # Errors
-    /// Its error, or 409 where it has been given up or is answered by a stream.
-    pub async fn answer(self) -> Result<Answer, Error> {
+    /// Error of the leader, or 409 where it was abandoned or streams its response.
+    pub async fn answer(self) -> Result<StoredResponse, Error> {
         self.0.await.unwrap_or_else(|_| Err(Error::idempotency_in_progress()))
     }
 }
 
 impl Flight {
-    /// Returns `None` once this request is to be answered, or else what it is answered by.
-    async fn lead(&mut self) -> Result<Option<Answer>, Error> {
+    /// Tries to lead. Returns none once this request leads, or the stored response.
+    async fn lead(&mut self) -> Result<Option<StoredResponse>, Error> {
         let flights = Rc::clone(&self.flights);
         let host = flights.store.host();
         let begun = host.now();
         while host.now().saturating_sub(begun) <= PATIENCE {
-            // From here on a mark may be there, whether or not this hears of it.
+            // From here on a mark may be stored, even if the statement fails.
             self.is_marked = true;
             match record::begin(&flights.store, &self.mark).await {
                 Ok(true) => {
@@ -152,7 +152,7 @@ impl Flight {
                     return Ok(None);
                 }
                 Ok(false) => self.is_marked = false,
-                // Where the store fails, requests are answered as if they had no key.
+                // Where the store fails, requests run as if they had no key.
                 Err(_) => return Ok(None),
             }
             let known = record::look_up(&flights.store, &self.mark.key, &self.mark.fingerprint).await;
@@ -161,12 +161,12 @@ impl Flight {
                 Ok(Known::Other) => return Err(Error::idempotency_key_reused()),
                 Ok(Known::Answered(answer)) => return Ok(Some(answer)),
                 Ok(Known::Running) => {}
-                // It is known that another one is at it, and can't be heard what comes of it.
+                // Another request leads, and its response is out of reach.
                 Ok(Known::Streaming) | Err(_) => return Err(Error::idempotency_in_progress()),
             }
             match flights.watch.end(&self.mark.key).await {
-                Ok(Some(State::Streaming)) | Err(_) => return Err(Error::idempotency_in_progress()),
-                Ok(Some(State::Answered)) => {
+                Ok(Some(KeyState::Streaming)) | Err(_) => return Err(Error::idempotency_in_progress()),
+                Ok(Some(KeyState::Answered)) => {
                     let known = record::look_up(&flights.store, &self.mark.key, &self.mark.fingerprint).await;
                     if let Ok(Known::Answered(answer)) = known {
                         return Ok(Some(answer));
@@ -178,7 +178,7 @@ impl Flight {
         Err(Error::idempotency_in_progress())
     }
 
-    /// Has the store say meanwhile that it is being answered.
+    /// Renews the mark in the background.
     fn renew(&self) {
         let flights = &self.flights;
         flights.marked.borrow_mut().insert(self.mark.key.clone());
@@ -188,7 +188,7 @@ impl Flight {
         }
     }
 
-    /// It is answered by a stream: nobody can join it any more.
+    /// Notes that the response is a stream, which can't be joined.
     pub fn streams(&self) {
         if let Some(open) = self.flights.open.borrow_mut().get_mut(&self.mark.key) {
             open.streams = true;
@@ -197,17 +197,17 @@ impl Flight {
         record::stream(&self.flights.store, &self.mark);
     }
 
-    /// Whether others wait for its answer in this instance.
+    /// True if requests on this instance wait for its response.
     pub fn is_joined(&self) -> bool {
         self.flights.open.borrow().get(&self.mark.key).is_some_and(|open| !open.waiting.is_empty())
     }
 
-    /// Gives the answer to those who wait for it, and keeps it, beside them, if it is for good and not too large. Who
-    /// comes meanwhile joins it, or finds in the store that it is being answered.
-    pub fn end(mut self, answer: Answer, is_final: bool) {
+    /// Ends the flight: passes the response to waiting requests, and stores it beside them if it is final and not too
+    /// large. Requests that arrive meanwhile join it, or find in the store that it is being answered.
+    pub fn end(mut self, answer: StoredResponse, is_final: bool) {
         let outcome = Ok(answer.clone());
         if !is_final || answer.body.len() > MAX_BODY {
-            return self.tell(&outcome);
+            return self.notify(&outcome);
         }
         let waiting = self.flights.open.borrow_mut().get_mut(&self.mark.key).map(|open| {
             open.streams = false;
@@ -217,23 +217,24 @@ impl Flight {
         let host = Rc::clone(self.flights.store.host());
         host.spawn(Box::pin(async move {
             let flights = Rc::clone(&self.flights);
-            // Where the store fails, the answer was given all the same.
+            // A failure of the store doesn't fail the response.
             if record::keep(&flights.store, &self.mark, &answer, flights.ttl).await.is_ok() {
                 self.is_marked = false;
             }
-            self.tell(&outcome);
+            self.notify(&outcome);
         }));
     }
 
-    fn tell(&self, outcome: &Result<Answer, Error>) {
+    fn notify(&self, outcome: &Result<StoredResponse, Error>) {
         let open = self.flights.open.borrow_mut().remove(&self.mark.key);
         send(open.map(|open| open.waiting).unwrap_or_default(), outcome);
     }
 }
 
-fn send(waiting: Vec<oneshot::Sender<Result<Answer, Error>>>, outcome: &Result<Answer, Error>) {
+/// Passes an outcome to waiting requests.
+fn send(waiting: Vec<oneshot::Sender<Result<StoredResponse, Error>>>, outcome: &Result<StoredResponse, Error>) {
     for waiting in waiting {
-        // Who doesn't wait any more has left.
+        // The receiver may be gone.
         let _ = waiting.send(outcome.clone());
     }
 }
@@ -258,13 +259,13 @@ mod tests {
     use crate::platform::sim::World;
     use crate::store::tests::store;
 
-    fn key() -> Key {
+    fn key() -> IdempotencyKey {
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static("k"))]);
-        Key::of(&headers, "me", "edits").unwrap().unwrap()
+        IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
     }
 
-    fn answer() -> Answer {
-        Answer::new(StatusCode::OK, &HeaderMap::new(), bytes::Bytes::from_static(b"{}"))
+    fn answer() -> StoredResponse {
+        StoredResponse::new(StatusCode::OK, &HeaderMap::new(), bytes::Bytes::from_static(b"{}"))
     }
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
         world.run(async move {
             let keys = ["a", "b", "c", "d"].map(|text| {
                 let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);
-                Key::of(&headers, "me", "edits").unwrap().unwrap()
+                IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
             });
             let mut led = Vec::new();
             for key in &keys {

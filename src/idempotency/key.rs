@@ -1,4 +1,4 @@
-//! Which requests are one.
+//! Identity of requests: keys and fingerprints.
 
 use http::{HeaderMap, HeaderName};
 use memchr::memmem;
@@ -7,20 +7,20 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::hex::hex;
 
-/// The header that a client names its request in.
+/// Header with the client's key.
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
-/// The longest key, in characters, as at Stripe.
+/// Maximum length of a key, in characters, as at Stripe.
 const MAX_KEY: usize = 255;
 
-/// A client's key, with whose it is and what it is for: a digest, from which nothing can be had back.
+/// Digest of a client's key, its caller and its route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
-impl Key {
-    /// Reads the key of a request of `caller` on `route`. It is taken as it comes, quotation marks included.
+impl IdempotencyKey {
+    /// Parses the key of a request of `caller` on `route`. Quotation marks count as part of it.
     ///
     /// # Errors
-    /// 400 where it is no key.
+    /// 400 for an invalid key.
     pub fn of(headers: &HeaderMap, caller: &str, route: &str) -> Result<Option<Self>, Error> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -32,7 +32,7 @@ impl Key {
         Ok(Some(Self(hex(&digest([caller.as_bytes(), route.as_bytes(), key])))))
     }
 
-    /// As lower-case hexadecimal digits.
+    /// Lower-case hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,39 +43,39 @@ impl Key {
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// One that was kept.
+    /// Fingerprint in its stored form.
     pub fn kept(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// As lower-case hexadecimal digits.
+    /// Lower-case hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Takes a request's fingerprint while its body comes.
+/// Incremental fingerprint of a request while its body arrives.
 ///
-/// A form's parts are taken one by one, without what stands between them: both SDKs choose another boundary with each
-/// try.
+/// A form is digested part by part, without its boundaries, since both SDKs draw another boundary for each attempt.
 pub struct Fingerprinting {
     whole: Sha256,
     part: Sha256,
-    /// What parts a form.
+    /// Delimiter of a form's parts; empty for other bodies.
     delimiter: Vec<u8>,
-    /// What has come and isn't taken yet, as the delimiter may have begun in it.
+    /// Bytes that aren't digested yet, as a delimiter may begin in them.
     rest: Vec<u8>,
 }
 
 impl Fingerprinting {
-    /// For a request that says `beside` its body what tells it from others. `boundary` is the form's, where it is one.
+    /// A fingerprint over `beside`, the distinguishing parts outside of the body, and the body. `boundary` is that of a
+    /// form.
     pub fn new<'a>(beside: impl IntoIterator<Item = &'a [u8]>, boundary: Option<&str>) -> Self {
         let whole = Sha256::new_with_prefix(digest(beside));
         let delimiter = boundary.map(|boundary| format!("--{boundary}").into_bytes()).unwrap_or_default();
         Self { whole, part: Sha256::new(), delimiter, rest: Vec::new() }
     }
 
-    /// Takes one more piece of the body.
+    /// Digests a piece of the body.
     pub fn take(&mut self, piece: &[u8]) {
         if self.delimiter.is_empty() {
             self.part.update(piece);
@@ -94,7 +94,7 @@ impl Fingerprinting {
         self.rest = open.to_vec();
     }
 
-    /// The fingerprint, when all has come.
+    /// Fingerprint of the complete request.
     pub fn finish(mut self) -> Fingerprint {
         self.part.update(&self.rest);
         self.whole.update(self.part.finalize());
@@ -102,7 +102,7 @@ impl Fingerprinting {
     }
 }
 
-/// The digest of a list, in which no item can pass for two.
+/// Digest of a list that keeps its items apart.
 fn digest<'a>(items: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
     let mut digest = Sha256::new();
     for item in items {
@@ -116,11 +116,11 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn key(values: &[&[u8]], caller: &str, route: &str) -> Result<Option<Key>, Error> {
+    fn key(values: &[&[u8]], caller: &str, route: &str) -> Result<Option<IdempotencyKey>, Error> {
         let values = values.iter().map(|value| (HEADER, HeaderValue::from_bytes(value).unwrap()));
         let mut headers = HeaderMap::new();
         headers.extend(values);
-        Key::of(&headers, caller, route)
+        IdempotencyKey::of(&headers, caller, route)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Outcome of a request's images, as far as it decides whether the answer is kept.
+//! Outcome of a request's images, which decides if the response is stored.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,30 +7,30 @@ use http::StatusCode;
 
 use crate::error::Error;
 
-/// Outcome of them so far. Clones are of the same request.
+/// Outcome of a request's images so far. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome(Rc<Cell<ImagesFate>>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum ImagesFate {
-    /// Nothing: none was wanted, or none has ended.
+    /// No image has ended.
     #[default]
     None,
-    /// All that have ended have failed for reasons that stay.
+    /// All ended images have failed for permanent reasons.
     Refused,
-    /// All that have ended have failed, and not all would again.
+    /// All ended images have failed, some for transient reasons.
     Failed,
-    /// One is made.
+    /// An image is made.
     Made,
 }
 
 impl Outcome {
-    /// An image is made.
+    /// Notes a finished image.
     pub fn made(&self) {
         self.0.set(ImagesFate::Made);
     }
 
-    /// An image won't be made.
+    /// Notes the failure of an image.
     pub fn failed(&self, error: &Error) {
         match self.0.get() {
             ImagesFate::None | ImagesFate::Refused if error.may_pass() => self.0.set(ImagesFate::Failed),
@@ -39,7 +39,7 @@ impl Outcome {
         }
     }
 
-    /// Whether an answer with that status is one for good.
+    /// True if a response of that status is final.
     pub fn is_final(&self, status: StatusCode) -> bool {
         let fate = self.0.get();
         if status.is_success() {

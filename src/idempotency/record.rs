@@ -1,16 +1,15 @@
-//! Records of requests with a key: a row each (`store/schema/idempotency.rs`).
+//! Rows of requests with a key (`store/schema/idempotency.rs`).
 //!
-//! A row says that the request is being answered, by which instance, with a lease that is renewed while the instance
-//! lives; or it holds the answer. Each change is one conditional statement, so that of any number of requests in the
-//! same moment one leads.
+//! A row holds either the mark of a request in flight, a lease that its instance renews, or the response. Each change
+//! is one conditional statement, so that exactly one of concurrent requests leads.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::answer::Answer;
-use super::key::{Fingerprint, Key};
+use super::key::{Fingerprint, IdempotencyKey};
+use super::stored_response::StoredResponse;
 use crate::platform::{StoreError, Value};
 use crate::store::lease::{TTL, expiry, free_before};
 use crate::store::row::Columns;
@@ -18,44 +17,44 @@ use crate::store::statement::{Argument, Parameter};
 use crate::store::statements::idempotency;
 use crate::store::{Store, integer};
 
-/// A mark of this instance: that a request is being answered.
+/// Mark of a request in flight on this instance.
 #[derive(Clone, Debug)]
 pub struct Mark {
-    /// The request's key.
-    pub key: Key,
-    /// What the request says.
+    /// Key of the request.
+    pub key: IdempotencyKey,
+    /// Fingerprint of the request.
     pub fingerprint: Fingerprint,
-    /// Number that tells it from the instance's earlier ones.
+    /// Number of the flight, unique within the instance.
     pub number: i64,
 }
 
-/// Knowledge of a key in the store.
+/// Result of a look-up of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing.
+    /// No row.
     Nothing,
-    /// It came with another request.
+    /// Row of another request with the same key.
     Other,
-    /// Its request is being answered by another instance.
+    /// In flight on another instance.
     Running,
-    /// Its request is being answered by another instance, by a stream.
+    /// In flight on another instance, with a streaming response.
     Streaming,
-    /// The answer.
-    Answered(Answer),
+    /// Stored response.
+    Answered(StoredResponse),
 }
 
-/// State of a key's request, without its answer.
+/// State of a key, without its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is being answered.
+pub enum KeyState {
+    /// In flight.
     Running,
-    /// It is being answered by a stream.
+    /// In flight, with a streaming response.
     Streaming,
-    /// It was answered.
+    /// With a stored response.
     Answered,
 }
 
-impl State {
+impl KeyState {
     fn of(status: i64) -> Self {
         match status {
             0 => Self::Running,
@@ -65,7 +64,7 @@ impl State {
     }
 }
 
-/// Marks a request as being answered. Returns whether this instance is to answer it.
+/// Marks a request as in flight. Returns true where it leads.
 ///
 /// # Errors
 /// Failures of the store.
@@ -84,7 +83,7 @@ pub async fn begin(store: &Store, mark: &Mark) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
+pub async fn look_up(store: &Store, key: &IdempotencyKey, fingerprint: &Fingerprint) -> Result<Known, StoreError> {
     let mut parameters = clock(store);
     parameters.push(("id", key.as_str().into()));
     let Some(row) = store.first(&idempotency::READ, parameters).await? else { return Ok(Known::Nothing) };
@@ -93,53 +92,53 @@ pub async fn look_up(store: &Store, key: &Key, fingerprint: &Fingerprint) -> Res
     if Fingerprint::kept(&kept) != *fingerprint {
         return Ok(Known::Other);
     }
-    Ok(match State::of(status) {
-        State::Running => Known::Running,
-        State::Streaming => Known::Streaming,
-        State::Answered => Known::Answered(
+    Ok(match KeyState::of(status) {
+        KeyState::Running => Known::Running,
+        KeyState::Streaming => Known::Streaming,
+        KeyState::Answered => Known::Answered(
             answer(status, &head, body).ok_or_else(|| StoreError::Failed("a kept answer is unreadable".to_owned()))?,
         ),
     })
 }
 
-/// States of those of these keys that are known.
+/// States of those `keys` that have a row.
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn states(store: &Store, keys: &[Key]) -> Result<Vec<(String, State)>, StoreError> {
+pub async fn states(store: &Store, keys: &[IdempotencyKey]) -> Result<Vec<(String, KeyState)>, StoreError> {
     let mut parameters = clock(store);
-    parameters.push(("ids", Argument::list(keys.iter().map(Key::as_str))));
+    parameters.push(("ids", Argument::list(keys.iter().map(IdempotencyKey::as_str))));
     let rows = store.query(&idempotency::STATES, parameters).await?;
     let state = |row| {
         let mut row = Columns::of(row);
-        Ok((row.text()?, State::of(row.integer()?)))
+        Ok((row.text()?, KeyState::of(row.integer()?)))
     };
     rows.into_iter().map(state).collect()
 }
 
-/// Lets the marks of this instance for these keys last longer.
+/// Renews the marks of this instance for `keys`.
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &Key>) -> Result<(), StoreError> {
+pub async fn renew(store: &Store, keys: impl IntoIterator<Item = &IdempotencyKey>) -> Result<(), StoreError> {
     let parameters = vec![
-        ("ids", Argument::list(keys.into_iter().map(Key::as_str))),
+        ("ids", Argument::list(keys.into_iter().map(IdempotencyKey::as_str))),
         ("holder", store.instance().into()),
         ("expires", expiry(store.host().unix_time(), TTL).into()),
     ];
     store.query(&idempotency::RENEW, parameters).await.map(drop)
 }
 
-/// Tells beside the answer that it is a stream.
+/// Marks a response as a stream, in the background.
 pub fn stream(store: &Store, mark: &Mark) {
     store.spawn(&idempotency::STREAM, of(store, mark));
 }
 
-/// Keeps the answer to a request for `ttl`, unless another instance has the request by now.
+/// Stores a response for `ttl`, unless another instance leads by now.
 ///
 /// # Errors
 /// Failures of the store.
-pub async fn keep(store: &Store, mark: &Mark, answer: &Answer, ttl: Duration) -> Result<(), StoreError> {
+pub async fn keep(store: &Store, mark: &Mark, answer: &StoredResponse, ttl: Duration) -> Result<(), StoreError> {
     let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let head = serde_json::to_string(&headers.collect::<Vec<_>>());
     let mut parameters = of(store, mark);
@@ -153,7 +152,7 @@ pub async fn keep(store: &Store, mark: &Mark, answer: &Answer, ttl: Duration) ->
     store.query(&idempotency::KEEP, parameters).await.map(drop)
 }
 
-/// Takes a mark away, beside all requests.
+/// Deletes a mark, in the background.
 pub fn forget(store: &Store, mark: &Mark) {
     store.spawn(&idempotency::FORGET, of(store, mark));
 }
@@ -163,19 +162,19 @@ fn of(store: &Store, mark: &Mark) -> Vec<Parameter> {
     vec![("id", mark.key.as_str().into()), ("holder", store.instance().into()), ("flight", number.into())]
 }
 
-/// Moments that decide whether a row counts: an answer's end, and a lease's.
+/// Parameters for the validity of a row: now for responses, and the end of expired leases.
 fn clock(store: &Store) -> Vec<Parameter> {
     let now = store.host().unix_time();
     vec![("now", store.now().into()), ("before", free_before(now).into())]
 }
 
-fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<Answer> {
+fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<StoredResponse> {
     let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
     let head: Vec<(String, String)> = serde_json::from_str(head).ok()?;
     let header = |(name, value): &(String, String)| {
         Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
     };
-    Some(Answer { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
+    Some(StoredResponse { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
 }
 
 #[cfg(test)]
@@ -188,9 +187,9 @@ mod tests {
     use http::HeaderMap;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
-    fn key(text: &'static str) -> Key {
+    fn key(text: &'static str) -> IdempotencyKey {
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);
-        Key::of(&headers, "me", "edits").unwrap().unwrap()
+        IdempotencyKey::of(&headers, "me", "edits").unwrap().unwrap()
     }
 
     fn fingerprint(text: &str) -> Fingerprint {
@@ -204,7 +203,7 @@ mod tests {
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (CONTENT_LENGTH, HeaderValue::from_static("7")),
         ]);
-        let answer = Answer::new(StatusCode::ACCEPTED, &headers, Bytes::from_static(b"\xff{}"));
+        let answer = StoredResponse::new(StatusCode::ACCEPTED, &headers, Bytes::from_static(b"\xff{}"));
         assert_eq!(answer.headers.len(), 1);
         let (here, there) = (store(&world), store(&world));
         world.run(async move {

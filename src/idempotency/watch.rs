@@ -1,7 +1,7 @@
-//! Waiting for answers that other instances are making.
+//! Watch for the end of requests in flight on other instances.
 //!
-//! An instance asks the store for all of them with one statement, some times in a second at random moments, as long as
-//! anybody waits.
+//! An instance polls the database for all of them with one statement, several times a second at random intervals, while
+//! any request waits.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,52 +10,52 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use super::key::Key;
-use super::record::{State, states};
+use super::key::IdempotencyKey;
+use super::record::{KeyState, states};
 use crate::platform::{StoreError, random_bytes};
 use crate::store::Store;
 
-/// Shortest time between two looks.
+/// Minimum interval of polls.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// Longest time between two looks.
+/// Maximum interval of polls.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Those who wait, by key.
+/// Waiting requests, by key.
 pub(super) struct Watch {
     store: Store,
-    waiting: RefCell<HashMap<Key, Vec<Waiter>>>,
+    waiting: RefCell<HashMap<IdempotencyKey, Vec<EndSender>>>,
     is_looking: Cell<bool>,
 }
 
-/// Is told what has become of a request; `None` where nobody is at it any more.
-type Waiter = oneshot::Sender<Result<Option<State>, StoreError>>;
+/// Sender of a key's state after its flight; `None` for an abandoned one.
+type EndSender = oneshot::Sender<Result<Option<KeyState>, StoreError>>;
 
 impl Watch {
-    /// Nobody waits yet.
+    /// A watch without waiting requests.
     pub(super) fn new(store: &Store) -> Rc<Self> {
         Rc::new(Self { store: store.clone(), waiting: RefCell::default(), is_looking: Cell::default() })
     }
 
-    /// What has become of the request of `key`, once it is no longer [`State::Running`].
+    /// Waits until `key` is no longer [`KeyState::Running`], and returns its state; none where its mark is gone.
     ///
     /// # Errors
     /// Failures of the store.
-    pub(super) async fn end(self: &Rc<Self>, key: &Key) -> Result<Option<State>, StoreError> {
-        let (tell, told) = oneshot::channel();
-        self.waiting.borrow_mut().entry(key.clone()).or_default().push(tell);
+    pub(super) async fn end(self: &Rc<Self>, key: &IdempotencyKey) -> Result<Option<KeyState>, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().entry(key.clone()).or_default().push(sender);
         if !self.is_looking.replace(true) {
             let this = Rc::clone(self);
             self.store.host().spawn(Box::pin(async move { this.look().await }));
         }
-        told.await.unwrap_or(Err(StoreError::Down))
+        receiver.await.unwrap_or(Err(StoreError::Down))
     }
 
-    /// Looks until nobody waits any more.
+    /// Polls until no request waits.
     async fn look(self: Rc<Self>) {
         loop {
             let [lot] = random_bytes::<1>(self.store.host());
             self.store.host().sleep(SHORTEST + (LONGEST - SHORTEST) * u32::from(lot) / 255).await;
-            let keys: Vec<Key> = {
+            let keys: Vec<IdempotencyKey> = {
                 let mut waiting = self.waiting.borrow_mut();
                 waiting.retain(|_, waiters| waiters.iter().any(|waiter| !waiter.is_canceled()));
                 waiting.keys().cloned().collect()
@@ -70,12 +70,12 @@ impl Watch {
                     .as_ref()
                     .map_err(Clone::clone)
                     .map(|known| known.iter().find(|(id, _)| id == key.as_str()).map(|(_, state)| *state));
-                if state == Ok(Some(State::Running)) {
+                if state == Ok(Some(KeyState::Running)) {
                     continue;
                 }
                 let waiters = self.waiting.borrow_mut().remove(&key);
                 for waiter in waiters.into_iter().flatten() {
-                    // Who doesn't wait any more has left.
+                    // The receiver may be gone.
                     let _ = waiter.send(state.clone());
                 }
             }

@@ -1,12 +1,12 @@
-//! Images of one key that are in the making at once, over all instances.
+//! Limit of a key's concurrent images, over all instances.
 //!
-//! A request of n images has n places from its beginning, waiting included, and gives one back with each image that is
-//! made or has failed. What is left goes back when the request ends in any way: with its answer, with an error, or
-//! because its client has left.
+//! A request of n images holds n permits from its beginning, waits included, and releases one with each image that is
+//! made or has failed. The rest is released at the end of the request: with its response, an error, or the departure of
+//! its client.
 //!
-//! A place is a lease ([`Leases`]): one statement takes all that a request needs, or none; they are renewed with
-//! the instance's other leases, given back beside the answer, and free within 12 s where the instance dies. As giving
-//! back takes a moment, who finds no place looks once more. Where the database fails, each instance counts for itself.
+//! A permit is a lease ([`Leases`]): one statement claims all that a request needs, or none. Permits are renewed with
+//! the instance's other leases, released in the background, and free within 12 s of the instance's death. As a release
+//! takes a moment, a failed claim is repeated once. While the database fails, each instance counts for itself.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,61 +17,61 @@ use crate::error::Error;
 use crate::platform::StoreError;
 use crate::store::lease::Leases;
 
-/// Time that a client that was refused is asked to wait: about as long as a fast Space takes for an image.
+/// `Retry-After` of a refusal: about the time of an image at a fast Space.
 const WAIT: Duration = Duration::from_secs(2);
-/// Time until a second look for places, which may be on their way back.
+/// Pause before the second claim, as released permits may be on their way.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
 
-/// The images in the making, by caller. Without a limit, nothing is counted.
+/// Limiter of concurrent images by caller. Counts nothing without a limit.
 #[derive(Clone)]
-pub struct Jobs(Option<Rc<Inner>>);
+pub struct Jobs(Option<Rc<JobLimiter>>);
 
-struct Inner {
-    /// Number of places of a caller.
+struct JobLimiter {
+    /// Number of permits of a caller.
     limit: u32,
     leases: Rc<Leases>,
-    /// Places that are taken in this instance, with leases or without.
+    /// Number of permits held in this instance by caller, with leases or without.
     running: RefCell<HashMap<String, u32>>,
 }
 
-/// One caller's places.
+/// Permits of one caller.
 #[derive(Clone)]
 pub struct Account {
     jobs: Jobs,
     caller: String,
 }
 
-/// Places for images, until they are given back or this is dropped.
+/// Permits for images, released one by one or on drop.
 pub struct Permit {
     account: Account,
     count: u32,
-    /// Leased ones; none where the database failed.
+    /// Leased slots; none where the database failed.
     slots: Vec<i64>,
 }
 
 impl Jobs {
-    /// None yet, of `limit` for each caller; 0 stands for any number.
+    /// A limiter of `limit` permits for each caller; 0 for no limit.
     pub fn new(leases: &Rc<Leases>, limit: u32) -> Self {
-        let inner = || Rc::new(Inner { limit, leases: Rc::clone(leases), running: RefCell::default() });
+        let inner = || Rc::new(JobLimiter { limit, leases: Rc::clone(leases), running: RefCell::default() });
         Self((limit > 0).then(inner))
     }
 
-    /// Any number.
+    /// A limiter without a limit.
     pub fn unlimited() -> Self {
         Self(None)
     }
 
-    /// The places of `caller`.
+    /// Permits of `caller`.
     pub fn of(&self, caller: &str) -> Account {
         Account { jobs: self.clone(), caller: caller.to_owned() }
     }
 }
 
 impl Account {
-    /// Takes places for `count` images.
+    /// Acquires permits for `count` images.
     ///
     /// # Errors
-    /// 429 where there aren't as many now, 400 where there never are.
+    /// 429 where too few are free, 400 where `count` exceeds the limit.
     pub async fn take(&self, count: u32) -> Result<Permit, Error> {
         let Some(jobs) = &self.jobs.0 else {
             return Ok(Permit { account: self.clone(), count: 0, slots: Vec::new() });
@@ -83,7 +83,7 @@ impl Account {
             return Err(Error::invalid_value("n", message));
         }
         let refused = || Error::too_many_jobs(limit, WAIT);
-        // What this instance refuses by itself costs no statement.
+        // A refusal by this instance's own count costs no statement.
         jobs.check(&self.caller, count).ok_or_else(refused)?;
         let slots = match jobs.lease(&self.caller, count).await {
             Ok(slots) => slots.ok_or_else(refused)?,
@@ -97,8 +97,8 @@ impl Account {
     }
 }
 
-impl Inner {
-    /// `None` where this instance alone has too many for `count` more.
+impl JobLimiter {
+    /// None where this instance alone has too many for `count` more.
     fn check(&self, caller: &str, count: u32) -> Option<()> {
         let running = self.running.borrow().get(caller).copied().unwrap_or(0);
         (count <= self.limit.saturating_sub(running)).then_some(())
@@ -131,7 +131,7 @@ fn resource(caller: &str) -> String {
 }
 
 impl Permit {
-    /// One image is no longer in the making.
+    /// Releases the permit of one image.
     pub fn give_back_one(&mut self) {
         self.give_back(1);
     }

@@ -1,8 +1,7 @@
-//! Limits of one API key: requests in a minute ([`rate`]), and images in the making at once ([`jobs`]), over all
-//! instances.
+//! Limits of an API key over all instances: requests per minute ([`rate`]) and concurrent images ([`jobs`]).
 //!
-//! Both are off unless the operator sets them, and cost nothing then; each costs one statement that a request waits
-//! for. Callers without a key, where everybody is let in, are one.
+//! Both are off by default and then cost nothing; each costs one statement on the path of a request. Where no key is
+//! required, all callers without one share a limit.
 
 pub mod config;
 pub mod jobs;

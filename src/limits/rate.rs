@@ -1,19 +1,19 @@
-//! Requests of one key in a minute, over all instances.
+//! Limit of a key's requests per minute, over all instances.
 //!
-//! The rule is the generic cell rate algorithm (GCRA), a token bucket that is one moment: the theoretical arrival time,
-//! `tat`. With a limit of `r` requests in a minute, one is due every `t = 60 s / r`, and at `now` one is let in if
+//! The rule is the generic cell rate algorithm (GCRA), a token bucket whose state is one time: the theoretical arrival
+//! time, `tat`. With a limit of `r` requests per minute, the interval is `t = 60 s / r`, and a request at `now` is
+//! admitted if
 //!
 //! ```text
 //! max(tat, now) + t ≤ now + r · t,   and then   tat := max(tat, now) + t
 //! ```
 //!
-//! So after a quiet minute all `r` may come at once, and over any time the rate is kept. `(now + r · t - tat) / t` more
-//! would be let in now, and at `tat` it is as if none had come.
+//! So bursts of `r` are possible after a quiet minute, and the long-term rate holds. `(now + r · t - tat) / t` requests
+//! remain at `now`; the limit is fully reset at `tat`.
 //!
-//! `tat` lies in the database, in microseconds, and one conditional upsert does both: it is waited for, and so all
-//! instances together keep the limit to the letter, by their clocks, which may differ by two seconds. A request that is
-//! refused, or that doesn't count, reads `tat`. Where the database fails, each instance goes by what it has seen
-//! itself.
+//! `tat` is stored in the database, in microseconds, and updated by one conditional upsert that a request waits for. So
+//! the limit is exact over all instances, up to clock differences of two seconds. A refused or uncounted request reads
+//! `tat`. While the database fails, each instance uses the last `tat` that it has seen.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,33 +28,36 @@ use crate::store::row::Columns;
 use crate::store::statement::Parameter;
 use crate::store::statements::limits;
 
-/// Time that the limit is for, in microseconds.
+/// Window of the limit, in microseconds.
 const WINDOW: u32 = 60_000_000;
-/// Time by which an arrival time can lie further ahead than its rule allows, as machines' clocks differ.
+/// Tolerance of stored arrival times for clock differences.
 const SKEW: Duration = Duration::from_secs(5);
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 
-/// The rule for one key.
+/// Rule for one key.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     limit: NonZeroU32,
 }
 
 impl Rule {
-    /// Time that one request counts for.
+    /// Interval of one request.
     fn interval(self) -> Duration {
         Duration::from_micros(WINDOW.div_ceil(self.limit.get()).into())
     }
 
-    /// Time that as many requests count for as may come at once: a minute.
+    /// Interval of a full burst: a minute.
     fn window(self) -> Duration {
         self.interval() * self.limit.get()
     }
 
-    /// The next arrival time where a request is let in at `now`, or else how long it would have to wait.
+    /// Next arrival time for a request that is admitted at `now`.
+    ///
+    /// # Errors
+    /// Time until it would be admitted.
     fn admit(self, arrival: Duration, now: Duration) -> Result<Duration, Duration> {
         let next = arrival.max(now) + self.interval();
         match next.checked_sub(now + self.window()) {
@@ -63,7 +66,7 @@ impl Rule {
         }
     }
 
-    /// Number of requests that would be let in at `now`.
+    /// Number of requests that would be admitted at `now`.
     fn remaining(self, arrival: Duration, now: Duration) -> u32 {
         let free = (now + self.window()).saturating_sub(arrival.max(now));
         let interval = self.interval().as_micros().max(1);
@@ -76,21 +79,21 @@ impl Rule {
     }
 }
 
-/// Standing of a caller.
+/// Standing of a caller against the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Number of requests that a minute may have.
+    /// Number of requests per minute.
     pub limit: u32,
-    /// Number of requests that would be let in now.
+    /// Number of requests that would be admitted now.
     pub remaining: u32,
-    /// Time after which all would be.
+    /// Time until a full burst would be admitted.
     pub reset: Duration,
-    /// Time that this request would have to wait; `None` where it is let in.
+    /// Time until this request would be admitted; `None` for an admitted one.
     pub refused: Option<Duration>,
 }
 
 impl Standing {
-    /// Writes it in OpenAI's headers.
+    /// Adds the rate limit headers of OpenAI.
     pub fn write_headers(&self, headers: &mut HeaderMap) {
         headers.insert(LIMIT, HeaderValue::from(self.limit));
         headers.insert(REMAINING, HeaderValue::from(self.remaining));
@@ -100,7 +103,7 @@ impl Standing {
     }
 }
 
-/// As OpenAI writes times: `120ms`, `8.64s`, `1m0s`.
+/// Time in the format of OpenAI: `120ms`, `8.64s`, `1m0s`.
 fn shown(time: Duration) -> String {
     let (minutes, rest) = (time.as_secs() / 60, time.as_secs() % 60);
     match (minutes, rest, time.subsec_millis()) {
@@ -112,22 +115,22 @@ fn shown(time: Duration) -> String {
     }
 }
 
-/// The requests of all callers.
+/// Rate limiter of all callers.
 pub struct Rates {
     store: Store,
     rule: Option<Rule>,
-    /// Arrival times as this instance has seen them, since the Unix epoch.
+    /// Last seen arrival times, since the Unix epoch.
     seen: RefCell<HashMap<String, Duration>>,
 }
 
 impl Rates {
-    /// `limit` requests in a minute; 0 for any number.
+    /// A limiter of `limit` requests per minute; 0 for no limit.
     pub fn new(store: &Store, limit: u32) -> Self {
         let rule = NonZeroU32::new(limit).map(|limit| Rule { limit });
         Self { store: store.clone(), rule, seen: RefCell::default() }
     }
 
-    /// How `caller` stands with one request more, if it is of those that count; `None` where there is no limit.
+    /// Standing of `caller` after this request, which is counted if `counts`; `None` without a limit.
     pub async fn standing(&self, caller: &str, counts: bool) -> Option<Standing> {
         let rule = self.rule?;
         let now = self.store.host().unix_time();
@@ -135,7 +138,7 @@ impl Rates {
         let (arrival, refused) = match outcome {
             Ok(Ok(arrival)) => (arrival, None),
             Ok(Err(arrival)) if counts => {
-                // What has gone by since it was refused helps the next one.
+                // The time since the refusal may suffice by now; the client still waits a moment.
                 let wait = rule.admit(arrival, now).err().unwrap_or(Duration::from_millis(1));
                 (arrival, Some(wait))
             }
@@ -146,7 +149,7 @@ impl Rates {
         Some(rule.standing(arrival, now, refused))
     }
 
-    /// Counts a request, if it is let in; the arrival time after it, or the one that it is refused for.
+    /// Counts an admitted request. Returns the new arrival time, or as an error the one that refuses it.
     async fn admit(&self, rule: Rule, caller: &str, now: Duration) -> Result<Result<Duration, Duration>, StoreError> {
         let (interval, window) = (rule.interval(), rule.window());
         let time = |name: &'static str, time: Duration| -> Parameter { (name, micros(time).into()) };
@@ -164,13 +167,13 @@ impl Rates {
         }
     }
 
-    /// The stored arrival time, or one long ago.
+    /// Stored arrival time, or the epoch.
     async fn read(&self, caller: &str) -> Result<Duration, StoreError> {
         let row = self.store.first(&limits::READ, vec![("owner", caller.into())]).await?;
         row.map_or(Ok(Duration::ZERO), |row| Columns::of(row).integer().map(duration))
     }
 
-    /// How a caller stands as far as this instance knows.
+    /// Standing of a caller by the knowledge of this instance.
     fn standing_here(&self, rule: Rule, caller: &str, counts: bool, now: Duration) -> Standing {
         let mut seen = self.seen.borrow_mut();
         let arrival = seen.entry(caller.to_owned()).or_default();

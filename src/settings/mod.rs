@@ -30,7 +30,7 @@ use crate::media::config::MediaConfig;
 use crate::openai::chat::progress::ChatProgress;
 use crate::platform::{Database, Host};
 use crate::tasks::config::TaskConfig;
-use crate::tasks::endpoint::Endpoint;
+use crate::tasks::endpoint::WebhookEndpoint;
 
 /// Settings of the operator, each of the type that the room it is for has for it.
 #[derive(Clone, Debug)]
@@ -138,10 +138,10 @@ fn database(values: &mut Values<'_, '_>) -> Option<Database> {
     }
 }
 
-fn webhooks(values: &mut Values<'_, '_>) -> Option<Endpoint> {
+fn webhooks(values: &mut Values<'_, '_>) -> Option<WebhookEndpoint> {
     let (host, secret) = (values.read(&rows::WEBHOOK_HOST), values.read(&rows::WEBHOOK_SECRET));
     if host.is_empty() && secret.is_empty() {
         return None;
     }
-    Endpoint::parse(&host, &secret).map_err(|unusable| values.report(&unusable.to_string())).ok()
+    WebhookEndpoint::parse(&host, &secret).map_err(|unusable| values.report(&unusable.to_string())).ok()
 }

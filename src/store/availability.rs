@@ -1,17 +1,16 @@
-//! Whether the database answers.
+//! Availability of the database: a circuit breaker for statements.
 //!
-//! A statement that isn't answered in time says that others won't be either, so for a moment none is tried, and whoever
-//! can do without goes on at once. When the moment is over, one statement beside all requests finds out, and the moment
-//! doubles, up to ten seconds, as long as that one isn't answered.
+//! After a timeout no statements are sent for a pause, so that requests go on at once without the database. At the end
+//! of the pause one trial is sent in the background. Each trial that times out doubles the pause, up to 10 s.
 
 use std::time::Duration;
 
-/// Time until the first trial.
+/// Pause before the first trial.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest time until a trial.
+/// Maximum pause before a trial.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whether the database answers, as an instance has seen it.
+/// Availability of the database, as seen by an instance.
 #[derive(Debug, Default)]
 pub struct Availability {
     down: Option<Down>,
@@ -19,47 +18,47 @@ pub struct Availability {
 
 #[derive(Debug)]
 struct Down {
-    /// When a trial is due, in monotonic time.
+    /// Time of the next trial, monotonic.
     trial: Duration,
     pause: Duration,
     is_tried: bool,
 }
 
-/// Whether a statement is sent.
+/// Gate of statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is.
+pub enum Gate {
+    /// Statements are sent.
     Up,
-    /// It isn't, but the caller is to find out, beside all requests, whether the database answers again.
+    /// No statements are sent, but the caller is to send a trial in the background.
     Trial,
-    /// It isn't.
+    /// No statements are sent.
     Down,
 }
 
 impl Availability {
-    /// Whether a statement is sent at `now`, in monotonic time.
-    pub fn admit(&mut self, now: Duration) -> Admission {
+    /// Gate at `now`, in monotonic time.
+    pub fn admit(&mut self, now: Duration) -> Gate {
         match &mut self.down {
-            None => Admission::Up,
+            None => Gate::Up,
             Some(down) if !down.is_tried && now >= down.trial => {
                 down.is_tried = true;
-                Admission::Trial
+                Gate::Trial
             }
-            Some(_) => Admission::Down,
+            Some(_) => Gate::Down,
         }
     }
 
-    /// Whether statements are sent.
+    /// True while statements are sent.
     pub fn is_up(&self) -> bool {
         self.down.is_none()
     }
 
-    /// A statement was answered.
+    /// Records a response to a statement.
     pub fn answered(&mut self) {
         self.down = None;
     }
 
-    /// A statement was not answered in time.
+    /// Records a timeout of a statement.
     pub fn timed_out(&mut self, now: Duration) {
         let pause = match &self.down {
             Some(down) if down.is_tried => (down.pause * 2).min(LONGEST_PAUSE),
@@ -78,15 +77,15 @@ mod tests {
     fn what_is_not_answered_is_tried_by_one_now_and_then() {
         let at = Duration::from_secs;
         let mut availability = Availability::default();
-        assert_eq!(availability.admit(at(1)), Admission::Up);
+        assert_eq!(availability.admit(at(1)), Gate::Up);
         availability.timed_out(at(4));
-        assert_eq!(availability.admit(at(4)), Admission::Down);
-        assert_eq!(availability.admit(at(5)), Admission::Trial);
-        assert_eq!(availability.admit(at(5)), Admission::Down, "one tries");
+        assert_eq!(availability.admit(at(4)), Gate::Down);
+        assert_eq!(availability.admit(at(5)), Gate::Trial);
+        assert_eq!(availability.admit(at(5)), Gate::Down, "one tries");
         availability.timed_out(at(8));
-        assert_eq!(availability.admit(at(9)), Admission::Down);
-        assert_eq!(availability.admit(at(10)), Admission::Trial);
+        assert_eq!(availability.admit(at(9)), Gate::Down);
+        assert_eq!(availability.admit(at(10)), Gate::Trial);
         availability.answered();
-        assert_eq!(availability.admit(at(10)), Admission::Up);
+        assert_eq!(availability.admit(at(10)), Gate::Up);
     }
 }

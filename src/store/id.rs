@@ -1,4 +1,4 @@
-//! Ids of rows that are listed by the time when they were made.
+//! Ids that sort by their time of creation.
 
 use std::fmt;
 use std::rc::Rc;
@@ -11,27 +11,27 @@ const STAMP: usize = 12;
 /// Digits in all.
 const DIGITS: usize = 32;
 
-/// 12 hexadecimal digits of the time of creation and 20 random ones: what is newer is greater.
+/// Id of 32 hexadecimal digits: 12 of the time of creation, in milliseconds, and 20 random ones. Newer ids are greater.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimeId(Rc<str>);
 
 impl TimeId {
-    /// Text that is greater than every id.
+    /// Text greater than every id.
     pub const END: &'static str = "g";
 
-    /// A new one.
+    /// A new id.
     pub fn new(host: &Host) -> Self {
         let now = host.unix_time().as_millis();
         Self(format!("{now:0STAMP$x}{}", random_hex::<10>(host)).into())
     }
 
-    /// Reads the digits.
+    /// Parses the digits.
     pub fn parse(digits: &str) -> Option<Self> {
         let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         (is_hex && digits.len() == DIGITS).then(|| Self(digits.into()))
     }
 
-    /// The digits.
+    /// Digits of the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,18 +1,18 @@
-//! The one door to the database: what all instances on all machines know together.
+//! Access to the database, which all instances on all machines share.
 //!
-//! [`Store`] runs [`Statement`]s, each a transaction of its own, with a time limit. The first of an instance brings the
-//! [`schema`] up to date; [`lease`] holds what one instance at a time may have; [`sweep`] deletes what has expired. The
-//! statements themselves stand in [`statements`], one file for each room that has some, so that one test can hold all
-//! of them against the rules of both engines.
+//! [`Store`] runs [`Statement`]s, each a transaction of its own, with a time limit. The first one of an instance
+//! migrates the [`schema`]; [`lease`] holds exclusive resources; [`sweep`] deletes expired rows. All statements are in
+//! [`statements`], one file for each room, so that one test checks them against the rules of both engines.
 //!
-//! **Where the database fails.** A statement that is refused fails, and nothing else. One that isn't answered in time
-//! makes the store [`StoreError::Down`] for a moment: until a trial beside all requests is answered, statements fail at
-//! once, so that no generation waits for a database that hangs. The log says so once.
+//! **Failures.** A refused statement fails alone. A timeout makes the store [`StoreError::Down`]: until a trial in the
+//! background succeeds, all statements fail at once, so that no generation waits for a hanging database. The failure is
+//! logged once.
 
 pub mod availability;
 pub mod id;
 pub mod lease;
 pub mod once;
+mod open;
 pub mod row;
 pub mod schema;
 pub mod statement;
@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 
-use self::availability::{Admission, Availability};
+use self::availability::{Availability, Gate};
 use self::once::Once;
 use self::statement::{Bound, Dialect, Parameter, Statement};
 use crate::platform::log::Log;
@@ -34,40 +34,40 @@ use crate::warn_once::WarnOnce;
 
 /// Time limit of a statement.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Time limit of an instance's first statement: what a generation waits at most for a database that hangs.
+/// Time limit of an instance's first statement, for which a generation waits.
 const FIRST_LIMIT: Duration = Duration::from_secs(1);
-/// Warning of a database that fails, once for an instance.
+/// Warning of a failing database, logged once by an instance.
 const FAILURE: &str = "The database fails. Until it is back, generations go on without it: each instance counts limits \
                        for itself, answers to an Idempotency-Key are not kept, and tasks are refused.";
 
-/// The database of the service, as an instance has it. Clones are the same.
+/// Handle to the database. Clones share it.
 #[derive(Clone)]
-pub struct Store(Rc<Inner>);
+pub struct Store(Rc<StoreInner>);
 
-struct Inner {
+struct StoreInner {
     host: Host,
-    /// `None` where the variable `database` is `none`.
+    /// None where the variable `database` is `none`.
     database: Option<Database>,
-    /// Name of this instance among all: 24 hexadecimal digits.
+    /// Id of this instance: 24 random hexadecimal digits.
     instance: String,
     availability: RefCell<Availability>,
     opened: Once<Result<Meta, StoreError>>,
     failure: WarnOnce,
 }
 
-/// Contents of the database that an instance reads at its start.
+/// Data that an instance reads at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// Secret that image links are signed with, where the operator has set none: 32 bytes.
+    /// Secret for image links where none is configured: 32 bytes.
     pub link_secret: Rc<[u8]>,
     /// Marks a service with unfinished tasks.
     pub has_tasks: bool,
 }
 
 impl Store {
-    /// The store in `database`, which isn't touched before the first statement.
+    /// A store in `database`, which connects with the first statement.
     pub fn new(host: &Host, database: Option<Database>, log: &Log) -> Self {
-        Self(Rc::new(Inner {
+        Self(Rc::new(StoreInner {
             host: Rc::clone(host),
             database,
             instance: random_hex::<12>(host),
@@ -77,22 +77,22 @@ impl Store {
         }))
     }
 
-    /// The host of this instance.
+    /// Host that runs the statements.
     pub fn host(&self) -> &Host {
         &self.0.host
     }
 
-    /// Name of this instance among all that share the database.
+    /// Id of this instance, unique in the database.
     pub fn instance(&self) -> &str {
         &self.0.instance
     }
 
-    /// Whether there is a database at all.
+    /// True if a database is configured.
     pub fn is_on(&self) -> bool {
         self.0.database.is_some()
     }
 
-    /// Whether a statement would be tried now.
+    /// True while statements are sent, false while they fail at once.
     pub fn is_up(&self) -> bool {
         self.is_on() && self.0.availability.borrow().is_up()
     }
@@ -119,34 +119,16 @@ impl Store {
         Ok(self.query(statement, parameters).await?.into_iter().next())
     }
 
-    /// Runs `statement` beside the present request. A failure is logged, once.
+    /// Runs `statement` in the background. A failure is logged once.
     pub fn spawn(&self, statement: &'static Statement, parameters: Vec<Parameter>) {
         let this = self.clone();
         self.0.host.spawn(Box::pin(async move {
-            // The log has been told.
+            // A failure was logged.
             let _ = this.query(statement, parameters).await;
         }));
     }
 
-    /// What the database holds for the whole service. The first call brings the schema up to date.
-    ///
-    /// # Errors
-    /// As [`Store::query`], within a second.
-    pub async fn meta(&self) -> Result<Meta, StoreError> {
-        if !self.is_on() {
-            return Err(StoreError::Off);
-        }
-        let this = self.clone();
-        let opened = self.0.opened.get(&self.0.host, || Box::pin(async move { schema::open(&this).await })).await;
-        if let Err(error) = &opened {
-            self.0.failure.warn(error);
-            // The next statement tries again.
-            self.0.opened.reset();
-        }
-        opened
-    }
-
-    /// Runs `statement` on a database whose schema may be of another time. Its refusal is no failure yet.
+    /// Runs `statement` on a database with any schema, so that a refusal isn't logged.
     async fn run_first(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
         self.admit()?;
         self.send(self.bind(statement, parameters)?, FIRST_LIMIT).await
@@ -166,39 +148,39 @@ impl Store {
         answer
     }
 
-    /// Fails where no statement is sent for the moment.
+    /// Fails while no statements are sent.
     fn admit(&self) -> Result<(), StoreError> {
         let admission = self.0.availability.borrow_mut().admit(self.0.host.now());
         match admission {
-            Admission::Up => return Ok(()),
-            Admission::Trial => self.spawn_trial(),
-            Admission::Down => {}
+            Gate::Up => return Ok(()),
+            Gate::Trial => self.spawn_trial(),
+            Gate::Down => {}
         }
         Err(StoreError::Down)
     }
 
-    /// Finds out, beside all requests, whether the database answers again.
+    /// Sends a trial in the background.
     fn spawn_trial(&self) {
         let this = self.clone();
         self.0.host.spawn(Box::pin(async move {
             if let Ok(bound) = this.bind(&statements::meta::TRIAL, vec![]) {
-                // What comes of it is known to the availability.
+                // The availability records the result.
                 let _ = this.send(bound, LIMIT).await;
             }
         }));
     }
 
-    /// Sends a statement. It runs in a task of its own: whoever waits for it may go without ending it half-way.
+    /// Sends a statement in a task of its own, which completes even if the caller is dropped.
     async fn send(&self, bound: Bound, limit: Duration) -> Result<Vec<Row>, StoreError> {
         let Some(database) = self.0.database.clone() else { return Err(StoreError::Off) };
         let host = &self.0.host;
         let asked = host.query(&database, bound.sql, bound.parameters);
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         host.spawn(Box::pin(async move {
-            // Nobody may wait for it any more.
-            let _ = tell.send(asked.await);
+            // The receiver may be gone.
+            let _ = sender.send(asked.await);
         }));
-        let answer = timeout(host, limit, told).await;
+        let answer = timeout(host, limit, receiver).await;
         let mut availability = self.0.availability.borrow_mut();
         match answer {
             Ok(Ok(answer)) => {
@@ -213,19 +195,19 @@ impl Store {
         }
     }
 
-    /// A statement in the engine's own words.
+    /// Binds a statement for the dialect of the engine.
     fn bind(&self, statement: &Statement, parameters: Vec<Parameter>) -> Result<Bound, StoreError> {
         let Some(database) = &self.0.database else { return Err(StoreError::Off) };
         statement.bind(Dialect::of(database), parameters).map_err(StoreError::Failed)
     }
 }
 
-/// A time as the database has it.
+/// Time in the unit of the database.
 pub fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A number as the database has it.
+/// Number as a value of the database.
 pub fn integer(number: impl TryInto<i64>) -> Value {
     Value::Integer(number.try_into().unwrap_or(i64::MAX))
 }

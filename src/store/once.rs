@@ -1,4 +1,4 @@
-//! Something that is done once in an instance, however many requests want it at the same time.
+//! Work that an instance does once for all concurrent requests.
 
 use std::cell::RefCell;
 
@@ -7,12 +7,12 @@ use futures::future::LocalBoxFuture;
 
 use crate::platform::Host;
 
-/// Work that is done once. It runs in a task of its own, so that it goes on where the request that began it ends.
+/// Cell whose value is computed once, in a task of its own that outlives the request that started it.
 #[derive(Debug)]
-pub struct Once<T>(std::rc::Rc<RefCell<State<T>>>);
+pub struct Once<T>(std::rc::Rc<RefCell<OnceState<T>>>);
 
 #[derive(Debug)]
-enum State<T> {
+enum OnceState<T> {
     NotBegun,
     Running(Vec<oneshot::Sender<T>>),
     Done(T),
@@ -20,22 +20,22 @@ enum State<T> {
 
 impl<T> Default for Once<T> {
     fn default() -> Self {
-        Self(std::rc::Rc::new(RefCell::new(State::NotBegun)))
+        Self(std::rc::Rc::new(RefCell::new(OnceState::NotBegun)))
     }
 }
 
 impl<T: Clone + 'static> Once<T> {
-    /// What came of it; `work` is begun where nobody has.
+    /// Value of the cell. Starts `work` on the first call, and waits for its end.
     pub async fn get(&self, host: &Host, work: impl FnOnce() -> LocalBoxFuture<'static, T>) -> T {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let begins = match &mut *self.0.borrow_mut() {
-            State::Done(done) => return done.clone(),
-            State::Running(waiting) => {
-                waiting.push(tell);
+            OnceState::Done(done) => return done.clone(),
+            OnceState::Running(waiting) => {
+                waiting.push(sender);
                 None
             }
-            state @ State::NotBegun => {
-                *state = State::Running(vec![tell]);
+            state @ OnceState::NotBegun => {
+                *state = OnceState::Running(vec![sender]);
                 Some(work())
             }
         };
@@ -43,26 +43,26 @@ impl<T: Clone + 'static> Once<T> {
             let state = std::rc::Rc::clone(&self.0);
             host.spawn(Box::pin(async move {
                 let done = work.await;
-                let before = state.replace(State::Done(done.clone()));
-                if let State::Running(waiting) = before {
-                    for tell in waiting {
-                        let _ = tell.send(done.clone());
+                let before = state.replace(OnceState::Done(done.clone()));
+                if let OnceState::Running(waiting) = before {
+                    for sender in waiting {
+                        let _ = sender.send(done.clone());
                     }
                 }
             }));
         }
-        match told.await {
+        match receiver.await {
             Ok(done) => done,
-            // The task is gone, and the instance with it.
+            // The task is gone: the instance is ending.
             Err(oneshot::Canceled) => std::future::pending().await,
         }
     }
 
-    /// Forgets what came of it: the next one who wants it begins anew.
+    /// Clears the value, so that the next call computes it again.
     pub fn reset(&self) {
         let mut state = self.0.borrow_mut();
-        if matches!(*state, State::Done(_)) {
-            *state = State::NotBegun;
+        if matches!(*state, OnceState::Done(_)) {
+            *state = OnceState::NotBegun;
         }
     }
 }

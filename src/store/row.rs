@@ -1,4 +1,4 @@
-//! Values to and from the types of the code.
+//! Conversions between values of the database and Rust types.
 
 use crate::platform::{Row, StoreError, Value};
 
@@ -50,17 +50,17 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// Takes the values of a row one after the other, as the statement names its columns.
+/// Reader of a row's values, in the order of the statement's columns.
 #[derive(Debug)]
 pub struct Columns(std::vec::IntoIter<Value>);
 
 impl Columns {
-    /// The values of `row`.
+    /// Reader of `row`.
     pub fn of(row: Row) -> Self {
         Self(row.into_iter())
     }
 
-    /// The next value, a text.
+    /// Next value as a text.
     ///
     /// # Errors
     /// A value of another type.
@@ -71,7 +71,7 @@ impl Columns {
         }
     }
 
-    /// The next value, a text or none.
+    /// Next value as a text or NULL.
     ///
     /// # Errors
     /// A value of another type.
@@ -83,7 +83,7 @@ impl Columns {
         }
     }
 
-    /// The next value, a whole number.
+    /// Next value as an integer.
     ///
     /// # Errors
     /// A value of another type.
@@ -94,7 +94,7 @@ impl Columns {
         }
     }
 
-    /// The next value, a whole number or none.
+    /// Next value as an integer or NULL.
     ///
     /// # Errors
     /// A value of another type.
@@ -106,7 +106,7 @@ impl Columns {
         }
     }
 
-    /// The next value, a number.
+    /// Next value as a real number.
     ///
     /// # Errors
     /// A value of another type.
@@ -117,7 +117,7 @@ impl Columns {
         }
     }
 
-    /// The next value, bytes.
+    /// Next value as bytes.
     ///
     /// # Errors
     /// A value of another type.

@@ -1,15 +1,16 @@
-//! Statements with named parameters, in words that both engines take.
+//! Statements with named parameters, in SQL that both engines accept.
 //!
 //! ```text
 //! SELECT id FROM task WHERE owner = :owner AND id IN (:ids)
 //! ```
 //!
-//! becomes `… WHERE owner = $1 AND id IN ($2, $3)`. Numbers are given in the order of first appearance, which is the
-//! only order that Spin's SQLite (it binds by position) and PostgreSQL (it binds by number) agree on. A list becomes
-//! `$1, $2`; rows become `($1, $2), ($3, $4)`; `<<models| UNION ALL SELECT … WHERE model = :models>>` is repeated for
-//! each element of a list. `/*postgres: … */` is for PostgreSQL alone, and a comment for SQLite.
+//! becomes `… WHERE owner = $1 AND id IN ($2, $3)`. Numbers follow the order of first appearance, the only order on
+//! which Spin's SQLite (binds by position) and PostgreSQL (binds by number) agree. A list becomes `$1, $2`; rows become
+//! `($1, $2), ($3, $4)`; `<<models| UNION ALL SELECT … WHERE model = :models>>` repeats for each element of a list.
+//! `/*postgres: … */` is for PostgreSQL alone, and a comment for SQLite.
 //!
-//! PostgreSQL infers a parameter's type from its place, so one that stands alone is cast: `CAST(:now AS BIGINT)`.
+//! PostgreSQL infers the type of a parameter from its context, so a parameter without one is cast: `CAST(:now AS
+//! BIGINT)`.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -20,40 +21,40 @@ use crate::platform::{Database, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement(pub &'static str);
 
-/// The value of a parameter.
+/// Value of a parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Argument {
     /// One value.
     One(Value),
-    /// Several values, one after the other.
+    /// List of values.
     List(Vec<Value>),
     /// Rows of values.
     Rows(Vec<Vec<Value>>),
 }
 
-/// A parameter: its name, and its value.
+/// Name and value of a parameter.
 pub type Parameter = (&'static str, Argument);
 
-/// A statement as an engine takes it.
+/// A statement in the form for an engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
-    /// With numbered parameters.
+    /// SQL with numbered parameters.
     pub sql: Rc<str>,
-    /// Their values, by number.
+    /// Values of the parameters, by number.
     pub parameters: Vec<Value>,
 }
 
-/// The words of an engine.
+/// SQL dialect of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// SQLite's and libSQL's.
+    /// SQLite and libSQL.
     Sqlite,
-    /// PostgreSQL's.
+    /// PostgreSQL.
     Postgres,
 }
 
 impl Dialect {
-    /// The dialect of `database`.
+    /// Dialect of `database`.
     pub fn of(database: &Database) -> Self {
         match database {
             Database::Sqlite => Self::Sqlite,
@@ -69,17 +70,17 @@ impl<T: Into<Value>> From<T> for Argument {
 }
 
 impl Argument {
-    /// Several values, one after the other.
+    /// List of values.
     pub fn list<T: Into<Value>>(values: impl IntoIterator<Item = T>) -> Self {
         Self::List(values.into_iter().map(Into::into).collect())
     }
 }
 
 impl Statement {
-    /// The statement with its parameters bound.
+    /// Binds parameters for a dialect.
     ///
     /// # Errors
-    /// The name of a parameter that is missing, or a list that is empty.
+    /// Message about a missing parameter or an empty list.
     pub fn bind(self, dialect: Dialect, parameters: Vec<Parameter>) -> Result<Bound, String> {
         let mut binder = Binder { dialect, parameters, numbers: Vec::new(), values: Vec::new(), sql: String::new() };
         binder.text(self.0, None)?;
@@ -90,14 +91,14 @@ impl Statement {
 struct Binder {
     dialect: Dialect,
     parameters: Vec<Parameter>,
-    /// Names that stand for one value each, and its number.
+    /// Names of single values, and their numbers.
     numbers: Vec<(String, usize)>,
     values: Vec<Value>,
     sql: String,
 }
 
 impl Binder {
-    /// Adds `text`, in which the name of `element` stands for that value.
+    /// Appends `text`, in which the name of `element` stands for its value.
     fn text(&mut self, text: &str, element: Option<(&str, &Value)>) -> Result<(), String> {
         let mut rest = text;
         while let Some(at) = rest.find([':', '<', '/']) {
@@ -182,7 +183,7 @@ impl Binder {
     }
 }
 
-/// The name at the beginning of `text`.
+/// Name at the beginning of `text`.
 fn name(text: &str) -> &str {
     let end = text.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
@@ -222,7 +223,8 @@ mod tests {
             bound(text, Dialect::Sqlite, vec![("models", Argument::list(["x", "y"])), ("b", 2_i64.into())]);
         assert_eq!(
             sql,
-            "SELECT 0 UNION ALL SELECT a < 1 FROM t WHERE model = $1 AND b = $2 UNION ALL SELECT a < 1 FROM t WHERE model = $3 AND b = $2"
+            "SELECT 0 UNION ALL SELECT a < 1 FROM t WHERE model = $1 AND b = $2 \
+             UNION ALL SELECT a < 1 FROM t WHERE model = $3 AND b = $2"
         );
         assert_eq!(values, ["x".into(), Value::Integer(2), "y".into()]);
     }

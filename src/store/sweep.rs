@@ -1,8 +1,7 @@
-//! Deletes what has expired, by one instance at a time.
+//! Sweep: deletion of expired rows, by one instance at a time.
 //!
-//! An instance that answers requests looks once in a minute whether the sweep is due. Whoever gets the lease `sweep`
-//! runs the statements of all rooms; each finds its rows by an index on their time of expiry, and deletes some hundred
-//! at a time.
+//! An instance with requests tries once a minute to claim the lease `sweep`. The holder runs the statements of all
+//! rooms. Each finds expired rows by an index and deletes some hundred at a time.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,30 +13,30 @@ use super::statement::Statement;
 use super::statements::{SWEEPS, lease};
 use crate::platform::{StoreError, Value, random_bytes};
 
-/// Time between two sweeps, over all instances.
+/// Interval of sweeps, over all instances.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Rows that a statement deletes at most.
+/// Maximum number of rows per statement.
 const AT_ONCE: i64 = 500;
-/// Statements of a table in one sweep at most.
+/// Maximum number of statements per table in one sweep.
 const ROUNDS: u32 = 20;
 
-/// Deletes what has expired, now and then.
+/// Sweeper of an instance.
 pub struct Sweeper {
     store: Store,
-    /// When this instance looks next, in monotonic time.
+    /// Time of the next attempt, monotonic.
     due: Cell<Duration>,
 }
 
 impl Sweeper {
-    /// A sweeper of that store.
+    /// A sweeper of `store`.
     pub fn new(store: &Store) -> Rc<Self> {
-        // Many instances live for less than a minute: some of them look at once.
+        // Random, as many instances live for less than a minute.
         let [lot] = random_bytes::<1>(store.host());
         let due = store.host().now() + PAUSE * u32::from(lot) / 255;
         Rc::new(Self { store: store.clone(), due: Cell::new(due) })
     }
 
-    /// Sweeps beside the present request, where it is time to.
+    /// Sweeps in the background, if due.
     pub fn sweep_if_due(self: &Rc<Self>) {
         let now = self.store.host().now();
         if now < self.due.get() || !self.store.is_up() {
@@ -46,12 +45,12 @@ impl Sweeper {
         self.due.set(now + PAUSE);
         let this = Rc::clone(self);
         self.store.host().spawn(Box::pin(async move {
-            // A store that fails now is swept later.
+            // Where the store fails, a later sweep deletes the rows.
             let _ = this.sweep_in_turn().await;
         }));
     }
 
-    /// Sweeps unless another instance has within the last minute. Returns the number of deleted rows.
+    /// Sweeps unless an instance has done so within the last minute. Returns the number of deleted rows.
     ///
     /// # Errors
     /// Failures of the store.
@@ -63,7 +62,7 @@ impl Sweeper {
             .await?;
         let claim = vec![
             ("holder", "sweeper".into()),
-            // Never given back: the next sweep is due when it has expired.
+            // Never released: its expiry makes the next sweep due.
             ("expires", expiry(now, PAUSE).into()),
             ("resource", "sweep".into()),
             ("limit", one.into()),
@@ -73,7 +72,7 @@ impl Sweeper {
         if self.store.query(&lease::CLAIM, claim).await?.is_empty() { Ok(0) } else { self.sweep().await }
     }
 
-    /// Deletes what has expired. Returns the number of deleted rows.
+    /// Deletes expired rows. Returns their number.
     ///
     /// # Errors
     /// Failures of the store.

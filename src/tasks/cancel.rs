@@ -1,32 +1,32 @@
-//! Cancels tasks, whichever instance works at them, and forgets those that have ended.
+//! Cancellation of tasks, on whichever instance they run, and deletion of finished ones.
 
 use std::rc::Rc;
 
 use futures::future::join_all;
 
-use super::image::Status;
-use super::record::Record;
-use super::store::{Claimed, Snapshot};
+use super::image::TaskStatus;
+use super::record::TaskRecord;
+use super::store::{ClaimedTask, Snapshot};
 use super::supervisor::TaskSupervisor;
 use crate::gradio::job::Receipt;
 use crate::platform::StoreError;
 use crate::store::id::TimeId;
 
-/// Tries of a cancellation that a runner's writes come before.
+/// Attempts of a cancellation against concurrent writes of the runner.
 const TRIES: u32 = 20;
 
 /// Outcome of a cancellation.
 pub enum Cancelled {
-    /// There is no such task.
+    /// No such task.
     NotFound,
-    /// It had ended before, and is forgotten now.
+    /// The task had ended before and is deleted now.
     Forgotten,
-    /// It has ended.
-    Ended(Box<Record>),
+    /// The task is cancelled.
+    Ended(Box<TaskRecord>),
 }
 
 impl TaskSupervisor {
-    /// Cancels a task of `owner`'s, or forgets one that has ended.
+    /// Cancels a task of `owner`, or deletes one that has ended.
     ///
     /// # Errors
     /// Failures of the store.
@@ -39,22 +39,21 @@ impl TaskSupervisor {
                 let was_there = self.store.forget(id, owner).await?;
                 return Ok(if was_there { Cancelled::Forgotten } else { Cancelled::NotFound });
             }
-            // A runner that lives cancels its jobs itself, when it learns of this.
+            // A live runner cancels its jobs itself once it notices.
             let receipts = if is_held { Vec::new() } else { record.restart() };
-            record.end(Status::Cancelled, self.host.unix_time());
+            record.end(TaskStatus::Cancelled, self.host.unix_time());
             let end = self.row_end(id, &record);
             if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
                 let record = Box::new(claimed.record.clone());
-                self.wind_up(claimed, receipts);
+                self.finish_cancelled(claimed, receipts);
                 return Ok(Cancelled::Ended(record));
             }
         }
         Err(StoreError::Failed("somebody else writes the task again and again".to_owned()))
     }
 
-    /// Does what is left to do for a task that was cancelled, beside the present request: cancels the jobs of a runner
-    /// that is dead, and tells the end.
-    fn wind_up(self: &Rc<Self>, claimed: Claimed, receipts: Vec<Receipt>) {
+    /// Finishes a cancelled task in the background: cancels the jobs of a dead runner, and sends the webhook.
+    fn finish_cancelled(self: &Rc<Self>, claimed: ClaimedTask, receipts: Vec<Receipt>) {
         let this = Rc::clone(self);
         self.host.spawn(Box::pin(async move {
             this.cancel(receipts).await;
@@ -62,7 +61,7 @@ impl TaskSupervisor {
         }));
     }
 
-    /// Cancels jobs that nobody follows any more, at Spaces that are still configured.
+    /// Cancels abandoned jobs at Spaces that are still configured.
     pub(super) async fn cancel(&self, receipts: Vec<Receipt>) {
         let client = self.dispatcher.client();
         let cancelled = receipts.into_iter().filter_map(|receipt| {

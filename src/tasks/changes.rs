@@ -1,48 +1,48 @@
-//! Changes of a task.
+//! Transitions of a task.
 
 use std::time::Duration;
 
-use super::image::{Finished, ImageState, ProgressState, Status};
-use super::record::Record;
+use super::image::{Finished, ImageState, ProgressState, TaskStatus};
+use super::record::TaskRecord;
 use crate::error::Error;
 use crate::pipeline::ImageProgress;
 
-impl Record {
+impl TaskRecord {
     fn image(&mut self, index: u32) -> Option<&mut ImageState> {
         let image = self.images.get_mut(usize::try_from(index).ok()?)?;
-        // What has ended stays as it is.
+        // An ended image doesn't change.
         (!image.status.is_end()).then_some(image)
     }
 
-    /// An image waits here for a Space with room. Returns whether that must be kept at once.
+    /// Notes that an image waits here for a Space. Returns true where that must be written at once.
     pub fn waiting(&mut self, index: u32, before: usize) -> bool {
         let Some(image) = self.image(index) else { return false };
-        let is_back = image.status != Status::Waiting;
+        let is_back = image.status != TaskStatus::Waiting;
         *image = ImageState::new();
         image.progress.queue_position = u64::try_from(before).ok();
         is_back
     }
 
-    /// An image has been given to a Space.
+    /// Notes the assignment of an image to a Space.
     pub fn placed(&mut self, index: u32, space: Option<String>) {
         if let Some(image) = self.image(index) {
             *image = ImageState { space, ..ImageState::new() };
-            image.status = Status::Queued;
+            image.status = TaskStatus::Queued;
         }
     }
 
-    /// Takes down how far an image is. Returns whether that must be kept at once.
+    /// Notes the progress of an image. Returns true where that must be written at once.
     pub fn progress(&mut self, index: u32, progress: &ImageProgress, now: Duration) -> bool {
         let Some(image) = self.image(index) else { return false };
         let before = image.status;
         match progress {
             ImageProgress::Joined(receipt) => {
                 image.receipt = Some(receipt.clone());
-                image.status = Status::Queued;
+                image.status = TaskStatus::Queued;
                 image.progress = ProgressState::default();
             }
             ImageProgress::Queued(position) => {
-                image.status = Status::Queued;
+                image.status = TaskStatus::Queued;
                 image.progress = ProgressState {
                     queue_position: Some(position.rank),
                     queue_size: Some(position.size),
@@ -51,11 +51,11 @@ impl Record {
                 };
             }
             ImageProgress::Started(eta) => {
-                image.status = Status::Running;
+                image.status = TaskStatus::Running;
                 image.progress = ProgressState { eta_seconds: *eta, ..ProgressState::default() };
             }
             ImageProgress::Step(step) => {
-                image.status = Status::Running;
+                image.status = TaskStatus::Running;
                 image.progress = ProgressState {
                     step: step.index,
                     steps: step.length,
@@ -65,18 +65,18 @@ impl Record {
             }
         }
         let changed = image.status != before;
-        if image.status == Status::Running && self.status == Status::Queued {
-            self.status = Status::Running;
+        if image.status == TaskStatus::Running && self.status == TaskStatus::Queued {
+            self.status = TaskStatus::Running;
             self.started = self.started.or(Some(now.as_secs()));
         }
         changed || matches!(progress, ImageProgress::Joined(_))
     }
 
-    /// An image is made.
+    /// Notes a finished image.
     pub fn made(&mut self, index: u32, made: Finished) {
         let Finished { seed, size, format, space, place } = made;
         if let Some(image) = self.image(index) {
-            image.end(Status::Succeeded);
+            image.end(TaskStatus::Succeeded);
             image.seed = Some(seed);
             image.size = size.map(|size| size.to_string());
             image.format = format.map(|format| format.name().to_owned());
@@ -85,33 +85,33 @@ impl Record {
         }
     }
 
-    /// An image won't be made.
+    /// Notes the failure of an image.
     pub fn failed(&mut self, index: u32, error: &Error) {
         if let Some(image) = self.image(index) {
-            image.end(Status::Failed);
+            image.end(TaskStatus::Failed);
             image.error = Some(error.into());
         }
     }
 
-    /// Nothing more is made of it: what isn't made by now has that status. Where no image is made, the task has failed,
-    /// or was cancelled.
-    pub fn end(&mut self, rest: Status, now: Duration) {
+    /// Ends the task: unfinished images get the status `rest`. The task has succeeded if an image was made, unless it
+    /// was cancelled.
+    pub fn end(&mut self, rest: TaskStatus, now: Duration) {
         for image in self.images.iter_mut().filter(|image| !image.status.is_end()) {
             image.end(rest);
         }
-        let made = self.images.iter().any(|image| image.status == Status::Succeeded);
+        let made = self.images.iter().any(|image| image.status == TaskStatus::Succeeded);
         self.status = match rest {
-            Status::Cancelled => Status::Cancelled,
-            _ if made => Status::Succeeded,
-            _ => Status::Failed,
+            TaskStatus::Cancelled => TaskStatus::Cancelled,
+            _ if made => TaskStatus::Succeeded,
+            _ => TaskStatus::Failed,
         };
-        if self.status == Status::Failed {
+        if self.status == TaskStatus::Failed {
             self.error = self.images.iter().find_map(|image| image.error.clone());
         }
         self.completed = Some(now.as_secs());
     }
 
-    /// The part of the work that is done, from 0 to 1.
+    /// Fraction of the work that is done, from 0 to 1.
     pub fn done(&self) -> f64 {
         let done = |image: &ImageState| match image.status {
             status if status.is_end() => 1.0,

@@ -1,16 +1,16 @@
-//! Settings of the operator for tasks.
+//! Configuration of tasks.
 
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use super::endpoint::WebhookEndpoint;
 
-/// Settings of the operator for tasks.
+/// Configuration of tasks.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {
-    /// Time that a task can be asked for.
+    /// Time for which a task can be read.
     pub ttl: Duration,
-    /// Unfinished tasks that a key may have.
+    /// Maximum number of unfinished tasks of a key.
     pub max_unfinished: u32,
-    /// Where ends are told; `None` where that isn't set up.
-    pub webhooks: Option<Endpoint>,
+    /// Endpoint of webhooks; `None` for no webhooks.
+    pub webhooks: Option<WebhookEndpoint>,
 }

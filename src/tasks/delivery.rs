@@ -1,6 +1,6 @@
-//! Tells the end of a task to whoever asked for that.
+//! Delivery of the webhook at the end of a task.
 //!
-//! A message that isn't taken is sent again, some minutes later; meanwhile the task waits in the database.
+//! A message that isn't accepted is sent again later; meanwhile the task waits in the database.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
 
-use super::runner::{Lost, Run};
-use super::store::Next;
+use super::runner::{Lost, TaskRun};
+use super::store::NextHolder;
 use super::supervisor::TaskSupervisor;
 use super::view::TaskObject;
 use crate::error::Error;
 
-/// Time before each attempt, of which half is left to chance.
+/// Pause before each attempt, half of it jitter.
 const PAUSES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_secs(5),
@@ -27,17 +27,16 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(600),
 ];
 
-/// What is told.
+/// Body of a webhook.
 #[derive(Serialize)]
-struct Message<'a> {
+struct WebhookMessage<'a> {
     r#type: String,
     timestamp: String,
     data: &'a TaskObject,
 }
 
-impl Run {
-    /// Tells the task's end to whoever asked for it, once; where that comes to nothing, the task waits for the next
-    /// attempt.
+impl TaskRun {
+    /// Sends the webhook of the task once. Where that fails, the task waits for the next attempt.
     pub(super) async fn deliver(&mut self) -> Result<(), Lost> {
         let Some(webhook) = self.record.webhook.clone().filter(|webhook| !webhook.is_done) else { return Ok(()) };
         let outcome = match &self.supervisor.config.webhooks {
@@ -49,13 +48,13 @@ impl Run {
                 (Ok(url), Ok(body)) => {
                     let id = format!("evt_{}", self.id);
                     match endpoint.send(&self.supervisor.host, url, &id, &body).await {
-                        // Of one that is gone, the receiver wants no more of them.
+                        // 410 Gone: the receiver wants no more webhooks.
                         Ok(status) if status.is_success() || status == StatusCode::GONE => Ok(()),
                         Ok(status) => Err(status.to_string()),
                         Err(error) => Err(error.to_string()),
                     }
                 }
-                // The variable has changed since: it won't change back soon.
+                // The variable has changed since, and won't change back soon.
                 (Err(error), _) => {
                     self.supervisor.log_error(&self.id, &error);
                     Ok(())
@@ -65,7 +64,7 @@ impl Run {
         };
         let attempts = webhook.attempts.saturating_add(1);
         let pause = PAUSES.get(usize::try_from(attempts).unwrap_or(usize::MAX));
-        let mut next = Next::Wait(0);
+        let mut next = NextHolder::Wait(0);
         if let Err(why) = &outcome {
             self.supervisor.log_line(&self.id, "A webhook was not taken.", why);
             match pause {
@@ -87,7 +86,7 @@ impl Run {
         let record = &self.record;
         let links = self.supervisor.links(&record.base).await?;
         let task = self.supervisor.view(&self.id, record, &links);
-        let message = Message {
+        let message = WebhookMessage {
             r#type: format!("image.task.{}", record.status.name()),
             timestamp: rfc3339(record.completed.unwrap_or_default()),
             data: &task,
@@ -98,10 +97,10 @@ impl Run {
 }
 
 impl TaskSupervisor {
-    /// Reads the webhook that a request names.
+    /// Validates the `webhook_url` of a request.
     ///
     /// # Errors
-    /// 400 where this server can't send it.
+    /// 400 where this server sends no webhooks, or none to that host.
     pub fn webhook_url(&self, text: &str) -> Result<Url, Error> {
         match &self.config.webhooks {
             Some(endpoint) => endpoint.url(text),

@@ -1,9 +1,8 @@
-//! Delivery of tasks' ends.
+//! Endpoint of webhooks.
 //!
-//! A message is signed as Standard Webhooks says (<https://www.standardwebhooks.com>, specification 1.0): `webhook-id`,
-//! which is the same however often it is sent, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both
-//! and the body. It goes to the one host that the operator has named, and nowhere else: a client must not decide where
-//! this server connects to.
+//! Messages are signed by Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): `webhook-id`, the same for all
+//! attempts, `webhook-timestamp`, and in `webhook-signature` the HMAC-SHA-256 of both and the body. They go only to the
+//! one host that the operator has configured: a client must not choose where this server connects to.
 
 use std::time::Duration;
 
@@ -19,46 +18,46 @@ use url::{Host as UrlHost, Url};
 use crate::error::Error;
 use crate::platform::{Host, Outbound, TransportError, timeout};
 
-/// Time limit of an answer. Standard Webhooks asks for 15 to 30 s.
+/// Time limit of a response; Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Length of the secret, in bytes, as Standard Webhooks has it.
+/// Length of the secret, in bytes, by Standard Webhooks.
 const SECRET: std::ops::RangeInclusive<usize> = 24..=64;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("z-image-2api/", env!("CARGO_PKG_VERSION")));
 
-/// Where ends are told, and what the messages are signed with.
+/// Host and signing key of webhooks.
 #[derive(Clone)]
-pub struct Endpoint {
-    /// An origin, as the manifest's list of allowed hosts has it.
+pub struct WebhookEndpoint {
+    /// Origin, as in the manifest's list of allowed hosts.
     host: Url,
     mac: Hmac<Sha256>,
 }
 
-impl std::fmt::Debug for Endpoint {
+impl std::fmt::Debug for WebhookEndpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Endpoint({})", self.host)
     }
 }
 
-/// Reason for which the two variables don't make an endpoint.
+/// Invalid configuration of the endpoint.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unusable {
-    /// The host.
+    /// Invalid host.
     #[error(
         "webhook_host must be like https://hooks.example, without a path, or http:// with a loopback address; \
          no webhooks are sent"
     )]
     Host,
-    /// The secret.
+    /// Invalid secret.
     #[error("webhook_secret must be whsec_ and 24 to 64 bytes in base64; no webhooks are sent")]
     Secret,
 }
 
-impl Endpoint {
-    /// Reads the variables `webhook_host` and `webhook_secret`.
+impl WebhookEndpoint {
+    /// Parses the variables `webhook_host` and `webhook_secret`.
     ///
     /// # Errors
-    /// Which of them can't be used.
+    /// The invalid one of them.
     pub fn parse(host: &str, secret: &str) -> Result<Self, Unusable> {
         let host = Url::parse(host).ok().filter(|url| is_safe(url) && url.path() == "/" && url.query().is_none());
         let host = host.ok_or(Unusable::Host)?;
@@ -67,10 +66,10 @@ impl Endpoint {
         Ok(Self { host, mac: Hmac::new_from_slice(&secret).map_err(|_| Unusable::Secret)? })
     }
 
-    /// Reads the URL that a request names.
+    /// Parses the URL of a request.
     ///
     /// # Errors
-    /// 400 where it leads elsewhere.
+    /// 400 for another host.
     pub fn url(&self, text: &str) -> Result<Url, Error> {
         let url = Url::parse(text).ok().filter(is_safe).filter(|url| url.origin() == self.host.origin());
         url.ok_or_else(|| {
@@ -82,7 +81,7 @@ impl Endpoint {
         })
     }
 
-    /// The value of `webhook-signature`.
+    /// Value of `webhook-signature`.
     fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
         let signed = self.mac.clone().chain_update(format!("{id}.{timestamp}.")).chain_update(body);
         format!("v1,{}", STANDARD.encode(signed.finalize().into_bytes()))
@@ -118,7 +117,7 @@ impl Endpoint {
     }
 }
 
-/// Over TLS, or to this machine; without a user, who would be sent in clear.
+/// True for TLS or loopback, without user information, which would be sent in clear.
 fn is_safe(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(UrlHost::Ipv4(address)) => address.is_loopback(),
@@ -138,14 +137,14 @@ mod tests {
 
     #[test]
     fn a_message_is_signed_as_the_specifications_example() {
-        let endpoint = Endpoint::parse("https://hooks.example", SECRET).unwrap();
+        let endpoint = WebhookEndpoint::parse("https://hooks.example", SECRET).unwrap();
         let signature = endpoint.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 
     #[test]
     fn messages_go_to_one_host_and_safely() {
-        let endpoint = Endpoint::parse("https://hooks.example:8443", SECRET).unwrap();
+        let endpoint = WebhookEndpoint::parse("https://hooks.example:8443", SECRET).unwrap();
         assert!(endpoint.url("https://HOOKS.example:8443/a?b=c").is_ok());
         for elsewhere in [
             "https://hooks.example/a",
@@ -160,11 +159,11 @@ mod tests {
             assert_eq!((error.status.as_u16(), error.param), (400, Some("webhook_url")), "{elsewhere}");
         }
         for host in ["", "hooks.example", "http://hooks.example", "https://hooks.example/path", "http://10.0.0.1:80"] {
-            assert_eq!(Endpoint::parse(host, SECRET).unwrap_err(), Unusable::Host, "{host}");
+            assert_eq!(WebhookEndpoint::parse(host, SECRET).unwrap_err(), Unusable::Host, "{host}");
         }
-        assert!(Endpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
+        assert!(WebhookEndpoint::parse("http://127.0.0.1:9", SECRET).is_ok());
         for secret in ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_", "whsec_c2hvcnQ=", "whsec_?"] {
-            assert_eq!(Endpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
+            assert_eq!(WebhookEndpoint::parse("https://a", secret).unwrap_err(), Unusable::Secret, "{secret}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Images that a request or a Space has sent along, in the database, in parts.
+//! Image files of tasks in the database, in parts: inputs of requests, and outputs that Spaces have sent inline.
 
 use bytes::Bytes;
 
-use super::record::Record;
+use super::record::TaskRecord;
 use super::store::TaskStore;
 use crate::platform::{StoreError, Value};
 use crate::store::id::TimeId;
@@ -14,21 +14,21 @@ use crate::store::{integer, milliseconds};
 /// Size of a part, in bytes.
 const PART: usize = 1 << 20;
 
-/// Name of the mask that a request sends along.
+/// Name of a request's mask.
 pub const MASK: &str = "mask";
 
-/// Name of an image that a request sends along.
+/// Name of a request's input image.
 pub fn input(index: u32) -> String {
     format!("in{index}")
 }
 
-/// Name of an image that a Space sent along.
+/// Name of an output image that a Space has sent inline.
 pub fn output(index: u32) -> String {
     format!("out{index}")
 }
 
 impl TaskStore {
-    /// Adds a file to a task, which is deleted at `until` at the latest.
+    /// Adds a file to a task. It expires at `until`.
     ///
     /// # Errors
     /// Failures of the store.
@@ -39,7 +39,7 @@ impl TaskStore {
         bytes: &Bytes,
         until: std::time::Duration,
     ) -> Result<(), StoreError> {
-        // A file that ends where a part does is followed by an empty one, so that its end is seen.
+        // An empty part marks the end of a file whose last part is full.
         for number in 0..=bytes.len() / PART {
             let part = bytes.slice(number * PART..bytes.len().min((number + 1) * PART));
             let parameters = vec![
@@ -72,8 +72,8 @@ impl TaskStore {
         Ok(Some(Bytes::from(bytes)))
     }
 
-    /// Deletes what a request has sent along, unless its images are still to be made; beside the present request.
-    pub fn spawn_delete_inputs(&self, task: &TimeId, record: &Record) {
+    /// Deletes the input files of a task in the background, unless its images are still to be made.
+    pub fn spawn_delete_inputs(&self, task: &TimeId, record: &TaskRecord) {
         let mut names: Vec<String> = (0..record.inputs).map(input).collect();
         names.extend(record.has_mask.then(|| MASK.to_owned()));
         if !names.is_empty() {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::cancel::Cancelled;
 use super::files::output;
-use super::image::{Place, Status};
-use super::record::Record;
+use super::image::{ImageLocation, TaskStatus};
+use super::record::TaskRecord;
 use super::store::Snapshot;
 use super::supervisor::TaskSupervisor;
 use super::view::{TaskObject, task_id};
@@ -56,7 +56,7 @@ pub async fn list(supervisor: &TaskSupervisor, call: &Call) -> Result<Response<C
     let query = ListQuery::parse(call.query())?;
     let status = match query.status.as_deref() {
         None => None,
-        Some(name) => Some(Status::parse(name).ok_or_else(|| {
+        Some(name) => Some(TaskStatus::parse(name).ok_or_else(|| {
             Error::invalid_value(
                 "status",
                 "Invalid value for 'status'. Expected 'queued', 'running', 'succeeded', 'failed' or 'cancelled'.",
@@ -72,7 +72,7 @@ pub async fn list(supervisor: &TaskSupervisor, call: &Call) -> Result<Response<C
     let mut tasks = Vec::new();
     while tasks.len() <= query.limit {
         let most = ROWS.min(query.limit + 1 - tasks.len());
-        let status = status.map(Status::name);
+        let status = status.map(TaskStatus::name);
         let rows = supervisor.store.list(call.caller.id(), after.as_ref(), status, most).await.map_err(failed)?;
         let read = rows.iter().filter_map(|(id, record)| Some((id, record.as_ref()?)));
         tasks.extend(read.map(|(id, record)| supervisor.view(id, record, &links)));
@@ -140,9 +140,14 @@ async fn owned(tasks: &TaskSupervisor, call: &Call) -> Result<(TimeId, Snapshot)
 }
 
 /// Puts in the images that came without a file.
-async fn embed(tasks: &TaskSupervisor, id: &TimeId, record: &Record, task: &mut TaskObject) -> Result<(), StoreError> {
+async fn embed(
+    tasks: &TaskSupervisor,
+    id: &TimeId,
+    record: &TaskRecord,
+    task: &mut TaskObject,
+) -> Result<(), StoreError> {
     for (index, image) in record.images.iter().enumerate() {
-        let (Some(Place::Stored(_)), Ok(number)) = (&image.place, u32::try_from(index)) else { continue };
+        let (Some(ImageLocation::Stored(_)), Ok(number)) = (&image.place, u32::try_from(index)) else { continue };
         if let Some(bytes) = tasks.store.file(id, &output(number)).await? {
             let format = Format::of_magic(&bytes);
             task.embed(index, Payload::Bytes(bytes).into_url(format));

@@ -1,4 +1,4 @@
-//! The images of a task, and how each is.
+//! State of a task's images.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,23 +10,23 @@ use crate::history::entry::{ImageRecord, KeptFile};
 /// Status of a task, or of an image of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// An image that no Space has yet. Tasks are queued then.
+pub enum TaskStatus {
+    /// Image without a Space. Its task counts as queued.
     Waiting,
-    /// It waits at a Space.
+    /// In the queue of a Space.
     Queued,
-    /// It is being made.
+    /// In the making.
     Running,
-    /// It is made; of a task: at least one image is.
+    /// Made; for a task: at least one image is.
     Succeeded,
-    /// It won't be made.
+    /// Not made.
     Failed,
-    /// Nobody wants it any more.
+    /// Cancelled by its owner.
     Cancelled,
 }
 
-impl Status {
-    /// Reads the status of a task.
+impl TaskStatus {
+    /// Parses the status of a task.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "queued" => Some(Self::Queued),
@@ -38,7 +38,7 @@ impl Status {
         }
     }
 
-    /// As clients read it.
+    /// Name for clients.
     pub fn name(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -50,100 +50,100 @@ impl Status {
         }
     }
 
-    /// Whether nothing follows.
+    /// True for final statuses.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 }
 
-/// An image of a task.
+/// State of an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageState {
-    /// Its status.
-    pub status: Status,
-    /// How far.
+    /// Status of the image.
+    pub status: TaskStatus,
+    /// Progress of the image.
     #[serde(flatten)]
     pub progress: ProgressState,
-    /// The name of the Space that makes it, if clients may know it.
+    /// Name of its Space, if names are public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<String>,
-    /// Seed that it was made from.
+    /// Seed of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
-    /// `WIDTHxHEIGHT`, as far as that is known.
+    /// `WIDTHxHEIGHT`, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<String>,
-    /// Its format, as far as that is known.
+    /// Format of the image, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Place where it lies.
+    /// Location of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
-    /// Reason for which it won't be made.
+    pub place: Option<ImageLocation>,
+    /// Error of a failed image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
-    /// What cancels its job.
+    /// Receipt that cancels its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
 }
 
-/// An image that is made.
+/// A finished image.
 pub struct Finished {
-    /// Seed that it was made from.
+    /// Seed of the image.
     pub seed: u32,
-    /// How large it is, as far as that is known.
+    /// Size, if known.
     pub size: Option<Size>,
-    /// Its format, as far as that is known.
+    /// Format of the image, if known.
     pub format: Option<Format>,
-    /// The name of the Space that made it, if clients may know it.
+    /// Name of its Space, if names are public.
     pub space: Option<String>,
-    /// Place where it lies.
-    pub place: Place,
+    /// Location of the image.
+    pub place: ImageLocation,
 }
 
-/// Progress of an image, as a Space tells it.
+/// Progress of an image, as reported by its Space.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProgressState {
-    /// How many jobs are before it.
+    /// Number of jobs ahead in the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_position: Option<u64>,
-    /// How many jobs wait in all.
+    /// Length of the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_size: Option<u64>,
-    /// The Space's guess of the seconds until it is done.
+    /// Estimate of the Space, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
-    /// Steps done.
+    /// Number of steps done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,
-    /// Steps in all.
+    /// Number of all steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
-    /// The part of the work that is done, from 0 to 1.
+    /// Fraction of the work that is done, from 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<f64>,
 }
 
-/// Place where an image lies.
+/// Location of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Place {
-    /// At a Space.
+pub enum ImageLocation {
+    /// File at a Space.
     File(KeptFile),
-    /// In the database, so many bytes: the Space sent it along.
+    /// File in the database, with its length in bytes: the Space has sent the image inline.
     Stored(u64),
 }
 
-/// An error, as it is kept.
+/// An error in the stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// For people.
+    /// Message for people.
     pub message: String,
-    /// OpenAI's family of errors.
+    /// Error type of OpenAI.
     pub r#type: String,
-    /// The parameter at fault.
+    /// Parameter at fault.
     pub param: Option<String>,
-    /// For machines.
+    /// Code for machines.
     pub code: Option<String>,
 }
 
@@ -159,10 +159,10 @@ impl From<&Error> for Fault {
 }
 
 impl ImageState {
-    /// An image that no Space has yet.
+    /// An image without a Space.
     pub(super) fn new() -> Self {
         Self {
-            status: Status::Waiting,
+            status: TaskStatus::Waiting,
             progress: ProgressState::default(),
             space: None,
             seed: None,
@@ -174,15 +174,15 @@ impl ImageState {
         }
     }
 
-    /// Its entry in the history; none where it isn't made, or lies at no Space.
+    /// Entry of the image in the history; none where it isn't made, or is stored in the database.
     pub fn remembered(&self, index: u32) -> Option<ImageRecord> {
-        let Some(Place::File(file)) = &self.place else { return None };
+        let Some(ImageLocation::File(file)) = &self.place else { return None };
         let (size, format, file) = (self.size.clone(), self.format.clone(), file.clone());
         Some(ImageRecord { index, seed: self.seed?, size, format, file })
     }
 
-    /// Nothing follows.
-    pub(super) fn end(&mut self, status: Status) {
+    /// Ends the image with `status`.
+    pub(super) fn end(&mut self, status: TaskStatus) {
         self.status = status;
         (self.progress, self.receipt) = (ProgressState::default(), None);
     }

@@ -1,4 +1,4 @@
-//! The state of a task.
+//! State of a task, as stored in its row.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,74 +6,74 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::image::{Fault, ImageState, Status};
+use super::image::{Fault, ImageState, TaskStatus};
 use crate::generation::{Priority, RequestKind};
 use crate::gradio::job::Receipt;
 use crate::history::entry::bit;
 use crate::openai::image_request::ImageRequest;
 
-/// A task.
+/// State of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct TaskRecord {
     /// Kind of the request.
     pub kind: RequestKind,
     /// Time of submission, in seconds since the Unix epoch.
     pub created: u64,
-    /// When a Space first took it.
+    /// Time of the first start at a Space, in seconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
-    /// When it ended.
+    /// Time of the end, in seconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed: Option<u64>,
-    /// The model's id.
+    /// Id of the model.
     pub model: String,
-    /// The request's fields, with a seed in any case.
+    /// Fields of the request, always with a seed.
     pub fields: Map<String, Value>,
-    /// How many images it sends along, the mask not counted.
+    /// Number of input images, without the mask.
     pub inputs: u32,
-    /// Whether it sends a mask along.
+    /// Marks a request with a mask.
     pub has_mask: bool,
-    /// Address at which its client reaches this server, for links.
+    /// Base URL of links, as the client reaches this server.
     pub base: String,
-    /// Its status.
-    pub status: Status,
-    /// How its images are.
+    /// Status of the task.
+    pub status: TaskStatus,
+    /// State of its images.
     pub images: Vec<ImageState>,
-    /// Receiver of the news of its end, until that is delivered.
+    /// Webhook to be sent at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
-    /// Reason of its failure.
+    /// Error of a failed task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Fault>,
 }
 
-/// Receiver of the news of a task's end.
+/// Webhook of a task's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// Where.
+    /// URL of the receiver.
     pub url: String,
     /// Delivery attempts so far.
     pub attempts: u32,
-    /// Whether nothing more is tried: it has been told, or can't be.
+    /// Set once the webhook was delivered or given up.
     pub is_done: bool,
 }
 
 /// Contents of a new task.
 pub struct NewTask {
-    /// The model's id.
+    /// Id of the model.
     pub model: String,
-    /// The request's fields.
+    /// Fields of the request.
     pub fields: Map<String, Value>,
-    /// Address at which its client reaches this server.
+    /// Base URL of links.
     pub base: String,
 }
 
-impl Record {
+impl TaskRecord {
     /// A new task.
     pub fn new(task: NewTask, request: &ImageRequest, now: Duration) -> Self {
         let NewTask { model, mut fields, base } = task;
         let generation = &request.generation;
-        // Whoever makes it later makes the same.
+        // Every runner makes the same images.
         fields.insert("seed".to_owned(), generation.seed.get().into());
         fields.insert("prompt".to_owned(), Value::from(generation.prompt.as_str()));
         let webhook = request.webhook_url.clone();
@@ -87,40 +87,39 @@ impl Record {
             inputs: u32::try_from(generation.images.len()).unwrap_or(u32::MAX),
             has_mask: generation.mask.is_some(),
             base,
-            status: Status::Queued,
+            status: TaskStatus::Queued,
             images: (0..generation.count).map(|_| ImageState::new()).collect(),
             webhook: webhook.map(|url| Webhook { url, attempts: 0, is_done: false }),
             error: None,
         }
     }
 
-    /// The prompt.
+    /// Prompt of the request.
     pub fn prompt(&self) -> &str {
         self.fields.get("prompt").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// The priority.
+    /// Priority of the request.
     pub fn priority(&self) -> Priority {
         self.fields.get("priority").and_then(Value::as_str).and_then(Priority::parse).unwrap_or_default()
     }
 
-    /// Work that is left.
-    pub fn work(&self) -> Work {
+    /// Remaining work.
+    pub fn work(&self) -> RemainingWork {
         match &self.webhook {
-            _ if !self.status.is_end() => Work::Images,
-            Some(webhook) if !webhook.is_done => Work::Webhook,
-            _ => Work::Nothing,
+            _ if !self.status.is_end() => RemainingWork::Images,
+            Some(webhook) if !webhook.is_done => RemainingWork::Webhook,
+            _ => RemainingWork::Nothing,
         }
     }
 
-    /// Images that the history lists, bit i for the image of index i.
+    /// Images that the history lists: bit i stands for the image of index i.
     pub fn shown(&self) -> i64 {
         let images = (0..).zip(&self.images).filter(|(index, image)| image.remembered(*index).is_some());
         images.filter_map(|(index, _)| bit(index)).fold(0, |shown, bit| shown | bit)
     }
 
-    /// Puts the images that were on their way back to the start, for whoever makes them now, and returns what cancels
-    /// the jobs that were left behind.
+    /// Resets unfinished images for a new runner. Returns the receipts of abandoned jobs.
     pub fn restart(&mut self) -> Vec<Receipt> {
         let mut receipts = Vec::new();
         for image in self.images.iter_mut().filter(|image| !image.status.is_end()) {
@@ -130,7 +129,7 @@ impl Record {
         receipts
     }
 
-    /// The images that are still to be made, as ranges of their indexes.
+    /// Ranges of indexes of unfinished images.
     pub fn missing(&self) -> Vec<Range<u32>> {
         let mut ranges: Vec<Range<u32>> = Vec::new();
         for (index, image) in (0..).zip(&self.images) {
@@ -146,19 +145,19 @@ impl Record {
     }
 }
 
-/// Work that is left for a task.
+/// Remaining work of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum RemainingWork {
     /// None.
     Nothing,
-    /// Its end is to be told.
+    /// Delivery of the webhook.
     Webhook,
-    /// Images are to be made.
+    /// Images, and the webhook after them.
     Images,
 }
 
-impl Work {
-    /// As the database has it.
+impl RemainingWork {
+    /// Value of the column `work`.
     pub fn number(self) -> i64 {
         match self {
             Self::Nothing => 0,

@@ -1,20 +1,19 @@
 //! Request of a task.
 //!
-//! The request is kept as it was sent, and read again by the same code wherever the task is worked at, with the seed
-//! that was drawn at first.
+//! The request is stored as it was sent, plus the seed, and parsed again by the instance that runs the task.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::files::{MASK, input};
-use super::record::Record;
+use super::record::TaskRecord;
 use super::supervisor::TaskSupervisor;
 use super::view::task_id;
 use crate::catalog::Model;
 use crate::error::Error;
 use crate::generation::{Format, Purpose, SourceImage};
-use crate::history::entry::Entry;
+use crate::history::entry::HistoryEntry;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::pipeline::ResponseFormat;
@@ -22,8 +21,8 @@ use crate::platform::retry;
 use crate::store::id::TimeId;
 
 impl TaskSupervisor {
-    /// What a task asks for.
-    pub(super) async fn request(&self, id: &TimeId, record: &Record) -> Result<(Model, ImageRequest), Error> {
+    /// Model and request of a task.
+    pub(super) async fn request(&self, id: &TimeId, record: &TaskRecord) -> Result<(Model, ImageRequest), Error> {
         let known = self.catalog.models().iter().map(|model| model.id.as_str());
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let model = model.ok_or_else(|| Error::model_not_found(&record.model, known))?;
@@ -41,16 +40,17 @@ impl TaskSupervisor {
         Ok((model.clone(), request))
     }
 
-    /// Entry of the history of a task's images, from the task's record as JSON.
-    pub fn entry_of(&self, id: &TimeId, record: &str) -> Option<Entry> {
+    /// Entry of a task in the history, from the task's record as JSON.
+    pub fn entry_of(&self, id: &TimeId, record: &str) -> Option<HistoryEntry> {
         self.entry(id, &serde_json::from_str(record).ok()?)
     }
 
-    /// Entry of the history of a task's images.
-    fn entry(&self, id: &TimeId, record: &Record) -> Option<Entry> {
+    /// Entry of a task in the history.
+    fn entry(&self, id: &TimeId, record: &TaskRecord) -> Option<HistoryEntry> {
         let model = self.catalog.models().iter().find(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
-        let mut entry = Entry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
+        let mut entry =
+            HistoryEntry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
         entry.task = Some(task_id(id));
         entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
         Some(entry)

@@ -1,9 +1,9 @@
-//! Makes a task's images, as long as the task is held.
+//! Runner of a task: makes its images while it holds the task.
 //!
-//! What happens is kept before anybody is told: at once where a job has joined or an image has ended, else at most once
-//! in a second. Whoever takes a task over makes only the images that aren't made, from the same seeds; a job that the
-//! one before left at a Space is cancelled first, as Gradio gives the result of a job only to whoever joined it. A task
-//! that can't go on now, as all Spaces rest or are full, is put back into the database until later.
+//! Progress is stored before clients see it: at once where a job has joined or an image has ended, otherwise once in a
+//! second at most. A successor makes only the missing images, from the same seeds. It first cancels the jobs that its
+//! predecessor left at Spaces, as Gradio returns the result of a job only to the session that joined it. A task that
+//! can't go on, as all Spaces are resting or full, goes back into the database until later.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use futures::stream::{LocalBoxStream, iter, select_all};
 use http::StatusCode;
 
 use super::files::output;
-use super::image::{Finished, Place, Status};
-use super::record::{Record, Work};
-use super::store::{Claimed, Next, RowEnd, Token};
+use super::image::{Finished, ImageLocation, TaskStatus};
+use super::record::{RemainingWork, TaskRecord};
+use super::store::{ClaimedTask, NextHolder, RowEnd, RunnerToken};
 use super::supervisor::TaskSupervisor;
 use crate::error::{Error, Retry};
 use crate::generation::TargetFormat;
@@ -27,54 +27,54 @@ use crate::pipeline::{Item, Payload, Update, Updates, conversion};
 use crate::platform::{StoreError, retry};
 use crate::store::id::TimeId;
 
-/// Time between two writes of progress.
+/// Interval of writes of progress.
 const TICK: Duration = Duration::from_secs(1);
-/// Time that an image waits for a Space that has room, or that is being woken.
+/// Time for which an image waits for a Space with room or one that is waking.
 const WAIT_FOR_ROOM: Duration = Duration::from_secs(3600);
-/// Shortest time that a task is put back for.
+/// Minimum time for which a task is put back.
 const SHORTEST_WAIT: Duration = Duration::from_secs(2);
-/// Time that the end of a task is kept in memory for a store that fails.
+/// Time for which the write of a task's end is retried.
 const PERSIST_TIMEOUT: Duration = Duration::from_secs(600);
-/// Longest time between two trials of that.
+/// Maximum pause between the retries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// A task that this instance works at.
-pub(super) struct Run {
+/// Run of a task in this instance.
+pub(super) struct TaskRun {
     pub(super) supervisor: Rc<TaskSupervisor>,
     pub(super) id: TimeId,
-    /// Whose it is.
+    /// Owner of the task.
     owner: String,
-    pub(super) record: Record,
-    /// Number of the last write.
+    pub(super) record: TaskRecord,
+    /// Revision of the last write.
     revision: i64,
-    token: Token,
-    /// Record as it was written last.
-    saved: Option<Record>,
-    /// Format that its images are to have.
+    token: RunnerToken,
+    /// Record of the last successful write.
+    saved: Option<TaskRecord>,
+    /// Output format of its images.
     wanted: Option<TargetFormat>,
-    /// Time for which those of its images wait that can't be made now.
+    /// Time for which images are postponed that can't be made now.
     postponed: Option<Duration>,
 }
 
-/// The task is somebody else's by now, or nobody's.
+/// Loss of the task to another runner, or by its end.
 pub(super) struct Lost;
 
-impl Run {
-    /// A task that was taken.
-    pub(super) fn new(supervisor: Rc<TaskSupervisor>, claimed: Claimed) -> Self {
-        let Claimed { id, owner, record, revision, token } = claimed;
+impl TaskRun {
+    /// A run of a claimed task.
+    pub(super) fn new(supervisor: Rc<TaskSupervisor>, claimed: ClaimedTask) -> Self {
+        let ClaimedTask { id, owner, record, revision, token } = claimed;
         let saved = Some(record.clone());
         Self { supervisor, id, owner, saved, record, revision, token, wanted: None, postponed: None }
     }
 
-    /// Works at it until nothing is left to do, it is put back, or it is lost.
+    /// Runs the task until it is done, put back or lost.
     pub(super) async fn work(mut self) {
-        // Who has lost it leaves all the rest to others.
-        let _ = self.go_on().await;
+        // A lost task is left to its new holder.
+        let _ = self.run().await;
     }
 
-    async fn go_on(&mut self) -> Result<(), Lost> {
-        if self.record.work() == Work::Images {
+    async fn run(&mut self) -> Result<(), Lost> {
+        if self.record.work() == RemainingWork::Images {
             let receipts = self.record.restart();
             self.supervisor.cancel(receipts).await;
             self.make().await?;
@@ -82,15 +82,16 @@ impl Run {
                 let next = self.supervisor.later(wait.max(SHORTEST_WAIT));
                 return self.persist_with_retry(next, None).await;
             }
-            self.record.end(Status::Failed, self.supervisor.host.unix_time());
+            self.record.end(TaskStatus::Failed, self.supervisor.host.unix_time());
             let end = self.supervisor.row_end(&self.id, &self.record);
-            let next = if self.record.work() == Work::Nothing { Next::Wait(0) } else { Next::Keep };
+            let next =
+                if self.record.work() == RemainingWork::Nothing { NextHolder::Wait(0) } else { NextHolder::Keep };
             self.persist_with_retry(next, Some(end)).await?;
         }
         self.deliver().await
     }
 
-    /// Makes the images that aren't made, as far as that can be done now.
+    /// Makes the missing images, as far as possible now.
     async fn make(&mut self) -> Result<(), Lost> {
         match self.updates().await {
             Ok(updates) => self.follow(updates).await?,
@@ -118,36 +119,36 @@ impl Run {
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })
     }
 
-    /// Takes down what happens, until all images have ended.
+    /// Records updates until all images have ended.
     async fn follow(&mut self, mut updates: Updates) -> Result<(), Lost> {
         let host = Rc::clone(&self.supervisor.host);
         let mut tick = host.sleep(TICK);
         loop {
             let is_urgent = match select(updates.next(), &mut tick).await {
                 Either::Left((None, _)) => return Ok(()),
-                // The end of the last image is written with the task's.
-                Either::Left((Some(update), _)) => self.take_down(update).await && !self.record.missing().is_empty(),
+                // The end of the last image is written with the end of the task.
+                Either::Left((Some(update), _)) => self.apply(update).await && !self.record.missing().is_empty(),
                 Either::Right(((), _)) => {
                     tick = host.sleep(TICK);
                     self.saved.as_ref() != Some(&self.record)
                 }
             };
             if is_urgent {
-                // What can't be kept now is kept with the next write.
-                self.save(Next::Keep, None).await?;
+                // Where the store fails, the next write includes this one.
+                self.save(NextHolder::Keep, None).await?;
             }
         }
     }
 
-    /// Time for which an image had better be left alone that can't be made now; none where it can't be made at all.
+    /// Time for which a failed image is postponed; none where its failure is final.
     fn later(&self, error: &Error) -> Option<Duration> {
         let Retry::After(wait) = error.retry else { return None };
         let waited = self.supervisor.host.unix_time().saturating_sub(self.id.created());
         (error.status == StatusCode::SERVICE_UNAVAILABLE && waited < WAIT_FOR_ROOM).then_some(wait)
     }
 
-    /// Takes an update into the record. Returns whether it must be kept at once.
-    async fn take_down(&mut self, update: Update) -> bool {
+    /// Applies an update to the record. Returns true where it must be written at once.
+    async fn apply(&mut self, update: Update) -> bool {
         let now = self.supervisor.host.unix_time();
         match update {
             Update::Ignored(_) | Update::Partial(..) => false,
@@ -179,20 +180,20 @@ impl Run {
         }
     }
 
-    /// Place of an image; one that came without a file is put into the database.
-    async fn place(&self, item: Item) -> Result<Place, Error> {
+    /// Location of an image; an inline image is stored in the database.
+    async fn place(&self, item: Item) -> Result<ImageLocation, Error> {
         if let Some(file) = &item.file {
-            return Ok(Place::File(KeptFile::new(file, conversion(file, self.wanted))));
+            return Ok(ImageLocation::File(KeptFile::new(file, conversion(file, self.wanted))));
         }
         let (Payload::Bytes(bytes) | Payload::DataUrl(_, bytes)) = item.payload else {
             return Err(Failure::NoImage.into());
         };
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let kept = self.keep_output(&output(item.index), &bytes).await;
-        kept.map(|()| Place::Stored(length)).map_err(|error| Error::store_failed(&error))
+        kept.map(|()| ImageLocation::Stored(length)).map_err(|error| Error::store_failed(&error))
     }
 
-    /// Puts an image into the database; a few times where that fails.
+    /// Stores an image in the database, with retries.
     async fn keep_output(&self, name: &str, bytes: &Bytes) -> Result<(), StoreError> {
         let until = self.supervisor.until(&self.id);
         let add = || self.supervisor.store.add_file(&self.id, name, bytes, until);
@@ -200,9 +201,9 @@ impl Run {
         retry(&self.supervisor.host, &pauses, |_| true, async || add().await).await
     }
 
-    /// Writes the record. Returns whether the store did its work.
-    async fn save(&mut self, next: Next, end: Option<RowEnd>) -> Result<bool, Lost> {
-        // A write whose answer is lost may have been done, or be done later: each has a number of its own.
+    /// Writes the record. Returns false where the store failed.
+    async fn save(&mut self, next: NextHolder, end: Option<RowEnd>) -> Result<bool, Lost> {
+        // A write without a response may still take effect, so each has its own revision.
         self.revision += 1;
         let record = (&self.record, self.revision);
         match self.supervisor.store.save(&self.id, &self.token, record, next, end).await {
@@ -218,8 +219,8 @@ impl Run {
         }
     }
 
-    /// Writes the record, however often the store must be asked.
-    pub(super) async fn persist_with_retry(&mut self, next: Next, end: Option<RowEnd>) -> Result<(), Lost> {
+    /// Writes the record, with retries for [`PERSIST_TIMEOUT`].
+    pub(super) async fn persist_with_retry(&mut self, next: NextHolder, end: Option<RowEnd>) -> Result<(), Lost> {
         let begun = self.supervisor.host.now();
         let mut pause = Duration::from_millis(200);
         while !self.save(next, end).await? {
@@ -234,7 +235,7 @@ impl Run {
     }
 }
 
-/// An update of a part of the images, with their numbers in the whole.
+/// Update of a part of the images, with its index shifted to that in the task.
 fn shifted(update: Update, start: u32) -> Update {
     match update {
         Update::Waiting(index, before) => Update::Waiting(index + start, before),

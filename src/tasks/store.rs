@@ -1,9 +1,9 @@
-//! The rows of tasks.
+//! Rows of tasks.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::record::{Record, Work};
+use super::record::{RemainingWork, TaskRecord};
 use crate::generation::Priority;
 use crate::history::entry::fold;
 use crate::platform::{Host, Row, StoreError, Value, random_hex};
@@ -14,102 +14,102 @@ use crate::store::statement::{Argument, Parameter};
 use crate::store::statements::tasks;
 use crate::store::{Store, integer, milliseconds};
 
-/// Unfinished tasks that a look counts at most.
+/// Maximum count of unfinished tasks in a look.
 const COUNTED: i64 = 1000;
-/// Finished tasks of a key that can be asked for.
+/// Maximum number of finished tasks of a key.
 const KEPT: i64 = 1000;
 
-/// The database, as tasks use it.
+/// Store of tasks.
 #[derive(Clone)]
 pub struct TaskStore {
     pub(super) store: Store,
 }
 
-/// What tells a runner from all others: each time a task is taken, there is another.
+/// Token of a runner, unique for each claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Token(String);
+pub struct RunnerToken(String);
 
-/// A new task's row.
-pub struct NewRow<'a> {
-    /// Its id.
+/// Row of a new task.
+pub struct NewTaskRow<'a> {
+    /// Id of the task.
     pub id: &'a TimeId,
-    /// Its owner.
+    /// Owner of the task.
     pub owner: &'a str,
-    /// The model whose Spaces make its images.
+    /// Model whose Spaces make its images.
     pub model: &'a str,
-    /// The record.
-    pub record: &'a Record,
-    /// End of the time in which it can be asked for.
+    /// Record of the task.
+    pub record: &'a TaskRecord,
+    /// End of the time in which it can be read.
     pub until: Duration,
-    /// Unfinished tasks that its owner may have, this one included.
+    /// Maximum number of its owner's unfinished tasks, this one included.
     pub most: u32,
 }
 
-/// A task that a runner has taken.
-pub struct Claimed {
-    /// Its id.
+/// A task that a runner holds.
+pub struct ClaimedTask {
+    /// Id of the task.
     pub id: TimeId,
-    /// Its owner.
+    /// Owner of the task.
     pub owner: String,
-    /// The record.
-    pub record: Record,
-    /// Number of the last write.
+    /// Record of the task.
+    pub record: TaskRecord,
+    /// Revision of the last write.
     pub revision: i64,
-    /// The runner's token.
-    pub token: Token,
+    /// Token of the runner.
+    pub token: RunnerToken,
 }
 
-/// A task as it was read.
+/// A task at the time of a read.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// The record.
-    pub record: Record,
-    /// Number of the last write.
+    /// Record of the task.
+    pub record: TaskRecord,
+    /// Revision of the last write.
     pub revision: i64,
 }
 
 /// Holder of a task after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The runner that writes.
+pub enum NextHolder {
+    /// The writing runner.
     Keep,
-    /// Nobody; it waits until then, in milliseconds since the Unix epoch.
+    /// None: the task waits until this time, in milliseconds since the Unix epoch.
     Wait(i64),
 }
 
 /// Changes of a task's row at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowEnd {
-    /// Images that the history lists.
+    /// Bits of the images that the history lists.
     pub shown: i64,
-    /// End of the row, in milliseconds since the Unix epoch.
+    /// Expiry of the row, in milliseconds since the Unix epoch.
     pub expires: i64,
 }
 
-/// Work that is to be done for tasks.
+/// Findings of a look at the tasks of all instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Unfinished tasks, up to a thousand.
+    /// Number of unfinished tasks, up to a thousand.
     pub unfinished: u32,
-    /// Whether an instance watches them.
+    /// Set where an instance is watching.
     pub is_watched: bool,
-    /// Whether some have dead runners.
+    /// Set where tasks have dead runners.
     pub has_expired: bool,
-    /// Whether a webhook is due.
+    /// Set where a webhook is due.
     pub has_deliveries: bool,
-    /// Models whose tasks wait.
+    /// Models with waiting tasks.
     pub models: Vec<String>,
 }
 
-impl Token {
-    /// A new one.
+impl RunnerToken {
+    /// A new token.
     pub fn new(host: &Host) -> Self {
         Self(random_hex::<8>(host))
     }
 }
 
 impl TaskStore {
-    /// The tasks in `store`.
+    /// Tasks in `store`.
     pub fn new(store: &Store) -> Self {
         Self { store: store.clone() }
     }
@@ -122,12 +122,12 @@ impl TaskStore {
         expiry(self.store.host().unix_time(), TTL)
     }
 
-    /// Adds a task. Returns whether its owner has room for it.
+    /// Adds a task. Returns false where its owner has too many.
     ///
     /// # Errors
-    /// Failures of the store. It may have added it all the same.
-    pub async fn add(&self, row: NewRow<'_>) -> Result<bool, StoreError> {
-        let NewRow { id, owner, model, record, until, most } = row;
+    /// Failures of the store, which may have added the task all the same.
+    pub async fn add(&self, row: NewTaskRow<'_>) -> Result<bool, StoreError> {
+        let NewTaskRow { id, owner, model, record, until, most } = row;
         let priority: i64 = match record.priority() {
             Priority::High => 0,
             Priority::Normal => 1,
@@ -147,20 +147,20 @@ impl TaskStore {
         Ok(self.store.first(&tasks::ADD, parameters).await?.is_some())
     }
 
-    /// Takes the next waiting task of `model`, whose Spaces have `slots`.
+    /// Claims the next waiting task of `model`, whose Spaces have `slots`.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim(&self, model: &str, slots: usize) -> Result<Option<ClaimedTask>, StoreError> {
         let last = integer(slots.max(1) - 1);
         self.take(&tasks::CLAIM, vec![("model", model.into()), ("last", last.into())]).await
     }
 
-    /// Takes a task of which only the webhook is left.
+    /// Claims a task with a due webhook.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn claim_delivery(&self) -> Result<Option<Claimed>, StoreError> {
+    pub async fn claim_delivery(&self) -> Result<Option<ClaimedTask>, StoreError> {
         self.take(&tasks::CLAIM_DELIVERY, Vec::new()).await
     }
 
@@ -168,8 +168,8 @@ impl TaskStore {
         &self,
         statement: &crate::store::statement::Statement,
         mut parameters: Vec<Parameter>,
-    ) -> Result<Option<Claimed>, StoreError> {
-        let token = Token::new(self.store.host());
+    ) -> Result<Option<ClaimedTask>, StoreError> {
+        let token = RunnerToken::new(self.store.host());
         parameters.extend([
             ("holder", token.0.as_str().into()),
             ("lease", self.lease().into()),
@@ -180,29 +180,29 @@ impl TaskStore {
         let (id, owner, record) = (id(&mut columns)?, columns.text()?, record(&columns.text()?));
         let revision = columns.integer()?;
         let Some(record) = record else {
-            // Nobody will ever make anything of it, and it takes a place from others.
+            // An unreadable task can't run, and would block others.
             self.store.spawn(&tasks::ABANDON, vec![("id", id.as_str().into()), ("holder", token.0.into())]);
             return Ok(None);
         };
-        Ok(Some(Claimed { id, owner, record, revision, token }))
+        Ok(Some(ClaimedTask { id, owner, record, revision, token }))
     }
 
-    /// Writes a task that `token` holds, with a number that is greater than that of any write before. Returns whether
-    /// `token` still holds it.
+    /// Writes a task that `token` holds, with a revision greater than that of any earlier write. Returns false where
+    /// `token` has lost it.
     ///
     /// # Errors
-    /// Failures of the store. It may have written all the same; so the next write needs another number.
+    /// Failures of the store, which may have written all the same; so the next write needs another revision.
     pub async fn save(
         &self,
         id: &TimeId,
-        token: &Token,
-        (record, revision): (&Record, i64),
-        next: Next,
+        token: &RunnerToken,
+        (record, revision): (&TaskRecord, i64),
+        next: NextHolder,
         end: Option<RowEnd>,
     ) -> Result<bool, StoreError> {
         let (holder, lease, due) = match next {
-            Next::Keep => (token.0.as_str(), self.lease(), self.now()),
-            Next::Wait(due) => ("", 0, due),
+            NextHolder::Keep => (token.0.as_str(), self.lease(), self.now()),
+            NextHolder::Wait(due) => ("", 0, due),
         };
         let parameters = vec![
             ("id", id.as_str().into()),
@@ -220,23 +220,22 @@ impl TaskStore {
         Ok(self.store.first(&tasks::SAVE, parameters).await?.is_some())
     }
 
-    /// Ends a task as it was seen. Returns it as a runner's that holds it, and nothing where somebody has written
-    /// since.
+    /// Cancels a task at the revision of `seen` and claims it. None where it was written since.
     ///
     /// # Errors
-    /// Failures of the store. It may have ended it all the same.
+    /// Failures of the store, which may have cancelled the task all the same.
     pub async fn cancel(
         &self,
         id: &TimeId,
         owner: &str,
         seen: Snapshot,
         end: RowEnd,
-    ) -> Result<Option<Claimed>, StoreError> {
-        let token = Token::new(self.store.host());
+    ) -> Result<Option<ClaimedTask>, StoreError> {
+        let token = RunnerToken::new(self.store.host());
         let Snapshot { record, revision } = seen;
         let (holder, lease) = match record.work() {
-            Work::Nothing => ("", 0),
-            Work::Webhook | Work::Images => (token.0.as_str(), self.lease()),
+            RemainingWork::Nothing => ("", 0),
+            RemainingWork::Webhook | RemainingWork::Images => (token.0.as_str(), self.lease()),
         };
         let parameters = vec![
             ("id", id.as_str().into()),
@@ -251,14 +250,18 @@ impl TaskStore {
         ];
         let Some(row) = self.store.first(&tasks::CANCEL, parameters).await? else { return Ok(None) };
         let revision = Columns::of(row).integer()?;
-        Ok(Some(Claimed { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
+        Ok(Some(ClaimedTask { id: id.clone(), owner: owner.to_owned(), record, revision, token }))
     }
 
-    /// Tells which of these runners still hold their task; lets their leases last longer, where `renews`.
+    /// Tokens that still hold their task; with `renews`, also renews their leases.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn check(&self, held: &[(TimeId, Token)], renews: bool) -> Result<HashSet<Token>, StoreError> {
+    pub async fn check(
+        &self,
+        held: &[(TimeId, RunnerToken)],
+        renews: bool,
+    ) -> Result<HashSet<RunnerToken>, StoreError> {
         let mut parameters = vec![
             ("ids", Argument::list(held.iter().map(|(id, _)| id.as_str()))),
             ("holders", Argument::list(held.iter().map(|(_, token)| token.0.as_str()))),
@@ -270,10 +273,10 @@ impl TaskStore {
             &tasks::CHECK
         };
         let rows = self.store.query(statement, parameters).await?;
-        rows.into_iter().map(|row| Columns::of(row).text().map(Token)).collect()
+        rows.into_iter().map(|row| Columns::of(row).text().map(RunnerToken)).collect()
     }
 
-    /// Lets the tasks of dead runners wait again.
+    /// Requeues the tasks of dead runners.
     ///
     /// # Errors
     /// Failures of the store.
@@ -282,7 +285,7 @@ impl TaskStore {
         self.store.query(&tasks::REQUEUE, vec![("before", before.into())]).await.map(drop)
     }
 
-    /// Tells what is to be done.
+    /// Looks for work to do.
     ///
     /// # Errors
     /// Failures of the store.
@@ -305,7 +308,7 @@ impl TaskStore {
         Ok(findings)
     }
 
-    /// Reads a task of `owner`'s, and whether a runner holds it.
+    /// Reads a task of `owner`. The flag is set while a runner holds it.
     ///
     /// # Errors
     /// Failures of the store.
@@ -319,8 +322,7 @@ impl TaskStore {
         Ok(Some((snapshot, is_held)))
     }
 
-    /// Lists up to `most` tasks of `owner`, the newest first, older than `after`; of that status alone, where one is
-    /// named.
+    /// Lists up to `most` tasks of `owner` older than `after`, the newest first, filtered by `status`.
     ///
     /// # Errors
     /// Failures of the store.
@@ -330,7 +332,7 @@ impl TaskStore {
         after: Option<&TimeId>,
         status: Option<&'static str>,
         most: usize,
-    ) -> Result<Vec<(TimeId, Option<Record>)>, StoreError> {
+    ) -> Result<Vec<(TimeId, Option<TaskRecord>)>, StoreError> {
         let parameters = vec![
             ("owner", owner.into()),
             ("after", after.map_or(TimeId::END, TimeId::as_str).into()),
@@ -342,7 +344,7 @@ impl TaskStore {
         rows.map(|mut columns| Ok((id(&mut columns)?, record(&columns.text()?)))).collect()
     }
 
-    /// The numbers of the last writes of tasks; those that can't be asked for are left out.
+    /// Revisions of tasks; tasks that can't be read are left out.
     ///
     /// # Errors
     /// Failures of the store.
@@ -351,7 +353,7 @@ impl TaskStore {
         rows.map(|mut columns| Ok((id(&mut columns)?, columns.integer()?))).collect()
     }
 
-    /// Reads tasks.
+    /// Reads several tasks.
     ///
     /// # Errors
     /// Failures of the store.
@@ -369,7 +371,7 @@ impl TaskStore {
         vec![("ids", Argument::list(ids.iter().map(TimeId::as_str))), ("now", self.now().into())]
     }
 
-    /// Forgets a task that has ended. Returns whether it was one.
+    /// Deletes a finished task. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -382,7 +384,7 @@ impl TaskStore {
         Ok(true)
     }
 
-    /// Forgets the oldest finished tasks of an owner who has too many, beside the present request.
+    /// Deletes the oldest finished tasks of an owner with too many, in the background.
     pub fn spawn_trim(&self, owner: &str) {
         self.store.spawn(&tasks::TRIM, vec![("owner", owner.into()), ("kept", KEPT.into())]);
     }
@@ -393,11 +395,11 @@ fn id(columns: &mut Columns) -> Result<TimeId, StoreError> {
     TimeId::parse(&text).ok_or_else(|| StoreError::Failed("a task's id can't be read".to_owned()))
 }
 
-/// Reads a record; one of another form is as good as none.
-fn record(json: &str) -> Option<Record> {
+/// Parses a record; none for an unknown form.
+fn record(json: &str) -> Option<TaskRecord> {
     serde_json::from_str(json).ok()
 }
 
-fn json(record: &Record) -> Result<String, StoreError> {
+fn json(record: &TaskRecord) -> Result<String, StoreError> {
     serde_json::to_string(record).map_err(|error| StoreError::Failed(error.to_string()))
 }

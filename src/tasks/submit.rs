@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::files::{MASK, input};
 use super::handlers::POLL_AFTER;
-use super::record::{NewTask, Record};
+use super::record::{NewTask, TaskRecord};
 use super::supervisor::TaskSupervisor;
 use crate::catalog::Model;
 use crate::error::Error;
@@ -49,7 +49,7 @@ impl TaskSupervisor {
         let links = self.links(&call.base).await?;
         let id = TimeId::new(&self.host);
         let task = NewTask { model: model.id.clone(), fields, base: links.base.clone() };
-        let record = Record::new(task, &request, self.host.unix_time());
+        let record = TaskRecord::new(task, &request, self.host.unix_time());
         if serde_json::to_vec(&record.fields).map_or(usize::MAX, |json| json.len()) > MAX_FIELDS {
             return Err(Error::body_too_large(MAX_FIELDS));
         }

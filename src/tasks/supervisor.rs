@@ -1,8 +1,8 @@
-//! The tasks that an instance works at.
+//! Supervisor of tasks in an instance.
 //!
-//! A task is taken when it is submitted, when another one ends, and by the instance that [watches](super::watch),
-//! always with the one statement that looks for the next of a model. One statement in a second, for all tasks of the
-//! instance, tells which of them have been cancelled or taken over; each third also renews their leases.
+//! A task is claimed when it is submitted, when another one ends, and by the instance that [watches](super::watch),
+//! always by the statement for the next task of a model. One statement a second checks all running tasks of the
+//! instance for cancellation and takeover; every third also renews their leases.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -10,13 +10,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::future::select;
 
 use super::config::TaskConfig;
 use super::feed::Feed;
-use super::record::Record;
-use super::runner::Run;
-use super::store::{Claimed, NewRow, Next, RowEnd, TaskStore, Token};
+use super::record::TaskRecord;
+use super::store::{NewTaskRow, NextHolder, RowEnd, RunnerToken, TaskStore};
+use super::watch_state::WatchState;
 use crate::catalog::{Catalog, Model};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
@@ -30,21 +29,18 @@ use crate::store::id::TimeId;
 use crate::store::lease::Leases;
 use crate::store::{Store, milliseconds};
 
-/// Tasks that an instance works at, at once.
+/// Maximum number of running tasks of an instance.
 const AT_ONCE: usize = 32;
-/// Time between two looks at the tasks that an instance works at.
-const TICK: Duration = Duration::from_secs(1);
-/// Looks of which one renews the leases.
-const RENEWAL: u32 = 3;
-/// Keeps tasks going.
+
+/// Supervisor of tasks in an instance.
 pub struct TaskSupervisor {
     pub(super) host: Host,
-    /// The rows of tasks.
+    /// Rows of tasks.
     pub store: TaskStore,
     pub(super) leases: Rc<Leases>,
     pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) catalog: Catalog,
-    /// What the operator has set.
+    /// Configuration of tasks.
     pub config: TaskConfig,
     pub(super) keyring: Rc<Keyring>,
     pub(super) history: Rc<History>,
@@ -52,45 +48,45 @@ pub struct TaskSupervisor {
     pub(super) reveal_spaces: bool,
     link_ttl: Duration,
     log: Log,
-    running: RefCell<HashMap<TimeId, Running>>,
-    is_ticking: Cell<bool>,
-    pub(super) watch: super::watch::State,
+    pub(super) running: RefCell<HashMap<TimeId, RunningTask>>,
+    pub(super) is_ticking: Cell<bool>,
+    pub(super) watch: WatchState,
     pub(super) feed: Feed,
 }
 
-/// A task that is worked at.
-struct Running {
-    token: Token,
-    /// Dropped, where somebody else has the task.
-    _lost: oneshot::Sender<()>,
+/// A running task.
+pub(super) struct RunningTask {
+    pub(super) token: RunnerToken,
+    /// Dropped where the task is lost, which stops its runner.
+    pub(super) _lost: oneshot::Sender<()>,
 }
 
-/// Tools of an instance for its tasks.
+/// Services of an instance that tasks need.
 pub struct Tools {
-    /// The database.
+    /// Database.
     pub store: Store,
-    /// The instance's leases.
+    /// Leases of the instance.
     pub leases: Rc<Leases>,
-    /// Makes images.
+    /// Dispatcher that makes images.
     pub dispatcher: Rc<Dispatcher>,
-    /// The models.
+    /// Models.
     pub catalog: Catalog,
-    /// Signs links.
+    /// Keys that sign links.
     pub keyring: Rc<Keyring>,
-    /// Lists what was made.
+    /// History of finished images.
     pub history: Rc<History>,
-    /// The largest image that is passed on, in bytes.
+    /// Maximum size of an image, in bytes.
     pub max_image_bytes: usize,
-    /// Time that links work.
+    /// Lifetime of links.
     pub link_ttl: Duration,
-    /// Whether clients are told which Space makes their images.
+    /// Shows names of Spaces to clients.
     pub reveal_spaces: bool,
-    /// Is told what goes wrong.
+    /// Log of failures.
     pub log: Log,
 }
 
 impl TaskSupervisor {
-    /// A supervisor of the tasks in the store of `tools`.
+    /// A supervisor of the tasks in the database of `tools`.
     pub fn new(config: TaskConfig, tools: Tools) -> Self {
         let Tools { store, leases, dispatcher, catalog, keyring, history, .. } = tools;
         Self {
@@ -108,12 +104,12 @@ impl TaskSupervisor {
             log: tools.log,
             running: RefCell::default(),
             is_ticking: Cell::default(),
-            watch: super::watch::State::default(),
+            watch: WatchState::default(),
             feed: Feed::default(),
         }
     }
 
-    /// Puts a task of `owner`'s into the queue of its model; works at the next one there, if there is room.
+    /// Adds a task of `owner` to the queue of its model, and runs the next task there if possible.
     ///
     /// # Errors
     /// 429 where the owner has too many, 503 where the store fails.
@@ -122,21 +118,21 @@ impl TaskSupervisor {
         id: &TimeId,
         owner: &str,
         model: &Model,
-        record: &Record,
+        record: &TaskRecord,
     ) -> Result<(), Error> {
         let (most, model) = (self.config.max_unfinished, queue(model));
-        let row = NewRow { id, owner, model, record, until: self.until(id), most };
+        let row = NewTaskRow { id, owner, model, record, until: self.until(id), most };
         if !self.store.add(row).await.map_err(|error| Error::store_failed(&error))? {
             return Err(Error::too_many_tasks(usize::try_from(most).unwrap_or(usize::MAX)));
         }
-        // It is there: whatever happens now, somebody will find it.
+        // The task is stored: from here on, some instance will run it.
         if !matches!(self.claim_next(model).await, Ok(true)) {
             self.look_soon();
         }
         Ok(())
     }
 
-    /// Works at the next task of a model, if there is room for one.
+    /// Claims and runs the next task of a model, if possible. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -151,7 +147,7 @@ impl TaskSupervisor {
         Ok(true)
     }
 
-    /// Tells the end of a task whose webhook is due.
+    /// Claims and runs a task with a due webhook. Returns false where there is none.
     ///
     /// # Errors
     /// Failures of the store.
@@ -164,71 +160,8 @@ impl TaskSupervisor {
         Ok(true)
     }
 
-    /// Works at a task beside the present request, until nothing is left to do, it is put back, or it is lost.
-    pub(super) fn start(self: &Rc<Self>, claimed: Claimed) {
-        let (lost, is_lost) = oneshot::channel();
-        let (id, token) = (claimed.id.clone(), claimed.token.clone());
-        // Where this instance has lost it and taken it again, the runner from before ends here.
-        self.running.borrow_mut().insert(id.clone(), Running { token: token.clone(), _lost: lost });
-        let (this, owner, made) = (Rc::clone(self), claimed.owner.clone(), claimed.record.clone());
-        let was_unfinished = !made.status.is_end();
-        self.host.spawn(Box::pin(async move {
-            let work = std::pin::pin!(Run::new(Rc::clone(&this), claimed).work());
-            select(work, is_lost).await;
-            this.remove(&id, &token);
-            this.store.spawn_delete_inputs(&id, &made);
-            if was_unfinished {
-                this.trim(&owner);
-                // A store that fails now is looked through later.
-                let model = this.catalog.models().iter().find(|model| model.id == made.model).map(queue);
-                let _ = this.claim_next(model.unwrap_or(&made.model)).await;
-            }
-            this.look_soon();
-        }));
-        if !self.is_ticking.replace(true) {
-            let this = Rc::clone(self);
-            self.host.spawn(Box::pin(async move { this.tick().await }));
-        }
-    }
-
-    fn remove(&self, id: &TimeId, token: &Token) {
-        let mut running = self.running.borrow_mut();
-        if running.get(id).is_some_and(|running| running.token == *token) {
-            running.remove(id);
-        }
-    }
-
-    /// Keeps owners near the numbers that are kept: one end in sixteen is enough for that.
-    fn trim(&self, owner: &str) {
-        let [lot] = random_bytes::<1>(&self.host);
-        if lot < 16 {
-            self.store.spawn_trim(owner);
-            self.history.spawn_trim_of_tasks(owner);
-        }
-    }
-
-    /// Renews the leases of all tasks that are worked at, and drops those that are lost, until there are none.
-    async fn tick(self: Rc<Self>) {
-        for count in 1_u32.. {
-            self.host.sleep(TICK).await;
-            let held: Vec<(TimeId, Token)> =
-                self.running.borrow().iter().map(|(id, running)| (id.clone(), running.token.clone())).collect();
-            if held.is_empty() {
-                break;
-            }
-            // A store that fails now is asked again: until then all go on as if their leases held.
-            if let Ok(still) = self.store.check(&held, count % RENEWAL == 0).await {
-                for (id, token) in held.iter().filter(|(_, token)| !still.contains(token)) {
-                    self.remove(id, token);
-                }
-            }
-            self.look_if_due();
-        }
-        self.is_ticking.set(false);
-    }
-
-    /// What a task's end says of its row: it stays as long as the history lists its images.
-    pub(super) fn row_end(&self, id: &TimeId, record: &Record) -> RowEnd {
+    /// Changes of a task's row at its end: it stays while the history lists its images.
+    pub(super) fn row_end(&self, id: &TimeId, record: &TaskRecord) -> RowEnd {
         let shown = if self.history.is_on() { record.shown() } else { 0 };
         let until = self.until(id);
         let listed = id.created().saturating_add(history::TTL);
@@ -236,19 +169,19 @@ impl TaskSupervisor {
         RowEnd { shown, expires: milliseconds(expires) }
     }
 
-    /// End of the time in which a task can be asked for, since the Unix epoch.
+    /// End of the time in which a task can be read, since the Unix epoch.
     pub fn until(&self, id: &TimeId) -> Duration {
         id.created().saturating_add(self.config.ttl)
     }
 
-    /// A time in the future, half of it for certain and half of it by chance.
-    pub(super) fn later(&self, pause: Duration) -> Next {
+    /// Wait of `pause`, the second half of it jitter.
+    pub(super) fn later(&self, pause: Duration) -> NextHolder {
         let [lot] = random_bytes::<1>(&self.host);
         let pause = pause / 2 + pause / 2 * u32::from(lot) / 255;
-        Next::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
+        NextHolder::Wait(milliseconds(self.host.unix_time().saturating_add(pause)))
     }
 
-    /// Pipeline of the images of tasks: with links in it that nobody sees, as fresh ones are made for every answer.
+    /// Pipeline of a task's images. Its links aren't shown, as each response signs fresh ones.
     pub(super) fn pipeline(&self, owner: &str) -> Pipeline {
         Pipeline {
             dispatcher: Rc::clone(&self.dispatcher),
@@ -259,10 +192,10 @@ impl TaskSupervisor {
         }
     }
 
-    /// Links as they are made for an answer, below `base`.
+    /// Signed links for a response, below `base`.
     ///
     /// # Errors
-    /// No secret to sign them with.
+    /// No secret for signatures.
     pub async fn links(&self, base: &str) -> Result<Links, Error> {
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();
@@ -280,7 +213,7 @@ impl TaskSupervisor {
     }
 }
 
-/// The queue that a model's tasks wait in: presets share the Spaces of the model that they are presets of.
-fn queue(model: &Model) -> &str {
+/// Queue of a model's tasks: presets share that of their model.
+pub(super) fn queue(model: &Model) -> &str {
     model.preset_of.as_deref().unwrap_or(&model.id)
 }

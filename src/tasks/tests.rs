@@ -1,35 +1,35 @@
-//! Claims of tasks, as the statements decide them.
+//! Claims of tasks, as decided by the statements.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::store::{Claimed, NewRow, Next, TaskStore};
+use super::store::{ClaimedTask, NewTaskRow, NextHolder, TaskStore};
 use crate::generation::Priority;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::platform::sim::World;
 use crate::store::id::TimeId;
 use crate::store::tests::store;
-use crate::tasks::record::{NewTask, Record};
+use crate::tasks::record::{NewTask, TaskRecord};
 
-/// Adds a task, and returns whether there was room.
+/// Adds a task. Returns false where its owner has too many.
 fn add(world: &World, tasks: &TaskStore, owner: &'static str, priority: &str, most: u32) -> bool {
     let Json::Object(fields) = json!({"prompt": owner, "priority": priority}) else { panic!("no object") };
     let host = world.host();
     let request = ImageRequest::read(&Fields::new(fields.clone()), &host).unwrap();
     let now = host.unix_time();
     let task = NewTask { model: "z".to_owned(), fields, base: String::new() };
-    let (record, id, tasks) = (Record::new(task, &request, now), TimeId::new(&host), tasks.clone());
+    let (record, id, tasks) = (TaskRecord::new(task, &request, now), TimeId::new(&host), tasks.clone());
     world.pass(Duration::from_millis(1));
     world.run(async move {
         let until = now + Duration::from_secs(1000);
-        tasks.add(NewRow { id: &id, owner, model: "z", record: &record, until, most }).await.unwrap()
+        tasks.add(NewTaskRow { id: &id, owner, model: "z", record: &record, until, most }).await.unwrap()
     })
 }
 
-fn claim(world: &World, tasks: &TaskStore, slots: usize) -> Option<Claimed> {
+fn claim(world: &World, tasks: &TaskStore, slots: usize) -> Option<ClaimedTask> {
     let tasks = tasks.clone();
     world.run(async move { tasks.claim("z", slots).await.unwrap() })
 }
@@ -83,13 +83,13 @@ fn only_the_holder_writes_and_each_write_once() {
     let tasks = TaskStore::new(&store(&world));
     add(&world, &tasks, "a", "normal", 3);
     let first = claim(&world, &tasks, 1).unwrap();
-    let save = |claimed: &Claimed, revision: i64, next: Next| {
+    let save = |claimed: &ClaimedTask, revision: i64, next: NextHolder| {
         let (id, token, record) = (claimed.id.clone(), claimed.token.clone(), claimed.record.clone());
         let tasks = tasks.clone();
         world.run(async move { tasks.save(&id, &token, (&record, revision), next, None).await.unwrap() })
     };
-    assert!(save(&first, first.revision + 2, Next::Keep));
-    assert!(!save(&first, first.revision + 1, Next::Keep), "one that comes late");
+    assert!(save(&first, first.revision + 2, NextHolder::Keep));
+    assert!(!save(&first, first.revision + 1, NextHolder::Keep), "one that comes late");
     // The holder dies; before its lease is over, nobody else gets the task.
     let requeue = || {
         world.run({
@@ -102,11 +102,11 @@ fn only_the_holder_writes_and_each_write_once() {
     world.pass(Duration::from_secs(13));
     requeue();
     let second = claim(&world, &tasks, 1).unwrap();
-    assert!(!save(&first, first.revision + 9, Next::Keep), "it is somebody else's");
+    assert!(!save(&first, first.revision + 9, NextHolder::Keep), "it is somebody else's");
     let held = [(first.id.clone(), first.token.clone()), (second.id.clone(), second.token.clone())];
     let checking = tasks.clone();
     let still = world.run(async move { checking.check(&held, true).await.unwrap() });
     assert_eq!(still, HashSet::from([second.token.clone()]));
-    assert!(save(&second, second.revision + 1, Next::Wait(i64::MAX)));
+    assert!(save(&second, second.revision + 1, NextHolder::Wait(i64::MAX)));
     assert!(claim(&world, &tasks, 1).is_none(), "it is not due");
 }

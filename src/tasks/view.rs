@@ -1,9 +1,9 @@
-//! A task as clients see it.
+//! Form of a task for clients.
 
 use serde::Serialize;
 
-use super::image::{Fault, ImageState, Place, ProgressState, Status};
-use super::record::Record;
+use super::image::{Fault, ImageLocation, ImageState, ProgressState, TaskStatus};
+use super::record::TaskRecord;
 use super::supervisor::TaskSupervisor;
 use crate::generation::{Priority, RequestKind};
 use crate::media::link::Links;
@@ -35,22 +35,22 @@ pub struct TaskObject {
     result: Option<ResultObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Fault>,
-    /// What the pollers of other servers read.
+    /// Results for clients that poll other servers.
     data: Vec<Datum>,
 }
 
 impl TaskObject {
-    /// Its id.
+    /// Id of the task.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Address at which it can be asked for.
+    /// URL of the task.
     pub fn poll_url(&self) -> &str {
         &self.poll_url
     }
 
-    /// Puts images that came without a file in the place of the links that there are none of.
+    /// Sets the URL of an image that is stored in the database.
     pub fn embed(&mut self, index: usize, url: String) {
         let Some(image) = self.images.get_mut(index) else { return };
         image.url = Some(url.clone());
@@ -59,7 +59,7 @@ impl TaskObject {
         let embedded = Datum::Image { url, seed };
         if let Some(result) = &mut self.result {
             result.data.insert(position.min(result.data.len()), embedded.clone());
-            if self.status == Status::Succeeded.name() {
+            if self.status == TaskStatus::Succeeded.name() {
                 self.data.clone_from(&result.data);
             }
         }
@@ -87,7 +87,7 @@ struct ImageObject {
     error: Option<Fault>,
 }
 
-/// As the images API answers.
+/// Result in the form of the images API.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ResultObject {
     created: u64,
@@ -104,13 +104,13 @@ struct ResultObject {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 enum Datum {
-    /// An image.
+    /// A finished image.
     Image {
         url: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         seed: Option<u32>,
     },
-    /// That there is none yet, or won't be any.
+    /// Placeholder of an unfinished or failed task.
     Pending { status: &'static str, task_id: String },
 }
 
@@ -123,8 +123,8 @@ struct ErrorObject {
 }
 
 impl TaskSupervisor {
-    /// A task as its owner sees it. Images that came without a file have no link; see [`TaskObject::embed`].
-    pub fn view(&self, key: &TimeId, record: &Record, links: &Links) -> TaskObject {
+    /// Form of a task for its owner. Images in the database have no URL yet; see [`TaskObject::embed`].
+    pub fn view(&self, key: &TimeId, record: &TaskRecord, links: &Links) -> TaskObject {
         let id = task_id(key);
         let base = &links.base;
         let images: Vec<ImageObject> =
@@ -132,7 +132,7 @@ impl TaskSupervisor {
         let result = (record.status.is_end() && record.images.iter().any(|image| image.place.is_some()))
             .then(|| result(record, &images));
         let data = match &result {
-            Some(result) if record.status == Status::Succeeded => result.data.clone(),
+            Some(result) if record.status == TaskStatus::Succeeded => result.data.clone(),
             _ => vec![Datum::Pending { status: record.status.name(), task_id: id.clone() }],
         };
         TaskObject {
@@ -159,14 +159,14 @@ impl TaskSupervisor {
     }
 }
 
-/// The id of a task, as clients have it.
+/// Public id of a task.
 pub fn task_id(id: &TimeId) -> String {
     format!("task_{id}")
 }
 
 fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
     let file = match &image.place {
-        Some(Place::File(file)) => Some(file),
+        Some(ImageLocation::File(file)) => Some(file),
         _ => None,
     };
     ImageObject {
@@ -182,8 +182,8 @@ fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject 
     }
 }
 
-fn result(record: &Record, images: &[ImageObject]) -> ResultObject {
-    let made = |image: &&ImageObject| image.status == Status::Succeeded.name();
+fn result(record: &TaskRecord, images: &[ImageObject]) -> ResultObject {
+    let made = |image: &&ImageObject| image.status == TaskStatus::Succeeded.name();
     let first = images.iter().find(made);
     let usage = Usage::new(record.prompt(), usize::try_from(record.inputs).unwrap_or(0), 0, "");
     let errors = images.iter().filter_map(|image| {

@@ -1,10 +1,9 @@
-//! Sees to it that tasks go on whose time has come, or whose instance has died.
+//! Watch over tasks: runs those that are due, and requeues those of dead instances.
 //!
-//! One instance at a time does, the one with the lease `tasks`: with one statement every second or two, as long as a
-//! task is unfinished. The others look, when a request comes by or while they work at tasks, whether somebody watches;
-//! a look is one statement, and reads no record.
+//! One instance at a time watches, the holder of the lease `tasks`, with one statement every second or two while a task
+//! is unfinished. The others check, with requests and while tasks run, that some instance is watching; a look is one
+//! statement and reads no record.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,36 +13,26 @@ use super::store::Findings;
 use super::supervisor::TaskSupervisor;
 use crate::platform::{StoreError, random_bytes};
 
-/// Time between two looks of an instance that doesn't watch.
+/// Interval of looks of an instance that doesn't watch.
 const LOOK: Duration = Duration::from_secs(5);
-/// Shortest time between two looks of the instance that watches; another such time is left to chance.
+/// Minimum interval of looks of the watching instance; the jitter adds up to as much.
 const ROUND: Duration = Duration::from_secs(1);
-/// Looks that may fail before an instance gives up watching.
+/// Consecutive failed looks that end the watch.
 const FAILURES: u32 = 30;
-/// Lease of the instance that watches.
+/// Lease resource of the watch.
 const RESOURCE: &str = "tasks";
 
-/// Knowledge of an instance of its watching.
-#[derive(Default)]
-pub(super) struct State {
-    is_watching: Cell<bool>,
-    /// Monotonic time of the last look.
-    looked: Cell<Option<Duration>>,
-    /// Whether a look is to come.
-    is_look_due: Cell<bool>,
-}
-
-/// Findings of a look.
+/// Report of a look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// Tasks for which something is to be done, up to a thousand.
+    /// Number of unfinished tasks, up to a thousand.
     pub unfinished: u32,
-    /// Those of them that nobody worked at, and that this instance goes on with.
+    /// Number of tasks that this instance has claimed.
     pub taken_over: u32,
 }
 
 impl TaskSupervisor {
-    /// Looks, beside the present request, if it is time to.
+    /// Looks in the background, if a look is due.
     pub fn look_if_due(self: &Rc<Self>) {
         let now = self.host.now();
         let looked = self.watch.looked.get();
@@ -54,16 +43,16 @@ impl TaskSupervisor {
         self.watch.looked.set(Some(now));
         let this = Rc::clone(self);
         self.host.spawn(Box::pin(async move {
-            // What an instance reads at its start is its first look.
+            // The read of an instance's start is its first look.
             let is_idle = looked.is_none() && this.store.store.meta().await.is_ok_and(|meta| !meta.has_tasks);
             if !is_idle {
-                // A store that fails now is looked through later.
+                // Where the store fails, the next look tries again.
                 let _ = this.look().await;
             }
         }));
     }
 
-    /// Looks in a few seconds: a task may be waiting, and nobody watch.
+    /// Looks in a few seconds, in case a task waits and no instance watches.
     pub(super) fn look_soon(self: &Rc<Self>) {
         if self.watch.is_watching.get() || self.watch.is_look_due.replace(true) {
             return;
@@ -76,8 +65,7 @@ impl TaskSupervisor {
         }));
     }
 
-    /// Finds out whether a task is unfinished and nobody watches; then does what is to be done, and watches from now
-    /// on.
+    /// Looks for unfinished tasks. Where no instance watches them, this one attends to them and watches from then on.
     ///
     /// # Errors
     /// Failures of the store.
@@ -123,7 +111,7 @@ impl TaskSupervisor {
         self.watch.is_watching.set(false);
     }
 
-    /// Does what is to be done. Returns how many tasks this instance goes on with.
+    /// Requeues and claims tasks by `findings`. Returns the number of claimed tasks.
     async fn attend(self: &Rc<Self>, mut findings: Findings) -> Result<u32, StoreError> {
         if findings.has_expired {
             self.store.requeue().await?;

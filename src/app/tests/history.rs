@@ -69,7 +69,7 @@ fn a_batch_is_one_statement() {
     assert!((4..=8).contains(&statements), "{statements}");
 }
 
-fn entry(prompt: &str) -> crate::history::entry::Entry {
+fn entry(prompt: &str) -> crate::history::entry::HistoryEntry {
     let image = json!({"index": 0, "seed": 1, "origin": SPACE, "path": "/file=a.png"});
     serde_json::from_value(json!({"kind": "generation", "model": "z", "prompt": prompt, "images": [image]})).unwrap()
 }

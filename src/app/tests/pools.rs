@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 
 use super::*;
-use crate::dispatch::Rule;
+use crate::dispatch::SelectionRule;
 use crate::platform::Platform as _;
 use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
 use crate::settings::Settings;
@@ -55,7 +55,7 @@ pub(super) struct Town {
 }
 
 impl Town {
-    pub(super) fn new(seed: u64, natures: &[Nature], variables: &[(&str, &str)], rule: Rule) -> Self {
+    pub(super) fn new(seed: u64, natures: &[Nature], variables: &[(&str, &str)], rule: SelectionRule) -> Self {
         let (world, spaces) = world_of(seed, natures, KEY, variables);
         let host = world.host();
         let app = world.run(async move {
@@ -191,7 +191,7 @@ fn whatever_the_spaces_do_the_invariants_hold() {
         let world = World::new(seed ^ 0x5eed);
         let bad = [0, 100, 500][usize::try_from(world.random_below(3)).unwrap()];
         let natures: Vec<Nature> = (0..1 + world.random_below(4)).map(|_| nature(&world, bad)).collect();
-        let town = Town::new(seed, &natures, &[], Rule::Forecast);
+        let town = Town::new(seed, &natures, &[], SelectionRule::Forecast);
         stir(&town.world, &town.spaces, seed, false);
         let mut asked = Vec::new();
         for number in 0..1 + world.random_below(6) {
@@ -243,7 +243,7 @@ fn while_one_space_lives_every_request_ends_well() {
         let world = World::new(seed ^ 0xa11ce);
         let natures: Vec<Nature> =
             (0..2 + world.random_below(3)).map(|_| Nature { room: 50, ..nature(&world, 0) }).collect();
-        let town = Town::new(seed, &natures, &[("job_timeout", "900")], Rule::Forecast);
+        let town = Town::new(seed, &natures, &[("job_timeout", "900")], SelectionRule::Forecast);
         stir(&town.world, &town.spaces, seed, true);
         let asked: Vec<_> = (0..1 + world.random_below(5))
             .map(|number| {
@@ -289,7 +289,7 @@ fn a_requests_jobs_at_a_space_begin_one_stagger_after_the_other_and_no_later() {
         1,
         &[Nature { at_once: 4, ..usual(60.0) }],
         &[("stagger_ms", "700"), ("job_timeout", "3000")],
-        Rule::Forecast,
+        SelectionRule::Forecast,
     );
     town.ask(at(0), &image("x", 2, json!({})), None);
     town.world.settle();
@@ -301,7 +301,7 @@ fn a_requests_jobs_at_a_space_begin_one_stagger_after_the_other_and_no_later() {
 
 #[test]
 fn a_rejected_prompt_is_told_at_once_and_tried_nowhere_else() {
-    let town = Town::new(2, &[usual(2.0), usual(2.0)], &[], Rule::Forecast);
+    let town = Town::new(2, &[usual(2.0), usual(2.0)], &[], SelectionRule::Forecast);
     for space in &town.spaces {
         space.fix_end(End::Rejected);
     }
@@ -335,7 +335,7 @@ impl Town {
 #[test]
 fn what_a_space_fails_is_made_by_another() {
     for end in [End::Crash, End::Cut, End::Stall, End::Lie, End::Gone, End::Quota(60)] {
-        let town = Town::new(3, &[usual(1.0), usual(1.0)], &[], Rule::Forecast);
+        let town = Town::new(3, &[usual(1.0), usual(1.0)], &[], SelectionRule::Forecast);
         town.spaces[0].fix_end(end);
         town.spaces[1].fix_end(End::Image);
         let asked: Vec<_> = (0..4)
@@ -350,7 +350,7 @@ fn what_a_space_fails_is_made_by_another() {
 
 #[test]
 fn what_crashes_everywhere_is_not_tried_for_ever() {
-    let town = Town::new(4, &[usual(1.0), usual(1.0), usual(1.0)], &[], Rule::Forecast);
+    let town = Town::new(4, &[usual(1.0), usual(1.0), usual(1.0)], &[], SelectionRule::Forecast);
     for space in &town.spaces {
         space.fix_end(End::Crash);
     }
@@ -363,7 +363,7 @@ fn what_crashes_everywhere_is_not_tried_for_ever() {
 #[test]
 fn a_job_leaves_a_queue_that_is_far_too_long() {
     for seed in 0..20 {
-        let town = Town::new(seed, &[usual(5.0), usual(5.0)], &[], Rule::Forecast);
+        let town = Town::new(seed, &[usual(5.0), usual(5.0)], &[], SelectionRule::Forecast);
         for _ in 0..20 {
             town.spaces[0].stranger(&town.world, at(30));
         }
@@ -377,7 +377,7 @@ fn a_job_leaves_a_queue_that_is_far_too_long() {
 
 #[test]
 fn who_waits_goes_by_priority_and_low_does_not_starve() {
-    let town = Town::new(5, &[usual(20.0)], &[("job_timeout", "3000")], Rule::Forecast);
+    let town = Town::new(5, &[usual(20.0)], &[("job_timeout", "3000")], SelectionRule::Forecast);
     for (second, name) in [(0, "normal"), (0, "normal"), (1, "low"), (2, "normal"), (3, "high")] {
         let prompt = format!("{name} {second}");
         town.ask(at(second), &image(&prompt, 1, json!({"priority": name})), None);
@@ -396,7 +396,7 @@ fn who_waits_goes_by_priority_and_low_does_not_starve() {
 
 #[test]
 fn so_many_may_wait_and_no_more() {
-    let town = Town::new(6, &[usual(20.0)], &[("max_waiting", "2"), ("stagger_ms", "0")], Rule::Forecast);
+    let town = Town::new(6, &[usual(20.0)], &[("max_waiting", "2"), ("stagger_ms", "0")], SelectionRule::Forecast);
     let asked: Vec<_> = (0..6).map(|_| town.ask(at(0), &image("x", 1, json!({})), None)).collect();
     town.world.settle();
     let statuses: Vec<u16> = asked.iter().map(|sent| sent.borrow().answer.as_ref().unwrap().status.as_u16()).collect();
@@ -413,7 +413,7 @@ fn so_many_may_wait_and_no_more() {
 
 #[test]
 fn what_one_instance_finds_out_the_next_one_knows() {
-    let mut town = Town::new(7, &[usual(1.0)], &[], Rule::Forecast);
+    let mut town = Town::new(7, &[usual(1.0)], &[], SelectionRule::Forecast);
     town.spaces[0].fix_end(End::Quota(300));
     let first = town.ask(at(0), &image("x", 1, json!({})), None);
     town.world.settle();

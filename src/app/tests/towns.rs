@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::pools::{SentRequest, check_spaces, image, nature, runs, stir, usual, world_of};
 use super::*;
-use crate::dispatch::Rule;
+use crate::dispatch::SelectionRule;
 use crate::platform::sim::instance::Instance;
 use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
 use crate::platform::{Platform as _, Value as Sql};
@@ -33,11 +33,11 @@ impl Service {
 
     /// Begins an instance that dies with its step of that number.
     fn begin(&self, last: u64) -> (Instance, Rc<App>) {
-        self.begin_by(last, Rule::Forecast)
+        self.begin_by(last, SelectionRule::Forecast)
     }
 
     /// The same, with Spaces chosen by that rule.
-    fn begin_by(&self, last: u64, rule: Rule) -> (Instance, Rc<App>) {
+    fn begin_by(&self, last: u64, rule: SelectionRule) -> (Instance, Rc<App>) {
         let instance = Instance::new(&self.world, last);
         instance.set_clock(self.world.random_ms(0, 2000));
         let host = instance.host();
@@ -388,7 +388,11 @@ const INSTANCES: u64 = 4;
 fn comparison() {
     let towns = 300;
     let mut rows = Vec::new();
-    for (name, rule) in [("forecast", Rule::Forecast), ("random", Rule::Random), ("round robin", Rule::RoundRobin)] {
+    for (name, rule) in [
+        ("forecast", SelectionRule::Forecast),
+        ("random", SelectionRule::Random),
+        ("round robin", SelectionRule::RoundRobin),
+    ] {
         let (mut took, mut lost, mut jobs) = (Vec::new(), 0, 0);
         for seed in 0..towns {
             let dice = World::new(seed ^ 0xc0de);

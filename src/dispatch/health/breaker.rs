@@ -1,75 +1,74 @@
-//! A circuit breaker for each Space: one that fails gets no jobs for a while, then one to try.
+//! Circuit breaker of a Space: after failures it admits no jobs for a while, then one probe.
 //!
-//! Three failures in a row open it, or half of the last 20 outcomes (of ten at least), over all instances. It stays
-//! open for 5 s, 10 s, 20 s and so on up to five minutes; then one job is let through, over all instances. If that goes
-//! well the breaker closes, else it opens for longer. A failure of a job that began before it opened counts, but
-//! doesn't open it for longer: it tells of the same trouble.
+//! Over all instances, three failures in a row open it, or failures of half of the last 20 outcomes (10 at least). It
+//! stays open for 5 s, 10 s, 20 s and so on up to 5 min; then it is half open and admits one probe. A success closes
+//! it, a failure opens it for longer. A failure of a job that began before it opened counts, but doesn't prolong it: it
+//! has the same cause.
 //!
-//! Each instance takes a random part of up to a half off that time, one of its own, so that not all look for the probe
-//! in the same moment.
+//! Each instance shortens that time by a jitter of its own, up to a half, so that not all claim the probe at once.
 //!
-//! A Space that itself says when to come back (`Retry-After`, a ZeroGPU message, being asleep), rests until exactly
-//! then.
+//! A Space that announces its return (`Retry-After`, a ZeroGPU message, being asleep) rests until exactly then.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Failures in a row that open it.
+/// Consecutive failures that open it.
 const IN_A_ROW: u32 = 3;
-/// Number of outcomes that it considers.
+/// Number of outcomes that the breaker considers.
 const WINDOW: u32 = 20;
-/// Least number of outcomes that it concludes from.
+/// Minimum number of outcomes for the failure rate.
 const LEAST: u32 = 10;
-/// Time that it stays open the first time.
+/// First open time.
 const BASE: Duration = Duration::from_secs(5);
-/// Longest time that it stays open.
+/// Maximum open time.
 const MOST: Duration = Duration::from_secs(300);
 
-/// The breaker. Times are since the Unix epoch, so that they mean the same to every instance.
+/// State of the breaker. Times are since the Unix epoch, as all instances share them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::dispatch) struct Breaker {
-    open: Option<Open>,
+    open: Option<OpenPeriod>,
     /// Failures since the last success.
     pub(in crate::dispatch) in_a_row: u32,
-    /// Times that it has opened since a success last closed it.
+    /// Openings since a success last closed it.
     trips: u32,
-    /// The last outcomes, one bit each, the latest lowest; set for a failure.
+    /// Last outcomes, one bit each, the latest lowest; set for a failure.
     outcomes: u32,
-    /// Number of outcomes that there are, up to the window's size.
+    /// Number of recorded outcomes, up to the window's size.
     count: u32,
-    /// When it last opened or closed, in milliseconds since the Unix epoch.
+    /// Time of the last opening or closing, in milliseconds.
     changed: u64,
 }
 
-/// Reason and end of its being open.
+/// An open period.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Open {
-    /// In milliseconds.
+struct OpenPeriod {
+    /// End, in milliseconds.
     until: u64,
-    /// Whether the Space has said so itself.
-    is_told: bool,
+    /// Marks an end that the Space has named itself.
+    #[serde(rename = "is_told")]
+    is_announced: bool,
 }
 
-/// Whether a Space may have a job.
+/// Admission of jobs to a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dispatch) enum Admission {
-    /// Yes.
+    /// All jobs.
     Closed,
-    /// One, to try.
+    /// One job, as a probe.
     Probe,
-    /// Not before then, but for want of a better one it may be tried.
+    /// None before this time, unless as a last resort.
     Tripped(Duration),
-    /// Not before then: the Space has said so.
+    /// None before this time, which the Space has announced.
     Resting(Duration),
 }
 
 impl Breaker {
-    /// Whether a job may go there, by an instance of that `jitter`, from 0 to 1.
+    /// Admission of a job by an instance of that `jitter`, from 0 to 1.
     pub(in crate::dispatch) fn admits(&self, now: Duration, jitter: f64) -> Admission {
-        let Some(Open { until, is_told }) = self.open else { return Admission::Closed };
+        let Some(OpenPeriod { until, is_announced }) = self.open else { return Admission::Closed };
         let until = Duration::from_millis(until);
-        if is_told {
+        if is_announced {
             return if until <= now { Admission::Probe } else { Admission::Resting(until) };
         }
         let length = until.saturating_sub(Duration::from_millis(self.changed));
@@ -78,38 +77,38 @@ impl Breaker {
         if until <= now { Admission::Probe } else { Admission::Tripped(until) }
     }
 
-    /// Until when it is open, where it is; a time that has gone by means that a job is to try it.
+    /// End of the open period, if open; a time in the past means half open.
     pub(in crate::dispatch) fn open_until(&self) -> Option<Duration> {
         self.open.map(|open| Duration::from_millis(open.until))
     }
 
-    /// A job went well. Returns whether that changes what is admitted.
+    /// Records a success. Returns true where that changes the admission.
     pub(super) fn succeeded(&mut self, now: Duration) -> bool {
         self.record(false);
         (self.in_a_row, self.trips) = (0, 0);
-        if self.is_told(now) {
-            // A job that was there before. What the Space has said of the next ones holds.
+        if self.is_resting(now) {
+            // A job from before. The announcement of the Space stands.
             return false;
         }
         let was_open = self.open.take().is_some();
         if was_open {
-            // What went before it closed tells nothing of the Space as it is now.
+            // Outcomes from before say nothing about the recovered Space.
             (self.outcomes, self.count) = (0, 0);
             self.changed = milliseconds(now);
         }
         was_open
     }
 
-    /// A job that began at `began` failed by the Space's fault. Returns whether that changes what is admitted.
+    /// Records a failure of a job that began at `began`. Returns true where that changes the admission.
     pub(super) fn failed(&mut self, now: Duration, began: Duration) -> bool {
         self.record(true);
         self.in_a_row = self.in_a_row.saturating_add(1);
         let half = self.count >= LEAST && self.outcomes.count_ones() * 2 >= self.count;
         let is_known = self.open.is_some() && milliseconds(began) < self.changed;
-        if self.is_told(now) || is_known {
+        if self.is_resting(now) || is_known {
             return false;
         }
-        // One that was let through to try it says it all.
+        // The failure of a probe suffices.
         if self.open.is_none() && self.in_a_row < IN_A_ROW && !half {
             return false;
         }
@@ -119,19 +118,19 @@ impl Breaker {
         true
     }
 
-    /// The Space has said that it is of no use for that long.
+    /// Opens for a time that the Space has announced.
     pub(in crate::dispatch) fn rest(&mut self, now: Duration, wait: Duration) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.open_for(now, wait, true);
     }
 
-    /// Whether the Space has said that it is of no use now.
-    fn is_told(&self, now: Duration) -> bool {
-        self.open.is_some_and(|open| open.is_told && open.until > milliseconds(now))
+    /// True during an announced rest.
+    fn is_resting(&self, now: Duration) -> bool {
+        self.open.is_some_and(|open| open.is_announced && open.until > milliseconds(now))
     }
 
-    fn open_for(&mut self, now: Duration, wait: Duration, is_told: bool) {
-        self.open = Some(Open { until: milliseconds(now.saturating_add(wait)), is_told });
+    fn open_for(&mut self, now: Duration, wait: Duration, is_announced: bool) {
+        self.open = Some(OpenPeriod { until: milliseconds(now.saturating_add(wait)), is_announced });
         self.changed = milliseconds(now);
     }
 
@@ -153,7 +152,7 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    /// A job that begins and fails in that second.
+    /// Job that begins and fails in that second.
     fn fails(breaker: &mut Breaker, seconds: u64) -> bool {
         breaker.failed(at(seconds), at(seconds))
     }

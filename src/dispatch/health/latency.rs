@@ -1,21 +1,21 @@
-//! Speed of a Space: the peak EWMA of its generation time per unit of work.
+//! Latency of a Space: peak EWMA of its generation time per unit of work.
 //!
-//! A unit of work is a megapixel times a step, so that a sketch and a poster at thirty steps say something about each
-//! other. A sample is the time from the function's begin to its end, without any queue. A sample above the estimate
-//! takes its place at once; one below pulls it down,
+//! A unit of work is a megapixel times a step, so that samples of small and large images are comparable. A sample is
+//! the time from the function's start to its end, queues excluded. A sample above the estimate replaces it; one below
+//! pulls it down:
 //!
 //! ```text
 //! w        = min(e^(-Δt / 120 s), 0.7)
 //! estimate = estimate · w + sample · (1 - w)
 //! ```
 //!
-//! so that a Space that has become slow is known as slow by one job, and believed again after some good ones. That errs
-//! on the side of caution: a Space with one slow job among many is thought slower than it is, which costs nothing while
-//! another is there. What hasn't been looked at for long drifts towards what is usual in its pool, by half every ten
-//! minutes: a Space that once was slow gets jobs again.
+//! So one job reveals a slow Space, and several good ones restore its reputation. The bias is cautious: a Space with
+//! one slow job among many is underrated, which costs nothing while another Space is there. An estimate without new
+//! samples drifts towards the average of its pool, by half every ten minutes, so that a Space that was slow gets jobs
+//! again.
 //!
-//! Source: Finagle's `PeakEwma` and linkerd2-proxy's `ewma`, which measure round trips, thousands of them a second;
-//! hence the floor of 0.3 for a sample's part, without which a dozen samples an hour would change nothing.
+//! Source: Finagle's `PeakEwma` and linkerd2-proxy's `ewma`. They measure thousands of round trips a second; here a
+//! sample weighs at least 0.3, as a dozen samples an hour would change nothing otherwise.
 
 use std::time::Duration;
 
@@ -23,26 +23,26 @@ use serde::{Deserialize, Serialize};
 
 /// Time until a sample's weight has fallen to 1/e, in seconds.
 const DECAY: f64 = 120.0;
-/// The most that the past weighs against a new sample.
+/// Maximum weight of the past against a new sample.
 const MEMORY: f64 = 0.7;
-/// Time in which half of what is known is forgotten, in seconds.
+/// Half-life of the estimate without samples, in seconds.
 const HALF_LIFE: f64 = 600.0;
-/// Time that a unit of work is thought to take where nobody knows, in seconds.
+/// Assumed time of a unit of work without any estimate, in seconds.
 pub(in crate::dispatch) const USUAL: f64 = 1.0;
 
-/// The estimate. None before the first sample.
+/// Estimate of a Space's latency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(in crate::dispatch) struct Latency {
     /// Seconds per unit of work.
     per_unit: f64,
     /// Time of the last change, in seconds since the Unix epoch.
     at: f64,
-    /// Number of samples that it comes from.
+    /// Number of samples so far.
     pub(in crate::dispatch) samples: u32,
 }
 
 impl Latency {
-    /// Takes a sample: `work` units took `seconds`.
+    /// Adds a sample: `work` units took `seconds`.
     pub(in crate::dispatch) fn observe(&mut self, seconds: f64, work: f64, now: Duration) {
         let sample = seconds / work;
         if !sample.is_finite() || sample <= 0.0 {
@@ -58,12 +58,12 @@ impl Latency {
         (self.at, self.samples) = (now, self.samples.saturating_add(1));
     }
 
-    /// The seconds that a unit of work takes, by the last samples alone.
+    /// Seconds per unit of work by the samples alone; none before the first.
     pub(in crate::dispatch) fn known(&self) -> Option<f64> {
         (self.samples > 0).then_some(self.per_unit)
     }
 
-    /// The seconds that a unit of work takes, where `usual` is what it takes elsewhere.
+    /// Seconds per unit of work at `now`, drifting towards `usual`, the average elsewhere.
     pub(in crate::dispatch) fn estimate(&self, usual: f64, now: Duration) -> f64 {
         if self.samples == 0 {
             return usual;

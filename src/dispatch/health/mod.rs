@@ -1,9 +1,9 @@
-//! A Space's health, as all instances have seen it.
+//! Health of a Space over all instances.
 //!
-//! Instances tell what happened at a Space as [`Outcome`]s. What comes of all of them is one value in the database,
-//! [`SpaceHealth`], which an instance changes by applying its outcomes to what is there and writing the result where
-//! nobody else has written meanwhile ([`shared`]). So fifty instances with one failure each open a breaker as one
-//! instance with fifty does.
+//! Instances report [`SpaceOutcome`]s of jobs at a Space. All outcomes together make one value in the database,
+//! [`SpaceHealth`]. An instance changes it by optimistic concurrency ([`shared`]): it applies its outcomes to the
+//! stored value and writes the result unless another instance has written meanwhile. So fifty instances with one
+//! failure each open a breaker as one instance with fifty does.
 
 pub(super) mod breaker;
 pub(super) mod latency;
@@ -24,9 +24,9 @@ use crate::store::milliseconds;
 
 /// Bump on incompatible schema changes.
 const VERSION: u32 = 1;
-/// Number of generation times that are kept.
+/// Length of the list of recent generation times.
 const RECENT: usize = 24;
-/// Name of those who call without a token, among the tokens' fingerprints.
+/// Stands for calls without a token among the tokens' fingerprints.
 pub(super) const ANONYMOUS: &str = "anonymous";
 
 /// Health of a Space. Times are since the Unix epoch.
@@ -35,21 +35,21 @@ pub(super) struct SpaceHealth {
     version: u32,
     pub(super) latency: Latency,
     pub(super) breaker: Breaker,
-    /// Callers whose quota is used up, by their tokens' fingerprints, and until when, in milliseconds.
+    /// End of each exhausted quota, by the token's fingerprint, in milliseconds.
     exhausted: BTreeMap<String, u64>,
-    /// Reason for which it rests, if it does.
+    /// Reason of the last rest.
     pub(super) cause: Cause,
-    /// Last failure that was the Space's.
+    /// Last failure by the Space's fault.
     pub(super) last_error: Option<LastError>,
     /// Generation times of the last jobs, in seconds, the latest last.
     pub(super) recent: Vec<f64>,
-    /// Jobs that made their images.
+    /// Number of jobs that made their images.
     pub(super) successes: u64,
-    /// Jobs that failed by the Space's fault.
+    /// Number of jobs that failed by the Space's fault.
     pub(super) failures: u64,
 }
 
-/// A failure, as clients are told of it.
+/// A failure in the words that clients see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct LastError {
     pub(super) code: String,
@@ -58,46 +58,47 @@ pub(super) struct LastError {
     pub(super) at: u64,
 }
 
-/// Reason for which a Space rests, in a form that can be kept.
+/// Reason for which a Space rests, in a form for the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Cause {
-    /// It has too much to do.
+    /// The Space is overloaded.
     #[default]
     Busy,
-    /// The GPU quota is used up, or no GPU is free, in the Space's words.
+    /// The GPU quota is exhausted, or no GPU is free; with the Space's message.
     Quota(String),
-    /// It doesn't run.
+    /// The Space isn't running.
     Stage(Stage),
 }
 
-/// Event at a Space.
+/// Outcome of a job at a Space.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Outcome {
-    /// When, since the Unix epoch.
+pub(super) struct SpaceOutcome {
+    /// Time, since the Unix epoch.
     pub(super) at: Duration,
-    /// When the job began that it happened to.
+    /// Start of the job, since the Unix epoch.
     pub(super) began: Duration,
-    pub(super) kind: OutcomeKind,
+    pub(super) kind: SpaceOutcomeKind,
 }
 
+/// Kind of an outcome.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum OutcomeKind {
-    /// A job made its images: so many units of work, in so many seconds.
+pub(super) enum SpaceOutcomeKind {
+    /// The job made its images: units of work, and seconds.
     Made { work: f64, seconds: f64 },
-    /// It answered as it should, without an image.
+    /// The Space answered correctly, without an image.
     Answered,
-    /// It failed.
+    /// The Space failed.
     Failed(Failure),
-    /// It refused, which says nothing of the next job.
+    /// The Space refused the job, which says nothing about the next one.
     Refused(Failure),
-    /// It has said that it is of no use for that long.
+    /// The Space is unusable for this time.
     Rests(Failure, Duration),
-    /// It has said that it is of no use to that caller for that long.
+    /// The quota of this caller is exhausted for this time.
     Exhausted(Failure, String, Duration),
 }
 
 impl Cause {
-    /// The reason behind `failure`.
+    /// Reason behind `failure`.
     fn of(failure: &Failure) -> Self {
         match failure {
             Failure::Quota { message, .. } => Self::Quota(message.clone()),
@@ -106,7 +107,7 @@ impl Cause {
         }
     }
 
-    /// The failure that it was, with `wait` left of it.
+    /// Failure of this reason, with `wait` left.
     pub(super) fn into_failure(self, wait: Duration) -> Failure {
         match self {
             Self::Busy => Failure::Status {
@@ -122,43 +123,43 @@ impl Cause {
 }
 
 impl SpaceHealth {
-    /// Reads what the database has; what is of another version is none.
+    /// Parses the stored form; none for another version.
     pub(super) fn read(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok().filter(|health: &Self| health.version == VERSION)
     }
 
-    /// Writes it as the database has it.
+    /// Serializes to the stored form.
     pub(super) fn write(&self) -> String {
         serde_json::to_string(&Self { version: VERSION, ..self.clone() }).unwrap_or_default()
     }
 
-    /// Takes in what happened. Returns whether that changes which jobs may go there.
-    pub(super) fn apply(&mut self, outcome: &Outcome) -> bool {
-        let Outcome { at, began, kind } = outcome;
+    /// Applies an outcome. Returns true where that changes the admission of jobs.
+    pub(super) fn apply(&mut self, outcome: &SpaceOutcome) -> bool {
+        let SpaceOutcome { at, began, kind } = outcome;
         match kind {
-            OutcomeKind::Made { work, seconds } => {
+            SpaceOutcomeKind::Made { work, seconds } => {
                 self.latency.observe(*seconds, *work, *at);
                 self.recent.push(*seconds);
                 self.recent.drain(..self.recent.len().saturating_sub(RECENT));
                 self.successes += 1;
                 self.breaker.succeeded(*at)
             }
-            OutcomeKind::Answered => self.breaker.succeeded(*at),
-            OutcomeKind::Failed(failure) => {
+            SpaceOutcomeKind::Answered => self.breaker.succeeded(*at),
+            SpaceOutcomeKind::Failed(failure) => {
                 self.note(failure, *at);
                 self.breaker.failed(*at, *began)
             }
-            OutcomeKind::Refused(failure) => {
+            SpaceOutcomeKind::Refused(failure) => {
                 self.note(failure, *at);
                 false
             }
-            OutcomeKind::Rests(failure, wait) => {
+            SpaceOutcomeKind::Rests(failure, wait) => {
                 self.note(failure, *at);
                 self.cause = Cause::of(failure);
                 self.breaker.rest(*at, *wait);
                 true
             }
-            OutcomeKind::Exhausted(failure, caller, wait) => {
+            SpaceOutcomeKind::Exhausted(failure, caller, wait) => {
                 self.note(failure, *at);
                 self.cause = Cause::of(failure);
                 self.exhausted.retain(|_, until| Duration::from_millis(*until) > *at);
@@ -170,7 +171,7 @@ impl SpaceHealth {
         }
     }
 
-    /// Remembers a failure for people.
+    /// Counts a failure and keeps its message.
     fn note(&mut self, failure: &Failure, now: Duration) {
         self.failures += 1;
         let error = Error::from(failure.clone());
@@ -178,7 +179,7 @@ impl SpaceHealth {
         self.last_error = Some(LastError { code, message: error.message, at: now.as_secs() });
     }
 
-    /// The end of the time for which that caller's quota is used up, if it is.
+    /// End of the exhaustion of the caller's quota, if it is exhausted.
     pub(super) fn exhausted_until(&self, caller: &str, now: Duration) -> Option<Duration> {
         self.exhausted.get(caller).map(|until| Duration::from_millis(*until)).filter(|until| *until > now)
     }
@@ -192,21 +193,22 @@ mod tests {
         Duration::from_secs(1_000_000 + seconds)
     }
 
-    fn outcome(seconds: u64, kind: OutcomeKind) -> Outcome {
-        Outcome { at: at(seconds), began: at(seconds), kind }
+    fn outcome(seconds: u64, kind: SpaceOutcomeKind) -> SpaceOutcome {
+        SpaceOutcome { at: at(seconds), began: at(seconds), kind }
     }
 
     #[test]
     fn outcomes_add_up_and_survive_being_written() {
         let mut health = SpaceHealth::default();
-        assert!(!health.apply(&outcome(0, OutcomeKind::Made { work: 4.0, seconds: 8.0 })));
+        assert!(!health.apply(&outcome(0, SpaceOutcomeKind::Made { work: 4.0, seconds: 8.0 })));
         let quota = Failure::Quota { message: "GPU quota".into(), retry_after: None };
-        let exhausted =
-            |caller: &str, wait| OutcomeKind::Exhausted(quota.clone(), caller.to_owned(), Duration::from_secs(wait));
+        let exhausted = |caller: &str, wait| {
+            SpaceOutcomeKind::Exhausted(quota.clone(), caller.to_owned(), Duration::from_secs(wait))
+        };
         assert!(health.apply(&outcome(1, exhausted("a", 60))));
         health.apply(&outcome(2, exhausted("a", 10)));
         health.apply(&outcome(2, exhausted(ANONYMOUS, 10)));
-        health.apply(&outcome(3, OutcomeKind::Failed(Failure::Cut)));
+        health.apply(&outcome(3, SpaceOutcomeKind::Failed(Failure::Cut)));
         let health = SpaceHealth::read(&health.write()).unwrap();
         assert_eq!((health.latency.known(), health.recent.as_slice()), (Some(2.0), [8.0].as_slice()));
         assert_eq!((health.successes, health.failures), (1, 4));

@@ -1,53 +1,53 @@
-//! Health that many instances change.
+//! Health that many instances change, by optimistic concurrency.
 //!
-//! An instance has the value that it last read, of some version, and the outcomes that aren't in there yet. What it
-//! goes by is the one with the others applied. Its outcomes are written as the next version, if the database still has
-//! the version that they were applied to; else they are applied to what is there by then.
+//! An instance has the last value that it read, with its version, and pending outcomes of its own. Its view is that
+//! value with the outcomes applied. The view is written as the next version if the database still has the version that
+//! it is based on; otherwise the outcomes are applied to the newer value first.
 
-use super::{Outcome, SpaceHealth};
+use super::{SpaceHealth, SpaceOutcome};
 
-/// Number of outcomes that wait at most for a database that fails; the oldest go first.
+/// Maximum number of pending outcomes; the oldest are dropped first.
 const MOST: usize = 1_000;
 
-/// A Space's health as an instance has it.
+/// Health of a Space as an instance sees it.
 #[derive(Debug, Default)]
 pub(in crate::dispatch) struct SharedHealth {
-    /// As the database had it.
+    /// Value that was last read or written.
     base: SpaceHealth,
-    /// Version of the base; 0 where the database has none.
+    /// Version of the base; 0 for none in the database.
     version: i64,
-    /// Outcomes of this instance that aren't in the base.
-    pending: Vec<Outcome>,
-    /// Base and pending outcomes together.
+    /// Outcomes of this instance that the base doesn't contain.
+    pending: Vec<SpaceOutcome>,
+    /// Base with the pending outcomes applied.
     view: SpaceHealth,
-    /// Whether it was ever read.
+    /// Set by the first read.
     pub(in crate::dispatch) is_read: bool,
-    /// Whether somebody writes it.
+    /// Set while a task writes it.
     pub(in crate::dispatch) is_writing: bool,
-    /// Whether somebody will, in a moment.
+    /// Set while a delayed write is due.
     pub(in crate::dispatch) is_scheduled: bool,
-    /// Whether what isn't written yet is to be at once.
+    /// Marks pending outcomes that mustn't wait for the delayed write.
     pub(in crate::dispatch) is_urgent: bool,
 }
 
-/// Health that is to be written.
+/// Value to be written.
 #[derive(Debug)]
 pub(in crate::dispatch) struct Draft {
-    /// Version that it is based on.
+    /// Version of its base.
     pub(in crate::dispatch) version: i64,
     pub(in crate::dispatch) health: SpaceHealth,
-    /// Number of pending outcomes that are in it.
+    /// Number of pending outcomes in it.
     count: usize,
 }
 
 impl SharedHealth {
-    /// Health that this instance goes by.
+    /// Health that decisions of this instance use.
     pub(in crate::dispatch) fn view(&self) -> &SpaceHealth {
         &self.view
     }
 
-    /// Takes in what happened here. Returns whether that changes which jobs may go there.
-    pub(in crate::dispatch) fn record(&mut self, outcome: Outcome) -> bool {
+    /// Adds an outcome of this instance. Returns true where that changes the admission of jobs.
+    pub(in crate::dispatch) fn record(&mut self, outcome: SpaceOutcome) -> bool {
         let changes = self.view.apply(&outcome);
         if self.pending.len() >= MOST {
             self.pending.remove(0);
@@ -56,7 +56,7 @@ impl SharedHealth {
         changes
     }
 
-    /// Takes over what the database has, if that is newer.
+    /// Replaces the base by a newer one from the database.
     pub(in crate::dispatch) fn read(&mut self, version: i64, health: SpaceHealth) {
         self.is_read = true;
         if version > self.version {
@@ -65,17 +65,17 @@ impl SharedHealth {
         }
     }
 
-    /// Whether there is something to write.
+    /// True while outcomes are pending.
     pub(in crate::dispatch) fn is_dirty(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Health that is to be written.
+    /// Value to be written now.
     pub(in crate::dispatch) fn draft(&self) -> Draft {
         Draft { version: self.version, health: self.view.clone(), count: self.pending.len() }
     }
 
-    /// A draft was written, as that version.
+    /// Makes a written draft the base, as that version.
     pub(in crate::dispatch) fn written(&mut self, draft: Draft, version: i64) {
         (self.base, self.version) = (draft.health, version);
         self.pending.drain(..draft.count.min(self.pending.len()));
@@ -94,14 +94,14 @@ impl SharedHealth {
 mod tests {
     use std::time::Duration;
 
-    use super::super::OutcomeKind;
+    use super::super::SpaceOutcomeKind;
     use super::super::breaker::Admission;
     use super::*;
     use crate::gradio::failure::Failure;
 
-    fn failure(seconds: u64) -> Outcome {
+    fn failure(seconds: u64) -> SpaceOutcome {
         let at = Duration::from_secs(1_000_000 + seconds);
-        Outcome { at, began: at, kind: OutcomeKind::Failed(Failure::Cut) }
+        SpaceOutcome { at, began: at, kind: SpaceOutcomeKind::Failed(Failure::Cut) }
     }
 
     #[test]

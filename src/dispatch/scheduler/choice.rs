@@ -1,106 +1,33 @@
-//! Choice of the Space that a waiting job is given to.
+//! Choice of a Space for a waiting job.
 //!
-//! **Choice.** Of the Spaces that may have a job and haven't failed it yet, two are drawn, and the one with the earlier
-//! forecast ([`space_state`](crate::dispatch::space_state)) is taken: the power of two choices. Drawing two, and not
-//! looking at all, keeps the many instances that know the same of the same Spaces from rushing to one of them together;
-//! it costs little, since the second best of two is never the worst of all. If the one taken has no room, all are
-//! looked at, and the best of all is waited for, or taken if it has room. So a job waits for a fast Space where that
-//! promises an earlier end than a slow one that is idle.
+//! **Choice.** Of the Spaces that accept the job and haven't failed it yet, two are drawn, and the one with the earlier
+//! forecast ([`space_state`](crate::dispatch::space_state)) is chosen: the power of two choices. Drawing two instead of
+//! comparing all keeps many instances with the same knowledge from rushing to the same Space; it costs little, as the
+//! better of two is never the worst of all. If the chosen one has no room, all are compared, and the job takes the best
+//! of all or waits for it. So a job waits for a fast Space where that promises an earlier end than an idle slow one.
 //!
-//! **As a last resort.** Where all Spaces have failed the job, or their breakers have opened by failures, one that may
-//! yet work is tried all the same, with one job at a time. Where all have said that they are of no use until some time,
-//! that is told to the client at once.
+//! **Last resort.** Where all Spaces have failed the job, or their breakers are open by failures, one that may still
+//! work is probed with one job at a time. Where all have announced a rest, the job is refused at once.
 //!
 //! Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing"; linkerd2-proxy's balancer.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
+use super::decision::{Claim, Decision, Reserved};
+use super::request::{Candidate, Past};
 use super::stagger::Stagger;
-use super::state::State;
+use super::state::SchedulerState;
 use super::wait_queue::Waiter;
 use crate::catalog::PoolMember;
 use crate::dispatch::health::latency::USUAL;
+use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
-use crate::dispatch::space_state::{Entry, Room, SpaceState, span};
+use crate::dispatch::space_state::{Room, SpaceAccess, SpaceState, span};
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
 
-/// Rule by which a Space is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Rule {
-    /// By forecast, of two that are drawn.
-    #[default]
-    Forecast,
-    /// Any.
-    #[cfg(test)]
-    Random,
-    /// One after the other.
-    #[cfg(test)]
-    RoundRobin,
-}
-
-/// A Space that a job may be given to.
-#[derive(Clone, Debug)]
-pub(in crate::dispatch) struct Candidate {
-    pub(in crate::dispatch) member: PoolMember,
-    /// Amount of work that the job is there.
-    pub(in crate::dispatch) work: f64,
-    /// Its past with the job.
-    pub(in crate::dispatch) past: Past,
-}
-
-/// A Space's past with a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dispatch) enum Past {
-    /// Nothing yet.
-    Fresh,
-    /// It has failed it, and another one has since.
-    Earlier,
-    /// It was the last that failed it.
-    Last,
-}
-
-/// Decision about a waiting job.
-pub(super) enum Decision {
-    /// It begins at the candidate of that index.
-    Start { index: usize, probe: bool },
-    /// It goes on waiting.
-    Wait {
-        /// The Space that it waits for, and how much longer that one's jobs take by it.
-        at: Option<(Origin, f64)>,
-        /// A slot to ask the database for.
-        claim: Option<Claim>,
-        /// When time alone changes something.
-        again: Option<Duration>,
-        /// Whether a slot is all that it lacks.
-        wants_slot: bool,
-    },
-    /// There is nothing to wait for.
-    Hopeless(Refusal),
-}
-
-/// A slot to ask the database for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    pub(super) origin: Origin,
-    /// Number of slots that the Space has.
-    pub(super) limit: usize,
-    /// Whether the job is to try the Space.
-    pub(super) probe: bool,
-}
-
-/// The part that jobs which were looked at before take of the Spaces.
-#[derive(Debug, Default)]
-pub(super) struct Before {
-    /// Time that their jobs take, in seconds.
-    pub(super) seconds: HashMap<Origin, f64>,
-    /// Slots that are to be claimed for them.
-    pub(super) claims: HashMap<Origin, usize>,
-}
-
-/// A candidate as it is now.
-pub(super) struct Look<'a> {
+/// Rating of a candidate at the moment.
+pub(super) struct Rating<'a> {
     index: usize,
     member: &'a PoolMember,
     probe: bool,
@@ -110,36 +37,36 @@ pub(super) struct Look<'a> {
     is_due: bool,
 }
 
-impl Look<'_> {
+impl Rating<'_> {
     fn has_room(&self) -> bool {
         self.is_due && self.room != Room::None
     }
 }
 
-impl State {
-    pub(super) fn decide(&self, waiter: &Waiter, before: &Before, now: Duration) -> Decision {
+impl SchedulerState {
+    pub(super) fn decide(&self, waiter: &Waiter, before: &Reserved, now: Duration) -> Decision {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;
         let usual = self.usual(candidates);
         for past in [Past::Fresh, Past::Earlier, Past::Last] {
             let those = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == past);
-            let looks: Vec<_> = those
-                .filter_map(|(index, candidate)| self.see(index, candidate, usual, stagger, Some(waiter), before, now))
+            let ratings: Vec<_> = those
+                .filter_map(|(index, candidate)| self.rate(index, candidate, usual, stagger, Some(waiter), before, now))
                 .collect();
-            // One that has just failed the job is asked again after all others, whatever their breakers say.
+            // The Space that failed last comes after all others, even those with open breakers.
             if past == Past::Last
                 && let Some(decision) = self.last_resort(waiter, Past::Earlier, before, now)
             {
                 return decision;
             }
-            if let Some(best) = self.best(waiter, &looks) {
+            if let Some(best) = self.best(waiter, &ratings) {
                 return self.begin_or_wait(waiter, best, now);
             }
         }
         self.last_resort(waiter, Past::Last, before, now).unwrap_or_else(|| self.hopeless(candidates, now))
     }
 
-    fn begin_or_wait(&self, waiter: &Waiter, best: &Look<'_>, now: Duration) -> Decision {
+    fn begin_or_wait(&self, waiter: &Waiter, best: &Rating<'_>, now: Duration) -> Decision {
         let origin = best.member.space.origin();
         let may_try = !best.probe || !self.is_shared || self.known(origin).is_some_and(|space| space.has_probe);
         if best.is_due && best.room == Room::Held && may_try {
@@ -155,59 +82,59 @@ impl State {
         }
     }
 
-    /// Two of `looks` drawn, and the better one; the best of all where that one has no room.
-    fn best<'a>(&self, waiter: &Waiter, looks: &'a [Look<'a>]) -> Option<&'a Look<'a>> {
-        let (one, other) = draw_two(waiter.draw, looks.len())?;
-        let earlier = |look: &&Look<'_>, than: &&Look<'_>| look.forecast.total_cmp(&than.forecast);
+    /// The better of two drawn from `ratings`, or the best of all where that one has no room.
+    fn best<'a>(&self, waiter: &Waiter, ratings: &'a [Rating<'a>]) -> Option<&'a Rating<'a>> {
+        let (one, other) = draw_two(waiter.draw, ratings.len())?;
+        let earlier = |rating: &&Rating<'_>, than: &&Rating<'_>| rating.forecast.total_cmp(&than.forecast);
         match self.rule {
-            Rule::Forecast => {
-                let better = [looks.get(one), looks.get(other)].into_iter().flatten().min_by(earlier)?;
-                if better.has_room() { Some(better) } else { looks.iter().min_by(earlier) }
+            SelectionRule::Forecast => {
+                let better = [ratings.get(one), ratings.get(other)].into_iter().flatten().min_by(earlier)?;
+                if better.has_room() { Some(better) } else { ratings.iter().min_by(earlier) }
             }
             #[cfg(test)]
-            Rule::Random => looks.get(one),
+            SelectionRule::Random => ratings.get(one),
             #[cfg(test)]
-            Rule::RoundRobin => looks.get(usize::try_from(waiter.id).unwrap() % looks.len()),
+            SelectionRule::RoundRobin => ratings.get(usize::try_from(waiter.id).unwrap() % ratings.len()),
         }
     }
 
-    /// A candidate as it is now, if it may have a job; without a waiter, one that would be the first.
-    #[allow(clippy::too_many_arguments, reason = "each is another thing that a look depends on")]
-    fn see<'a>(
+    /// Rating of a candidate, if it accepts the job; without a waiter, for a job ahead of all others.
+    #[allow(clippy::too_many_arguments, reason = "a rating depends on each of them")]
+    fn rate<'a>(
         &self,
         index: usize,
         candidate: &'a Candidate,
         usual: f64,
         stagger: &Stagger,
         waiter: Option<&Waiter>,
-        before: &Before,
+        before: &Reserved,
         now: Duration,
-    ) -> Option<Look<'a>> {
+    ) -> Option<Rating<'a>> {
         let Candidate { member, work, .. } = candidate;
         let origin = member.space.origin();
         let new = SpaceState::default();
         let space = self.known(origin).unwrap_or(&new);
-        let Entry::Open { probe } = space.entry(member, self.jitter, now) else { return None };
+        let SpaceAccess::Open { probe } = space.access(member, self.jitter, now) else { return None };
         let generation = space.generation(*work, usual, now);
         let stagger = stagger.left(origin, now);
         let seconds = before.seconds.get(origin).copied().unwrap_or_default();
         let forecast = space.forecast(member, generation, seconds, stagger.as_secs_f64(), now);
         let room = self.room(space, member, waiter, before);
-        Some(Look { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
+        Some(Rating { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
     }
 
-    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Before) -> Room {
+    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Reserved) -> Room {
         if !self.is_shared {
-            return space.room_alone(member.slots);
+            return space.standalone_room(member.slots);
         }
         let origin = member.space.origin();
         let foreign = waiter.map_or(0, |waiter| self.view.before(&waiter.rank, origin, &self.crowds));
         space.room(foreign, before.claims.get(origin).copied().unwrap_or_default())
     }
 
-    /// None of the Spaces before `past` may have the job: one whose breaker has opened by failures is tried all the
-    /// same, if nobody else does; if somebody does, that is waited for.
-    fn last_resort(&self, waiter: &Waiter, past: Past, before: &Before, now: Duration) -> Option<Decision> {
+    /// Decision where no Space up to `past` accepts the job: probes one whose breaker is open by failures, or waits for
+    /// the probe of another job.
+    fn last_resort(&self, waiter: &Waiter, past: Past, before: &Reserved, now: Duration) -> Option<Decision> {
         let candidates = &waiter.request.candidates;
         let stagger = &waiter.request.stagger;
         let new = SpaceState::default();
@@ -215,10 +142,10 @@ impl State {
         let mut is_probed = false;
         for (index, candidate) in candidates.iter().enumerate() {
             let space = self.known(candidate.member.space.origin()).unwrap_or(&new);
-            match space.entry(&candidate.member, self.jitter, now) {
-                Entry::Probed => is_probed = true,
-                Entry::Tripped(until) => tripped.push((candidate.past, until, index, candidate)),
-                Entry::Open { .. } | Entry::Resting(_) => {}
+            match space.access(&candidate.member, self.jitter, now) {
+                SpaceAccess::Probed => is_probed = true,
+                SpaceAccess::Tripped(until) => tripped.push((candidate.past, until, index, candidate)),
+                SpaceAccess::Open { .. } | SpaceAccess::Resting(_) => {}
             }
         }
         let again = self.next_change(candidates, stagger, now);
@@ -227,7 +154,7 @@ impl State {
         }
         let is_meant = |one: &(Past, Duration, usize, &Candidate)| one.0 <= past;
         let (_, _, index, candidate) = tripped.into_iter().filter(is_meant).min_by_key(|one| (one.0, one.1))?;
-        let look = Look {
+        let rating = Rating {
             index,
             member: &candidate.member,
             probe: true,
@@ -241,14 +168,14 @@ impl State {
             ),
             is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };
-        Some(self.begin_or_wait(waiter, &look, now))
+        Some(self.begin_or_wait(waiter, &rating, now))
     }
 
-    /// All have said that they are of no use for some time.
+    /// Decision where all Spaces have announced a rest.
     fn hopeless(&self, candidates: &[Candidate], now: Duration) -> Decision {
         let resting = candidates.iter().filter_map(|candidate| {
-            match self.known(candidate.member.space.origin())?.entry(&candidate.member, self.jitter, now) {
-                Entry::Resting(until) => Some((until, candidate)),
+            match self.known(candidate.member.space.origin())?.access(&candidate.member, self.jitter, now) {
+                SpaceAccess::Resting(until) => Some((until, candidate)),
                 _ => None,
             }
         });
@@ -264,30 +191,30 @@ impl State {
         Refusal::Resting { last: Box::new(cause.into_failure(wait)), wait }
     }
 
-    /// Time until a job that waits at a Space would be done elsewhere, if it began there at once, in seconds.
+    /// Best forecast among fresh candidates with room, in seconds.
     pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<f64> {
-        let before = Before::default();
-        let looks = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == Past::Fresh);
+        let before = Reserved::default();
+        let ratings = candidates.iter().enumerate().filter(|(_, candidate)| candidate.past == Past::Fresh);
         let usual = self.usual(candidates);
-        let looks =
-            looks.filter_map(|(index, candidate)| self.see(index, candidate, usual, stagger, None, &before, now));
-        looks.filter(|look| look.has_room() && !look.probe).map(|look| look.forecast).min_by(f64::total_cmp)
+        let ratings =
+            ratings.filter_map(|(index, candidate)| self.rate(index, candidate, usual, stagger, None, &before, now));
+        ratings.filter(|rating| rating.has_room() && !rating.probe).map(|rating| rating.forecast).min_by(f64::total_cmp)
     }
 
-    /// When time alone changes something: a stagger has passed, or a breaker lets a job through.
+    /// Time of the next change without any event: the end of a stagger, or a breaker that admits a job.
     fn next_change(&self, candidates: &[Candidate], stagger: &Stagger, now: Duration) -> Option<Duration> {
         let changes = candidates.iter().flat_map(|candidate| {
             let origin = candidate.member.space.origin();
             let space = self.known(origin);
-            let entry = space.map(|space| space.entry(&candidate.member, self.jitter, now));
+            let entry = space.map(|space| space.access(&candidate.member, self.jitter, now));
             let due = Some(now.saturating_add(stagger.left(origin, now))).filter(|due| *due > now);
             let admitted = match entry {
-                Some(Entry::Resting(until) | Entry::Tripped(until)) => Some(until),
-                // Another instance may have given its probe up.
-                Some(Entry::Probed) => Some(now.saturating_add(Duration::from_secs(1))),
+                Some(SpaceAccess::Resting(until) | SpaceAccess::Tripped(until)) => Some(until),
+                // Another instance may have abandoned its probe.
+                Some(SpaceAccess::Probed) => Some(now.saturating_add(Duration::from_secs(1))),
                 _ => None,
             };
-            // A forecast that was wrong is seen to be so when the time has come.
+            // A wrong forecast shows at the forecast time.
             let free = space.filter(|space| space.running() > 0).map(|space| space.next_slot(now));
             let free = free.map(|seconds| now.saturating_add(span(seconds.max(1.0))));
             [due, admitted, free].into_iter().flatten()
@@ -295,7 +222,7 @@ impl State {
         changes.min()
     }
 
-    /// Time that a unit of work usually takes at those Spaces, by the ones that are known.
+    /// Average time of a unit of work at the candidates with samples, in seconds.
     pub(super) fn usual(&self, candidates: &[Candidate]) -> f64 {
         let spaces = candidates.iter().filter_map(|candidate| self.known(candidate.member.space.origin()));
         let known: Vec<f64> = spaces.filter_map(|space| space.health.view().latency.known()).collect();
@@ -304,7 +231,7 @@ impl State {
     }
 }
 
-/// Two different numbers below `count`, or the same one twice where there is but one.
+/// Two different indexes below `count`, or the same one twice where `count` is 1.
 fn draw_two(draw: u64, count: usize) -> Option<(usize, usize)> {
     let count = u64::try_from(count).ok().filter(|count| *count > 0)?;
     let one = draw % count;

@@ -1,9 +1,9 @@
-//! Asking the database: for slots, for turns, and for what other instances have told.
+//! Exchange with the database: claims of slots, rows of waiting jobs, and the state of other instances.
 //!
-//! One task of an instance asks for all of its waiting jobs together: what there is (one statement), slots where it is
-//! their turn (one for each Space), and a place in the order for those that get none (one for all). It asks again
-//! after 50 to 250 ms, the seldomer the farther its first job is from the front, and not at all where nobody waits for
-//! a slot.
+//! One task of an instance serves all of its waiting jobs. A round reads the shared state (one statement), claims slots
+//! for jobs whose turn it is (one for each Space), and enters jobs without a slot into the common queue (one for all of
+//! them). Rounds follow each other after 50 to 250 ms, longer the farther the first job is from the front, and end once
+//! no job waits for a slot.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -12,12 +12,13 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 
-use super::choice::{Claim, Past};
-use super::view::{Foreign, View};
-use super::wait_queue::{Entry, Rank, Waiter};
-use super::{Scheduler, Signal, probe_of, slots_of};
+use super::decision::Claim;
+use super::request::{Past, Signal};
+use super::view::{RemoteWaiter, View};
+use super::wait_queue::{Rank, RowState, Waiter};
+use super::{Scheduler, probe_of, slots_of};
 use crate::catalog::PoolMember;
-use crate::dispatch::crowd::Place;
+use crate::dispatch::crowd::QueueKey;
 use crate::dispatch::health::SpaceHealth;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
@@ -29,30 +30,30 @@ use crate::store::row::Columns;
 use crate::store::statement::Argument;
 use crate::store::statements::waiter;
 
-/// Shortest time between two rounds.
+/// Minimum interval of rounds.
 const SHORTEST: Duration = Duration::from_millis(50);
-/// Time for which the database's word on free slots is gone by.
+/// Age of the last read up to which its free slots are claimed without another.
 const RECENT: Duration = Duration::from_millis(200);
-/// Longest time between two rounds.
+/// Maximum interval of rounds.
 const LONGEST: Duration = Duration::from_millis(250);
-/// Time between two rounds where this instance has all slots itself: it learns of those who wait elsewhere.
+/// Interval of rounds while this instance holds all slots: they only read the waiting jobs of others.
 const UNHURRIED: Duration = Duration::from_secs(1);
-/// Time for which the database isn't asked for slots after it has failed.
-const ALONE: Duration = Duration::from_secs(2);
-/// Time within which jobs that wait no longer are deleted by one statement.
+/// Time without claims after a failure of the database.
+const STANDALONE: Duration = Duration::from_secs(2);
+/// Time within which rows of jobs that wait no longer are deleted by one statement.
 const MOMENT: Duration = Duration::from_millis(20);
-/// Jobs that get a place in the order by one statement.
-const TOGETHER: usize = 64;
-/// Number of slots that a Space is thought to have whose slots the database doesn't know yet.
+/// Number of jobs that one statement enters at most.
+const MAX_ENTERING: usize = 64;
+/// Assumed number of free slots of a Space without rows in the database.
 const UNKNOWN: u32 = 10_000;
 
 impl Scheduler {
-    /// Has the database asked for those who wait, beside the present request.
+    /// Starts the rounds in the background, or wakes them for new jobs.
     pub(super) fn ask(self: &Rc<Self>) {
         if self.is_exchanging.replace(true) {
             let has_news = {
                 let mut state = self.state.borrow_mut();
-                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == Entry::None)
+                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == RowState::None)
             };
             if has_news && let Some(wake) = self.wake.take() {
                 let _ = wake.send(());
@@ -73,7 +74,7 @@ impl Scheduler {
             if age >= if has_claims { RECENT } else { SHORTEST } {
                 self.refresh(&HashSet::new()).await;
             }
-            self.look();
+            self.schedule();
             self.claim_all().await;
             self.enter_all().await;
             if begun.saturating_sub(extended) >= RENEWAL {
@@ -89,7 +90,7 @@ impl Scheduler {
         }
     }
 
-    /// Waits for the next round: one that has news comes as soon as may be.
+    /// Waits for the next round, which a wake-up brings forward.
     async fn rest(&self, begun: Duration) {
         let (wake, woken) = oneshot::channel();
         *self.wake.borrow_mut() = Some(wake);
@@ -100,7 +101,7 @@ impl Scheduler {
         }
     }
 
-    /// Time until the next round: short where a job is next, and by chance, so that not all instances ask together.
+    /// Time until the next round: shorter near the front, and with a jitter to spread the instances.
     fn between_rounds(&self) -> Duration {
         let state = self.state.borrow();
         let wanting = state.queue.iter().find(|waiter| waiter.wants_slot);
@@ -117,7 +118,7 @@ impl Scheduler {
         (base + base * u32::from(lot) / 512).min(LONGEST + LONGEST / 4)
     }
 
-    /// Reads what is known of the Spaces of `pool`, once.
+    /// Reads the shared state of the Spaces of `pool`, once.
     pub(in crate::dispatch) async fn learn(self: &Rc<Self>, pool: &[PoolMember]) {
         if !self.store.is_on() {
             return;
@@ -148,7 +149,7 @@ impl Scheduler {
         }
     }
 
-    /// Reads what is known of those Spaces, and of all that are used or waited for.
+    /// Reads the shared state of the Spaces `more`, and of all that are in use or waited for.
     pub(in crate::dispatch) async fn refresh(self: &Rc<Self>, more: &HashSet<Origin>) {
         if !self.store.is_on() {
             return;
@@ -161,17 +162,17 @@ impl Scheduler {
             Ok(rows) => {
                 self.viewed.set(Some(self.host.now()));
                 self.has_begun.set(false);
-                let is_shared = self.host.now() >= self.alone_until.get();
+                let is_shared = self.host.now() >= self.standalone_until.get();
                 self.state.borrow_mut().is_shared = is_shared;
-                self.take_in(&origins, rows);
+                self.apply_view(&origins, rows);
             }
-            Err(_) => self.be_alone(),
+            Err(_) => self.run_standalone(),
         }
     }
 
-    /// The database fails: until it is back, this instance goes by what it knows.
-    fn be_alone(self: &Rc<Self>) {
-        self.alone_until.set(self.host.now() + ALONE);
+    /// Switches to decisions without the database, after its failure.
+    fn run_standalone(self: &Rc<Self>) {
+        self.standalone_until.set(self.host.now() + STANDALONE);
         {
             let mut state = self.state.borrow_mut();
             state.is_shared = false;
@@ -180,7 +181,7 @@ impl Scheduler {
                 space.forget_free();
             }
         }
-        self.look();
+        self.schedule();
     }
 
     fn origins(&self, more: &HashSet<Origin>) -> HashSet<Origin> {
@@ -209,8 +210,8 @@ impl Scheduler {
         self.store.query(&waiter::VIEW, parameters).await
     }
 
-    /// Takes in what the database has told.
-    fn take_in(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
+    /// Applies the rows of a read.
+    fn apply_view(&self, origins: &HashSet<Origin>, rows: Vec<Row>) {
         let now = self.host.unix_time();
         let mut state = self.state.borrow_mut();
         for origin in origins {
@@ -232,7 +233,7 @@ impl Scheduler {
                         }
                     }
                 }
-                "waiter" => foreign.push(Foreign {
+                "waiter" => foreign.push(RemoteWaiter {
                     rank: Rank { priority: row.a, turn: row.b, since: row.c, id: row.text },
                     queue: row.id,
                     avoid: row.more,
@@ -252,7 +253,7 @@ impl Scheduler {
         self.knowledge.offered();
     }
 
-    /// Asks for the slots that the last look wants.
+    /// Claims the slots that the last scheduling pass wants.
     async fn claim_all(self: &Rc<Self>) {
         let claims = self.claims.take();
         if claims.is_empty() || !self.state.borrow().is_shared {
@@ -260,11 +261,11 @@ impl Scheduler {
         }
         for (claim, count) in claims {
             if self.claim(&claim, count).await.is_err() {
-                return self.be_alone();
+                return self.run_standalone();
             }
         }
-        self.look();
-        self.give_probes_back();
+        self.schedule();
+        self.release_probes();
     }
 
     async fn claim(self: &Rc<Self>, claim: &Claim, count: usize) -> Result<(), StoreError> {
@@ -285,7 +286,7 @@ impl Scheduler {
         self.claim_slots(&claim.origin, count, claim.limit).await
     }
 
-    /// Asks for slots of a Space.
+    /// Claims slots of a Space.
     pub(super) async fn claim_slots(
         self: &Rc<Self>,
         origin: &Origin,
@@ -301,8 +302,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// The right to try a Space is another instance's where no job here uses it.
-    fn give_probes_back(&self) {
+    /// Releases rights to probe that no job uses.
+    fn release_probes(&self) {
         let mut unused = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
             if space.has_probe && !space.is_probing {
@@ -315,8 +316,7 @@ impl Scheduler {
         }
     }
 
-    /// Gives those a place in the order that got no slot: with one statement, and another one for those that have had
-    /// a place before.
+    /// Enters jobs without a slot into the common queue: by one statement, and another one for jobs that have had a turn.
     async fn enter_all(self: &Rc<Self>) {
         for had_turn in [true, false] {
             loop {
@@ -325,14 +325,14 @@ impl Scheduler {
                     break;
                 }
                 if self.enter(entering).await.is_err() {
-                    return self.be_alone();
+                    return self.run_standalone();
                 }
             }
         }
-        self.tell_positions();
+        self.notify_positions();
     }
 
-    /// Jobs that are to enter now, up to [`TOGETHER`].
+    /// Jobs to enter now, up to [`MAX_ENTERING`].
     fn entering(&self, had_turn: bool) -> Vec<Entering> {
         let mut state = self.state.borrow_mut();
         let mut entering: Vec<Entering> = Vec::new();
@@ -340,14 +340,15 @@ impl Scheduler {
             return entering;
         }
         let wants =
-            |waiter: &&mut Waiter| waiter.wants_slot && waiter.entry == Entry::None && waiter.has_turn == had_turn;
-        let mut ids: Vec<u64> = state.queue.iter_mut().filter(wants).map(|waiter| waiter.id).take(TOGETHER).collect();
+            |waiter: &&mut Waiter| waiter.wants_slot && waiter.entry == RowState::None && waiter.has_turn == had_turn;
+        let mut ids: Vec<u64> =
+            state.queue.iter_mut().filter(wants).map(|waiter| waiter.id).take(MAX_ENTERING).collect();
         ids.sort_unstable();
         for id in ids {
-            // Never used again: a row of that name may be about to go.
+            // Never reused: a row of that id may be about to be deleted.
             let entry = format!("{}{:08x}", self.store.instance(), state.id());
             let Some(waiter) = state.queue.find(id) else { continue };
-            waiter.entry = Entry::Pending;
+            waiter.entry = RowState::Pending;
             let of_caller = || entering.iter().filter(|other| other.caller == waiter.request.caller);
             let place = &waiter.request.place;
             let is_level =
@@ -384,7 +385,7 @@ impl Scheduler {
                 let mut state = self.state.borrow_mut();
                 for one in entering {
                     if let Some(waiter) = state.queue.find(one.id) {
-                        waiter.entry = Entry::None;
+                        waiter.entry = RowState::None;
                     }
                 }
                 return Err(error);
@@ -426,7 +427,7 @@ impl Scheduler {
         }));
     }
 
-    /// A caller's part of the queue is full.
+    /// Refuses a job whose caller has filled its share of the queue.
     fn refuse(&self, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(waiter) = removed {
@@ -435,9 +436,9 @@ impl Scheduler {
         }
     }
 
-    /// Lets the jobs of this instance wait on.
+    /// Extends the rows of this instance's waiting jobs.
     fn extend(&self) {
-        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, Entry::Written(_)));
+        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, RowState::Written(_)));
         if is_any {
             let expires = expiry(self.host.unix_time(), TTL);
             let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
@@ -446,22 +447,22 @@ impl Scheduler {
     }
 }
 
-/// A job that is to get a place in the order.
+/// A job to be entered into the common queue.
 struct Entering {
     id: u64,
-    /// Name of its row.
+    /// Id of its row.
     entry: String,
-    place: Place,
+    place: QueueKey,
     caller: Rc<str>,
     priority: i64,
     row: Vec<Value>,
 }
 
-/// A job's row of [`waiter::ENTER`].
+/// Row of a job in [`waiter::ENTER`].
 fn row(waiter: &Waiter, place: usize, entry: &str, ahead: usize, queued: usize) -> Vec<Value> {
     let failed = waiter.request.candidates.iter().filter(|candidate| candidate.past != Past::Fresh);
     let avoid: Vec<String> = failed.map(|candidate| candidate.member.space.origin().to_string()).collect();
-    // One that has all of them behind it goes wherever there is a slot.
+    // A job that all Spaces have failed takes any slot.
     let avoid = if avoid.len() == waiter.request.candidates.len() { Vec::new() } else { avoid };
     let turn = if waiter.has_turn { waiter.rank.turn } else { 0 };
     vec![
@@ -480,7 +481,7 @@ fn row(waiter: &Waiter, place: usize, entry: &str, ahead: usize, queued: usize) 
     ]
 }
 
-/// A row of the view.
+/// A row of the read [`waiter::VIEW`].
 struct ViewRow {
     kind: String,
     id: String,

@@ -1,35 +1,58 @@
-//! A slot at a Space, held by a job.
+//! Guard of a slot at a Space, held by a job.
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::state::Slot;
-use super::{Scheduler, probe_of};
+use futures::future::LocalBoxFuture;
+
+use super::slot::Slot;
 use crate::catalog::PoolMember;
-use crate::dispatch::health::{ANONYMOUS, Outcome, OutcomeKind};
-use crate::dispatch::space_state::begins_in;
+use crate::dispatch::health::{ANONYMOUS, SpaceOutcome, SpaceOutcomeKind};
+use crate::dispatch::space_queue::begins_in;
+use crate::dispatch::space_state::SpaceState;
 use crate::dispatch::verdict::{Blame, Verdict};
 use crate::generation::QueuePosition;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Token};
 
-/// A slot at a Space. When it is dropped, it is the next one's.
+/// Owner of slots, as far as a guard needs it. Implemented by the scheduler, whose signals carry guards.
+pub(super) trait SlotOwner {
+    /// Time since the Unix epoch.
+    fn unix_time(&self) -> Duration;
+
+    /// Sleeps for `time`.
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()>;
+
+    /// Draws the pause between two jobs of a request at a Space.
+    fn draw_stagger(&self) -> Duration;
+
+    /// Changes the state of the Space at `origin`.
+    fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState));
+
+    /// Records an outcome at a Space, for all instances.
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome);
+
+    /// Schedules the next job after a slot has become free; also releases the right to probe where `releases_probe`.
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, releases_probe: bool);
+}
+
+/// Guard of a slot, which frees it when dropped.
 pub(in crate::dispatch) struct SlotGuard {
-    scheduler: Rc<Scheduler>,
+    owner: Rc<dyn SlotOwner>,
     slot: Slot,
 }
 
 impl SlotGuard {
-    pub(super) fn new(scheduler: &Rc<Scheduler>, slot: Slot) -> Self {
-        Self { scheduler: Rc::clone(scheduler), slot }
+    pub(super) fn new(owner: Rc<dyn SlotOwner>, slot: Slot) -> Self {
+        Self { owner, slot }
     }
 
-    /// The Space, as a member of its pool.
+    /// The Space as a member of its pool.
     pub(in crate::dispatch) fn member(&self) -> &PoolMember {
         &self.slot.member
     }
 
-    /// The token that the job brings.
+    /// Token for the calls of the job.
     pub(in crate::dispatch) fn token(&self) -> Option<&Token> {
         self.slot.token.as_ref()
     }
@@ -38,93 +61,90 @@ impl SlotGuard {
         self.slot.member.space.origin()
     }
 
-    /// Waits until a job may be sent: a request's jobs at a Space keep their distance.
-    pub(in crate::dispatch) async fn comes_due(&self) {
-        let host = &self.scheduler.host;
-        let pause = self.scheduler.policy.stagger.draw(host);
+    /// Waits until the stagger between a request's jobs at a Space has passed.
+    pub(in crate::dispatch) async fn wait_for_stagger(&self) {
+        let pause = self.owner.draw_stagger();
         loop {
-            let now = host.unix_time();
+            let now = self.owner.unix_time();
             match self.slot.stagger.send(self.origin(), now, now.saturating_add(pause)) {
                 Ok(()) => return,
-                Err(left) => host.sleep(left.saturating_add(Duration::from_millis(1))).await,
+                Err(left) => self.owner.sleep(left.saturating_add(Duration::from_millis(1))).await,
             }
         }
     }
 
-    /// Time until the Space begins with a job that stands there, in seconds.
+    /// Time until a job at `position` starts, in seconds.
     pub(in crate::dispatch) fn begins_in(&self, position: QueuePosition) -> f64 {
         begins_in(position, self.slot.generation)
     }
 
-    /// The Space says where the job stands.
+    /// Reports the queue position of the job.
     pub(in crate::dispatch) fn queued(&self, position: QueuePosition) {
-        let (now, Slot { id, generation, .. }) = (self.scheduler.host.unix_time(), &self.slot);
-        self.scheduler.state.borrow_mut().space(self.origin()).queued(*id, position, *generation, now);
+        let Slot { id, generation, .. } = self.slot;
+        self.update(|space, now| space.queued(id, position, generation, now));
     }
 
-    /// The Space has begun with it.
+    /// Reports the start of the job.
     pub(in crate::dispatch) fn started(&self) {
-        let (now, Slot { id, generation, .. }) = (self.scheduler.host.unix_time(), &self.slot);
-        self.scheduler.state.borrow_mut().space(self.origin()).started(*id, *generation, now);
+        let Slot { id, generation, .. } = self.slot;
+        self.update(|space, now| space.started(id, generation, now));
     }
 
-    /// The job is so far, from 0 to 1.
+    /// Reports the progress of the job, from 0 to 1.
     pub(in crate::dispatch) fn stepped(&self, done: f64) {
-        let now = self.scheduler.host.unix_time();
-        self.scheduler.state.borrow_mut().space(self.origin()).stepped(self.slot.id, done, now);
+        self.update(|space, now| space.stepped(self.slot.id, done, now));
     }
 
-    /// `images` were made in `generate`.
+    /// Reports that the job has made `images` in `generate`.
     pub(in crate::dispatch) fn succeeded(&self, generate: Duration, images: usize) {
         let images = u32::try_from(images).unwrap_or(u32::MAX);
         let work = self.slot.work * f64::from(images.max(1));
-        self.record(OutcomeKind::Made { work, seconds: generate.as_secs_f64() });
+        self.record(SpaceOutcomeKind::Made { work, seconds: generate.as_secs_f64() });
     }
 
-    /// The job failed. What that says of the Space is noted.
+    /// Reports a failure of the job, and classifies it.
     pub(in crate::dispatch) fn failed(&self, failure: &Failure) -> Verdict {
         let verdict = Verdict::of(failure);
         let failure = failure.clone();
         match verdict.blame {
-            // It has answered as it should.
-            Blame::Asker if verdict.has_worked => self.record(OutcomeKind::Answered),
+            // The Space has answered correctly.
+            Blame::Asker if verdict.has_worked => self.record(SpaceOutcomeKind::Answered),
             Blame::Nothing | Blame::Asker => {}
-            Blame::Fault => self.record(OutcomeKind::Failed(failure)),
+            Blame::Fault => self.record(SpaceOutcomeKind::Failed(failure)),
             Blame::Full => {
-                let now = self.scheduler.host.unix_time();
-                self.scheduler.state.borrow_mut().space(self.origin()).full(self.slot.generation, now);
-                self.record(OutcomeKind::Refused(failure));
+                self.update(|space, now| space.full(self.slot.generation, now));
+                self.record(SpaceOutcomeKind::Refused(failure));
             }
-            Blame::Rest(wait) => self.record(OutcomeKind::Rests(failure, wait)),
+            Blame::Rest(wait) => self.record(SpaceOutcomeKind::Rests(failure, wait)),
             Blame::Exhausted(wait) => {
                 let caller = self.slot.token.as_ref().map_or_else(|| ANONYMOUS.to_owned(), Token::fingerprint);
-                self.record(OutcomeKind::Exhausted(failure, caller, wait));
+                self.record(SpaceOutcomeKind::Exhausted(failure, caller, wait));
             }
         }
         verdict
     }
 
-    fn record(&self, kind: OutcomeKind) {
-        let outcome = Outcome { at: self.scheduler.host.unix_time(), began: self.slot.since, kind };
-        self.scheduler.record(self.origin(), outcome);
+    fn record(&self, kind: SpaceOutcomeKind) {
+        let outcome = SpaceOutcome { at: self.owner.unix_time(), began: self.slot.since, kind };
+        Rc::clone(&self.owner).record_outcome(self.origin(), outcome);
+    }
+
+    fn update(&self, mut change: impl FnMut(&mut SpaceState, Duration)) {
+        let now = self.owner.unix_time();
+        self.owner.update_space(self.origin(), &mut |space| change(space, now));
     }
 }
 
 impl Drop for SlotGuard {
     fn drop(&mut self) {
-        let now = self.scheduler.host.unix_time();
-        let had_probe = {
-            let mut state = self.scheduler.state.borrow_mut();
-            let space = state.space(self.slot.member.space.origin());
+        let mut had_probe = false;
+        self.update(|space, now| {
             space.leave(self.slot.id, now);
             if self.slot.probe {
                 space.is_probing = false;
+                had_probe = std::mem::take(&mut space.has_probe);
             }
-            self.slot.probe && std::mem::take(&mut space.has_probe)
-        };
-        if had_probe {
-            self.scheduler.leases.release(&probe_of(self.slot.member.space.origin()), &[0]);
-        }
-        self.scheduler.look();
+        });
+        Rc::clone(&self.owner).slot_is_free(self.origin(), had_probe);
     }
 }

@@ -1,25 +1,25 @@
-//! Telling all instances how a Space does.
+//! Writes of Spaces' health for all instances.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Scheduler;
 use crate::dispatch::health::shared::Draft;
-use crate::dispatch::health::{Outcome, OutcomeKind, SpaceHealth};
+use crate::dispatch::health::{SpaceHealth, SpaceOutcome, SpaceOutcomeKind};
 use crate::gradio::space::Origin;
 use crate::platform::{StoreError, random_bytes};
 use crate::store::row::Columns;
 use crate::store::statements::waiter;
 
-/// Time after which images that were made are written down; failures are at once.
+/// Delay of writes of successes; failures are written at once.
 const WRITE_AFTER: Duration = Duration::from_secs(2);
-/// Attempts to write where other instances write too.
+/// Attempts of a write against concurrent writes of other instances.
 const ATTEMPTS: u32 = 6;
 
 impl Scheduler {
-    /// Takes in what happened at a Space, and tells the others.
-    pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: Outcome) {
-        let is_failure = !matches!(outcome.kind, OutcomeKind::Made { .. } | OutcomeKind::Answered);
+    /// Records an outcome at a Space, here and in the database.
+    pub(super) fn record(self: &Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
+        let is_failure = !matches!(outcome.kind, SpaceOutcomeKind::Made { .. } | SpaceOutcomeKind::Answered);
         let (is_urgent, is_writing) = {
             let mut state = self.state.borrow_mut();
             let health = &mut state.space(origin).health;
@@ -48,7 +48,7 @@ impl Scheduler {
         }));
     }
 
-    /// Whether there is something to write that nobody writes yet; then somebody does.
+    /// Begins a write where outcomes are pending and no write is under way. Returns true where the caller has to write.
     fn begins_writing(&self, origin: &Origin) -> bool {
         let mut state = self.state.borrow_mut();
         let health = &mut state.space(origin).health;
@@ -61,7 +61,7 @@ impl Scheduler {
     async fn write_health(&self, origin: &Origin) {
         loop {
             self.state.borrow_mut().space(origin).health.is_urgent = false;
-            // A store that fails now is written to with the next outcome.
+            // Where the store fails, the next outcome writes this one too.
             let outcome = self.write_once(origin).await;
             let mut state = self.state.borrow_mut();
             let health = &mut state.space(origin).health;
@@ -84,7 +84,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Writes a draft, or takes over what another instance has written meanwhile. Returns whether it is written.
+    /// Writes a draft, or takes the value that another instance has written meanwhile. Returns true where it is written.
     async fn try_write(&self, origin: &Origin, draft: Draft) -> Result<bool, StoreError> {
         let text = draft.health.write();
         let parameters = vec![

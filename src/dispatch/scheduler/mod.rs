@@ -1,16 +1,19 @@
-//! Slots at Spaces, and who gets the next one.
+//! Scheduler of slots at Spaces.
 //!
-//! A Space's slots are the whole service's: leases in the database, which an instance keeps for its next job as long as
-//! it has one, renews beside the work, and gives up when they are idle or when others wait. So a job on an instance
-//! that holds a slot asks nobody; one that finds none asks the database ([`exchange`]), and waits there, in the order
-//! of all instances ([`wait_queue`]), if there is none.
+//! The slots of a Space belong to the whole service: they are leases in the database. An instance keeps a slot for its
+//! next job, renews it in the background, and releases it when it is idle or others wait. So a job on an instance that
+//! holds a slot needs no statement; without one, the instance asks the database ([`exchange`]), and the job waits there
+//! in the order of all instances ([`wait_queue`]) while no slot is free.
 //!
-//! Without a database, or where it fails, an instance goes by what it knows: each then has all slots for itself.
+//! Without a database, or while it fails, each instance decides by what it knows and has all slots for itself.
 
 mod choice;
+mod decision;
 mod exchange;
 mod guard;
 mod health;
+mod request;
+mod slot;
 mod stagger;
 mod state;
 mod upkeep;
@@ -26,18 +29,21 @@ use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, LocalBoxFuture, select};
 
-use self::choice::Claim;
-pub(crate) use self::choice::Rule;
-pub(super) use self::choice::{Candidate, Past};
+use self::decision::Claim;
 pub(super) use self::guard::SlotGuard;
+use self::guard::SlotOwner;
+use self::request::Signal;
+pub(super) use self::request::{Candidate, Past, SlotRequest};
 pub(super) use self::stagger::Stagger;
-use self::state::{Looked, State, written};
+use self::state::{Effects, SchedulerState, written};
 use super::budget::Budget;
-use super::crowd::{Crowds, Place};
+use super::crowd::{Crowds, QueueKey};
+use super::health::SpaceOutcome;
+use super::knowledge::Knowledge;
+use super::policy::Policy;
 use super::refusal::Refusal;
-use super::{Knowledge, Policy};
+use super::space_state::SpaceState;
 use crate::catalog::Catalog;
-use crate::generation::Priority;
 use crate::gradio::failure::Failure;
 use crate::gradio::space::Origin;
 use crate::platform::{Host, random_bytes};
@@ -45,76 +51,50 @@ use crate::store::Store;
 use crate::store::lease::Leases;
 use crate::store::once::Once;
 
-/// A job that wants a slot.
-pub(super) struct SlotRequest {
-    /// Number of the request that it is of.
-    pub(super) request: u64,
-    pub(super) place: Place,
-    /// API key's owner, among whom turns are shared.
-    pub(super) caller: Rc<str>,
-    /// Whether a job of the request has been let in: then all of them are.
-    pub(super) is_admitted: Rc<Cell<bool>>,
-    pub(super) priority: Priority,
-    /// Whether it has no images of its own yet.
-    pub(super) is_idle: bool,
-    /// When it came, since the Unix epoch.
-    pub(super) since: Duration,
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) stagger: Rc<Stagger>,
-}
-
-/// News for a waiting job.
-pub(super) enum Signal {
-    /// So many are before it.
-    Waiting(usize),
-    /// It has a slot, or waits in vain. A slot that is lost on the way is the next one's.
-    Done(Box<Result<SlotGuard, Refusal>>),
-}
-
-/// The slots of all Spaces, as an instance has them.
+/// Scheduler of an instance.
 pub(super) struct Scheduler {
     host: Host,
     policy: Policy,
     store: Store,
     leases: Rc<Leases>,
     knowledge: Rc<Knowledge>,
-    state: RefCell<State>,
+    state: RefCell<SchedulerState>,
     budget: RefCell<Budget>,
-    /// Slots that the last look wants.
+    /// Slots to be claimed after the last scheduling pass.
     claims: RefCell<Vec<(Claim, usize)>>,
-    /// When the database last told of others, in monotonic time.
+    /// Time of the last read of the database, monotonic.
     viewed: Cell<Option<Duration>>,
-    /// Whether a job has begun since then.
+    /// Set where a job has started since then.
     has_begun: Cell<bool>,
-    /// When a job last began, in monotonic time.
-    begun: Cell<Duration>,
-    /// Until when the database isn't asked for slots, since it has failed, in monotonic time.
-    alone_until: Cell<Duration>,
-    /// Rows of jobs that wait no longer, to be deleted.
+    /// Time at which a job started last, monotonic.
+    started: Cell<Duration>,
+    /// End of the time without claims after a failure of the database, monotonic.
+    standalone_until: Cell<Duration>,
+    /// Ids of rows of jobs that wait no longer, to be deleted.
     leaving: RefCell<Vec<String>>,
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
-    is_kept_up: Cell<bool>,
+    has_upkeep: Cell<bool>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
 
-/// Resource of a Space's slots.
+/// Lease resource of a Space's slots.
 fn slots_of(origin: &Origin) -> String {
     format!("space/{origin}")
 }
 
-/// Resource of the right to try a Space.
+/// Lease resource of the right to probe a Space.
 fn probe_of(origin: &Origin) -> String {
     format!("probe/{origin}")
 }
 
 impl Scheduler {
-    /// A scheduler for the Spaces of `catalog`, whose slots are `leases`.
+    /// A scheduler for the Spaces of `catalog`, with slots in `leases`.
     pub(super) fn new(leases: &Rc<Leases>, policy: Policy, catalog: &Catalog, knowledge: &Rc<Knowledge>) -> Rc<Self> {
         let store = leases.store().clone();
         let host = Rc::clone(store.host());
         let [jitter] = random_bytes::<1>(&host);
-        let state = State::new(Crowds::of(catalog), policy.rule, f64::from(jitter) / 255.0, store.is_on());
+        let state = SchedulerState::new(Crowds::of(catalog), policy.rule, f64::from(jitter) / 255.0, store.is_on());
         let this = Rc::new(Self {
             budget: RefCell::new(Budget::new(host.now())),
             host,
@@ -126,12 +106,12 @@ impl Scheduler {
             claims: RefCell::default(),
             viewed: Cell::default(),
             has_begun: Cell::default(),
-            begun: Cell::default(),
-            alone_until: Cell::default(),
+            started: Cell::default(),
+            standalone_until: Cell::default(),
             leaving: RefCell::default(),
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
-            is_kept_up: Cell::default(),
+            has_upkeep: Cell::default(),
             wake: RefCell::default(),
         });
         let listener = Rc::downgrade(&this);
@@ -153,41 +133,41 @@ impl Scheduler {
         self.host.unix_time()
     }
 
-    /// Lets time go by.
+    /// Sleeps for `time`.
     pub(super) fn pause(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
         self.host.sleep(time)
     }
 
-    /// A number that no other request of this instance has.
+    /// Number of a new request, unique within this instance.
     pub(super) fn new_request(&self) -> u64 {
         self.state.borrow_mut().id()
     }
 
-    /// The state, to look at.
-    pub(super) fn state(&self) -> std::cell::Ref<'_, State> {
+    /// State, for reading.
+    pub(super) fn state(&self) -> std::cell::Ref<'_, SchedulerState> {
         self.state.borrow()
     }
 
-    /// Place of jobs for `pool` among those that wait.
-    pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> Place {
+    /// Queue and crowd of jobs for `pool`.
+    pub(super) fn place(&self, pool: &[crate::catalog::PoolMember]) -> QueueKey {
         self.state.borrow().crowds.place(pool)
     }
 
-    /// Pays a new job's part in for those that are made again.
-    pub(super) fn pay_in(&self) {
+    /// Deposits a new job's share in the retry budget.
+    pub(super) fn deposit(&self) {
         self.budget.borrow_mut().deposit(self.host.now());
     }
 
-    /// Whether a job may be made again that a Space has worked on.
-    pub(super) fn may_repeat(&self) -> bool {
+    /// Withdraws a retry of a job that a Space has worked on. Returns false where the budget is exhausted.
+    pub(super) fn withdraw_retry(&self) -> bool {
         self.budget.borrow_mut().withdraw(self.host.now())
     }
 
-    /// Waits for a slot until `deadline`, in monotonic time. `waits` hears how many jobs are before it, where it has to
-    /// wait, each time that this changes.
+    /// Waits for a slot until `deadline`, in monotonic time. While it waits, each change of the number of jobs ahead
+    /// goes to `waits`.
     ///
     /// # Errors
-    /// Where there is nothing to wait for, or for too long.
+    /// No slot to wait for, a full queue, or the deadline.
     pub(super) async fn take(
         self: &Rc<Self>,
         request: SlotRequest,
@@ -206,7 +186,7 @@ impl Scheduler {
             (id, is_full)
         };
         let _waiting = Waiting { scheduler: self, id };
-        self.look();
+        self.schedule();
         let is_waiting = self.state.borrow_mut().queue.find(id).is_some();
         if is_waiting && is_full && !is_admitted.get() && !self.state.borrow().is_shared {
             return Err(Refusal::Crowded { waiting: self.state.borrow().queue.len().saturating_sub(1) });
@@ -216,7 +196,7 @@ impl Scheduler {
             let left = deadline.saturating_sub(now);
             let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
             let again = again.map_or(left, |at| at.saturating_sub(self.host.unix_time()));
-            // Time is rounded down on its way to the host: a moment too early would be a loop.
+            // The host rounds times down: waking a moment too early would spin.
             let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
             match select(signals.next(), sleep).await {
                 Either::Left((Some(Signal::Done(outcome)), _)) => {
@@ -230,80 +210,81 @@ impl Scheduler {
                 Either::Right(_) if self.host.now() >= deadline => {
                     return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
                 }
-                Either::Right(_) => self.look(),
+                Either::Right(_) => self.schedule(),
             }
         }
     }
 
-    /// Time until a job would be done elsewhere that begins there now, in seconds.
+    /// Best forecast among `candidates` with room for a job that starts now, in seconds.
     pub(super) fn elsewhere(&self, candidates: &[Candidate], stagger: &Stagger) -> Option<f64> {
         self.state.borrow().elsewhere(candidates, stagger, self.host.unix_time())
     }
 
-    /// No job of that request is to begin any more.
+    /// Refuses all waiting jobs of a request.
     pub(super) fn dismiss(self: &Rc<Self>, request: u64, why: &Refusal) {
-        let looked = self.state.borrow_mut().dismiss(request, false, why);
-        self.follow(looked);
+        let effects = self.state.borrow_mut().dismiss(request, false, why);
+        self.apply(effects);
     }
 
-    /// All images of that request have found somebody who makes them.
+    /// Dismisses the waiting jobs of a request that have no images of their own, as all images have a job.
     pub(super) fn dismiss_idle(self: &Rc<Self>, request: u64) {
-        let looked = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
-        self.follow(looked);
+        let effects = self.state.borrow_mut().dismiss(request, true, &Failure::NoImage.into());
+        self.apply(effects);
     }
 
-    /// Lets those begin who can.
-    fn look(self: &Rc<Self>) {
+    /// Schedules waiting jobs: starts those that can start.
+    fn schedule(self: &Rc<Self>) {
         let now = self.host.unix_time();
-        let mut looked = self.state.borrow_mut().look(now, || self.policy.stagger.draw(&self.host));
-        *self.claims.borrow_mut() = std::mem::take(&mut looked.claims);
-        let wants = looked.wants_slots;
-        self.follow(looked);
-        self.tell_positions();
+        let mut effects = self.state.borrow_mut().schedule(now, || self.policy.stagger.draw(&self.host));
+        *self.claims.borrow_mut() = std::mem::take(&mut effects.claims);
+        let wants = effects.wants_slots;
+        self.apply(effects);
+        self.notify_positions();
         if wants && self.store.is_on() {
             self.ask();
         }
-        self.keep_up();
+        self.start_upkeep();
     }
 
-    /// Does what follows from a look.
-    fn follow(self: &Rc<Self>, looked: Looked) {
-        if !looked.leave.is_empty() {
-            self.leave(looked.leave);
+    /// Applies the effects of a scheduling pass.
+    fn apply(self: &Rc<Self>, effects: Effects) {
+        if !effects.leave.is_empty() {
+            self.leave(effects.leave);
         }
-        for (origin, slots) in looked.release {
+        for (origin, slots) in effects.release {
             self.leases.release(&slots_of(&origin), &slots);
         }
-        for (waiter, outcome) in looked.done {
+        for (waiter, outcome) in effects.done {
             if outcome.is_ok() {
                 self.has_begun.set(true);
-                self.begun.set(self.host.now());
+                self.started.set(self.host.now());
             }
-            let outcome = outcome.map(|slot| SlotGuard::new(self, slot));
-            // A slot that nobody wants any more is dropped, and so is the next one's.
+            let owner = || -> Rc<dyn SlotOwner> { Rc::<Self>::clone(self) };
+            let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));
+            // A slot whose receiver is gone is dropped, and so becomes free.
             let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
         }
     }
 
-    /// Tells those who wait how many are before them, where that has changed.
-    fn tell_positions(&self) {
+    /// Notifies waiting jobs of changed positions.
+    fn notify_positions(&self) {
         let mut state = self.state.borrow_mut();
         let is_shared = state.is_shared;
-        // One that may yet get a slot at once doesn't wait.
+        // A job that may still get a slot at once isn't waiting yet.
         let waits = |waiter: &wait_queue::Waiter| {
-            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::Entry::Written(_))
+            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::RowState::Written(_))
         };
         let ids: Vec<u64> = state.queue.iter().filter(|waiter| waits(waiter)).map(|waiter| waiter.id).collect();
         for id in ids {
             let before = state.before(id);
-            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.told != Some(before)) {
-                waiter.told = Some(before);
+            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.notified != Some(before)) {
+                waiter.notified = Some(before);
                 let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
             }
         }
     }
 
-    /// A job waits no longer.
+    /// Removes a job from the queue.
     fn forget(self: &Rc<Self>, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
         if let Some(entry) = removed.as_ref().and_then(written) {
@@ -311,7 +292,7 @@ impl Scheduler {
         }
     }
 
-    /// Leases turned out to be somebody else's by now.
+    /// Drops leases that another instance holds by now.
     fn lose(self: &Rc<Self>, resource: &str, slots: &[i64]) {
         let mut state = self.state.borrow_mut();
         for (origin, space) in state.spaces_mut() {
@@ -324,7 +305,36 @@ impl Scheduler {
     }
 }
 
-/// A job that waits; when it is dropped, it waits no longer.
+impl SlotOwner for Scheduler {
+    fn unix_time(&self) -> Duration {
+        self.host.unix_time()
+    }
+
+    fn sleep(&self, time: Duration) -> LocalBoxFuture<'static, ()> {
+        self.host.sleep(time)
+    }
+
+    fn draw_stagger(&self) -> Duration {
+        self.policy.stagger.draw(&self.host)
+    }
+
+    fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState)) {
+        change(self.state.borrow_mut().space(origin));
+    }
+
+    fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
+        self.record(origin, outcome);
+    }
+
+    fn slot_is_free(self: Rc<Self>, origin: &Origin, releases_probe: bool) {
+        if releases_probe {
+            self.leases.release(&probe_of(origin), &[0]);
+        }
+        self.schedule();
+    }
+}
+
+/// Guard of a waiting job, which removes it from the queue when dropped.
 struct Waiting<'a> {
     scheduler: &'a Rc<Scheduler>,
     id: u64,

@@ -1,4 +1,4 @@
-//! The distance that a request's jobs at a Space keep.
+//! Stagger of a request's jobs at a Space.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -6,29 +6,32 @@ use std::time::Duration;
 
 use crate::gradio::space::Origin;
 
-/// Moments at which a request's next job may begin at each Space, since the Unix epoch.
+/// Earliest times of a request's next job at each Space, since the Unix epoch.
 #[derive(Debug, Default)]
 pub(in crate::dispatch) struct Stagger {
-    /// When the next one may have a slot there.
+    /// Earliest time of the next job's slot.
     slots: RefCell<HashMap<Origin, Duration>>,
-    /// When the next one may be sent there: from the slot to there takes a while.
+    /// Earliest time of the next job's submission, some time after its slot.
     sent: RefCell<HashMap<Origin, Duration>>,
 }
 
 impl Stagger {
-    /// Time until the next one may have a slot.
+    /// Time until the next job may get a slot.
     pub(super) fn left(&self, origin: &Origin, now: Duration) -> Duration {
         self.slots.borrow().get(origin).map_or(Duration::ZERO, |at| at.saturating_sub(now))
     }
 
-    /// One begins; the next one may at `next`.
+    /// Notes that a job starts, and that the next one may at `next`.
     pub(super) fn begin(&self, origin: &Origin, next: Duration) {
         let mut slots = self.slots.borrow_mut();
         let known = slots.entry(origin.clone()).or_default();
         *known = next.max(*known);
     }
 
-    /// Sends one now, if it may be, and the next one at `next`; else tells how long until it may.
+    /// Permits a submission now, and the next one at `next`.
+    ///
+    /// # Errors
+    /// Time until the submission is permitted.
     pub(super) fn send(&self, origin: &Origin, now: Duration, next: Duration) -> Result<(), Duration> {
         let mut sent = self.sent.borrow_mut();
         let known = sent.entry(origin.clone()).or_default();

@@ -1,77 +1,60 @@
-//! An instance's knowledge of Spaces and of those who wait for them, and the choice of who begins where.
+//! State of the scheduler: Spaces and waiting jobs of an instance, and the scheduling pass over them.
 //!
-//! Whenever something changes (a slot gets free, a stagger has passed, a breaker opens or may be tried, the database
-//! has told of others) the waiting jobs are looked at in their order, and each begins at a Space or goes on waiting. A
-//! job begins where this instance holds a slot and nobody elsewhere comes before it; where the database is likely to
-//! give one, that is asked for; what others wait for is given up.
+//! Each change (a free slot, the end of a stagger, a breaker that opens or admits a probe, a read of the database)
+//! triggers a scheduling pass: in the order of service, each waiting job starts at a Space or goes on waiting. A job
+//! starts where this instance holds a slot and no job of another instance is ahead of it. Where the database probably
+//! has a free slot, that is claimed; idle slots that others wait for are released.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::choice::{Before, Candidate, Claim, Decision, Rule};
-use super::stagger::Stagger;
+use super::decision::{Claim, Decision, Reserved};
+use super::request::Candidate;
+use super::slot::Slot;
 use super::view::View;
-use super::wait_queue::{Entry, WaitQueue, Waiter};
-use crate::catalog::PoolMember;
+use super::wait_queue::{RowState, WaitQueue, Waiter};
 use crate::dispatch::crowd::Crowds;
+use crate::dispatch::policy::SelectionRule;
 use crate::dispatch::refusal::Refusal;
 use crate::dispatch::space_state::SpaceState;
-use crate::gradio::space::{Origin, Token};
+use crate::gradio::space::Origin;
 
-/// A slot at a Space, and the job that has it.
-#[derive(Debug)]
-pub(super) struct Slot {
-    /// Number of the job, within the instance.
-    pub(super) id: u64,
-    pub(super) member: PoolMember,
-    pub(super) stagger: Rc<Stagger>,
-    pub(super) token: Option<Token>,
-    /// Whether the job is to try the Space.
-    pub(super) probe: bool,
-    /// Amount of work that the job is.
-    pub(super) work: f64,
-    /// Time that it is expected to take, in seconds.
-    pub(super) generation: f64,
-    /// When it got the slot, since the Unix epoch.
-    pub(super) since: Duration,
-}
+/// Result of a wait.
+pub(super) type WaitResult = Result<Slot, Refusal>;
 
-/// End of a wait.
-pub(super) type Outcome = Result<Slot, Refusal>;
-
-/// Spaces as an instance knows them, and the jobs that wait for them in it.
-pub(in crate::dispatch) struct State {
+/// Spaces and waiting jobs of an instance.
+pub(in crate::dispatch) struct SchedulerState {
     spaces: HashMap<Origin, SpaceState>,
     pub(super) queue: WaitQueue,
-    /// Jobs that wait elsewhere.
+    /// Waiting jobs of other instances.
     pub(super) view: View,
     pub(super) crowds: Crowds,
-    pub(super) rule: Rule,
-    /// This instance's part of a breaker's time, from 0 to 1.
+    pub(super) rule: SelectionRule,
+    /// Jitter of breakers in this instance, from 0 to 1.
     pub(super) jitter: f64,
-    /// Whether slots are the database's to give.
+    /// Set while the database grants the slots.
     pub(super) is_shared: bool,
     next_id: u64,
 }
 
-/// Consequences of a look, for the caller to draw once nothing is borrowed any more.
+/// Effects of a scheduling pass, for the caller to apply after the borrow has ended.
 #[derive(Default)]
-pub(super) struct Looked {
-    /// Jobs that wait no longer.
-    pub(super) done: Vec<(Waiter, Outcome)>,
-    /// Rows of the database that are to go.
+pub(super) struct Effects {
+    /// Jobs whose wait has ended.
+    pub(super) done: Vec<(Waiter, WaitResult)>,
+    /// Ids of rows to be deleted.
     pub(super) leave: Vec<String>,
-    /// Slots to be asked for: of which Space, and how many.
+    /// Slots to be claimed, with their numbers.
     pub(super) claims: Vec<(Claim, usize)>,
-    /// Slots to be given back.
+    /// Slots to be released, by Space.
     pub(super) release: Vec<(Origin, Vec<i64>)>,
-    /// Whether a job waits that lacks nothing but a slot.
+    /// Set where a job lacks nothing but a slot.
     pub(super) wants_slots: bool,
 }
 
-impl State {
-    pub(super) fn new(crowds: Crowds, rule: Rule, jitter: f64, is_shared: bool) -> Self {
+impl SchedulerState {
+    pub(super) fn new(crowds: Crowds, rule: SelectionRule, jitter: f64, is_shared: bool) -> Self {
         Self {
             spaces: HashMap::new(),
             queue: WaitQueue::default(),
@@ -89,12 +72,12 @@ impl State {
         self.spaces.entry(origin.clone()).or_default()
     }
 
-    /// The Space at `origin`, if anything is known of it.
+    /// The Space at `origin`, if it has any state.
     pub(in crate::dispatch) fn known(&self, origin: &Origin) -> Option<&SpaceState> {
         self.spaces.get(origin)
     }
 
-    /// All Spaces of which something is known.
+    /// All Spaces with state.
     pub(super) fn spaces(&self) -> impl Iterator<Item = (&Origin, &SpaceState)> {
         self.spaces.iter()
     }
@@ -103,19 +86,19 @@ impl State {
         self.spaces.iter_mut()
     }
 
-    /// A number that nothing else of this instance has.
+    /// Number that is unique within this instance.
     pub(super) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// Number of jobs that wait, here and elsewhere, and could go to the Space at `origin`.
+    /// Number of waiting jobs of all instances that could run at the Space at `origin`.
     pub(in crate::dispatch) fn waiting_for(&self, origin: &Origin) -> usize {
         let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.member.space.origin() == origin);
         self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
     }
 
-    /// Number of jobs before the one of that id, here and elsewhere.
+    /// Number of jobs of all instances ahead of the job of that id.
     pub(super) fn before(&self, id: u64) -> usize {
         let Some(waiter) = self.queue.iter().find(|waiter| waiter.id == id) else { return 0 };
         let queue = &waiter.request.place.queue;
@@ -124,24 +107,24 @@ impl State {
         here + self.view.all_before(&waiter.rank, queue)
     }
 
-    /// No waiting job of that request is wanted any more; or none that has no images of its own.
-    pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Looked {
+    /// Refuses the waiting jobs of a request; with `only_idle`, those without images of their own.
+    pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Effects {
         let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
         let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
         self.queue.restore(kept);
-        let mut looked = Looked::default();
+        let mut effects = Effects::default();
         for waiter in dismissed {
-            looked.leave.extend(written(&waiter));
-            looked.done.push((waiter, Err(why.clone())));
+            effects.leave.extend(written(&waiter));
+            effects.done.push((waiter, Err(why.clone())));
         }
-        looked
+        effects
     }
 
-    /// Looks at all that wait, in their order. `pause` gives the time until the next job of the same request may
-    /// follow.
-    pub(super) fn look(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Looked {
-        let mut looked = Looked { leave: self.queue.promote(now), ..Looked::default() };
-        let mut before = Before::default();
+    /// Scheduling pass over all waiting jobs, in order. `pause` draws the stagger before the next job of the same
+    /// request.
+    pub(super) fn schedule(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
+        let mut effects = Effects { leave: self.queue.promote(now), ..Effects::default() };
+        let mut before = Reserved::default();
         let mut claims: Vec<(Claim, usize)> = Vec::new();
         let mut kept = Vec::new();
         for mut waiter in self.queue.take() {
@@ -149,8 +132,8 @@ impl State {
                 Decision::Start { index, probe } => {
                     let Some(candidate) = waiter.request.candidates.get(index).cloned() else { continue };
                     let slot = self.begin(&waiter, candidate, probe, now, pause());
-                    looked.leave.extend(written(&waiter));
-                    looked.done.push((waiter, Ok(slot)));
+                    effects.leave.extend(written(&waiter));
+                    effects.done.push((waiter, Ok(slot)));
                 }
                 Decision::Wait { at, claim, again, wants_slot } => {
                     if let Some((origin, seconds)) = at {
@@ -164,27 +147,27 @@ impl State {
                         }
                     }
                     if !wants_slot && let Some(id) = written(&waiter) {
-                        // Those behind it need not wait for it.
-                        looked.leave.push(id);
-                        waiter.entry = Entry::None;
+                        // Jobs behind it needn't wait for it.
+                        effects.leave.push(id);
+                        waiter.entry = RowState::None;
                     }
                     waiter.again = again.into_iter().chain(waiter.promotion()).min();
                     waiter.wants_slot = wants_slot;
-                    looked.wants_slots |= wants_slot;
+                    effects.wants_slots |= wants_slot;
                     kept.push(waiter);
                 }
                 Decision::Hopeless(refusal) => {
-                    looked.leave.extend(written(&waiter));
-                    looked.done.push((waiter, Err(refusal)));
+                    effects.leave.extend(written(&waiter));
+                    effects.done.push((waiter, Err(refusal)));
                 }
             }
         }
         self.queue.restore(kept);
-        looked.claims = claims;
+        effects.claims = claims;
         if self.is_shared {
-            self.give_up(now, &mut looked);
+            self.give_up(now, &mut effects);
         }
-        looked
+        effects
     }
 
     /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: an eighth of
@@ -207,23 +190,23 @@ impl State {
         Slot { id, member, stagger, token, probe, work, generation, since: now }
     }
 
-    /// Idle slots that others wait for are theirs.
-    fn give_up(&mut self, now: Duration, looked: &mut Looked) {
+    /// Releases idle slots that other instances wait for.
+    fn give_up(&mut self, now: Duration, effects: &mut Effects) {
         let (view, crowds) = (&mut self.view, &self.crowds);
         for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
             let slots = space.take_idle(view.waiting_for(origin, crowds), now);
             if !slots.is_empty() {
                 view.serve(slots.len(), origin, crowds);
-                looked.release.push((origin.clone(), slots));
+                effects.release.push((origin.clone(), slots));
             }
         }
     }
 }
 
-/// The id of a waiting job's row in the database.
+/// Id of a waiting job's row in the database, once written.
 pub(super) fn written(waiter: &Waiter) -> Option<String> {
     match &waiter.entry {
-        Entry::Written(id) => Some(id.clone()),
-        Entry::None | Entry::Pending => None,
+        RowState::Written(id) => Some(id.clone()),
+        RowState::None | RowState::Pending => None,
     }
 }

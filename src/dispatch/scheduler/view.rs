@@ -1,57 +1,56 @@
-//! Jobs of other instances that wait, as the database last told.
+//! Waiting jobs of other instances, by the last read of the database.
 
 use super::wait_queue::Rank;
 use crate::dispatch::crowd::Crowds;
 use crate::gradio::space::Origin;
 
-/// A job of another instance.
+/// A waiting job of another instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
+pub(super) struct RemoteWaiter {
     pub(super) rank: Rank,
     pub(super) queue: String,
-    /// Origins of the Spaces that have failed it, with spaces between.
+    /// Origins of Spaces that have failed it, separated by spaces.
     pub(super) avoid: String,
 }
 
-/// Jobs of other instances, in the order in which they are served: the first of each queue.
+/// Waiting jobs of other instances in the order of service: the first of each queue.
 #[derive(Debug, Default)]
-pub(super) struct View(Vec<Foreign>);
+pub(super) struct View(Vec<RemoteWaiter>);
 
 impl View {
-    /// The jobs that the database told of.
-    pub(super) fn new(mut foreign: Vec<Foreign>) -> Self {
+    /// A view of the jobs that the database has returned.
+    pub(super) fn new(mut foreign: Vec<RemoteWaiter>) -> Self {
         foreign.sort_unstable_by(|one, other| one.rank.cmp(&other.rank));
         Self(foreign)
     }
 
-    /// Number of jobs that come before `rank` and can go to the Space at `origin`.
+    /// Number of jobs ahead of `rank` that can run at the Space at `origin`.
     pub(super) fn before(&self, rank: &Rank, origin: &Origin, crowds: &Crowds) -> usize {
         let earlier = self.0.iter().take_while(|foreign| foreign.rank < *rank);
         earlier.filter(|foreign| foreign.wants(origin, crowds)).count()
     }
 
-    /// Number of jobs that can go to the Space at `origin`.
+    /// Number of jobs that can run at the Space at `origin`.
     pub(super) fn waiting_for(&self, origin: &Origin, crowds: &Crowds) -> usize {
         self.0.iter().filter(|foreign| foreign.wants(origin, crowds)).count()
     }
 
-    /// The first `count` jobs that can go to the Space at `origin` will have slots there: they don't wait any more, until
-    /// the database says that they do.
+    /// Drops the first `count` jobs that can go to the Space at `origin`: slots were released for them.
     pub(super) fn serve(&mut self, mut count: usize, origin: &Origin, crowds: &Crowds) {
-        self.0.retain(|foreign| {
-            let is_served = count > 0 && foreign.wants(origin, crowds);
+        self.0.retain(|waiter| {
+            let is_served = count > 0 && waiter.wants(origin, crowds);
             count -= usize::from(is_served);
             !is_served
         });
     }
 
-    /// Number of jobs that come before `rank`.
+    /// Number of jobs of `queue` ahead of `rank`.
     pub(super) fn all_before(&self, rank: &Rank, queue: &str) -> usize {
         self.0.iter().take_while(|foreign| foreign.rank < *rank).filter(|foreign| foreign.queue == queue).count()
     }
 }
 
-impl Foreign {
+impl RemoteWaiter {
     fn wants(&self, origin: &Origin, crowds: &Crowds) -> bool {
         crowds.wants(&self.queue, origin) && !self.avoid.split(' ').any(|avoided| avoided == origin.to_string())
     }

@@ -1,10 +1,10 @@
-//! Jobs that wait in an instance, in the order in which they are served.
+//! Wait queue of an instance, in the order of service.
 //!
-//! **Order**, over all instances: by priority, then by turn, then by age. Turns are fair between callers, as in round
-//! robin: a caller's next job gets the turn after its last waiting one, or that of the one in front, whichever comes
-//! later. So of a hundred jobs of one caller and one of another, the one is served second. A job that has waited for a
-//! minute counts among those of the next higher priority, so that none starves. The database gives the turns, where
-//! there is one; until then, and without one, an instance goes by its own.
+//! **Order**, over all instances: by priority, then turn, then age. Turns are a round robin between callers: a caller's
+//! next job gets the turn after its last waiting one, or that of the job in front, whichever is later. So of a hundred
+//! jobs of one caller and one of another, the latter is served second. A job that has waited for a minute moves to the
+//! next higher priority, so that none starves. The database assigns the turns; until then, and without a database, an
+//! instance assigns its own.
 //!
 //! Source: Demers, Keshav and Shenker, "Analysis and Simulation of a Fair Queueing Algorithm", with jobs for packets.
 
@@ -13,60 +13,60 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 
-use super::{Signal, SlotRequest};
+use super::request::{Signal, SlotRequest};
 use crate::generation::Priority;
 use crate::store::milliseconds;
 
-/// Place in the order of service. The least comes first.
+/// Rank in the order of service. The least comes first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     pub(super) priority: i64,
     pub(super) turn: i64,
     /// Milliseconds since the Unix epoch.
     pub(super) since: i64,
-    /// Tells two apart that agree in all else.
+    /// Tie breaker.
     pub(super) id: String,
 }
 
-/// A job that waits.
+/// A waiting job.
 pub(super) struct Waiter {
     pub(super) id: u64,
     pub(super) request: SlotRequest,
     pub(super) rank: Rank,
-    /// Chooses its two Spaces.
+    /// Random number for the draw of its two Spaces.
     pub(super) draw: u64,
     pub(super) signal: mpsc::UnboundedSender<Signal>,
-    /// Its row in the database.
-    pub(super) entry: Entry,
-    /// Whether it would begin, had it a slot.
+    /// State of its row in the database.
+    pub(super) entry: RowState,
+    /// Marks a job that lacks nothing but a slot.
     pub(super) wants_slot: bool,
-    /// When it is to be looked at again, if nothing else happens.
+    /// Time of the next scheduling pass for it without any event, since the Unix epoch.
     pub(super) again: Option<Duration>,
-    /// Number of jobs before it, as it was last told.
-    pub(super) told: Option<usize>,
-    /// Whether the database has given it its turn.
+    /// Number of jobs ahead in the last notification.
+    pub(super) notified: Option<usize>,
+    /// Marks a turn that the database has assigned.
     pub(super) has_turn: bool,
 }
 
-/// A waiting job's row in the database.
+/// State of a waiting job's row in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// There is none.
+pub(super) enum RowState {
+    /// No row.
     None,
-    /// It is being written.
+    /// A write is under way.
     Pending,
-    /// It is there, under that id.
+    /// Written, with that id.
     Written(String),
 }
 
-/// Time after which a job counts as one of the next higher priority.
+/// Time after which a job moves to the next higher priority.
 const PROMOTION: Duration = Duration::from_secs(60);
 
-/// Jobs that wait in an instance.
+/// Waiting jobs of an instance.
 #[derive(Default)]
 pub(super) struct WaitQueue(Vec<Waiter>);
 
-/// Value of a priority in the order.
+/// Number of a priority in the order of service.
 pub(super) fn priority(priority: Priority) -> i64 {
     match priority {
         Priority::High => 0,
@@ -76,16 +76,16 @@ pub(super) fn priority(priority: Priority) -> i64 {
 }
 
 impl Waiter {
-    /// When it counts as one of the next higher priority.
+    /// Time of its move to the next higher priority.
     pub(super) fn promotion(&self) -> Option<Duration> {
         let steps = priority(self.request.priority) - self.rank.priority + 1;
         let wait = PROMOTION.saturating_mul(u32::try_from(steps).unwrap_or(1));
-        (self.rank.priority > 0 && self.entry != Entry::Pending).then(|| self.request.since.saturating_add(wait))
+        (self.rank.priority > 0 && self.entry != RowState::Pending).then(|| self.request.since.saturating_add(wait))
     }
 }
 
 impl WaitQueue {
-    /// Adds a job.
+    /// Adds a job with a turn of this instance.
     pub(super) fn push(&mut self, id: u64, request: SlotRequest, draw: u64, signal: mpsc::UnboundedSender<Signal>) {
         let priority = priority(request.priority);
         let rank = Rank {
@@ -100,28 +100,28 @@ impl WaitQueue {
             rank,
             draw,
             signal,
-            entry: Entry::None,
+            entry: RowState::None,
             wants_slot: false,
             again: None,
-            told: None,
+            notified: None,
             has_turn: false,
         };
         self.insert(waiter);
     }
 
-    /// Puts a job that was taken out back to its place.
+    /// Inserts a job by its rank.
     pub(super) fn insert(&mut self, waiter: Waiter) {
         let place = self.0.partition_point(|other| other.rank <= waiter.rank);
         self.0.insert(place, waiter);
     }
 
-    /// Lets those that have waited for long count among the more urgent. Returns their rows in the database, which are
-    /// to go.
+    /// Moves jobs that have waited for long to the next higher priority. Returns the ids of their rows, which are to be
+    /// deleted.
     pub(super) fn promote(&mut self, now: Duration) -> Vec<String> {
         let mut rows = Vec::new();
         while let Some(at) = self.0.iter().position(|waiter| waiter.promotion().is_some_and(|due| due <= now)) {
             let mut waiter = self.0.remove(at);
-            if let Entry::Written(id) = std::mem::replace(&mut waiter.entry, Entry::None) {
+            if let RowState::Written(id) = std::mem::replace(&mut waiter.entry, RowState::None) {
                 rows.push(id);
             }
             waiter.rank.priority -= 1;
@@ -144,8 +144,7 @@ impl WaitQueue {
         mine.map(|waiter| waiter.rank.turn + 1).max().unwrap_or(front).max(front)
     }
 
-    /// Whether one more job of that caller would have too many before it, where `most` may wait in a queue: a caller's
-    /// part is as large as every other's.
+    /// True if the caller's share of the queue is full: `most` jobs in equal shares between callers.
     pub(super) fn is_full(&self, request: &SlotRequest, most: usize) -> bool {
         let there = || self.0.iter().filter(|waiter| waiter.request.place.queue == request.place.queue);
         let mine = there().filter(|waiter| waiter.request.caller == request.caller).count();
@@ -156,27 +155,27 @@ impl WaitQueue {
         mine.saturating_mul(others.len() + 1) >= most
     }
 
-    /// Takes all jobs out, in their order.
+    /// Takes all jobs out, in order.
     pub(super) fn take(&mut self) -> Vec<Waiter> {
         std::mem::take(&mut self.0)
     }
 
-    /// Puts jobs back that were taken out and are still in their order.
+    /// Puts jobs back that were taken out and are still in order.
     pub(super) fn restore(&mut self, waiters: Vec<Waiter>) {
         self.0 = waiters;
     }
 
-    /// Takes the job of that id out.
+    /// Removes the job of that id.
     pub(super) fn remove(&mut self, id: u64) -> Option<Waiter> {
         let at = self.0.iter().position(|waiter| waiter.id == id)?;
         Some(self.0.remove(at))
     }
 
-    /// Gives a job the turn that the database has for it.
+    /// Moves a job to the turn that the database has assigned. Returns false where it is gone.
     pub(super) fn reorder(&mut self, id: u64, turn: i64, entry: String) -> bool {
         let Some(mut waiter) = self.remove(id) else { return false };
         (waiter.rank.turn, waiter.rank.id, waiter.has_turn) = (turn, entry.clone(), true);
-        waiter.entry = Entry::Written(entry);
+        waiter.entry = RowState::Written(entry);
         self.insert(waiter);
         true
     }

@@ -10,16 +10,15 @@ use crate::store::row::Columns;
 use crate::store::statement::Statement;
 use crate::store::statements::lease;
 
-/// Slots that were claimed. Dropped, they go back: whoever wanted them has left.
-struct Claimed {
+/// Claimed slots, released on drop unless the caller receives and keeps them.
+struct ClaimedSlots {
     leases: Rc<Leases>,
     resource: String,
     slots: Vec<i64>,
 }
 
 impl Leases {
-    /// Takes up to `most` free slots of `resource`, which has `limit`. They are held and renewed until they are
-    /// released.
+    /// Claims up to `most` free slots of `resource`, which has `limit`. They are renewed until they are released.
     ///
     /// # Errors
     /// Failures of the store.
@@ -36,7 +35,7 @@ impl Leases {
         Ok(claimed.keep())
     }
 
-    /// Takes `count` free slots of `resource`, which has `limit`, or none where there aren't as many.
+    /// Claims `count` free slots of `resource`, which has `limit`; none where fewer are free.
     ///
     /// # Errors
     /// Failures of the store.
@@ -50,24 +49,24 @@ impl Leases {
         if claimed.slots.is_empty() && self.is_new(resource, limit) {
             claimed = self.add_and_send(lease::CLAIM_ALL, resource, count, limit).await?;
         }
-        // What comes of a claim that took more than was free goes back.
+        // A partial claim is released on drop.
         let is_all = u32::try_from(claimed.slots.len()).is_ok_and(|slots| slots == count);
         Ok(is_all.then(|| claimed.keep()))
     }
 
-    /// Whether the slots of `resource` may not be in the table yet.
+    /// True if the slots of `resource` may not exist in the table yet.
     fn is_new(&self, resource: &str, limit: u32) -> bool {
         !self.known.borrow().contains(&(resource.to_owned(), limit))
     }
 
-    /// Puts the slots of a resource into the table, and claims some.
+    /// Adds the slots of a resource to the table, and claims some.
     async fn add_and_send(
         self: &Rc<Self>,
         statement: Statement,
         resource: &str,
         count: u32,
         limit: u32,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<ClaimedSlots, StoreError> {
         let (first, end) = (0_i64, Value::from(limit));
         let parameters = vec![("first", first.into()), ("end", end.into()), ("resource", resource.into())];
         self.store.query(&lease::ADD, parameters).await?;
@@ -75,23 +74,23 @@ impl Leases {
         self.send(statement, resource, count, limit).await
     }
 
-    /// Sends a claim. It goes to its end where whoever wants it leaves, and so do its slots.
+    /// Sends a claim in a task of its own. If the caller is dropped, the claim completes and its slots are released.
     async fn send(
         self: &Rc<Self>,
         statement: Statement,
         resource: &str,
         count: u32,
         limit: u32,
-    ) -> Result<Claimed, StoreError> {
-        let (tell, told) = oneshot::channel();
+    ) -> Result<ClaimedSlots, StoreError> {
+        let (sender, receiver) = oneshot::channel();
         let (this, resource) = (Rc::clone(self), resource.to_owned());
         self.store.host().spawn(Box::pin(async move {
             this.claiming.borrow_mut().begin(&resource);
             let outcome = this.take(statement, &resource, count, limit).await;
             this.claiming.borrow_mut().end(&resource);
-            let _ = tell.send(outcome.map(|slots| Claimed { leases: this, resource, slots }));
+            let _ = sender.send(outcome.map(|slots| ClaimedSlots { leases: this, resource, slots }));
         }));
-        told.await.unwrap_or(Err(StoreError::Down))
+        receiver.await.unwrap_or(Err(StoreError::Down))
     }
 
     async fn take(
@@ -112,21 +111,21 @@ impl Leases {
         ];
         let rows = self.store.query(&statement, parameters).await?;
         let mut slots = rows.into_iter().map(|row| Columns::of(row).integer()).collect::<Result<Vec<_>, _>>()?;
-        // A slot whose lease ran out while the store failed stays with whoever has it here.
+        // A slot that expired while the store failed stays with its holder on this instance.
         slots.retain(|slot| !has(&self.held, resource, *slot) && !has(&self.unsent, resource, *slot));
         self.hold(resource, &slots);
         Ok(slots)
     }
 }
 
-impl Claimed {
-    /// The slots, for good.
+impl ClaimedSlots {
+    /// Slots that the caller keeps.
     fn keep(mut self) -> Vec<i64> {
         std::mem::take(&mut self.slots)
     }
 }
 
-impl Drop for Claimed {
+impl Drop for ClaimedSlots {
     fn drop(&mut self) {
         self.leases.release(&self.resource, &self.slots);
     }

@@ -1,12 +1,13 @@
-//! Things that one instance at a time may have: slots of a Space, places of a key, the sweep.
+//! Leases of exclusive resources: slots of a Space, permits of a key, the sweep.
 //!
-//! A resource has slots, numbered from 0; a lease is a slot that an instance holds for [`TTL`] and renews every
-//! [`RENEWAL`], with one statement for all that it holds. A slot whose instance has died is free [`SKEW`] after it has
-//! expired, since machines' clocks differ: within 12 s of the last renewal, and a second or two more for whoever looks.
+//! A resource has slots, numbered from 0. A lease is a slot that an instance holds for [`TTL`] and renews every
+//! [`RENEWAL`], with one statement for all of its leases. The slot of a dead instance is free [`SKEW`] after its
+//! expiry, as clocks differ: 12 s after the last renewal, or a second or two more until others notice.
 //!
-//! Resources are `space/ORIGIN`, `probe/ORIGIN`, `jobs/KEY` and `sweep`.
+//! Resources are `space/ORIGIN`, `probe/ORIGIN`, `jobs/KEY`, `tasks` and `sweep`.
 
 mod claim;
+mod claiming;
 mod renewal;
 
 use std::cell::{Cell, RefCell};
@@ -16,47 +17,47 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use self::renewal::Claiming;
+use self::claiming::Claiming;
 use super::statement::Argument;
 use super::statements::lease;
 use super::{Store, milliseconds};
 
-/// Time that a lease lasts unless it is renewed.
+/// Lifetime of a lease without renewal.
 pub const TTL: Duration = Duration::from_secs(10);
-/// Time between two renewals.
+/// Interval of renewals.
 pub const RENEWAL: Duration = Duration::from_secs(3);
-/// Difference between two machines' clocks that does no harm.
+/// Tolerated difference between clocks.
 pub const SKEW: Duration = Duration::from_secs(2);
-/// Time within which slots that come back go back in one statement.
+/// Delay that collects released slots for one statement.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// The leases of an instance.
+/// Leases of an instance.
 pub struct Leases {
     store: Store,
     held: RefCell<Slots>,
-    /// Held since the last renewal was sent, which may have come before them.
+    /// Slots claimed since the last renewal was sent, which may not include them.
     fresh: RefCell<Slots>,
-    /// Released, and not known to be free in the store yet: the number of statements for each that are not answered.
+    /// Released slots that may still be taken in the database: number of pending statements for each.
     returning: RefCell<BTreeMap<(String, i64), u32>>,
-    /// Those of them that none has been sent for.
+    /// Released slots without a statement yet.
     unsent: RefCell<Slots>,
     claiming: RefCell<Claiming>,
-    /// Resources whose slots are known to be in the table, and how many.
+    /// Resources whose slots exist in the table, with their limits.
     known: RefCell<HashSet<(String, u32)>>,
     is_renewing: Cell<bool>,
     is_returning: Cell<bool>,
-    /// Called with what was lost: another instance has it, or may.
+    /// Called with lost slots, which another instance may hold.
     on_loss: RefCell<Option<Listener>>,
 }
 
 /// Slots by resource.
 type Slots = BTreeMap<String, BTreeSet<i64>>;
 
-/// Is told of a resource and its slots.
+/// Callback with a resource and its lost slots.
 pub type Listener = Rc<dyn Fn(&str, &[i64])>;
 
 impl Leases {
-    /// No leases yet, in that store.
+    /// No leases yet, in `store`.
     pub fn new(store: &Store) -> Rc<Self> {
         Rc::new(Self {
             store: store.clone(),
@@ -72,22 +73,22 @@ impl Leases {
         })
     }
 
-    /// The store that they are in.
+    /// Store of the leases.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Has `listener` called with the resource and the slots that turn out to be lost at a renewal.
+    /// Sets the listener for slots that turn out to be lost at a renewal.
     pub fn listen(&self, listener: Listener) {
         *self.on_loss.borrow_mut() = Some(listener);
     }
 
-    /// Number of slots of `resource` that are held.
+    /// Number of held slots of `resource`.
     pub fn count(&self, resource: &str) -> usize {
         self.held.borrow().get(resource).map_or(0, BTreeSet::len)
     }
 
-    /// Holds slots that a statement of somebody else's has taken for this instance.
+    /// Holds slots that were claimed for this instance, and renews them in the background.
     pub fn hold(self: &Rc<Self>, resource: &str, slots: &[i64]) {
         if slots.is_empty() {
             return;
@@ -101,7 +102,7 @@ impl Leases {
         }
     }
 
-    /// Gives slots back, beside the present request.
+    /// Releases slots in the background.
     pub fn release(self: &Rc<Self>, resource: &str, slots: &[i64]) {
         let mine = remove(&self.held, resource, slots);
         self.give_back(resource, mine);
@@ -118,7 +119,7 @@ impl Leases {
         }
     }
 
-    /// Sends what has come back.
+    /// Sends the release of all returned slots.
     async fn send_back(self: Rc<Self>) {
         self.store.host().sleep(MOMENT).await;
         self.is_returning.set(false);
@@ -133,7 +134,7 @@ impl Leases {
             for key in keys() {
                 *self.returning.borrow_mut().entry(key).or_default() += 1;
             }
-            // Where the store fails, they are free when their leases have run out.
+            // Where the store fails, the slots become free by expiry.
             let _ = self.store.query(&lease::RELEASE, parameters).await;
             let mut returning = self.returning.borrow_mut();
             for key in keys() {
@@ -153,7 +154,7 @@ fn has(all: &RefCell<Slots>, resource: &str, slot: i64) -> bool {
     all.borrow().get(resource).is_some_and(|slots| slots.contains(&slot))
 }
 
-/// Removes slots of a resource, and returns those that were there.
+/// Removes slots of a resource. Returns those that were there.
 fn remove(all: &RefCell<Slots>, resource: &str, slots: &[i64]) -> Vec<i64> {
     let mut all = all.borrow_mut();
     let Some(there) = all.get_mut(resource) else { return Vec::new() };
@@ -164,12 +165,12 @@ fn remove(all: &RefCell<Slots>, resource: &str, slots: &[i64]) -> Vec<i64> {
     removed
 }
 
-/// When a lease ends that begins at `now`.
+/// Expiry of a lease that begins at `now`.
 pub fn expiry(now: Duration, ttl: Duration) -> i64 {
     milliseconds(now.saturating_add(ttl))
 }
 
-/// A lease that ended before this moment is free at `now`, by whichever clock it was given.
+/// Time before which leases must have expired to be free at `now`, by any clock.
 pub fn free_before(now: Duration) -> i64 {
     milliseconds(now.saturating_sub(SKEW))
 }

@@ -1,7 +1,5 @@
-//! Renewal of all that an instance holds, and what it brings to light: leases that are lost, and such as nobody knows
-//! of.
+//! Renewal of an instance's leases, which also reveals lost and unknown ones.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{Leases, RENEWAL, Slots, TTL, expiry, has, remove};
@@ -9,16 +7,8 @@ use crate::platform::Row;
 use crate::store::row::Columns;
 use crate::store::statements::lease;
 
-/// Resources of which slots are being claimed: what the store has for this instance there may be on its way here.
-#[derive(Default)]
-pub(super) struct Claiming {
-    now: BTreeMap<String, u32>,
-    /// At any time since the last renewal was sent.
-    lately: BTreeSet<String>,
-}
-
 impl Leases {
-    /// Renews all leases until none is held.
+    /// Renews all leases until none is left.
     pub(super) async fn renew(self: Rc<Self>) {
         loop {
             self.store.host().sleep(RENEWAL).await;
@@ -31,14 +21,14 @@ impl Leases {
             let before = self.held.borrow().clone();
             let expires = expiry(self.store.host().unix_time(), TTL);
             let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
-            // A store that fails now is asked again: until then all go on as if their leases held.
+            // Where the store fails, holders go on until the next renewal.
             if let Ok(rows) = self.store.query(&lease::RENEW, parameters).await {
                 self.settle(&before, rows);
             }
         }
     }
 
-    /// Compares what was held when a renewal began with what the store has renewed.
+    /// Compares the leases before a renewal with the renewed rows: drops lost ones, and releases unknown ones.
     fn settle(self: &Rc<Self>, before: &Slots, rows: Vec<Row>) {
         let mut renewed = Slots::new();
         for mut columns in rows.into_iter().map(Columns::of) {
@@ -57,9 +47,9 @@ impl Leases {
                 listener(resource, &lost);
             }
         }
-        // Slots of a claim whose answer came too late: nobody here knows of them.
+        // Unknown slots are of claims whose responses came too late.
         for (resource, slots) in renewed {
-            if self.claiming.borrow().lately.contains(&resource) {
+            if self.claiming.borrow().was_lately(&resource) {
                 continue;
             }
             let is_known = |slot: &i64| {
@@ -70,26 +60,5 @@ impl Leases {
             let unknown = slots.into_iter().filter(|slot| !is_known(slot)).collect();
             self.give_back(&resource, unknown);
         }
-    }
-}
-
-impl Claiming {
-    pub(super) fn begin(&mut self, resource: &str) {
-        *self.now.entry(resource.to_owned()).or_default() += 1;
-        self.lately.insert(resource.to_owned());
-    }
-
-    pub(super) fn end(&mut self, resource: &str) {
-        if let Some(count) = self.now.get_mut(resource) {
-            *count -= 1;
-            if *count == 0 {
-                self.now.remove(resource);
-            }
-        }
-    }
-
-    /// A renewal is sent: what was claimed before is known by now.
-    fn forget(&mut self) {
-        self.lately = self.now.keys().cloned().collect();
     }
 }

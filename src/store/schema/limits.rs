@@ -1,8 +1,8 @@
-//! Tables of limits for each key.
+//! Tables of limits.
 
-/// `rate`: the theoretical arrival time of each caller's requests, in microseconds since the Unix epoch.
+/// `rate`: theoretical arrival time of each caller, in microseconds since the Unix epoch.
 ///
-/// Places of images at once are leases (`scheduling`).
+/// Permits of concurrent images are leases (`scheduling`).
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS rate (owner TEXT PRIMARY KEY, arrival BIGINT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS rate_by_arrival ON rate (arrival)",

@@ -1,9 +1,8 @@
-//! The tables, and how a database gets them.
+//! Tables and their migrations.
 //!
-//! Migrations are numbered and only go forward. Instances that begin together may run the same one at the same time, so
-//! each of its statements must be harmless where it has been run before (`IF NOT EXISTS`), and the number is written
-//! last. An instance of an older version works on with the tables of a newer one during an update: a migration adds,
-//! and what it replaces goes a version later.
+//! Migrations are numbered and only go forward. Instances may run the same one concurrently, so each statement must be
+//! idempotent (`IF NOT EXISTS`), and the number is written last. During an update, instances of the old version work
+//! with the new tables: a migration only adds, and the next version removes what it replaces.
 //!
 //! Times are milliseconds since the Unix epoch. `BLOB` is `BYTEA` in PostgreSQL.
 
@@ -30,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Length of the link secret, in bytes.
 const SECRET: usize = 32;
 
-/// The table that all else stands on.
+/// Table of the schema's version and of secrets.
 const META: &[&str] =
     &["CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, number BIGINT NOT NULL, bytes BLOB NOT NULL)"];
 
@@ -48,7 +47,7 @@ fn tables() -> impl Iterator<Item = &'static str> {
     rooms.into_iter().flatten().copied()
 }
 
-/// All that makes an empty database one of this version, in the words of `dialect`.
+/// Statements that create all tables of this version, in `dialect`.
 pub fn statements(dialect: Dialect) -> impl Iterator<Item = String> {
     tables().map(move |text| match dialect {
         Dialect::Sqlite => text.to_owned(),
@@ -56,20 +55,20 @@ pub fn statements(dialect: Dialect) -> impl Iterator<Item = String> {
     })
 }
 
-/// Reads what an instance needs at its start; first brings a database up to date that isn't.
+/// Reads the data for an instance's start, after a migration where it is needed.
 pub(super) async fn open(store: &Store) -> Result<Meta, StoreError> {
     match store.run_first(&meta::READ, vec![]).await {
         Ok(rows) => match meta(rows)? {
             Some(meta) => Ok(meta),
             None => migrate(store).await,
         },
-        // There may be no such table yet.
+        // The table may not exist yet.
         Err(StoreError::Failed(_)) => migrate(store).await,
         Err(error) => Err(error),
     }
 }
 
-/// Contents of the table, if it is of this version.
+/// Parses the table; none for an older version.
 fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
     let (mut version, mut secret, mut has_tasks) = (0, None, false);
     for row in rows {
@@ -84,7 +83,7 @@ fn meta(rows: Vec<Row>) -> Result<Option<Meta>, StoreError> {
     Ok(secret.filter(|_| version >= VERSION).map(|link_secret| Meta { link_secret, has_tasks }))
 }
 
-/// Whether PostgreSQL has refused a table or an index since another instance was making it.
+/// True for errors of PostgreSQL where another instance is creating the same table or index.
 fn is_race(error: &str) -> bool {
     ["(23505)", "(42P07)", "(42710)", "(XX000)"].iter().any(|code| error.contains(code))
 }
@@ -92,11 +91,11 @@ fn is_race(error: &str) -> bool {
 async fn migrate(store: &Store) -> Result<Meta, StoreError> {
     let Some(database) = &store.0.database else { return Err(StoreError::Off) };
     if *database == Database::Sqlite {
-        // Stays in the file. Where another connection is in the way, it has done it.
+        // Stored in the file. A connection in the way has set it already.
         let _ = store.run(&meta::WAL, vec![], LIMIT).await;
     }
     for sql in statements(Dialect::of(database)) {
-        // Two instances that make a table in the same moment: PostgreSQL lets one of them fail.
+        // PostgreSQL fails one of two concurrent creations.
         let pauses = [Duration::from_millis(50); 3];
         let is_lost_race = |error: &StoreError| matches!(error, StoreError::Failed(error) if is_race(error));
         retry(store.host(), &pauses, is_lost_race, async || store.run_raw(&sql, LIMIT).await).await?;
@@ -106,7 +105,7 @@ async fn migrate(store: &Store) -> Result<Meta, StoreError> {
     let named = |name: &'static str, number: i64, bytes: Vec<u8>| {
         vec![("name", name.into()), ("number", number.into()), ("bytes", Value::Blob(bytes).into())]
     };
-    // Whoever comes first makes the secret.
+    // The first instance sets the secret.
     store.run(&meta::ADD, named("link_secret", 0, secret), LIMIT).await?;
     store.run(&meta::RAISE, named("schema", VERSION, Vec::new()), LIMIT).await?;
     let rows = store.run(&meta::READ, vec![], LIMIT).await?;

@@ -1,6 +1,6 @@
-//! Tables of responses that a request can go on from.
+//! Tables of responses that a request can continue.
 
-/// `response`: what is remembered of a response, by its id; `images` is JSON.
+/// `response`: prompt and images of a response, by its id; `images` is JSON.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS response (id TEXT PRIMARY KEY, owner TEXT NOT NULL, expires BIGINT NOT NULL, \
      prompt TEXT NOT NULL, images TEXT NOT NULL)",

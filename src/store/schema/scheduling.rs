@@ -1,12 +1,11 @@
-//! Tables of scheduling over all instances: what is leased, who waits, and how the Spaces are.
+//! Tables of scheduling over all instances: leases, waiting jobs, and the state of Spaces.
 
-/// `lease`: a row for each thing that one instance at a time may have, such as slot 1 of a Space; free where it has
-/// expired.
+/// `lease`: a row for each slot of a resource, such as slot 1 of a Space; free once it has expired.
 ///
 /// `waiter`: a row for each job that waits for a slot. Order of service is `priority`, `turn`, `since`, `id`.
 ///
-/// `space`: a Space's health as JSON, how often it was written, and the instance that did last. `profile`: what a Space can do, as JSON, and when
-/// that was learnt.
+/// `space`: health of a Space as JSON, its version, and the instance that wrote it. `profile`: capabilities of a Space as
+/// JSON, and their age.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lease (resource TEXT NOT NULL, slot BIGINT NOT NULL, holder TEXT NOT NULL, \
      expires BIGINT NOT NULL, PRIMARY KEY (resource, slot))",

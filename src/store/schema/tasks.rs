@@ -1,18 +1,18 @@
 //! Tables of tasks.
 
-/// `task`: a row for each task, and for 30 days for each request that a task has made images for.
+/// `task`: a row for each task, kept for 30 days while the history lists its images.
 ///
-/// - `id`: digits that begin with the time of creation, so that what is newer is greater.
-/// - `until`: end of the time in which the task can be asked for; `expires`: end of the row.
-/// - `model`: model whose Spaces make the images; of a preset, the model that it is a preset of.
+/// - `id`: digits that begin with the time of creation, so that newer ids are greater.
+/// - `until`: end of the time in which the task can be read; `expires`: expiry of the row.
+/// - `model`: model whose Spaces make the images; for a preset, its base model.
 /// - `priority`: 0 for high, 1 for normal, 2 for low; `turn`: place in the round robin between owners. Tasks of a model
-///   are worked at in the order of `priority`, `turn`, `id`.
+///   run in the order of `priority`, `turn`, `id`.
 /// - `prompt`: in lower case, for the search; `shown`: images that the history lists, bit i for image i.
-/// - `work`: 2 while images are to be made, 1 while only the webhook is left, 0 once nothing is left to do.
-/// - `holder`: token of the runner, or nothing while the task waits; `lease`: time until which nobody else may take it.
-/// - `due`: time before which a waiting task is left alone.
+/// - `work`: 2 for images, 1 for the webhook alone, 0 for none.
+/// - `holder`: token of the runner, empty while the task waits; `lease`: expiry of the runner's lease.
+/// - `due`: time before which a waiting task isn't claimed.
 ///
-/// `task_file`: parts of the images that a request or a Space has sent along.
+/// `task_file`: parts of input images, and of output images that Spaces have sent inline.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS task (id TEXT PRIMARY KEY, owner TEXT NOT NULL, created BIGINT NOT NULL, \
      until BIGINT NOT NULL, expires BIGINT NOT NULL, status TEXT NOT NULL, model TEXT NOT NULL, \

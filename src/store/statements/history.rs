@@ -1,13 +1,12 @@
-//! Statements about the history: the rows of `image`, and those of `task` that have images to show.
+//! Statements on the history: rows of `image`, and rows of `task` with listed images.
 
 use crate::store::statement::Statement;
 
-/// Adds requests. A batch whose answer was lost is added again.
+/// Adds entries. A batch without a response may be added twice.
 pub const ADD: Statement =
     Statement("INSERT INTO image (id, owner, prompt, shown, expires, entry) VALUES :rows ON CONFLICT (id) DO NOTHING");
 
-/// Lists requests of an owner, the newest first, from `last` on; where there is a pattern, those whose prompt is like
-/// it.
+/// Lists entries of an owner from `last` on, the newest first, filtered by a pattern of the prompt.
 pub const LIST: Statement = Statement(
     "SELECT own_rows.kind, own_rows.id, own_rows.shown, own_rows.entry FROM (\
      SELECT * FROM (SELECT CAST(0 AS BIGINT) AS kind, id, shown, entry FROM image \
@@ -18,23 +17,22 @@ pub const LIST: Statement = Statement(
      ORDER BY id DESC LIMIT :most) own_tasks) own_rows ORDER BY own_rows.id DESC LIMIT :most",
 );
 
-/// Takes an image out of a request; returns which are left.
+/// Hides an image of an entry; returns the remaining bits.
 pub const HIDE: Statement = Statement(
     "UPDATE image SET shown = shown - :bit WHERE id = :id AND owner = :owner AND shown > 0 AND (shown & :bit) <> 0 \
      RETURNING shown",
 );
 
-/// Deletes a request of which nothing is left.
+/// Deletes an entry without images.
 pub const DELETE: Statement = Statement("DELETE FROM image WHERE id = :id AND shown = 0");
 
-/// Takes an image of a task out of the history; a task of which nothing is left there stays as long as it can be asked
-/// for.
+/// Hides an image of a task. A task without listed images stays while it can be read.
 pub const HIDE_OF_TASK: Statement = Statement(
     "UPDATE task SET shown = shown - :bit, expires = CASE WHEN shown = :bit THEN until ELSE expires END \
      WHERE id = :id AND owner = :owner AND shown > 0 AND (shown & :bit) <> 0 RETURNING shown",
 );
 
-/// Deletes the oldest requests of owners who have more than `kept`, their tasks counted.
+/// Deletes the oldest entries of owners with more than `kept`, tasks included.
 pub const TRIM: Statement = Statement(
     "DELETE FROM image WHERE id IN (SELECT CAST('' AS TEXT)<<owners| UNION ALL SELECT id FROM (SELECT id FROM (\
      SELECT id FROM image WHERE owner = :owners AND shown > 0 ORDER BY id DESC LIMIT CAST(:span AS BIGINT)) own_images \
@@ -43,7 +41,7 @@ pub const TRIM: Statement = Statement(
      ORDER BY id DESC LIMIT CAST(:span AS BIGINT) OFFSET CAST(:kept AS BIGINT)) own_oldest>>) RETURNING 1",
 );
 
-/// Takes the oldest tasks of an owner out of the history who has more than `kept` requests there.
+/// Hides the oldest tasks of an owner with more than `kept` entries.
 pub const TRIM_TASKS: Statement = Statement(
     "UPDATE task SET shown = 0, expires = until WHERE id IN (SELECT id FROM (SELECT id FROM (\
      SELECT id FROM image WHERE owner = :owner AND shown > 0 ORDER BY id DESC LIMIT CAST(:span AS BIGINT)) own_images \
@@ -52,7 +50,7 @@ pub const TRIM_TASKS: Statement = Statement(
      ORDER BY id DESC LIMIT CAST(:span AS BIGINT) OFFSET CAST(:kept AS BIGINT)) own_oldest) RETURNING 1",
 );
 
-/// Deletes requests that have expired.
+/// Deletes expired entries.
 pub const SWEEP: Statement = Statement(
     "DELETE FROM image WHERE id IN (\
      SELECT id FROM image WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",

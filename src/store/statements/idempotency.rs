@@ -1,11 +1,10 @@
-//! Statements about requests that are answered once.
+//! Statements on idempotent requests.
 
 use crate::store::statement::Statement;
 
-/// Marks a request as being answered, unless it is by another instance or was: then no row comes back.
+/// Marks a request as in flight and returns a row, unless it is in flight on another instance or has a response.
 ///
-/// What the same instance has marked it has given up, or it would not ask. A mark ends `before` its lease does by this
-/// clock.
+/// A mark of the same instance was abandoned, and is replaced. Marks of others are free if they expired `before`.
 pub const BEGIN: Statement = Statement(
     "INSERT INTO idempotency (id, fingerprint, holder, flight, status, expires, head, body) \
      VALUES (:id, :fingerprint, :holder, :flight, 0, :expires, '', :body) ON CONFLICT (id) DO UPDATE SET \
@@ -15,28 +14,28 @@ pub const BEGIN: Statement = Statement(
      OR (idempotency.status > 0 AND idempotency.expires <= CAST(:now AS BIGINT)) RETURNING 1",
 );
 
-/// Reads what is known of a key.
+/// Reads the row of a key.
 pub const READ: Statement = Statement(
     "SELECT fingerprint, status, head, body FROM idempotency WHERE id = :id AND \
      expires > CASE WHEN status > 0 THEN CAST(:now AS BIGINT) ELSE CAST(:before AS BIGINT) - 1 END",
 );
 
-/// Reads which of these keys are being answered or were.
+/// Reads the states of keys.
 pub const STATES: Statement = Statement(
     "SELECT id, status FROM idempotency WHERE id IN (:ids) AND \
      expires > CASE WHEN status > 0 THEN CAST(:now AS BIGINT) ELSE CAST(:before AS BIGINT) - 1 END",
 );
 
-/// Lets the marks of an instance last longer.
+/// Renews the marks of an instance.
 pub const RENEW: Statement =
     Statement("UPDATE idempotency SET expires = :expires WHERE id IN (:ids) AND holder = :holder AND status <= 0");
 
-/// Tells that a request is answered by a stream.
+/// Marks the response of a request as a stream.
 pub const STREAM: Statement = Statement(
     "UPDATE idempotency SET status = -1 WHERE id = :id AND holder = :holder AND flight = :flight AND status = 0",
 );
 
-/// Keeps an answer, unless another instance has the request by now.
+/// Stores a response, unless another instance leads by now.
 pub const KEEP: Statement = Statement(
     "INSERT INTO idempotency (id, fingerprint, holder, flight, status, expires, head, body) \
      VALUES (:id, :fingerprint, :holder, :flight, :status, :expires, :head, :body) ON CONFLICT (id) DO UPDATE SET \
@@ -44,11 +43,11 @@ pub const KEEP: Statement = Statement(
      WHERE idempotency.holder = excluded.holder AND idempotency.flight = excluded.flight",
 );
 
-/// Takes a mark away.
+/// Deletes a mark.
 pub const FORGET: Statement =
     Statement("DELETE FROM idempotency WHERE id = :id AND holder = :holder AND flight = :flight AND status <= 0");
 
-/// Deletes what has been over for a minute.
+/// Deletes rows more than a minute after their expiry.
 pub const SWEEP: Statement = Statement(
     "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE expires < CAST(:now AS BIGINT) - 60000 \
      ORDER BY expires LIMIT :most) AND expires < CAST(:now AS BIGINT) - 60000 RETURNING 1",

@@ -1,23 +1,23 @@
-//! Statements about leases.
+//! Statements on leases.
 
 use crate::store::statement::Statement;
 
-/// Makes the slots of a resource, from `first` up to but not including `end`; those that are there stay as they are.
+/// Adds the slots of a resource from `first` to `end`, exclusively; existing ones stay.
 pub const ADD: Statement = Statement(
     "WITH RECURSIVE number (slot) AS (SELECT CAST(:first AS BIGINT) \
      UNION ALL SELECT slot + 1 FROM number WHERE slot + 1 < CAST(:end AS BIGINT)) \
-     INSERT INTO lease (resource, slot, holder, expires) SELECT CAST(:resource AS TEXT), slot, '', 0 FROM number WHERE true \
-     ON CONFLICT (resource, slot) DO NOTHING",
+     INSERT INTO lease (resource, slot, holder, expires) \
+     SELECT CAST(:resource AS TEXT), slot, '', 0 FROM number WHERE true ON CONFLICT (resource, slot) DO NOTHING",
 );
 
-/// Takes up to `most` slots of a resource that have expired `before`, of those below `limit`.
+/// Claims up to `most` slots of a resource below `limit` that have expired `before`.
 pub const CLAIM: Statement = Statement(
     "UPDATE lease SET holder = :holder, expires = :expires WHERE resource = :resource AND slot IN \
-     (SELECT slot FROM lease WHERE resource = :resource AND slot < :limit AND expires < :before ORDER BY slot LIMIT :most\
-     /*postgres: FOR UPDATE SKIP LOCKED*/) AND expires < :before RETURNING slot",
+     (SELECT slot FROM lease WHERE resource = :resource AND slot < :limit AND expires < :before \
+     ORDER BY slot LIMIT :most/*postgres: FOR UPDATE SKIP LOCKED*/) AND expires < :before RETURNING slot",
 );
 
-/// Takes `most` slots of a resource that have expired `before`, of those below `limit`, or none.
+/// Claims `most` slots of a resource below `limit` that have expired `before`, or none.
 pub const CLAIM_ALL: Statement = Statement(
     "WITH own_free AS (SELECT slot FROM lease WHERE resource = :resource AND slot < :limit AND expires < :before \
      ORDER BY slot LIMIT :most/*postgres: FOR UPDATE SKIP LOCKED*/) \
@@ -25,11 +25,11 @@ pub const CLAIM_ALL: Statement = Statement(
      AND slot IN (SELECT slot FROM own_free) AND (SELECT COUNT(*) FROM own_free) = :most RETURNING slot",
 );
 
-/// Lets the leases of a holder last longer, and tells which they are.
+/// Renews the leases of a holder and returns them.
 pub const RENEW: Statement =
     Statement("UPDATE lease SET expires = :expires WHERE holder = :holder RETURNING resource, slot");
 
-/// Gives slots of a resource back.
+/// Releases slots of a resource.
 pub const RELEASE: Statement = Statement(
     "UPDATE lease SET holder = '', expires = 0 WHERE resource = :resource AND slot IN (:slots) AND holder = :holder",
 );

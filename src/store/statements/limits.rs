@@ -1,9 +1,9 @@
-//! Statements about requests in a minute.
+//! Statements on the rate limit.
 
 use crate::store::statement::Statement;
 
-/// Counts a request unless it is one too many, and tells the new arrival time. One that lies `beyond` what any clock
-/// can have written counts as none.
+/// Counts a request within the limit and returns the new arrival time. A stored time `beyond` any valid one counts as
+/// none.
 pub const ADMIT: Statement = Statement(
     "INSERT INTO rate (owner, arrival) VALUES (:owner, :first) ON CONFLICT (owner) DO UPDATE SET arrival = \
      CASE WHEN rate.arrival > CAST(:now AS BIGINT) AND rate.arrival <= CAST(:beyond AS BIGINT) \
@@ -14,7 +14,7 @@ pub const ADMIT: Statement = Statement(
 /// Reads an arrival time.
 pub const READ: Statement = Statement("SELECT arrival FROM rate WHERE owner = :owner");
 
-/// Deletes arrival times that have been over for a minute.
+/// Deletes arrival times more than a minute in the past.
 pub const SWEEP: Statement = Statement(
     "DELETE FROM rate WHERE owner IN (SELECT owner FROM rate WHERE arrival < (CAST(:now AS BIGINT) - 60000) * 1000 \
      ORDER BY arrival LIMIT :most) AND arrival < (CAST(:now AS BIGINT) - 60000) * 1000 RETURNING 1",

@@ -1,25 +1,25 @@
-//! Statements about the database itself.
+//! Statements on the database itself.
 
 use crate::store::statement::Statement;
 
-/// Lets readers and a writer work side by side, for the file.
+/// Enables concurrent readers and a writer, for the file.
 pub const WAL: Statement = Statement("PRAGMA journal_mode = WAL");
 
-/// Finds out whether the database answers.
+/// Trial of a database that has failed.
 pub const TRIAL: Statement = Statement("SELECT number FROM meta WHERE name = 'schema'");
 
-/// Reads what an instance needs at its start: the schema's number, secrets, and a row `tasks` if some are unfinished.
+/// Reads what an instance needs at its start: the schema's version, secrets, and a row `tasks` if some are unfinished.
 pub const READ: Statement = Statement(
     "SELECT name, number, bytes FROM meta WHERE name IN ('schema', 'link_secret') UNION ALL \
      SELECT 'tasks', meta.number, meta.bytes FROM meta, (SELECT 1 FROM task WHERE work > 0 LIMIT 1) AS own_open \
      WHERE meta.name = 'schema'",
 );
 
-/// Adds what isn't there yet.
+/// Adds a row, unless it exists.
 pub const ADD: Statement =
     Statement("INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) ON CONFLICT (name) DO NOTHING");
 
-/// Adds a number, or raises it.
+/// Adds or raises a number.
 pub const RAISE: Statement = Statement(
     "INSERT INTO meta (name, number, bytes) VALUES (:name, :number, :bytes) \
      ON CONFLICT (name) DO UPDATE SET number = excluded.number WHERE meta.number < excluded.number",

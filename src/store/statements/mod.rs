@@ -1,7 +1,7 @@
-//! All statements, by the room that runs them.
+//! All statements, by room.
 //!
-//! Each finds its rows by an index, so that none costs more for what others have stored: a test explains them all, and
-//! so each file has `samples`, its statements with parameters.
+//! Each finds its rows by an index, so that its cost doesn't grow with the rows of others. A test explains all of them,
+//! with the parameters in each file's `samples`.
 
 pub mod history;
 pub mod idempotency;
@@ -14,7 +14,7 @@ pub mod waiter;
 
 use super::statement::Statement;
 
-/// Statements that delete expired rows: up to `most` that have expired before `now`, of each of which it returns a row.
+/// Statements that delete up to `most` rows that have expired before `now`, and return a row for each.
 pub const SWEEPS: &[&Statement] = &[
     &waiter::SWEEP,
     &limits::SWEEP,
@@ -25,7 +25,7 @@ pub const SWEEPS: &[&Statement] = &[
     &history::SWEEP,
 ];
 
-/// A statement, its name, and parameters to explain it with.
+/// A statement with its name and sample parameters.
 #[cfg(test)]
 pub(crate) type Sample = (&'static str, Statement, Vec<super::statement::Parameter>);
 

@@ -1,18 +1,18 @@
-//! Statements about responses that a request can go on from.
+//! Statements on responses that a request can continue.
 
 use crate::store::statement::Statement;
 
-/// Keeps what is remembered of a response.
+/// Adds a response.
 pub const KEEP: Statement = Statement(
     "INSERT INTO response (id, owner, expires, prompt, images) VALUES (:id, :owner, :expires, :prompt, :images) \
      ON CONFLICT (id) DO NOTHING",
 );
 
-/// Reads what is remembered of a response.
+/// Reads a response.
 pub const READ: Statement =
     Statement("SELECT prompt, images FROM response WHERE id = :id AND owner = :owner AND expires > :now");
 
-/// Deletes what has expired.
+/// Deletes expired responses.
 pub const SWEEP: Statement = Statement(
     "DELETE FROM response WHERE id IN (SELECT id FROM response WHERE expires < :now ORDER BY expires LIMIT :most) \
      RETURNING 1",

@@ -1,14 +1,14 @@
-//! Statements about tasks.
+//! Statements on tasks.
 //!
-//! What waits has no holder; what is worked at has one, and a lease. The runner alone writes a task that it holds, with
-//! a revision that is greater each time, so a write that is repeated, or that comes late, does no harm.
+//! A waiting task has no holder; a running one has a holder and a lease. Only the holder writes a running task, with a
+//! greater revision each time, so a repeated or late write has no effect.
 
 use crate::store::statement::Statement;
 
-/// Adds a task, provided that its owner has fewer than `most` unfinished ones.
+/// Adds a task, if its owner has fewer than `most` unfinished ones.
 ///
-/// Its turn is the one after the owner's last, or the present one where that is later: the first turn that waits or,
-/// where none does, the last one that is being worked at.
+/// Its turn is the later of that after the owner's last and the current one: the first waiting turn or, without one,
+/// the last running turn.
 pub const ADD: Statement = Statement(
     "INSERT INTO task (id, owner, created, until, expires, status, model, priority, turn, prompt, shown, record, \
      revision, holder, lease, work, due) \
@@ -24,10 +24,9 @@ pub const ADD: Statement = Statement(
      WHERE (SELECT COUNT(*) FROM task WHERE owner = :owner AND work = 2) < CAST(:most AS BIGINT) RETURNING revision",
 );
 
-/// Takes the next waiting task of a model, unless `last` and one more of its priority or a more urgent one are worked
-/// at.
+/// Claims the next waiting task of a model, unless `last + 1` tasks of its priority or a higher one are running.
 ///
-/// The least urgent of the `last + 1` most urgent tasks that are worked at bounds what may begin.
+/// The lowest priority of the `last + 1` running tasks of highest priority bounds that of the claimed task.
 pub const CLAIM: Statement = Statement(
     "UPDATE task SET holder = :holder, lease = :lease, revision = revision + 1 WHERE id = (\
      SELECT id FROM task WHERE model = :model AND work = 2 AND holder = '' AND due <= :now AND priority < \
@@ -37,14 +36,14 @@ pub const CLAIM: Statement = Statement(
      RETURNING id, owner, record, revision",
 );
 
-/// Takes a task of which only the webhook is left, where it is due.
+/// Claims a task with a due webhook.
 pub const CLAIM_DELIVERY: Statement = Statement(
     "UPDATE task SET holder = :holder, lease = :lease, revision = revision + 1 WHERE id = (\
      SELECT id FROM task WHERE work > 0 AND work = 1 AND holder = '' AND due <= :now ORDER BY due LIMIT 1\
      /*postgres: FOR UPDATE SKIP LOCKED*/) AND holder = '' RETURNING id, owner, record, revision",
 );
 
-/// Writes a task that `holder` holds; `next` holds it from then on. What `shown` and `expires` don't say stays.
+/// Writes a task of `holder` and sets the holder to `next`. NULL in `shown` or `expires` leaves the column as it is.
 pub const SAVE: Statement = Statement(
     "UPDATE task SET record = :record, status = :status, revision = :revision, holder = :next, lease = :lease, \
      work = :work, due = :due, shown = COALESCE(CAST(:shown AS BIGINT), shown), \
@@ -52,36 +51,36 @@ pub const SAVE: Statement = Statement(
      WHERE id = :id AND holder = :holder AND revision < :revision RETURNING revision",
 );
 
-/// Gives up a task whose record can't be read.
+/// Abandons a task with an unreadable record.
 pub const ABANDON: Statement = Statement(
     "UPDATE task SET status = 'failed', until = 0, work = 0, holder = '' WHERE id = :id AND holder = :holder",
 );
 
-/// Ends an unfinished task as it was seen, whoever holds it.
+/// Cancels an unfinished task of that revision, whoever holds it.
 pub const CANCEL: Statement = Statement(
     "UPDATE task SET record = :record, status = 'cancelled', revision = revision + 1, holder = :next, lease = :lease, \
      work = :work, due = :now, shown = :shown, expires = :expires \
      WHERE id = :id AND revision = :revision AND work = 2 RETURNING revision",
 );
 
-/// Lets the leases of runners last longer, and tells which of them still hold their task.
+/// Renews the leases of runners and returns the holders among them.
 pub const RENEW: Statement = Statement(
     "UPDATE task SET lease = :lease WHERE id IN (:ids) AND holder IN (:holders) AND work > 0 RETURNING holder",
 );
 
-/// Tells which runners still hold their task.
+/// Returns the holders among runners.
 pub const CHECK: Statement =
     Statement("SELECT holder FROM task WHERE id IN (:ids) AND holder IN (:holders) AND work > 0");
 
-/// Lets the tasks of dead runners wait again.
+/// Requeues tasks of dead runners.
 pub const REQUEUE: Statement = Statement(
     "UPDATE task SET holder = '', lease = 0 WHERE id IN (\
      SELECT id FROM task WHERE holder <> '' AND lease < :before ORDER BY lease LIMIT 100\
      /*postgres: FOR UPDATE SKIP LOCKED*/) AND lease < :before RETURNING id",
 );
 
-/// Tells what is to be done: unfinished tasks (up to `most`), who watches them until when, whether some have dead
-/// runners or a webhook that is due, and the models that tasks wait for.
+/// Looks for work: number of unfinished tasks (up to `most`), expiry of the watch, dead runners, due webhooks, and
+/// models with waiting tasks.
 pub const LOOK: Statement = Statement(
     "WITH RECURSIVE own_model (model) AS (SELECT CAST('' AS TEXT) UNION ALL SELECT (\
      SELECT task.model FROM task WHERE task.work = 2 AND task.holder = '' AND task.due <= CAST(:now AS BIGINT) \
@@ -107,29 +106,29 @@ pub const LIST: Statement = Statement(
      <<statuses| AND status = :statuses>> ORDER BY id DESC LIMIT :most",
 );
 
-/// Tells the revisions of tasks.
+/// Reads the revisions of tasks.
 pub const REVISIONS: Statement = Statement("SELECT id, revision FROM task WHERE id IN (:ids) AND until > :now");
 
-/// Reads tasks.
+/// Reads several tasks.
 pub const READ_ALL: Statement = Statement("SELECT id, record, revision FROM task WHERE id IN (:ids) AND until > :now");
 
-/// Forgets a task that has ended: it can't be asked for any more. Its images stay in the history.
+/// Hides a finished task from its owner. Its images stay in the history.
 pub const FORGET: Statement = Statement(
     "UPDATE task SET until = 0, work = 0, holder = '', expires = CASE WHEN shown > 0 THEN expires ELSE 0 END \
      WHERE id = :id AND owner = :owner AND work < 2 AND until > :now RETURNING shown",
 );
 
-/// Deletes a forgotten task of which nothing is listed.
+/// Deletes a hidden task without listed images.
 pub const DELETE: Statement = Statement("DELETE FROM task WHERE id = :id AND expires = 0");
 
-/// Forgets the oldest finished tasks of an owner who has more than `kept`.
+/// Hides the oldest finished tasks of an owner with more than `kept`.
 pub const TRIM: Statement = Statement(
     "UPDATE task SET until = 0, expires = CASE WHEN shown > 0 THEN expires ELSE 0 END WHERE id IN (\
      SELECT id FROM task WHERE owner = :owner AND work = 0 ORDER BY id DESC LIMIT 100 OFFSET CAST(:kept AS BIGINT)) \
      AND until > 0 RETURNING 1",
 );
 
-/// Deletes tasks that have expired.
+/// Deletes expired tasks.
 pub const SWEEP: Statement = Statement(
     "DELETE FROM task WHERE id IN (\
      SELECT id FROM task WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
@@ -145,13 +144,13 @@ pub const ADD_PART: Statement = Statement(
 pub const READ_PART: Statement =
     Statement("SELECT bytes FROM task_file WHERE task = :task AND name = :name AND part = :part");
 
-/// Deletes files of a task whose images are no longer to be made.
+/// Deletes files of a task, unless its images are still to be made.
 pub const DELETE_FILES: Statement = Statement(
     "DELETE FROM task_file WHERE task = :task AND name IN (:names) \
      AND NOT EXISTS (SELECT 1 FROM task WHERE id = :task AND work = 2)",
 );
 
-/// Deletes files that have expired.
+/// Deletes expired files.
 pub const SWEEP_FILES: Statement = Statement(
     "DELETE FROM task_file WHERE task IN (\
      SELECT task FROM task_file WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",

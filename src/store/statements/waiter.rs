@@ -1,14 +1,14 @@
-//! Statements about Spaces, and jobs that wait for a slot there.
+//! Statements on Spaces and waiting jobs.
 
 use crate::store::statement::Statement;
 
-/// Reads all that scheduling goes by, in rows of (kind, id, number, number, number, text, text):
+/// Reads the shared state of scheduling, in rows of (kind, id, number, number, number, text, text):
 ///
-/// - `slots`: of a leased resource, the number of free slots and of those that are taken;
-/// - `waiter`: one of the first 32 jobs of each queue that other instances have waiting: the queue, priority, turn and
-///   age, its own id and the Spaces that it avoids;
-/// - `health`: of a Space, the version of its health, and it;
-/// - `profile`: of a Space, when it was learnt what it can do, and that.
+/// - `slots`: numbers of free and of taken slots of a resource;
+/// - `waiter`: one of the first 32 jobs of other instances in each queue: queue, priority, turn, arrival, id, and the
+///   Spaces that it avoids;
+/// - `health`: version and health of a Space;
+/// - `profile`: time and contents of a Space's profile.
 pub const VIEW: Statement = Statement(
     "SELECT 'slots' AS kind, resource AS id, \
      SUM(CASE WHEN expires < CAST(:before AS BIGINT) THEN 1 ELSE 0 END) AS a, \
@@ -19,14 +19,13 @@ pub const VIEW: Statement = Statement(
      ORDER BY priority, turn, since, id LIMIT 32) AS own_waiters>>\
      <<spaces| UNION ALL SELECT 'health', id, version, CAST(0 AS BIGINT), CAST(0 AS BIGINT), health, '' FROM space \
      WHERE id = :spaces>>\
-     <<profiles| UNION ALL SELECT 'profile', id, learnt, CAST(0 AS BIGINT), CAST(0 AS BIGINT), profile, '' FROM profile \
-     WHERE id = :profiles>>",
+     <<profiles| UNION ALL SELECT 'profile', id, learnt, CAST(0 AS BIGINT), CAST(0 AS BIGINT), profile, '' \
+     FROM profile WHERE id = :profiles>>",
 );
 
-/// Lets jobs wait, and gives each its turn: the one that it has, or the one after its caller's last waiting job of that
-/// priority, or that of the one in front, whichever is later, and after those of the same caller that come with it
-/// (`ahead`). Jobs whose caller's part of the queue is full don't come back, unless they have been let in before
-/// (`is_known`).
+/// Adds waiting jobs, and returns the turn of each: the given one, or the later of that after its caller's last waiting
+/// job of that priority and that of the job in front, plus the number of jobs of the same caller before it (`ahead`).
+/// Leaves jobs out whose caller's share of the queue is full, unless their request was admitted before (`is_known`).
 ///
 /// Rows of (place, id, crowd, queue, priority, caller, turn, ahead, ahead in the queue, since, avoid, is known), all
 /// texts: PostgreSQL takes parameters in `VALUES` for nothing else.
@@ -56,19 +55,20 @@ pub const ENTER: Statement = Statement(
      RETURNING id, turn",
 );
 
-/// Lets the jobs of an instance wait on.
+/// Extends the waiting jobs of an instance.
 pub const EXTEND: Statement = Statement("UPDATE waiter SET expires = :expires WHERE holder = :holder");
 
-/// Lets jobs wait no longer.
+/// Removes waiting jobs.
 pub const LEAVE: Statement = Statement("DELETE FROM waiter WHERE id IN (:ids)");
 
-/// Deletes jobs whose instances have died.
+/// Deletes waiting jobs of dead instances.
 pub const SWEEP: Statement = Statement(
-    "DELETE FROM waiter WHERE id IN (SELECT id FROM waiter WHERE expires < :now ORDER BY expires LIMIT :most) RETURNING 1",
+    "DELETE FROM waiter WHERE id IN (SELECT id FROM waiter WHERE expires < :now ORDER BY expires LIMIT :most) \
+     RETURNING 1",
 );
 
-/// Writes a Space's health over the one of that version (0 where there is none), and returns what is there then: its
-/// version, who wrote it, and it.
+/// Replaces a Space's health of that version (0 where there is none), and returns the row as it is then: its version,
+/// writer, and health.
 pub const SET_HEALTH: Statement = Statement(
     "INSERT INTO space (id, version, writer, health) VALUES (:id, 1, :writer, :health) ON CONFLICT (id) DO UPDATE SET \
      version = CASE WHEN space.version = :version THEN space.version + 1 ELSE space.version END, \
@@ -77,10 +77,10 @@ pub const SET_HEALTH: Statement = Statement(
      RETURNING version, writer, health",
 );
 
-/// Reads what a Space can do.
+/// Reads a Space's profile.
 pub const PROFILE: Statement = Statement("SELECT learnt, profile FROM profile WHERE id = :id");
 
-/// Writes what a Space can do.
+/// Writes a Space's profile, unless the stored one is newer.
 pub const SET_PROFILE: Statement = Statement(
     "INSERT INTO profile (id, learnt, profile) VALUES (:id, :learnt, :profile) \
      ON CONFLICT (id) DO UPDATE SET learnt = excluded.learnt, profile = excluded.profile \

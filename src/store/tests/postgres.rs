@@ -11,7 +11,7 @@ use super::*;
 use crate::hex::hex;
 use crate::store::statements::Sample;
 
-/// Who runs the server where the tests are root's, for whom PostgreSQL doesn't run: `nobody`.
+/// User that runs the server, `nobody`, where the tests run as root, which PostgreSQL refuses.
 const NOBODY: u32 = 65534;
 /// Fills all tables with 20,000 rows each, few of which have the same in common.
 const FILL: &str = r"DO $$ DECLARE one record; BEGIN FOR one IN SELECT table_name, string_agg(CASE
@@ -124,19 +124,19 @@ fn postgres_takes_every_statement_and_finds_its_rows_by_an_index() {
         types.push(bound.parameters.iter().map(type_of).collect::<Vec<_>>());
     }
     let output = server.run(&["postgres", "--single", "-D", "data", "postgres"], &(input.join("\n") + "\n"));
-    let (told, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (printed, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && !log.contains("ERROR"), "{log}");
 
-    let told = values(&told);
-    let plans: Vec<&[&str]> = told.split(|value| value.starts_with("statement ")).skip(1).collect();
+    let printed = values(&printed);
+    let plans: Vec<&[&str]> = printed.split(|value| value.starts_with("statement ")).skip(1).collect();
     assert_eq!(plans.len(), types.len());
     for (((name, _), plan), types) in samples().zip(plans).zip(types) {
-        let (told, plan) = plan.split_last().unwrap();
-        let told = told.trim_start_matches("types {").trim_end_matches('}');
-        let told: Vec<&str> = told.split(',').filter(|name| !name.is_empty()).collect();
-        let fits =
-            told.len() == types.len() && told.iter().zip(&types).all(|(told, sent)| sent == told || *sent == ANY);
-        assert!(fits, "{name}: each parameter must have the type of what is sent: {told:?}, not {types:?}");
+        let (inferred, plan) = plan.split_last().unwrap();
+        let inferred = inferred.trim_start_matches("types {").trim_end_matches('}');
+        let inferred: Vec<&str> = inferred.split(',').filter(|name| !name.is_empty()).collect();
+        let fits = inferred.len() == types.len()
+            && inferred.iter().zip(&types).all(|(inferred, sent)| sent == inferred || *sent == ANY);
+        assert!(fits, "{name}: each parameter must have the type of what is sent: {inferred:?}, not {types:?}");
         assert!(!plan.is_empty(), "{name}");
         for (at, step) in plan.iter().enumerate() {
             assert!(!step.contains("Seq Scan"), "{name}: {plan:#?}");

@@ -1,4 +1,4 @@
-//! Answers that can be given again.
+//! Responses that can be replayed.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -6,27 +6,27 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::platform::Content;
 
-/// The largest body that is kept, in bytes.
+/// Maximum size of a stored body, in bytes.
 pub const MAX_BODY: usize = 8 << 20;
 
-/// How long an answer took is another thing the second time.
+/// Header that isn't stored, since a replay takes another time.
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// Says that an answer was made for an earlier request.
+/// Header that marks a replay.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// An answer, whole.
+/// A complete response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status.
+pub struct StoredResponse {
+    /// Status of the response.
     pub status: StatusCode,
-    /// Its headers, but for its length and its times.
+    /// Headers without length and timing.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Body of the response.
     pub body: Bytes,
 }
 
-impl Answer {
-    /// An answer of that head and body.
+impl StoredResponse {
+    /// A response of that head and body.
     pub fn new(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
         let mut headers = headers.clone();
         headers.remove(CONTENT_LENGTH);
@@ -34,7 +34,7 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    /// For the one whom it was made for.
+    /// Response to the original request.
     pub fn into_response(self) -> Response<Content> {
         let mut response = Response::new(Content::Empty);
         *response.status_mut() = self.status;
@@ -46,7 +46,7 @@ impl Answer {
         response
     }
 
-    /// For another one.
+    /// Response to a repeated request.
     pub fn replayed(self) -> Response<Content> {
         let mut response = self.into_response();
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -54,7 +54,7 @@ impl Answer {
     }
 }
 
-/// Whether an answer is told as it happens.
+/// True for the media type of event streams.
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }

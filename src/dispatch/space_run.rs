@@ -1,12 +1,12 @@
-//! Making some of a request's images on one Space, by one job after another until all are there.
+//! Run of jobs at one Space, one after another, until a range of a request's images is made.
 
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Image;
-use super::order::{Maker, Station};
+use super::event::Image;
 use super::scheduler::SlotGuard;
+use super::session::{SpaceCall, SpaceSession};
 use crate::generation::{Generation, Seed, Size};
 use crate::gradio::arguments::Arguments;
 use crate::gradio::client::Client;
@@ -14,79 +14,79 @@ use crate::gradio::failure::Failure;
 use crate::gradio::job::{Hold, Job, Progress};
 use crate::gradio::result::{pictures, used_seed};
 
-/// The making of some images.
-pub(super) struct Work {
+/// Run of jobs at a Space for a range of images.
+pub(super) struct SpaceRun {
     client: Client,
-    /// Its slot at the Space.
+    /// Slot of the run at the Space.
     slot: Rc<SlotGuard>,
-    station: Rc<Station>,
-    maker: Maker,
-    /// Whether the Space has been asked anew already.
-    is_sure: bool,
+    session: Rc<SpaceSession>,
+    call: SpaceCall,
+    /// Marks a call by a profile that was refreshed in this run.
+    is_refreshed: bool,
     generation: Rc<Generation>,
-    /// The images that are still to be made.
+    /// Indexes of images that are still to be made.
     left: Range<u32>,
-    job: Option<Running>,
+    job: Option<JobInFlight>,
 }
 
-/// A job on its way.
-struct Running {
+/// A job at the Space.
+struct JobInFlight {
     job: Box<Job>,
     seed: Seed,
     size: Option<Size>,
-    /// When it was sent to the Space, in monotonic time.
+    /// Time of submission, monotonic.
     sent: Duration,
-    /// When the Space began with it.
+    /// Time of its start, monotonic; none while it is queued.
     began: Option<Duration>,
 }
 
-/// Next step in the making of some images.
+/// Step of a run.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The image of that index is so far.
+    /// Progress of the job that makes the image of that index.
     Progress(u32, Progress),
-    /// Images that are being made, by their indexes.
+    /// Previews of unfinished images, by index.
     Partial(Vec<(u32, Box<Image>)>),
-    /// Images, by their indexes: one at least.
+    /// Finished images by index, at least one, and the durations of their job.
     Made(Vec<(u32, Box<Image>)>, Spent),
 }
 
-/// Time that a job has taken at the Space.
+/// Durations of a job at the Space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spent {
-    /// Until the Space began with it, the calls included.
+    /// From submission to start, the calls included.
     pub(super) queue: Duration,
-    /// From then on.
+    /// From start to end.
     pub(super) generate: Duration,
 }
 
-impl Work {
+impl SpaceRun {
     pub(super) fn new(
         slot: Rc<SlotGuard>,
-        station: Rc<Station>,
-        maker: Maker,
+        session: Rc<SpaceSession>,
+        call: SpaceCall,
         generation: Rc<Generation>,
         left: Range<u32>,
         limit: Duration,
     ) -> Self {
-        let client = station.client().with_token(slot.token()).within(limit);
-        Self { client, slot, station, maker, is_sure: false, generation, left, job: None }
+        let client = session.client().with_token(slot.token()).within(limit);
+        Self { client, slot, session, call, is_refreshed: false, generation, left, job: None }
     }
 
-    /// The images that are still to be made.
+    /// Indexes of images that are still to be made.
     pub(super) fn left(&self) -> Range<u32> {
         self.left.clone()
     }
 
-    /// The next step, or `None` when all images are made.
+    /// Next step, or none once all images are made.
     ///
     /// # Errors
-    /// The failure of a job. No more can be had from this Space.
+    /// Failure of a job, which ends the run.
     pub(super) async fn next(&mut self) -> Result<Option<Step>, Failure> {
         while !self.left.is_empty() {
             match self.step().await {
                 Ok(step) => return Ok(Some(step)),
-                Err(failure) if !self.is_sure && may_have_changed(&failure) => self.ask_anew(failure).await?,
+                Err(failure) if !self.is_refreshed && may_have_changed(&failure) => self.refresh_call(failure).await?,
                 Err(failure) => return Err(failure),
             }
         }
@@ -112,7 +112,7 @@ impl Work {
                     return Ok(Step::Made(made, Spent { queue: began.saturating_sub(running.sent), generate }));
                 }
                 Progress::Generating(outputs) => {
-                    // A yield may well have no image yet.
+                    // A yield may have no image yet.
                     if let Ok(partial) = self.images(&running, &outputs) {
                         self.job = Some(running);
                         return Ok(Step::Partial(partial));
@@ -126,46 +126,46 @@ impl Work {
         }
     }
 
-    async fn start(&self) -> Result<Running, Failure> {
+    async fn start(&self) -> Result<JobInFlight, Failure> {
         let seed = self.generation.seed.plus(self.left.start);
         let count = self.left.end - self.left.start;
-        let uploaded = self.station.uploaded(&self.client, &self.maker, &self.generation).await?;
-        let Arguments { data, size } = Arguments::new(&self.maker.signature, &self.generation, seed, count, &uploaded);
-        self.slot.comes_due().await;
+        let uploaded = self.session.uploaded(&self.client, &self.call, &self.generation).await?;
+        let Arguments { data, size } = Arguments::new(&self.call.signature, &self.generation, seed, count, &uploaded);
+        self.slot.wait_for_stagger().await;
         let sent = self.client.host().now();
         let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
-        let job = Box::new(Job::submit(&self.client, &self.maker.endpoint, &data, hold).await?);
-        Ok(Running { job, seed, size, sent, began: None })
+        let job = Box::new(Job::submit(&self.client, &self.call.endpoint, &data, hold).await?);
+        Ok(JobInFlight { job, seed, size, sent, began: None })
     }
 
-    /// The images in a job's outputs, each with its place among those that are wanted: no more than are, at least one.
-    fn images(&self, running: &Running, outputs: &[serde_json::Value]) -> Result<Vec<(u32, Box<Image>)>, Failure> {
-        let signature = &self.maker.signature;
-        let found = pictures(&self.maker.base, signature, outputs)?;
+    /// Images in the outputs of a job, by index: at least one, and no more than are still to be made.
+    fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<(u32, Box<Image>)>, Failure> {
+        let signature = &self.call.signature;
+        let found = pictures(&self.call.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
-            let (space, seed) = (self.station.member.space.clone(), used.plus(offset));
+            let (space, seed) = (self.session.member.space.clone(), used.plus(offset));
             Box::new(Image { space, picture, seed, size: running.size })
         };
         Ok((self.left.start..self.left.end).zip(found.into_iter().zip(0..).map(image)).collect())
     }
 
-    /// After a failure that a changed Space may have caused: asks what it is now, and goes on if it is something else.
-    async fn ask_anew(&mut self, failure: Failure) -> Result<(), Failure> {
-        self.is_sure = true;
-        match self.station.anew().await {
-            Ok(maker) if !maker.is_as(&self.maker) => {
-                self.maker = maker;
+    /// Refreshes the profile after a failure that a changed Space may have caused; fails unless the call has changed.
+    async fn refresh_call(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.is_refreshed = true;
+        match self.session.refreshed().await {
+            Ok(call) if !call.is_as(&self.call) => {
+                self.call = call;
                 Ok(())
             }
-            // That it is asleep by now, say, tells more than that a call failed.
+            // A Space that has gone to sleep meanwhile is the better explanation.
             Err(now @ Failure::NotReady { .. }) => Err(now),
             Ok(_) | Err(_) => Err(failure),
         }
     }
 }
 
-/// Whether a Space that has changed could fail like this: another function has the number, or another replica answers.
+/// True for failures that a changed Space causes: another function has the number, or another replica answers.
 fn may_have_changed(failure: &Failure) -> bool {
     match failure {
         Failure::Status { status, .. } => {

@@ -1,14 +1,13 @@
-//! A request's images that are still to be made, and the way to make them at each Space.
+//! Session of a request at a Space: work that is done once for all of its jobs there.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::Range;
 use std::rc::Rc;
 
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, Shared};
 
-use super::Knowledge;
+use super::knowledge::Knowledge;
 use crate::catalog::PoolMember;
 use crate::generation::{Generation, Purpose, Quality, Size};
 use crate::gradio::client::Client;
@@ -20,89 +19,89 @@ use crate::gradio::failure::Failure;
 use crate::gradio::space::Space;
 use crate::gradio::upload::Uploaded;
 
-/// Way in which a Space makes the images of a request.
+/// Call that makes images at a Space.
 #[derive(Clone)]
-pub(super) struct Maker {
+pub(super) struct SpaceCall {
     pub(super) base: Base,
     pub(super) endpoint: Endpoint,
     /// Inputs and outputs of its function.
     pub(super) signature: Rc<Signature>,
 }
 
-impl Maker {
+impl SpaceCall {
     fn new(space: &Space, profile: &Profile, purpose: Purpose) -> Result<Self, Failure> {
         let skill = profile.skill(purpose)?;
         let (base, endpoint) = (profile.base(space), profile.endpoint(space, skill));
         Ok(Self { base, endpoint, signature: Rc::new(skill.signature.clone()) })
     }
 
-    /// Whether it is called in the same way.
+    /// True if both call the same function in the same way.
     pub(super) fn is_as(&self, other: &Self) -> bool {
         self.endpoint == other.endpoint && self.signature == other.signature
     }
 
-    /// Number of images that one job of it makes, of `wanted`: all where it makes several and nobody knows the number.
+    /// Number of images that one job makes, of `wanted`: all of them where the Space makes an unknown number.
     pub(super) fn at_once(&self, wanted: u32) -> u32 {
         at_once(&self.signature, wanted)
     }
 }
 
-/// Work that is done once for all of a request's jobs at a Space.
-pub(super) struct Station {
+/// Session of a request at a Space: its call and its uploads.
+pub(super) struct SpaceSession {
     pub(super) member: PoolMember,
     purpose: Purpose,
     client: Client,
     knowledge: Rc<Knowledge>,
-    known: RefCell<Once<Maker>>,
-    anew: Once<Maker>,
-    uploads: RefCell<HashMap<Base, Once<Rc<Uploaded>>>>,
+    known: RefCell<SharedResult<SpaceCall>>,
+    refreshed: SharedResult<SpaceCall>,
+    uploads: RefCell<HashMap<Base, SharedResult<Rc<Uploaded>>>>,
 }
 
-/// Something that is found out once, for all that want to know it.
-type Once<T> = Shared<LocalBoxFuture<'static, Result<T, Failure>>>;
+/// Result that is determined once and shared by all who await it.
+type SharedResult<T> = Shared<LocalBoxFuture<'static, Result<T, Failure>>>;
 
-impl Station {
-    fn new(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
+impl SpaceSession {
+    pub(super) fn new(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
         let known = RefCell::new(ask(member, purpose, client, knowledge, false));
-        let anew = ask(member, purpose, client, knowledge, true);
+        let refreshed = ask(member, purpose, client, knowledge, true);
         let (client, knowledge) = (client.clone(), Rc::clone(knowledge));
-        Self { member: member.clone(), purpose, client, knowledge, known, anew, uploads: RefCell::default() }
+        Self { member: member.clone(), purpose, client, knowledge, known, refreshed, uploads: RefCell::default() }
     }
 
-    /// The Space's way to make the images, as far as is known; it is asked where too little is.
+    /// Call of the Space by its cached profile; asks the Space where there is none.
     ///
     /// # Errors
     /// Those of [`Knowledge::of`]; [`Failure::Unsupported`] where it can't.
-    pub(super) async fn maker(&self) -> Result<Maker, Failure> {
+    pub(super) async fn call(&self) -> Result<SpaceCall, Failure> {
         let known = self.known.borrow().clone();
         let outcome = known.await;
         if outcome.is_err() {
-            // A job that comes back here asks again.
+            // The next job here asks again.
             *self.known.borrow_mut() = ask(&self.member, self.purpose, &self.client, &self.knowledge, false);
         }
         outcome
     }
 
-    /// Its way by now, whatever is known.
+    /// Call of the Space by a fresh profile.
     ///
     /// # Errors
-    /// As [`Station::maker`].
-    pub(super) async fn anew(&self) -> Result<Maker, Failure> {
-        self.anew.clone().await
+    /// As [`SpaceSession::call`].
+    pub(super) async fn refreshed(&self) -> Result<SpaceCall, Failure> {
+        self.refreshed.clone().await
     }
 
-    /// The request's images, as files at the Space. Another replica doesn't have what was uploaded to the first.
+    /// The request's images as files at the Space: uploaded once for each replica, since replicas don't share files.
     ///
     /// # Errors
     /// Those of [`Uploaded::send`].
     pub(super) async fn uploaded(
         &self,
         client: &Client,
-        maker: &Maker,
+        call: &SpaceCall,
         generation: &Rc<Generation>,
     ) -> Result<Rc<Uploaded>, Failure> {
         let upload = || {
-            let (client, base, generation) = (client.clone(), maker.base.clone(), Rc::clone(generation));
+            let (client, base, generation) = (client.clone(), call.base.clone(), Rc::clone(generation));
             async move {
                 let sent = Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await;
                 sent.map(Rc::new)
@@ -110,94 +109,60 @@ impl Station {
             .boxed_local()
             .shared()
         };
-        let uploaded = self.uploads.borrow_mut().entry(maker.base.clone()).or_insert_with(upload).clone();
+        let uploaded = self.uploads.borrow_mut().entry(call.base.clone()).or_insert_with(upload).clone();
         let outcome = uploaded.await;
         if outcome.is_err() {
-            // Another job may have better luck.
-            self.uploads.borrow_mut().remove(&maker.base);
+            // The next job tries again.
+            self.uploads.borrow_mut().remove(&call.base);
         }
         outcome
     }
 
-    /// Amount of work that an image of `generation` is there, in megapixels times steps.
+    /// Work of an image of `generation` at the Space, in megapixels times steps.
     pub(super) fn work(&self, generation: &Generation) -> f64 {
         let known = self.knowledge.remembered(&self.member.space);
         let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
         work(skill.map(|skill| &skill.signature), generation)
     }
 
-    /// Client that calls the Space.
+    /// Client for calls to the Space.
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 }
 
-/// Finds out how the Space of `member` makes the images, from what is known or anew.
-fn ask(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>, anew: bool) -> Once<Maker> {
+/// Determines the call of the Space of `member`, by the cached profile or, with `refresh`, a fresh one.
+fn ask(
+    member: &PoolMember,
+    purpose: Purpose,
+    client: &Client,
+    knowledge: &Rc<Knowledge>,
+    refresh: bool,
+) -> SharedResult<SpaceCall> {
     let (client, knowledge, space) = (client.clone(), Rc::clone(knowledge), member.space.clone());
     let asked = async move {
-        let profile = if anew { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
-        Maker::new(&space, &*profile?, purpose)
+        let profile =
+            if refresh { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
+        SpaceCall::new(&space, &*profile?, purpose)
     };
     asked.boxed_local().shared()
 }
 
-/// A request's images.
-pub(super) struct Order {
-    pub(super) generation: Rc<Generation>,
-    /// The images that nobody makes yet.
-    pending: RefCell<Range<u32>>,
-    stations: Vec<Rc<Station>>,
-}
-
-impl Order {
-    pub(super) fn new(
-        pool: &[PoolMember],
-        purpose: Purpose,
-        generation: Generation,
-        client: &Client,
-        knowledge: &Rc<Knowledge>,
-    ) -> Self {
-        let stations = pool.iter().map(|member| Rc::new(Station::new(member, purpose, client, knowledge))).collect();
-        let pending = RefCell::new(0..generation.count);
-        Self { generation: Rc::new(generation), pending, stations }
-    }
-
-    /// All Spaces that there are for it.
-    pub(super) fn stations(&self) -> &[Rc<Station>] {
-        &self.stations
-    }
-
-    /// Number of images that nobody makes yet.
-    pub(super) fn pending(&self) -> u32 {
-        let pending = self.pending.borrow();
-        pending.end - pending.start
-    }
-
-    /// Takes up to `most` of the images that nobody makes yet; none where there are none.
-    pub(super) fn take(&self, most: u32) -> Range<u32> {
-        let mut pending = self.pending.borrow_mut();
-        let start = pending.start;
-        pending.start = start.saturating_add(most).min(pending.end);
-        start..pending.start
-    }
-}
-
-/// Number of images that a job makes, of `wanted`: one, or as many as it can where it makes several.
+/// Number of images that a job makes, of `wanted`: one, or for an output of several as many as its inputs allow.
 fn at_once(signature: &Signature, wanted: u32) -> u32 {
-    let told = signature.input(Role::Count).map(|input| {
+    let count = signature.input(Role::Count).map(|input| {
         let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
         let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
         if input.kind == Kind::Choice { wanted } else { greatest }
     });
-    match told {
+    match count {
         _ if !signature.outputs.contains(&Output::Gallery) => 1,
         Some(at_once) => at_once.clamp(1, wanted.max(1)),
         None => wanted.max(1),
     }
 }
 
-/// Amount of work that an image is, in megapixels times steps: as asked for, or as the Space does by itself.
+/// Work of an image, in megapixels times steps: as requested, or by the defaults of the Space.
 fn work(signature: Option<&Signature>, generation: &Generation) -> f64 {
     let own = |role| signature.and_then(|signature| signature.input(role)).and_then(|input| input.default.as_f64());
     let sides = match generation.size {
