@@ -3,11 +3,13 @@
 //! [`choose`] finds the function that makes images from text, [`signature`] what it takes and gives, [`role`] what its
 //! parameters mean, [`size`] how it wants a size. [`Profile`] is all of that for one Space, in a form that can be kept.
 
+mod assign;
 pub mod choice;
 pub mod choose;
 pub mod role;
 pub mod signature;
 pub mod size;
+mod words;
 
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};

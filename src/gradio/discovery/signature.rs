@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::assign::assign;
 use super::choice::ParameterChoice;
-use super::role::{Kind, Role, assign};
+use super::role::{Kind, Role};
 use super::size::Shape;
 use crate::gradio::config::{Config, Function};
 

@@ -7,7 +7,7 @@
 pub(crate) mod connection;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use rusqlite::types::ValueRef;
@@ -218,6 +218,8 @@ fn lost() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
