@@ -67,11 +67,11 @@
 //!
 //! let settings = Settings::parse(|name| match name {
 //!     "spaces" => "z=owner/space",
-//!     "link_ttl" => "a day",
+//!     "response_ttl" => "a day",
 //!     _ => "",
 //! });
 //! assert_eq!(settings.catalog.models()[0].id, "z");
-//! assert_eq!(settings.link_ttl.as_secs(), 86_400);
+//! assert_eq!(settings.response_ttl.as_secs(), 86_400);
 //! assert_eq!(settings.problems.len(), 1);
 //! ```
 //!
