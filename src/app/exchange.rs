@@ -39,10 +39,11 @@ impl ApiServer for Exchange {
     async fn start(&self, model: &Model, request: ImageRequest) -> Result<Started, Error> {
         let (app, owner) = (&self.app, self.call.caller.id());
         // Before any work is done: without a secret there would be images and no way to them.
-        let signer = if request.format == ResponseFormat::Url { Some(app.keyring.signer().await?) } else { None };
+        let signer =
+            if request.format == ResponseFormat::Url { Some(app.services.keyring.signer().await?) } else { None };
         let expires = app.host.unix_time().saturating_add(app.settings.link_ttl).as_secs();
         let pipeline = Pipeline {
-            dispatcher: Rc::clone(&app.dispatcher),
+            dispatcher: Rc::clone(&app.services.dispatcher),
             max_image_bytes: app.settings.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
             links: Links { signer, base: self.call.base.clone(), expires },

@@ -13,7 +13,7 @@ use super::routes::RouteRow;
 use super::state::App;
 use crate::error::Error;
 use crate::http::call::Call;
-use crate::http::read::{self, BodyLimit};
+use crate::http::read;
 use crate::http::{reply, sse};
 use crate::idempotency::answer::{self, Answer};
 use crate::idempotency::flight::{Begun, Flight};
@@ -33,7 +33,7 @@ impl App {
         let Some(key) = Key::of(&call.head.headers, call.caller.id(), row.name)? else {
             return (row.handler)(exchange, body).await;
         };
-        let (body, fingerprint) = self.read_fingerprinted(row.body.unwrap_or(BodyLimit::IMAGES), call, body).await?;
+        let (body, fingerprint) = self.read_fingerprinted(call, body).await?;
         let flight = match self.flights.begin(key, fingerprint).await? {
             Begun::Answered(answer) => return Ok(answer.replayed()),
             Begun::Join(joined) => return joined.answer().await.map(Answer::replayed),
@@ -52,19 +52,15 @@ impl App {
     }
 
     /// Reads a body to know its fingerprint, and returns it as it came.
-    async fn read_fingerprinted(
-        &self,
-        limit: BodyLimit,
-        call: &Call,
-        body: Body,
-    ) -> Result<(Body, Fingerprint), Error> {
+    async fn read_fingerprinted(&self, call: &Call, body: Body) -> Result<(Body, Fingerprint), Error> {
         let header = |name| call.head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
         let content_type = header(CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
         let boundary = multer::parse_boundary(content_type.unwrap_or_default()).ok();
         let model = call.deployment.as_deref().unwrap_or_default().as_bytes();
         let beside = [model, header("prefer").unwrap_or_default()];
         let mut taking = Fingerprinting::new(beside, boundary.as_deref());
-        let pieces = read::pieces(&self.host, &call.head.headers, body, limit, |piece| taking.take(piece)).await?;
+        let pieces =
+            read::pieces(&self.host, &call.head.headers, body, call.body_limit, |piece| taking.take(piece)).await?;
         Ok((iter(pieces.into_iter().map(Ok)).boxed_local(), taking.finish()))
     }
 }

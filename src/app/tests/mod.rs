@@ -310,7 +310,8 @@ fn every_bad_field_is_named() {
         &world,
         json!({
             "prompt": "x", "n": null, "size": "auto", "seed": -1, "quality": "hd", "style": "vivid", "user": "u",
-            "stream": false, "response_format": "jpeg", "background": "auto", "model": "z-image-turbo", "unknown": {"deep": []},
+            "stream": false, "response_format": "jpeg", "background": "auto", "model": "z-image-turbo",
+            "unknown": {"deep": []},
         }),
     );
     assert_eq!(made.status, 200, "what clients send besides is taken: {made:?}");
