@@ -1,4 +1,4 @@
-//! A request in the making of its answer, and the server as its endpoint sees it.
+//! A request that is being answered, and the server as its endpoint sees it.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::openai::server::{ApiServer, Services, Started, WarningLog};
 use crate::pipeline::{Pipeline, ResponseFormat, RunRequest, Update, Updates};
 use crate::platform::Content;
 
-/// A request in the making of its answer.
+/// A request that is being answered.
 pub(super) struct Exchange {
     pub(super) app: Rc<App>,
     pub(super) call: Call,

@@ -29,7 +29,7 @@ pub(super) async fn spaces(app: &App) -> Result<Response<Content>, Error> {
     json(&json!({"object": "list", "data": data}))
 }
 
-/// `/internal/tick`: for a timer, that tasks of dead instances go on although nobody calls.
+/// `/internal/tick`: a timer's call, by which tasks of dead instances go on without other traffic.
 pub(super) async fn tick(app: &App) -> Result<Response<Content>, Error> {
     #[derive(Serialize)]
     struct Ticked {

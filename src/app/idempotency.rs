@@ -1,4 +1,4 @@
-//! Answering a request with an `Idempotency-Key` once.
+//! Requests with an `Idempotency-Key`, which are answered once.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ use crate::idempotency::outcome::Outcome;
 use crate::platform::{Body, Content, read_to_end};
 
 impl App {
-    /// Answers a request for images: as it is, or where it has a key, with what was answered to it before.
+    /// Answers a request for images; one with a key that was answered before, with that answer.
     pub(super) async fn answer_once(
         self: &Rc<Self>,
         row: &RouteRow,
@@ -51,7 +51,7 @@ impl App {
         }
     }
 
-    /// Reads a body to know its fingerprint, and returns it as it came.
+    /// Reads a body for its fingerprint, and returns it as it came.
     async fn read_fingerprinted(&self, call: &Call, body: Body) -> Result<(Body, Fingerprint), Error> {
         let header = |name| call.head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
         let content_type = header(CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
@@ -73,7 +73,7 @@ async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome)
     }
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if !flight.is_joined() && length.is_some_and(|length| length > answer::MAX_BODY) {
-        // Nobody else wants it, and it is too large to be kept: it need not be held whole.
+        // No other request waits for it, and it is too large to be kept: it need not be held whole.
         return Ok(response);
     }
     let answer = whole(response).await?;
@@ -127,7 +127,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
 
 impl Recording {
     fn take(&mut self, piece: &[u8]) {
-        // A sign of life says nothing the second time.
+        // Heartbeats are not repeated.
         if piece != sse::BEAT {
             self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= answer::MAX_BODY);
             if let Some(copy) = &mut self.copy {

@@ -10,7 +10,7 @@ use crate::platform::{Host, random_bytes};
 
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: u32 = 10;
-/// The most images in the making that are shown of one image, as at OpenAI.
+/// The most partial images of one image, as at OpenAI.
 const MAX_PARTIAL_IMAGES: u32 = 3;
 /// The most denoising steps that may be asked for; Spaces have limits of their own.
 const MAX_STEPS: u32 = 1000;
