@@ -1,4 +1,4 @@
-//! A request in the making of its answer, and the server as its endpoint sees it.
+//! A request that is being answered, and the server as its endpoint sees it.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::openai::server::{ApiServer, Services, Started, WarningLog};
 use crate::pipeline::{Pipeline, ResponseFormat, RunRequest, Update, Updates};
 use crate::platform::Content;
 
-/// A request in the making of its answer.
+/// A request that is being answered.
 pub(super) struct Exchange {
     pub(super) app: Rc<App>,
     pub(super) call: Call,
@@ -39,10 +39,11 @@ impl ApiServer for Exchange {
     async fn start(&self, model: &Model, request: ImageRequest) -> Result<Started, Error> {
         let (app, owner) = (&self.app, self.call.caller.id());
         // Before any work is done: without a secret there would be images and no way to them.
-        let signer = if request.format == ResponseFormat::Url { Some(app.keyring.signer().await?) } else { None };
+        let signer =
+            if request.format == ResponseFormat::Url { Some(app.services.keyring.signer().await?) } else { None };
         let expires = app.host.unix_time().saturating_add(app.settings.media.link_ttl).as_secs();
         let pipeline = Pipeline {
-            dispatcher: Rc::clone(&app.dispatcher),
+            dispatcher: Rc::clone(&app.services.dispatcher),
             max_image_bytes: app.settings.media.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
             links: Links { signer, base: self.call.base.clone(), expires },

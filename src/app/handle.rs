@@ -78,7 +78,7 @@ impl App {
         };
         let base = base_url(self.settings.public_url.as_deref(), &head);
         let (id, parameter) = (id.to_owned(), parameter.to_owned());
-        let call = Call { head, caller, id, parameter, deployment, base };
+        let call = Call { head, caller, id, parameter, body_limit: row.body_limit, deployment, base };
         let exchange = Exchange { app: Rc::clone(self), call, outcome: Outcome::default() };
         if row.makes_images { self.answer_once(row, exchange, body).await } else { (row.handler)(exchange, body).await }
     }

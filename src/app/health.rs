@@ -17,7 +17,7 @@ pub(super) fn alive() -> Result<Response<Content>, Error> {
 
 /// `GET /readyz`: 503 where every Space is known to be of no use.
 pub(super) async fn ready(app: &App) -> Result<Response<Content>, Error> {
-    let spaces = app.dispatcher.usable(&app.settings.catalog).await;
+    let spaces = app.services.dispatcher.usable(&app.settings.catalog).await;
     let (status, word) =
         if spaces.any() { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unavailable") };
     json_with_status(status, &json!({"status": word, "spaces": spaces}))
@@ -25,11 +25,11 @@ pub(super) async fn ready(app: &App) -> Result<Response<Content>, Error> {
 
 /// `GET /v1/spaces`.
 pub(super) async fn spaces(app: &App) -> Result<Response<Content>, Error> {
-    let data = app.dispatcher.status(&app.settings.catalog, app.settings.reveal_spaces).await;
+    let data = app.services.dispatcher.status(&app.settings.catalog, app.settings.reveal_spaces).await;
     json(&json!({"object": "list", "data": data}))
 }
 
-/// `/internal/tick`: for a timer, that tasks of dead instances go on although nobody calls.
+/// `/internal/tick`: a timer's call, by which tasks of dead instances go on without other traffic.
 pub(super) async fn tick(app: &App) -> Result<Response<Content>, Error> {
     #[derive(Serialize)]
     struct Ticked {

@@ -1,4 +1,4 @@
-//! Answering a request with an `Idempotency-Key` once.
+//! Requests with an `Idempotency-Key`, which are answered once.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use super::routes::RouteRow;
 use super::state::App;
 use crate::error::Error;
 use crate::http::call::Call;
-use crate::http::read::{self, BodyLimit};
+use crate::http::read;
 use crate::http::{reply, sse};
 use crate::idempotency::flight::{Begun, Flight};
 use crate::idempotency::key::{Fingerprint, Fingerprinting, IdempotencyKey};
@@ -22,7 +22,7 @@ use crate::idempotency::stored_response::{self, StoredResponse};
 use crate::platform::{Body, Content, read_to_end};
 
 impl App {
-    /// Answers a request for images: as it is, or where it has a key, with what was answered to it before.
+    /// Answers a request for images; one with a key that was answered before, with that answer.
     pub(super) async fn answer_once(
         self: &Rc<Self>,
         row: &RouteRow,
@@ -33,7 +33,7 @@ impl App {
         let Some(key) = IdempotencyKey::of(&call.head.headers, call.caller.id(), row.name)? else {
             return (row.handler)(exchange, body).await;
         };
-        let (body, fingerprint) = self.read_fingerprinted(row.body.unwrap_or(BodyLimit::IMAGES), call, body).await?;
+        let (body, fingerprint) = self.read_fingerprinted(call, body).await?;
         let flight = match self.flights.begin(key, fingerprint).await? {
             Begun::Answered(answer) => return Ok(answer.replayed()),
             Begun::Join(joined) => return joined.answer().await.map(StoredResponse::replayed),
@@ -51,20 +51,16 @@ impl App {
         }
     }
 
-    /// Reads a body to know its fingerprint, and returns it as it came.
-    async fn read_fingerprinted(
-        &self,
-        limit: BodyLimit,
-        call: &Call,
-        body: Body,
-    ) -> Result<(Body, Fingerprint), Error> {
+    /// Reads a body for its fingerprint, and returns it as it came.
+    async fn read_fingerprinted(&self, call: &Call, body: Body) -> Result<(Body, Fingerprint), Error> {
         let header = |name| call.head.headers.get(name).map(|value: &http::HeaderValue| value.as_bytes());
         let content_type = header(CONTENT_TYPE.as_str()).and_then(|value| std::str::from_utf8(value).ok());
         let boundary = multer::parse_boundary(content_type.unwrap_or_default()).ok();
         let model = call.deployment.as_deref().unwrap_or_default().as_bytes();
         let beside = [model, header("prefer").unwrap_or_default()];
         let mut taking = Fingerprinting::new(beside, boundary.as_deref());
-        let pieces = read::pieces(&self.host, &call.head.headers, body, limit, |piece| taking.take(piece)).await?;
+        let pieces =
+            read::pieces(&self.host, &call.head.headers, body, call.body_limit, |piece| taking.take(piece)).await?;
         Ok((iter(pieces.into_iter().map(Ok)).boxed_local(), taking.finish()))
     }
 }
@@ -77,7 +73,7 @@ async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome)
     }
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if !flight.is_joined() && length.is_some_and(|length| length > stored_response::MAX_BODY) {
-        // Nobody else wants it, and it is too large to be kept: it need not be held whole.
+        // No other request waits for it, and it is too large to be kept: it need not be held whole.
         return Ok(response);
     }
     let answer = whole(response).await?;
@@ -131,7 +127,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
 
 impl Recording {
     fn take(&mut self, piece: &[u8]) {
-        // A sign of life says nothing the second time.
+        // Heartbeats are not repeated.
         if piece != sse::BEAT {
             self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= stored_response::MAX_BODY);
             if let Some(copy) = &mut self.copy {

@@ -28,8 +28,8 @@ pub(super) struct RouteRow {
     pub(super) methods: &'static str,
     /// Callers that are let in.
     pub(super) access: Access,
-    /// Bounds of the body; nothing is read without.
-    pub(super) body: Option<BodyLimit>,
+    /// Bounds of the body, where one is read.
+    pub(super) body_limit: BodyLimit,
     /// Images are made there: its requests count for the rate, and an `Idempotency-Key` holds.
     pub(super) makes_images: bool,
     pub(super) handler: Handler,
@@ -99,14 +99,14 @@ static ROUTES: [RouteRow; 17] = [
 impl RouteRow {
     /// A route that is read, by callers with a key.
     const fn read(name: &'static str, pattern: &'static str, handler: Handler) -> Self {
-        let (methods, access, body, makes_images) = ("GET, HEAD", Access::Key, None, false);
-        Self { name, pattern, methods, access, body, makes_images, handler }
+        let (methods, access, body_limit, makes_images) = ("GET, HEAD", Access::Key, BodyLimit::FIELDS, false);
+        Self { name, pattern, methods, access, body_limit, makes_images, handler }
     }
 
     /// A route that makes images, for callers with a key.
-    const fn images(name: &'static str, pattern: &'static str, body: BodyLimit, handler: Handler) -> Self {
-        let (methods, access, body, makes_images) = ("POST", Access::Key, Some(body), true);
-        Self { name, pattern, methods, access, body, makes_images, handler }
+    const fn images(name: &'static str, pattern: &'static str, body_limit: BodyLimit, handler: Handler) -> Self {
+        let (methods, access, makes_images) = ("POST", Access::Key, true);
+        Self { name, pattern, methods, access, body_limit, makes_images, handler }
     }
 
     /// The route with other methods.
@@ -124,7 +124,7 @@ async fn file(exchange: &Exchange) -> Result<Response<Content>, Error> {
     let (app, call) = (&exchange.app, &exchange.call);
     let (limit, method, headers) = (app.settings.media.max_image_bytes, &call.head.method, &call.head.headers);
     let catalog = &app.settings.catalog;
-    route::serve(&app.client, &app.keyring, catalog, limit, &call.parameter, method, headers).await
+    route::serve(&app.client, &app.services.keyring, catalog, limit, &call.parameter, method, headers).await
 }
 
 async fn made_images(exchange: &Exchange) -> Result<Response<Content>, Error> {

@@ -25,13 +25,11 @@ pub struct App {
     pub(super) host: Host,
     pub(super) settings: Settings,
     pub(super) sweeper: Rc<Sweeper>,
-    pub(super) dispatcher: Rc<Dispatcher>,
     pub(super) client: Client,
     pub(super) rates: Rates,
     pub(super) jobs: Jobs,
     pub(super) flights: Rc<Flights>,
     pub(super) history: Rc<History>,
-    pub(super) keyring: Rc<Keyring>,
     pub(super) tasks: Rc<TaskSupervisor>,
     /// Services that endpoints use.
     pub(super) services: Services,
@@ -83,9 +81,7 @@ impl App {
         };
         let tasks = Rc::new(TaskSupervisor::new(settings.tasks.clone(), tools));
         Self {
-            dispatcher,
             history,
-            keyring,
             tasks,
             services,
             rates: Rates::new(&store, settings.key_limits.requests_per_minute),

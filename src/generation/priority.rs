@@ -6,9 +6,9 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// After the others.
+    /// Behind the others.
     Low,
-    /// As they come.
+    /// In order of arrival.
     #[default]
     Normal,
     /// Before the others.

@@ -5,11 +5,11 @@
 pub enum Quality {
     /// Quick.
     Low,
-    /// As the Space does by itself.
+    /// The Space's own.
     Medium,
     /// Careful.
     High,
-    /// As careful as can be.
+    /// The most careful.
     Max,
 }
 

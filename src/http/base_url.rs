@@ -22,6 +22,6 @@ pub fn base_url(configured: Option<&str>, head: &Parts) -> String {
         Some(format!("{scheme}://{authority}/"))
     });
     let origin = asked.and_then(|url| Url::parse(&url).ok()).map(|url| url.origin()).filter(url::Origin::is_tuple);
-    // Without any, a path is still a link for whoever knows where it came from.
+    // Without an origin, a path is still a link for a client that knows where it came from.
     origin.map_or_else(String::new, |origin| origin.ascii_serialization())
 }

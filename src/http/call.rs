@@ -3,6 +3,7 @@
 use http::request::Parts;
 
 use super::auth::Caller;
+use super::read::BodyLimit;
 
 /// A request, as handlers see it.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Call {
     pub id: String,
     /// Parameter of the path; empty where the route has none.
     pub parameter: String,
+    /// Bounds of the body.
+    pub body_limit: BodyLimit,
     /// Model that the path names.
     pub deployment: Option<String>,
     /// URL at which the client reaches the server, without a slash at the end.

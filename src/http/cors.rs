@@ -1,7 +1,7 @@
 //! Cross-origin resource sharing (the Fetch standard, section 3.2, "CORS protocol").
 //!
 //! A call is allowed by its key, never by a cookie, so that to answer a foreign page gives away nothing that the page
-//! didn't have. Still an operator may name the origins that he wants, with the variable `cors_origins`.
+//! didn't have. Still an operator may restrict the origins, with the variable `cors_origins`.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,

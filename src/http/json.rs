@@ -17,7 +17,7 @@ use crate::platform::{Body, Content};
 /// Number of bytes of an image that become one piece: a multiple of 3, so that base64 pads at the end only.
 const PIECE: usize = 24 << 10;
 
-/// A JSON text in the making.
+/// JSON text that is being written.
 #[derive(Debug, Default)]
 pub struct JsonBody {
     parts: VecDeque<Part>,

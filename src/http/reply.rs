@@ -10,7 +10,7 @@ use crate::error::{Error, Retry};
 use crate::platform::{Body, Content};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-/// As `Retry-After`, in milliseconds: both of OpenAI's SDKs read it first.
+/// `Retry-After` in milliseconds, which both of OpenAI's SDKs read first.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// W3C Server Timing.
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -15,7 +15,7 @@ use crate::platform::{Body, Host, timeout};
 
 /// Silence after which a comment is sent, so that no proxy takes the line for dead.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// That comment.
+/// Comment that is sent then.
 pub const BEAT: &[u8] = b": heartbeat\n\n";
 
 /// Events, each a text that ends with a blank line.

@@ -10,7 +10,7 @@ use crate::platform::{Host, random_bytes};
 
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: u32 = 10;
-/// The most images in the making that are shown of one image, as at OpenAI.
+/// The most partial images of one image, as at OpenAI.
 const MAX_PARTIAL_IMAGES: u32 = 3;
 /// The most denoising steps that may be asked for; Spaces have limits of their own.
 const MAX_STEPS: u32 = 1000;
@@ -72,18 +72,10 @@ impl ImageRequest {
         }
     }
 
-    /// Parses the body of `POST /v1/images/generations`. Without a seed, `host` gives one.
+    /// Parses the fields of a request for images from text. Without a seed, `host` gives one.
     ///
     /// # Errors
-    /// 400 that names the parameter, what it was and what it may be.
-    pub fn parse(body: &[u8], host: &Host) -> Result<Self, Error> {
-        Self::read(&Fields::parse(body)?, host)
-    }
-
-    /// Parses the fields of a request for images from text.
-    ///
-    /// # Errors
-    /// As [`ImageRequest::parse`].
+    /// 400 that names the parameter, its value and what it may be.
     pub fn read(fields: &Fields, host: &Host) -> Result<Self, Error> {
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
         let seed = match fields.seed()? {

@@ -1,8 +1,8 @@
 //! Usage of a request.
 //!
 //! Spaces report no tokens, and none are made up. An image is one token. A text is one token for every four characters
-//! begun, which is OpenAI's own rule of thumb for English, and is known for every text alike. Whoever adds up usage
-//! learns how many images were made, and about how much text was sent.
+//! begun, which is OpenAI's own rule of thumb for English, and is known for every text alike. Summed up, usage
+//! says how many images were made, and about how much text was sent.
 
 use serde::Serialize;
 

@@ -24,7 +24,7 @@ pub struct Item {
     pub format: Option<Format>,
     /// The image, or the way to it.
     pub payload: Payload,
-    /// File at the Space, for whoever refers to it later.
+    /// File at the Space, for later references.
     pub file: Option<RemoteFile>,
     /// Name of the Space that made it, if clients may know it.
     pub space: Option<Rc<str>>,

@@ -8,7 +8,7 @@ use crate::gradio::result::Picture;
 
 /// Choice of the partial images that are shown.
 ///
-/// They are spread evenly over the work where a Space reports steps; else the first ones are shown.
+/// If a Space reports steps, partial images are spread evenly over its work; else the first ones are shown.
 pub(super) struct Partials {
     /// Number of those of each image, at most.
     most: u32,

@@ -6,7 +6,7 @@ use crate::gradio::job::{Progress, Receipt};
 /// Progress of an image at a Space.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ImageProgress {
-    /// Its job has joined the queue; with what cancels it, for whoever keeps that.
+    /// Its job has joined the queue; with the receipt that cancels it.
     Joined(Receipt),
     /// Its job waits there.
     Queued(QueuePosition),

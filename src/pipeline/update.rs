@@ -13,7 +13,7 @@ use crate::error::Error;
 pub enum Update {
     /// Fields of the request that change nothing, as they name no parameter of the Space; once, at the first Space.
     Ignored(Vec<String>),
-    /// The image of that index waits here for a Space with room; so many others are before it.
+    /// The image of that index waits here for a Space with room, behind that many others.
     Waiting(u32, usize),
     /// The image of that index has been given to a Space, whose name clients may know.
     Placed(u32, Option<Rc<str>>),

@@ -3,7 +3,7 @@
 use super::streams::events;
 use super::*;
 
-fn chat(world: &World, body: Value) -> Answer {
+fn chat(world: &World, body: Value) -> Reply {
     answer(world, request(Method::POST, "/v1/chat/completions", body.to_string()))
 }
 
@@ -12,7 +12,7 @@ fn said(prompt: &str) -> Value {
 }
 
 /// The deltas of a streamed chat, joined by field, and why it ended.
-fn seen(answer: &Answer) -> (String, String, Vec<Value>, Value) {
+fn seen(answer: &Reply) -> (String, String, Vec<Value>, Value) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let mut chunks: Vec<Value> = events(answer.body.as_ref().unwrap()).into_iter().map(|(_, data)| data).collect();
     assert_eq!(chunks.pop().unwrap(), "[DONE]");

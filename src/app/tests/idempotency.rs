@@ -17,7 +17,7 @@ fn keyed(key: &str, fields: &Value) -> Request<Body> {
     with_key(key, request(Method::POST, "/v1/images/generations", fields.to_string()))
 }
 
-fn replayed(answer: &Answer) -> bool {
+fn replayed(answer: &Reply) -> bool {
     answer.header("idempotency-replayed") == Some("true")
 }
 
@@ -109,7 +109,7 @@ fn what_another_try_may_mend_is_tried_again_and_what_stays_is_replayed() {
             }
             if stays {
                 // What filled a silence is no part of the answer.
-                let seen = |answer: &Answer| {
+                let seen = |answer: &Reply| {
                     String::from_utf8(answer.body.clone().unwrap()).unwrap().replace(": heartbeat\n\n", "")
                 };
                 assert_eq!(seen(&first), seen(&second));

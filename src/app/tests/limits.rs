@@ -16,7 +16,7 @@ fn of_another(mut request: Request<Body>) -> Request<Body> {
 }
 
 /// Values of OpenAI's three headers.
-fn standing(answer: &Answer) -> [Option<String>; 3] {
+fn standing(answer: &Reply) -> [Option<String>; 3] {
     ["limit", "remaining", "reset"]
         .map(|what| answer.header(&format!("x-ratelimit-{what}-requests")).map(str::to_owned))
 }

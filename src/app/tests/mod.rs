@@ -33,13 +33,13 @@ const SECRET: &str = "a-link-secret-of-some-length";
 const SPACE: &str = "http://127.0.0.1:7860";
 
 /// An answer, read to its end.
-struct Answer {
+struct Reply {
     status: StatusCode,
     headers: http::HeaderMap,
     body: Result<Vec<u8>, TransportError>,
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
         let text = text.map(|text| match text.char_indices().nth_back(700) {
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-impl Answer {
+impl Reply {
     fn json(&self) -> Value {
         serde_json::from_slice(self.body.as_ref().unwrap()).unwrap()
     }
@@ -98,11 +98,11 @@ fn request(method: Method, path: &str, text: impl Into<String>) -> Request<Body>
 }
 
 /// An answer of an instance of its own.
-async fn ask(world: World, request: Request<Body>) -> Answer {
+async fn ask(world: World, request: Request<Body>) -> Reply {
     ask_at(world.host(), request).await
 }
 
-async fn ask_at(host: Host, request: Request<Body>) -> Answer {
+async fn ask_at(host: Host, request: Request<Body>) -> Reply {
     ask_of(Rc::new(App::load(host).await), request).await
 }
 
@@ -112,7 +112,7 @@ async fn instance(world: World) -> Rc<App> {
 }
 
 /// An answer of that instance.
-async fn ask_of(app: Rc<App>, request: Request<Body>) -> Answer {
+async fn ask_of(app: Rc<App>, request: Request<Body>) -> Reply {
     let (head, content) = app.handle(request).await.into_parts();
     let body = match content {
         Content::Empty => Ok(Vec::new()),
@@ -129,14 +129,14 @@ async fn ask_of(app: Rc<App>, request: Request<Body>) -> Answer {
         assert_eq!(length, &body.len().to_string(), "the length is announced as it is");
     }
     assert!(head.headers.contains_key("x-request-id") && head.headers.contains_key("openai-processing-ms"));
-    Answer { status: head.status, headers: head.headers, body }
+    Reply { status: head.status, headers: head.headers, body }
 }
 
-fn answer(world: &World, request: Request<Body>) -> Answer {
+fn answer(world: &World, request: Request<Body>) -> Reply {
     world.run(ask(world.clone(), request))
 }
 
-fn generate(world: &World, fields: Value) -> Answer {
+fn generate(world: &World, fields: Value) -> Reply {
     answer(world, request(Method::POST, "/v1/images/generations", fields.to_string()))
 }
 
@@ -310,7 +310,8 @@ fn every_bad_field_is_named() {
         &world,
         json!({
             "prompt": "x", "n": null, "size": "auto", "seed": -1, "quality": "hd", "style": "vivid", "user": "u",
-            "stream": false, "response_format": "jpeg", "background": "auto", "model": "z-image-turbo", "unknown": {"deep": []},
+            "stream": false, "response_format": "jpeg", "background": "auto", "model": "z-image-turbo",
+            "unknown": {"deep": []},
         }),
     );
     assert_eq!(made.status, 200, "what clients send besides is taken: {made:?}");

@@ -92,7 +92,7 @@ impl Town {
 pub(super) struct SentRequest {
     pub(super) began: Duration,
     pub(super) ended: Option<Duration>,
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<Reply>,
 }
 
 impl SentRequest {

@@ -3,7 +3,7 @@
 use super::streams::events;
 use super::*;
 
-fn respond(world: &World, body: Value) -> Answer {
+fn respond(world: &World, body: Value) -> Reply {
     answer(world, request(Method::POST, "/v1/responses", body.to_string()))
 }
 

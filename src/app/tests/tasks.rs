@@ -7,11 +7,11 @@ use crate::platform::sim::instance::Instance;
 
 pub(super) const GENERATIONS: &str = "/v1/images/generations";
 
-pub(super) fn get(world: &World, path: &str) -> Answer {
+pub(super) fn get(world: &World, path: &str) -> Reply {
     answer(world, request(Method::GET, path, ""))
 }
 
-pub(super) fn delete(world: &World, path: &str) -> Answer {
+pub(super) fn delete(world: &World, path: &str) -> Reply {
     answer(world, request(Method::DELETE, path, ""))
 }
 

@@ -375,7 +375,7 @@ fn generations_go_on_whatever_the_database_does() {
         assert!(sorted[9] < 9.0, "{trouble}: {took:?}");
         let sent = service.world.log_lines().iter().filter(|line| line.contains("database")).count();
         let expected = if trouble == "none" { 0..=0 } else { 1..=2 };
-        assert!(expected.contains(&sent), "{trouble}: each instance tells it once: {:?}", service.world.log_lines());
+        assert!(expected.contains(&sent), "{trouble}: each instance logs it once: {:?}", service.world.log_lines());
     }
 }
 

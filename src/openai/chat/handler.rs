@@ -7,8 +7,7 @@ use super::context::ChatContext;
 use super::events::{self, ChatEvents};
 use super::request::ChatRequest;
 use crate::error::Error;
-use crate::http::read::{self, BodyLimit};
-use crate::http::{reply, sse};
+use crate::http::{read, reply, sse};
 use crate::openai::conversation::intent::Intent;
 use crate::openai::conversation::resolve::image_request;
 use crate::openai::conversation::wording::Language;
@@ -25,7 +24,7 @@ use crate::platform::{Body, Content, random_hex};
 pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let host = &services.host;
-    let body = read::json(host, &call.head.headers, body, BodyLimit::IMAGES, "application/json").await?;
+    let body = read::json(host, &call.head.headers, body, call.body_limit, "application/json").await?;
     let chat = ChatRequest::parse(&body)?;
     drop(body);
     let model = models::find(&services.catalog, call.deployment.as_deref().or(chat.model.as_deref()))?;

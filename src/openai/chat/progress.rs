@@ -3,12 +3,12 @@
 /// Form in which a chat shows the progress of its images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChatProgress {
-    /// As the model's thoughts, `reasoning_content`, which most clients fold away.
+    /// `reasoning_content`, the model's thoughts, which most clients fold away.
     #[default]
     Reasoning,
-    /// As text of the answer.
+    /// Text of the answer.
     Text,
-    /// Not at all.
+    /// None.
     None,
 }
 

@@ -1,8 +1,8 @@
 //! Requests that chat clients make for themselves: the title of a chat, tags, questions that could follow, a summary of
 //! what was said.
 //!
-//! They ask the model that the user chats with, which here would draw them a picture. Such prompts are recognised by
-//! phrases of the clients' own templates, long enough that nobody says them of a picture, and are answered with a text
+//! They go to the model that the user chats with, which here would draw a picture. Their prompts are recognised by
+//! phrases of the clients' own templates, long enough that no picture is described so, and are answered with a text
 //! that is made of the user's first message.
 //!
 //! Sources: Open WebUI `config.py` (`DEFAULT_…_PROMPT_TEMPLATE`), LibreChat `agents/src/utils/title.ts`, NextChat

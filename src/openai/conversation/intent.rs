@@ -34,7 +34,7 @@ const EARLIER: [&str; 14] = [
 
 /// Intent of a conversation.
 pub enum Intent {
-    /// A text that the client wants for itself, such as the chat's title: the answer to it.
+    /// Answer to a request that the client makes for itself, such as for the chat's title.
     Text(String),
     /// Images.
     Images(Box<ImageIntent>),
@@ -55,7 +55,7 @@ pub struct ImageIntent {
 /// Reads the intent of a conversation; `fields` are the parameters beside it. Errors name `param`.
 ///
 /// # Errors
-/// 400 where nobody asks for anything, or refers to an image that there isn't.
+/// 400 without a message of the user, or with a reference to an image that doesn't exist.
 pub fn intent(
     param: &'static str,
     fields: Map<String, Value>,

@@ -21,7 +21,7 @@ impl Language {
         if text.chars().any(is_han) && !text.chars().any(is_kana) { Self::Chinese } else { Self::English }
     }
 
-    /// Line of an image that waits for a Space with room, `which` of `count`, with so many `before` it.
+    /// Line of an image that waits for a Space with room, `which` of `count`, with `before` others before it.
     pub fn waiting(self, which: u32, count: u32, before: usize) -> String {
         let what = match (self, before) {
             (Self::English, 0) => "Waiting for a free Space".to_owned(),
@@ -113,7 +113,7 @@ pub fn alternative(prompt: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `text` as it is, for a reader of Markdown: no link or image of somebody else's gets into a chat.
+/// `text` escaped for Markdown, so that no link or image of a third party gets into a chat.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -60,7 +60,7 @@ impl EditRequest {
         Ok(Self { fields, images, mask })
     }
 
-    /// Images as they were sent, the mask last, for whoever resolves URLs.
+    /// Images as they were sent, the mask last; URLs are to be resolved.
     pub fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
         self.images.iter_mut().chain(self.mask.as_mut())
     }

@@ -8,19 +8,23 @@ use serde_json::{Map, Value};
 
 use super::edit_request::{EditRequest, MAX_IMAGES};
 use crate::error::Error;
-use crate::http::read::BodyLimit;
 use crate::openai::source::Source;
 use crate::platform::Body;
 
 /// The longest field that isn't an image, in bytes.
 const MAX_FIELD: u64 = 256 << 10;
 
-/// Reads a form with that boundary, of images of `max_image` bytes at most.
+/// Reads a form with that boundary, of `max_body` bytes at most, with images of `max_image` bytes at most.
 ///
 /// # Errors
 /// 400 where it isn't a form, 413 where a part is too large.
-pub(crate) async fn read_form(body: Body, boundary: String, max_image: usize) -> Result<EditRequest, Error> {
-    let whole = u64::try_from(BodyLimit::IMAGES.bytes).unwrap_or(u64::MAX);
+pub(super) async fn read_form(
+    body: Body,
+    boundary: String,
+    max_body: usize,
+    max_image: usize,
+) -> Result<EditRequest, Error> {
+    let whole = u64::try_from(max_body).unwrap_or(u64::MAX);
     let image = u64::try_from(max_image).unwrap_or(u64::MAX);
     let limits = SizeLimit::new()
         .whole_stream(whole)
@@ -105,7 +109,7 @@ mod tests {
 
     fn read(pieces: Vec<Vec<u8>>, max_image: usize) -> Result<ImageRequest, Error> {
         let body: Body = Box::pin(stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece)))));
-        let request = block_on(read_form(body, "x".into(), max_image))?;
+        let request = block_on(read_form(body, "x".into(), 1 << 20, max_image))?;
         request.finish(&World::new(1).host())
     }
 

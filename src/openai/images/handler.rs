@@ -10,8 +10,7 @@ use super::edit_request::EditRequest;
 use super::events::ImageEvents;
 use super::form::read_form;
 use crate::error::Error;
-use crate::http::read::{self, BodyLimit};
-use crate::http::{reply, sse};
+use crate::http::{read, reply, sse};
 use crate::openai::encoder::encoded;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
@@ -29,8 +28,8 @@ const RESPOND_ASYNC: &str = "respond-async";
 /// # Errors
 /// 400 that names the parameter, 404 of an unknown model, and what comes of images where none is made.
 pub async fn generate(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
-    let (host, headers) = (&server.services().host, &server.call().head.headers);
-    let body = read::json(host, headers, body, BodyLimit::FIELDS, "application/json").await?;
+    let (host, call) = (&server.services().host, server.call());
+    let body = read::json(host, &call.head.headers, body, call.body_limit, "application/json").await?;
     let fields = Fields::parse(&body)?;
     drop(body);
     let request = ImageRequest::read(&fields, host)?;
@@ -59,12 +58,13 @@ pub async fn vary(server: &impl ApiServer, body: Body) -> Result<Response<Conten
 
 /// Reads a form with images, or the same as JSON, with the images behind this server's own links.
 async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, Error> {
-    let (services, headers, limit) = (server.services(), &server.call().head.headers, BodyLimit::IMAGES);
+    let (services, call) = (server.services(), server.call());
+    let (headers, limit) = (&call.head.headers, call.body_limit);
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut request = match multer::parse_boundary(content_type) {
         Ok(boundary) => {
             read::refuse_large(headers, limit)?;
-            let form = read_form(body, boundary, services.max_image_bytes);
+            let form = read_form(body, boundary, limit.bytes, services.max_image_bytes);
             timeout(&services.host, limit.time, form).await.map_err(|_| Error::body_stalled())??
         }
         Err(_) => {

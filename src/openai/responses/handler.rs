@@ -12,8 +12,7 @@ use super::request::{Action, ResponseRequest};
 use crate::catalog::Model;
 use crate::error::Error;
 use crate::generation::Purpose;
-use crate::http::read::{self, BodyLimit};
-use crate::http::{reply, sse};
+use crate::http::{read, reply, sse};
 use crate::media::link;
 use crate::openai::conversation::intent::{ImageIntent, Intent};
 use crate::openai::conversation::resolve::image_request;
@@ -33,7 +32,7 @@ use crate::platform::{Body, Content};
 pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let host = &services.host;
-    let body = read::json(host, &call.head.headers, body, BodyLimit::IMAGES, "application/json").await?;
+    let body = read::json(host, &call.head.headers, body, call.body_limit, "application/json").await?;
     let request = ResponseRequest::parse(&body)?;
     drop(body);
     let model = models::find(&services.catalog, call.deployment.as_deref().or(request.model.as_deref()))?;
