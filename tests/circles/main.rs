@@ -127,7 +127,7 @@ fn no_line_is_wide() {
     assert!(gone.is_empty(), "no longer wide, to be taken off the list: {gone:#?}");
 }
 
-/// Whether a line is too wide; its links don't count, nor do the rows of tables.
+/// True for a line that is too wide. Links and the rows of tables don't count.
 fn is_wide(line: &str, is_markdown: bool) -> bool {
     let is_table = is_markdown && line.trim_start().starts_with('|');
     let words = line.split(' ').map(|word| if word.contains("://") { 0 } else { word.chars().count() + 1 });
