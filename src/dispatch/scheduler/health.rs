@@ -84,7 +84,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Writes a draft, or takes the value that another instance has written meanwhile. Returns true where it is written.
+    /// Writes a draft, or takes the value that another instance has written meanwhile. Returns true where it is
+    /// written.
     async fn try_write(&self, origin: &Origin, draft: Draft) -> Result<bool, StoreError> {
         let text = draft.health.write();
         let parameters = vec![

@@ -9,6 +9,7 @@
 
 mod choice;
 mod decision;
+mod entering;
 mod exchange;
 mod guard;
 mod health;

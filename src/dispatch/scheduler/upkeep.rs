@@ -10,8 +10,8 @@ use crate::gradio::space::Origin;
 
 /// Time for which an idle slot is kept for the next job.
 const LINGER: Duration = Duration::from_millis(150);
-/// The same for a Space without free slots after a time without a new job: others need them, and this instance may get no
-/// more jobs.
+/// The same for a Space without free slots, after a time without a new job: others need them, and this instance may
+/// get no more jobs.
 const LINGER_QUIETLY: Duration = Duration::from_millis(40);
 /// Interval of reads of the database without idle slots.
 const LOOK: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use spin_sdk::sqlite;
 
 use crate::platform::{Row, StoreError, Value};
 
-/// Lets a commit return before it is on the disk, for a connection: with WAL, a loss of power may cost the last commits,
-/// a killed process none.
+/// Relaxes the durability of commits on a connection: with WAL, a power failure may lose the last commits, a killed
+/// process none.
 const SYNCHRONOUS: &str = "PRAGMA synchronous = NORMAL";
 
 /// The instance's connection to the SQLite database.

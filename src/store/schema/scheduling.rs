@@ -4,8 +4,8 @@
 ///
 /// `waiter`: a row for each job that waits for a slot. Order of service is `priority`, `turn`, `since`, `id`.
 ///
-/// `space`: health of a Space as JSON, its version, and the instance that wrote it. `profile`: capabilities of a Space as
-/// JSON, and their age.
+/// `space`: health of a Space as JSON, its version, and the instance that wrote it. `profile`: capabilities of a Space
+/// as JSON, and their age.
 pub(super) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lease (resource TEXT NOT NULL, slot BIGINT NOT NULL, holder TEXT NOT NULL, \
      expires BIGINT NOT NULL, PRIMARY KEY (resource, slot))",
