@@ -164,7 +164,7 @@ impl Scheduler {
     }
 
     /// Switches to decisions without the database, after its failure.
-    fn run_standalone(self: &Rc<Self>) {
+    pub(super) fn run_standalone(self: &Rc<Self>) {
         self.standalone_until.set(self.host.now() + STANDALONE);
         {
             let mut state = self.state.borrow_mut();
