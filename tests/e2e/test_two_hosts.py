@@ -36,6 +36,10 @@ class Scene:
         self.space = Space(sys.executable, *arguments)
         spaces = f"z-image-turbo={self.space.url}"
         self.hosts = Hosts(2, postgres, spaces=spaces, extra_host=self.space.url, **limits)
+        self.warned = 0
+
+    def begin(self) -> None:
+        """Waits until both hosts can be used."""
         # Both know the Space and the database before what is looked at begins.
         for host in self.hosts.running:
             wait_until(lambda url=host.url: is_usable(url), "the database is not there")
@@ -92,6 +96,7 @@ def serve(postgres: Postgres, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
 
     def start(seconds: float, **limits: int) -> Scene:
         scenes.append(Scene(postgres, tmp_path, seconds, limits))
+        scenes[-1].begin()
         return scenes[-1]
 
     yield start
