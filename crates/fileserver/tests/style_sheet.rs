@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use z_image_fileserver::FILES;
+use z_image_fileserver::files::FILES;
 
 #[test]
 fn the_style_sheet_is_one_file_with_all_its_parts() {
