@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Takes a tenth of the time, for a tenth as many samples.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Rounds of the comparison of databases: 15, or 3 for a tenth of the time.
+    #[arg(long)]
+    pub(crate) rounds: Option<usize>,
     /// Parts that are measured; all, where nothing is named.
     #[arg(value_enum)]
     pub(crate) parts: Vec<Part>,
@@ -31,6 +34,8 @@ pub(crate) enum Part {
     Component,
     /// Cost of the database.
     Database,
+    /// Statements that the database is asked: a part of its cost.
+    Statements,
 }
 
 impl Arguments {

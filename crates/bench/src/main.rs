@@ -27,47 +27,6 @@ use crate::host::{KEY, SLOTS, ServingHost};
 use crate::stats::Samples;
 use crate::upstream::Upstream;
 
-const KEY: &str = "sk-bench";
-/// Number of slots of the Space: more than there are calls at once.
-const SLOTS: usize = 100;
-
-/// Measures what the component adds to a Gradio call.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// The host's program.
-    #[arg(long)]
-    host: PathBuf,
-    /// The application's manifest.
-    #[arg(long)]
-    manifest: PathBuf,
-    /// Writes the figures there too.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// Takes a tenth of the time, and tells a tenth as much.
-    #[arg(long)]
-    quick: bool,
-    /// What is measured; all, where nothing is named.
-    #[arg(value_enum)]
-    parts: Vec<Part>,
-}
-
-/// A part of what is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// What the component adds to a call.
-    Component,
-    /// Cost of the database.
-    Database,
-    /// Statements that the database is asked: a part of what it costs.
-    Statements,
-}
-
-impl Arguments {
-    fn has(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();

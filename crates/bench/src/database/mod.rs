@@ -17,13 +17,12 @@ use serde_json::{Value, json};
 use self::fill::{Amount, Database, connect};
 use self::list::{StatementList, by_name};
 use self::server::Server;
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Part};
 use crate::calls::{Call, Caller};
 use crate::clock::now;
 use crate::host::{KEY, ServingHost};
 use crate::stats::{Samples, quantile};
 use crate::upstream::Upstream;
-use crate::{Arguments, Host, KEY, Part, now};
 
 /// Number of slots of the Space.
 const SLOTS: usize = 64;
@@ -132,7 +131,7 @@ impl Engine<'_> {
         println!("|---|---|---|---|---|---|---|");
         let mut figures = Vec::new();
         for at_once in [1, 8, 64] {
-            let rounds = if self.arguments.quick { 3 } else { 15 };
+            let rounds = self.arguments.rounds.unwrap_or(if self.arguments.quick { 3 } else { 15 });
             figures.extend(self.rounds(&variants, at_once, rounds).await?);
         }
         println!(
