@@ -14,6 +14,3 @@ mod routes;
 mod state;
 
 pub use self::state::App;
-
-#[cfg(test)]
-mod tests;

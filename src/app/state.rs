@@ -44,7 +44,8 @@ impl App {
         Self::new(host, settings)
     }
 
-    pub(super) fn new(host: Host, settings: Settings) -> Self {
+    /// Composes the application of `settings`.
+    pub fn new(host: Host, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&host), settings.limits);
         let log = log::aside(&host);
         let store = Store::new(&host, settings.database.clone(), &log);

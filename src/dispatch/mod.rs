@@ -38,9 +38,7 @@ pub use self::capabilities::{Capabilities, PoolSpace};
 pub use self::dispatcher::Dispatcher;
 pub use self::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
 pub use self::knowledge::Knowledge;
-#[cfg(test)]
-pub(crate) use self::policy::SelectionRule;
-pub use self::policy::{Pause, Policy};
+pub use self::policy::{Pause, Policy, SelectionRule};
 pub use self::refusal::{Refusal, Tried};
 pub use self::space_queue::SeenQueue;
 pub use self::status::{SpaceStatus, Usable};

@@ -12,20 +12,20 @@ pub struct Policy {
     /// Maximum length of a model's wait queue.
     pub max_waiting: usize,
     /// Rule for the choice of a Space.
-    pub(crate) rule: SelectionRule,
+    pub rule: SelectionRule,
 }
 
 /// Rule for the choice of a Space.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum SelectionRule {
+pub enum SelectionRule {
     /// The earlier forecast of two Spaces drawn at random.
     #[default]
     Forecast,
     /// Any Space, at random.
-    #[cfg(test)]
+    #[cfg(feature = "simulated")]
     Random,
     /// Spaces in turn.
-    #[cfg(test)]
+    #[cfg(feature = "simulated")]
     RoundRobin,
 }
 

@@ -56,7 +56,7 @@ impl History {
     }
 
     /// Adds an entry to the batch, and starts its write.
-    pub(crate) fn push(self: &Rc<Self>, owner: &str, entry: &HistoryEntry) {
+    pub fn push(self: &Rc<Self>, owner: &str, entry: &HistoryEntry) {
         let Ok(json) = serde_json::to_string(entry) else { return };
         let (id, prompt) = (TimeId::new(self.store.host()), fold(&entry.prompt));
         let bytes = json.len() + prompt.len();

@@ -15,8 +15,15 @@ mod exchange;
 pub mod log;
 mod port;
 mod random;
-#[cfg(test)]
-pub(crate) mod sim;
+#[cfg(feature = "simulated")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "it runs in tests, which fail by panicking"
+)]
+pub mod sim;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod spin;
 mod time;

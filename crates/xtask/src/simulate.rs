@@ -12,8 +12,8 @@ const END: &str = "<!-- /simulated -->";
 /// Measures, and writes the table in the manual.
 pub(crate) fn simulate() -> Result<()> {
     say("running 900 towns of Spaces with four instances; this takes some minutes");
-    let mut test = cargo(&["test", "--release", "--locked", "--lib", "--package", "z-image-2api"]);
-    let printed = run_quietly(test.args(["--", "--ignored", "--nocapture", "app::tests::towns::comparison"]))?;
+    let mut test = cargo(&["test", "--release", "--locked", "--test", "simulated"]);
+    let printed = run_quietly(test.args(["--", "--ignored", "--nocapture", "towns::comparison"]))?;
     let table: Vec<&str> = printed.lines().filter(|line| line.starts_with('|')).collect();
     let table = table.join("\n");
     println!("{table}");

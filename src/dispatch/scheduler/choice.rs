@@ -91,10 +91,13 @@ impl SchedulerState {
                 let better = [ratings.get(one), ratings.get(other)].into_iter().flatten().min_by(earlier)?;
                 if better.has_room() { Some(better) } else { ratings.iter().min_by(earlier) }
             }
-            #[cfg(test)]
+            #[cfg(feature = "simulated")]
             SelectionRule::Random => ratings.get(one),
-            #[cfg(test)]
-            SelectionRule::RoundRobin => ratings.get(usize::try_from(waiter.id).unwrap() % ratings.len()),
+            #[cfg(feature = "simulated")]
+            SelectionRule::RoundRobin => {
+                let number = usize::try_from(waiter.id).ok()?;
+                ratings.get(number.checked_rem(ratings.len())?)
+            }
         }
     }
 

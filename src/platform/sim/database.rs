@@ -9,19 +9,19 @@ use crate::platform::{Row, StoreError, Value};
 
 /// A database of its own.
 #[derive(Default)]
-pub(crate) struct SimDatabase {
+pub struct SimDatabase {
     connection: OnceCell<Connection>,
     statements: Cell<u64>,
 }
 
 impl SimDatabase {
     /// Number of statements so far.
-    pub(crate) fn statements(&self) -> u64 {
+    pub fn statements(&self) -> u64 {
         self.statements.get()
     }
 
     /// Runs a statement.
-    pub(crate) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, StoreError> {
+    pub fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, StoreError> {
         self.statements.set(self.statements.get() + 1);
         self.run(sql, parameters).map_err(|error| StoreError::Failed(error.to_string()))
     }

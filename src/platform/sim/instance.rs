@@ -17,7 +17,7 @@ use crate::platform::{Database, Host, Inbound, Outbound, Platform, Row, StoreErr
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Instance(Rc<InstanceInner>);
+pub struct Instance(Rc<InstanceInner>);
 
 struct InstanceInner {
     world: World,
@@ -33,7 +33,7 @@ struct InstanceInner {
 
 impl Instance {
     /// An instance in that world, that dies with its step number `last`.
-    pub(crate) fn new(world: &World, last: u64) -> Self {
+    pub fn new(world: &World, last: u64) -> Self {
         Self(Rc::new(InstanceInner {
             world: world.clone(),
             tasks: RefCell::default(),
@@ -45,24 +45,24 @@ impl Instance {
     }
 
     /// Sets its clock ahead of the world's.
-    pub(crate) fn set_clock(&self, ahead: Duration) {
+    pub fn set_clock(&self, ahead: Duration) {
         self.0.ahead.set(ahead);
     }
 
-    pub(crate) fn host(&self) -> Host {
+    pub fn host(&self) -> Host {
         Rc::new(self.clone())
     }
 
-    pub(crate) fn is_dead(&self) -> bool {
+    pub fn is_dead(&self) -> bool {
         self.0.is_dead.get()
     }
 
     /// Number of steps so far.
-    pub(crate) fn steps(&self) -> u64 {
+    pub fn steps(&self) -> u64 {
         self.0.steps.get()
     }
 
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.0.is_dead.set(true);
         for task in self.0.tasks.take() {
             task.abort();
@@ -70,7 +70,7 @@ impl Instance {
     }
 
     /// Runs `work` in it: to its end, or to the instance's, or for `limit`.
-    pub(crate) fn run<T: 'static>(&self, limit: Duration, work: impl Future<Output = T> + 'static) -> Option<T> {
+    pub fn run<T: 'static>(&self, limit: Duration, work: impl Future<Output = T> + 'static) -> Option<T> {
         let (work, handle) = futures::future::abortable(work);
         self.0.tasks.borrow_mut().push(handle);
         self.0.world.run_for(limit, work.map(Result::ok)).flatten()

@@ -4,10 +4,10 @@
 //! milliseconds. Its randomness comes from a seed, its network consists of the [`SimServer`]s that a test puts there.
 //! The same seed gives the same run: a failure is printed with it and can be looked at again.
 
-pub(crate) mod database;
-pub(crate) mod instance;
-pub(crate) mod queue;
-pub(crate) mod space;
+pub mod database;
+pub mod instance;
+pub mod queue;
+pub mod space;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,14 +25,14 @@ use super::log::LogRecord;
 use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
-pub(crate) trait SimServer {
+pub trait SimServer {
     /// Answers a request.
     fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>>;
 }
 
 /// The world, as a test holds it. Clones are the same world.
 #[derive(Clone)]
-pub(crate) struct World(Rc<WorldInner>);
+pub struct World(Rc<WorldInner>);
 
 struct WorldInner {
     seed: u64,
@@ -57,7 +57,7 @@ struct WorldInner {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let pool = LocalPool::new();
         let spawner = pool.spawner();
         Self(Rc::new(WorldInner {
@@ -84,7 +84,7 @@ impl World {
     ///
     /// # Panics
     /// Where it can never end: it waits, and no timer is set.
-    pub(crate) fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
+    pub fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
         self.0.spawner.spawn_local(async move { *slot.borrow_mut() = Some(work.await) }).unwrap();
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Runs `work` until it ends or `limit` has gone by; then it is dropped, as when a client leaves.
-    pub(crate) fn run_for<T: 'static>(&self, limit: Duration, work: impl Future<Output = T> + 'static) -> Option<T> {
+    pub fn run_for<T: 'static>(&self, limit: Duration, work: impl Future<Output = T> + 'static) -> Option<T> {
         let sleep = self.sleep(limit);
         self.run(async move {
             futures::select_biased! {
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Lets everything that has been spawned go on until nothing more happens.
-    pub(crate) fn settle(&self) {
+    pub fn settle(&self) {
         loop {
             self.0.pool.borrow_mut().run_until_stalled();
             if !self.jump() {
@@ -132,82 +132,82 @@ impl World {
         }
     }
 
-    pub(crate) fn host(&self) -> Host {
+    pub fn host(&self) -> Host {
         Rc::new(self.clone())
     }
 
-    pub(crate) fn put_server(&self, origin: &str, server: Rc<dyn SimServer>) {
+    pub fn put_server(&self, origin: &str, server: Rc<dyn SimServer>) {
         self.0.servers.borrow_mut().insert(origin.to_owned(), server);
     }
 
-    pub(crate) fn set_variable(&self, name: &str, value: &str) {
+    pub fn set_variable(&self, name: &str, value: &str) {
         self.0.variables.borrow_mut().insert(name.to_owned(), value.to_owned());
     }
 
-    pub(crate) fn break_store(&self) {
+    pub fn break_store(&self) {
         self.0.store_fails.set(true);
     }
 
-    pub(crate) fn mend_store(&self) {
+    pub fn mend_store(&self) {
         self.0.store_fails.set(false);
         self.0.store_failures.set(0);
     }
 
     /// Lets each operation of the store take up to `most` before its effect, and again after it; so that operations of
     /// different instances come in every order.
-    pub(crate) fn slow_store(&self, most: Duration) {
+    pub fn slow_store(&self, most: Duration) {
         self.0.store_delay.set(u64::try_from(most.as_millis()).unwrap());
     }
 
     /// Lets one of `one_of` operations fail; whether it has done its work is left to chance.
-    pub(crate) fn flaky_store(&self, one_of: u64) {
+    pub fn flaky_store(&self, one_of: u64) {
         self.0.store_failures.set(one_of);
     }
 
     /// Lets no statement be answered any more, or lets them be again.
-    pub(crate) fn hang_database(&self, hangs: bool) {
+    pub fn hang_database(&self, hangs: bool) {
         self.0.database_hangs.set(hangs);
     }
 
     /// The database itself: for what a test wants to know or to spoil.
-    pub(crate) fn database(&self) -> &SimDatabase {
+    pub fn database(&self) -> &SimDatabase {
         &self.0.database
     }
 
     /// All lines that were logged.
-    pub(crate) fn log_lines(&self) -> Vec<String> {
+    pub fn log_lines(&self) -> Vec<String> {
         self.0.log.borrow().clone()
     }
 
     /// The URLs and headers of all requests that were sent.
-    pub(crate) fn sent(&self) -> Vec<(String, http::HeaderMap)> {
+    pub fn sent(&self) -> Vec<(String, http::HeaderMap)> {
         self.0.sent.borrow().clone()
     }
 
     /// The origins of all requests that were sent.
-    pub(crate) fn contacted(&self) -> Vec<String> {
+    pub fn contacted(&self) -> Vec<String> {
         let origin = |url: &str| url::Url::parse(url).unwrap().origin().ascii_serialization();
         self.0.sent.borrow().iter().map(|(url, _)| origin(url)).collect()
     }
 
     /// The paths of all requests that were sent.
-    pub(crate) fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.0.sent.borrow().iter().map(|(url, _)| url::Url::parse(url).unwrap().path().to_owned()).collect()
     }
 
     /// Lets time go by.
-    pub(crate) fn pass(&self, time: Duration) {
+    pub fn pass(&self, time: Duration) {
         let sleep = self.sleep(time);
         self.run(sleep);
     }
 
     /// Seed of everything in it.
-    pub(crate) fn seed(&self) -> u64 {
+    pub fn seed(&self) -> u64 {
         self.0.seed
     }
 
     /// The next random number, from the seed (SplitMix64).
-    pub(crate) fn random(&self) -> u64 {
+    pub fn random(&self) -> u64 {
         let state = self.0.randomness.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.0.randomness.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -216,12 +216,12 @@ impl World {
     }
 
     /// A random number below `bound`.
-    pub(crate) fn random_below(&self, bound: u64) -> u64 {
+    pub fn random_below(&self, bound: u64) -> u64 {
         self.random() % bound
     }
 
     /// A random time from `least` to `most`, in milliseconds.
-    pub(crate) fn random_ms(&self, least: u64, most: u64) -> Duration {
+    pub fn random_ms(&self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.random_below(most - least + 1))
     }
 }

@@ -21,7 +21,7 @@ const TICK: Duration = Duration::from_millis(400);
 
 /// Health of a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
+pub enum Health {
     /// It works.
     Up,
     /// Nobody answers. Its queue is lost.
@@ -36,7 +36,7 @@ pub(crate) enum Health {
 
 /// End of a job that the Space has begun with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     Image,
     /// The prompt is rejected.
     Rejected,
@@ -56,40 +56,40 @@ pub(crate) enum End {
 
 /// Character of a Space.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Nature {
+pub struct Nature {
     /// Seconds for a unit of work: a megapixel in one step.
-    pub(crate) speed: f64,
+    pub speed: f64,
     /// Jobs that run at once.
-    pub(crate) at_once: usize,
+    pub at_once: usize,
     /// Jobs that may wait.
-    pub(crate) room: usize,
+    pub room: usize,
     /// Jobs of a thousand that end otherwise than with an image.
-    pub(crate) bad_per_mille: u64,
+    pub bad_per_mille: u64,
 }
 
 /// A job as the Space sees it.
 #[derive(Debug)]
-pub(crate) struct QueuedJob {
+pub struct QueuedJob {
     /// The prompt, which is `request index`.
-    pub(crate) prompt: String,
-    pub(crate) seed: u64,
-    pub(crate) joined: Duration,
+    pub prompt: String,
+    pub seed: u64,
+    pub joined: Duration,
     /// Time at which the Space began with it.
     began: Cell<Option<Duration>>,
     /// Time at which it was over, for whatever reason.
-    pub(crate) over: Cell<Option<Duration>>,
+    pub over: Cell<Option<Duration>>,
     /// Set once the Space has sent its end.
-    pub(crate) ended: Cell<bool>,
-    pub(crate) cancelled: Cell<bool>,
-    pub(crate) streaming: Cell<bool>,
-    pub(crate) streamed: Cell<bool>,
-    pub(crate) end: End,
+    pub ended: Cell<bool>,
+    pub cancelled: Cell<bool>,
+    pub streaming: Cell<bool>,
+    pub streamed: Cell<bool>,
+    pub end: End,
     work: f64,
 }
 
 /// The Space. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct QueueSpace(Rc<QueueSpaceInner>);
+pub struct QueueSpace(Rc<QueueSpaceInner>);
 
 struct QueueSpaceInner {
     origin: String,
@@ -114,7 +114,7 @@ struct QueueSpaceInner {
 }
 
 impl QueueSpace {
-    pub(crate) fn new(origin: &str, nature: Nature) -> Self {
+    pub fn new(origin: &str, nature: Nature) -> Self {
         Self(Rc::new(QueueSpaceInner {
             origin: origin.to_owned(),
             nature,
@@ -131,16 +131,16 @@ impl QueueSpace {
         }))
     }
 
-    pub(crate) fn origin(&self) -> &str {
+    pub fn origin(&self) -> &str {
         &self.0.origin
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub fn health(&self) -> Health {
         self.0.health.get()
     }
 
     /// Makes it so. What dies loses its queue.
-    pub(crate) fn turn(&self, world: &World, health: Health) {
+    pub fn turn(&self, world: &World, health: Health) {
         if health == Health::Down && self.health() != Health::Down {
             for job in self.jobs() {
                 job.over.set(job.over.get().or(Some(world.now())));
@@ -153,32 +153,32 @@ impl QueueSpace {
     }
 
     /// Sets how long it takes until everybody knows what the Space has said of its quota.
-    pub(crate) fn set_on_the_way(&self, time: Duration) {
+    pub fn set_on_the_way(&self, time: Duration) {
         self.0.on_the_way.set(time);
     }
 
     /// Lets every job end in this way.
-    pub(crate) fn fix_end(&self, end: End) {
+    pub fn fix_end(&self, end: End) {
         self.0.fixed_end.set(Some(end));
     }
 
     /// All jobs that have joined.
-    pub(crate) fn jobs(&self) -> Vec<Rc<QueuedJob>> {
+    pub fn jobs(&self) -> Vec<Rc<QueuedJob>> {
         self.0.jobs.borrow().values().cloned().collect()
     }
 
     /// The most of our jobs that were there at once.
-    pub(crate) fn most_at_once(&self) -> usize {
+    pub fn most_at_once(&self) -> usize {
         self.0.most_at_once.get()
     }
 
     /// Number of jobs that came while it had said that none would be of use.
-    pub(crate) fn came_too_early(&self) -> usize {
+    pub fn came_too_early(&self) -> usize {
         self.0.came_too_early.get()
     }
 
     /// Somebody else's job, which takes so long.
-    pub(crate) fn stranger(&self, world: &World, takes: Duration) {
+    pub fn stranger(&self, world: &World, takes: Duration) {
         let (this, there, life) = (self.clone(), world.clone(), self.0.life.get());
         let name = format!("stranger-{}", world.random());
         self.0.line.borrow_mut().push(name.clone());
@@ -206,7 +206,7 @@ impl QueueSpace {
     }
 
     /// Passes over jobs that nobody has listened to for five seconds: sooner than a dead instance's slots are free.
-    pub(crate) fn forget_orphans(&self, world: &World) {
+    pub fn forget_orphans(&self, world: &World) {
         let jobs = self.0.jobs.borrow();
         self.0.line.borrow_mut().retain(|other| match jobs.get(other) {
             Some(job) if !job.streaming.get() && world.now() > job.joined + Duration::from_secs(5) => {

@@ -16,7 +16,7 @@ use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
 /// Course of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It makes an image.
     Succeeds,
     /// The function raises `gr.Error`.
@@ -58,7 +58,7 @@ pub(crate) enum Fate {
 }
 
 impl Fate {
-    pub(crate) const ALL: [Self; 19] = [
+    pub const ALL: [Self; 19] = [
         Self::Succeeds,
         Self::Rejected,
         Self::Crashes,
@@ -83,25 +83,25 @@ impl Fate {
 
 /// A job as the Space sees it.
 #[derive(Debug)]
-pub(crate) struct SimJob {
-    pub(crate) fate: Fate,
+pub struct SimJob {
+    pub fate: Fate,
     /// The arguments.
-    pub(crate) data: Vec<Value>,
+    pub data: Vec<Value>,
     /// Set once the Space has sent its end.
-    pub(crate) ended: Cell<bool>,
+    pub ended: Cell<bool>,
     /// Set once it was cancelled.
-    pub(crate) cancelled: Cell<bool>,
+    pub cancelled: Cell<bool>,
     /// Set while its stream is open.
-    pub(crate) streaming: Cell<bool>,
+    pub streaming: Cell<bool>,
     /// Set once its stream has been opened.
-    pub(crate) streamed: Cell<bool>,
+    pub streamed: Cell<bool>,
     /// Set where the stream was still open when it was cancelled, as it should be.
-    pub(crate) cancelled_while_open: Cell<bool>,
+    pub cancelled_while_open: Cell<bool>,
 }
 
 /// The Space. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct SimSpace(Rc<SimSpaceInner>);
+pub struct SimSpace(Rc<SimSpaceInner>);
 
 type Foretelling = Box<dyn Fn(&World, &[Value]) -> Fate>;
 
@@ -115,7 +115,7 @@ struct SimSpaceInner {
 }
 
 /// The image of the simulated world: 1x1 pixel, and a tail that makes it a few pieces long.
-pub(crate) fn png() -> Vec<u8> {
+pub fn png() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01".to_vec();
     png.extend((0..5000_u32).map(|i| i.to_le_bytes()[0]));
     png
@@ -123,7 +123,7 @@ pub(crate) fn png() -> Vec<u8> {
 
 impl SimSpace {
     /// A Space whose jobs go as `fate` says of their arguments.
-    pub(crate) fn new(fate: impl Fn(&World, &[Value]) -> Fate + 'static) -> Self {
+    pub fn new(fate: impl Fn(&World, &[Value]) -> Fate + 'static) -> Self {
         Self(Rc::new(SimSpaceInner {
             fate: Box::new(fate),
             jobs: RefCell::default(),
@@ -134,17 +134,17 @@ impl SimSpace {
     }
 
     /// All jobs that have joined.
-    pub(crate) fn jobs(&self) -> Vec<Rc<SimJob>> {
+    pub fn jobs(&self) -> Vec<Rc<SimJob>> {
         self.0.jobs.borrow().values().cloned().collect()
     }
 
     /// Gives the function that makes images another number, as a new version of the app would.
-    pub(crate) fn renumber(&self, fn_index: u64) {
+    pub fn renumber(&self, fn_index: u64) {
         self.0.fn_index.set(fn_index);
     }
 
     /// The paths of all files that were asked for.
-    pub(crate) fn fetches(&self) -> Vec<String> {
+    pub fn fetches(&self) -> Vec<String> {
         self.0.fetches.borrow().clone()
     }
 
@@ -358,16 +358,16 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
     steps
 }
 
-pub(super) fn event(value: &Value) -> String {
+pub(crate) fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-pub(super) fn answer(status: u16, body: String) -> Inbound {
+pub(crate) fn answer(status: u16, body: String) -> Inbound {
     let body: Body = Box::pin(futures::stream::iter([Ok(Bytes::from(body))]));
     Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
 }
 
-pub(super) fn config(fn_index: u64) -> String {
+pub(crate) fn config(fn_index: u64) -> String {
     let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| {
         let props = json!({"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value});
         json!({"id": id, "type": "slider", "props": props})
@@ -395,7 +395,7 @@ pub(super) fn config(fn_index: u64) -> String {
     .to_string()
 }
 
-pub(super) fn info() -> String {
+pub(crate) fn info() -> String {
     let names = ["prompt", "height", "width", "num_inference_steps", "seed", "randomize_seed"];
     let parameters: Vec<_> =
         names.iter().map(|name| json!({"parameter_name": name, "parameter_has_default": false})).collect();

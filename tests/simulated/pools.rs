@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 
 use super::*;
-use crate::dispatch::SelectionRule;
-use crate::platform::Platform as _;
-use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
-use crate::settings::Settings;
+use z_image_2api::dispatch::SelectionRule;
+use z_image_2api::platform::Platform as _;
+use z_image_2api::platform::sim::queue::{End, Health, Nature, QueueSpace};
+use z_image_2api::settings::Settings;
 
 /// Number of runs of each kind.
 pub(super) fn runs() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
-    std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300)
+    std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(60)
 }
 
 /// The slots of a Space where nobody says otherwise.

@@ -3,8 +3,8 @@
 use futures::future::join_all;
 
 use super::*;
-use crate::platform::Platform as _;
-use crate::platform::sim::instance::Instance;
+use z_image_2api::platform::Platform as _;
+use z_image_2api::platform::sim::instance::Instance;
 
 fn generation(fields: &Value) -> Request<Body> {
     request(Method::POST, "/v1/images/generations", fields.to_string())
@@ -85,7 +85,7 @@ fn a_stranger_is_told_nothing_and_counts_for_nobody() {
 #[test]
 fn without_limits_nothing_is_told_or_stored() {
     let (world, _) = world(102, Fate::Succeeds);
-    let store = crate::store::tests::store(&world);
+    let store = super::store(&world);
     world.run(async move { store.meta().await.unwrap() });
     let made = answer(&world, generation(&json!({"prompt": "x"})));
     assert_eq!((made.status.as_u16(), standing(&made)), (200, [None, None, None]));

@@ -78,16 +78,16 @@ fn spaces_that_do_not_run_are_told_apart() {
 /// A server that always says the same.
 struct Page(String, u16);
 
-impl crate::platform::sim::SimServer for Page {
+impl z_image_2api::platform::sim::SimServer for Page {
     fn answer(
         &self,
         _: &World,
-        _: crate::platform::Outbound,
-    ) -> futures::future::LocalBoxFuture<'static, Result<crate::platform::Inbound, TransportError>> {
+        _: z_image_2api::platform::Outbound,
+    ) -> futures::future::LocalBoxFuture<'static, Result<z_image_2api::platform::Inbound, TransportError>> {
         let (text, status) = (self.0.clone(), StatusCode::from_u16(self.1).unwrap());
-        Box::pin(
-            async move { Ok(crate::platform::Inbound { status, headers: http::HeaderMap::new(), body: body(text) }) },
-        )
+        Box::pin(async move {
+            Ok(z_image_2api::platform::Inbound { status, headers: http::HeaderMap::new(), body: body(text) })
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tasks: what clients see of them, and that none is lost or made twice, whichever instance dies when.
 
 use super::*;
-use crate::platform::Platform as _;
-use crate::platform::Value as Cell;
-use crate::platform::sim::instance::Instance;
+use z_image_2api::platform::Platform as _;
+use z_image_2api::platform::Value as Cell;
+use z_image_2api::platform::sim::instance::Instance;
 
 pub(super) const GENERATIONS: &str = "/v1/images/generations";
 

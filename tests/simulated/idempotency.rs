@@ -5,8 +5,8 @@ use futures::future::{join, join_all};
 
 use super::streams::events;
 use super::*;
-use crate::platform::Platform as _;
-use crate::platform::sim::instance::Instance;
+use z_image_2api::platform::Platform as _;
+use z_image_2api::platform::sim::instance::Instance;
 
 fn with_key(key: &str, mut request: Request<Body>) -> Request<Body> {
     request.headers_mut().insert("idempotency-key", key.parse().unwrap());
@@ -25,8 +25,8 @@ fn replayed(answer: &Reply) -> bool {
 fn kept(world: &World) -> Vec<i64> {
     world.settle();
     let rows = world.database().query("SELECT status FROM idempotency", &[]).unwrap();
-    let status = |row: &crate::platform::Row| match row[..] {
-        [crate::platform::Value::Integer(status)] => status,
+    let status = |row: &z_image_2api::platform::Row| match row[..] {
+        [z_image_2api::platform::Value::Integer(status)] => status,
         _ => panic!("{row:?}"),
     };
     rows.iter().map(status).collect()

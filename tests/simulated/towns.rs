@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use super::pools::{SentRequest, check_spaces, image, nature, runs, stir, usual, world_of};
 use super::*;
-use crate::dispatch::SelectionRule;
-use crate::platform::sim::instance::Instance;
-use crate::platform::sim::queue::{End, Health, Nature, QueueSpace};
-use crate::platform::{Platform as _, Value as Sql};
+use z_image_2api::dispatch::SelectionRule;
+use z_image_2api::platform::sim::instance::Instance;
+use z_image_2api::platform::sim::queue::{End, Health, Nature, QueueSpace};
+use z_image_2api::platform::{Platform as _, Value as Sql};
 
 const OTHER_KEY: &str = "sk-another-simulated-key";
 const JOB_TIMEOUT: Duration = Duration::from_secs(300);
@@ -42,7 +42,7 @@ impl Service {
         instance.set_clock(self.world.random_ms(0, 2000));
         let host = instance.host();
         let loading = self.world.host();
-        let mut settings = self.world.run(async move { crate::settings::Settings::load(&loading).await });
+        let mut settings = self.world.run(async move { z_image_2api::settings::Settings::load(&loading).await });
         settings.policy.rule = rule;
         let app = Rc::new(App::new(host, settings));
         self.instances.borrow_mut().push((instance.clone(), Rc::clone(&app)));

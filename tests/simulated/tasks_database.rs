@@ -2,7 +2,7 @@
 
 use super::tasks::{GENERATIONS, found, get, open, submit};
 use super::*;
-use crate::platform::Platform as _;
+use z_image_2api::platform::Platform as _;
 
 #[test]
 fn tasks_wait_in_the_database_and_cost_few_statements() {

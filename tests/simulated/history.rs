@@ -2,7 +2,7 @@
 
 use super::tasks::{delete, ended, found, get, submit};
 use super::*;
-use crate::platform::sim::instance::Instance;
+use z_image_2api::platform::sim::instance::Instance;
 
 const GENERATIONS: &str = "/v1/images/generations";
 
@@ -42,7 +42,7 @@ fn requests_are_remembered_together_and_beside_their_answers() {
     assert_eq!(found(&world, "SELECT id FROM image").len(), 20);
     let statements = world.database().statements() - before;
     // Jobs end at different times, and a batch waits for a second; who waits asks for a slot once a second.
-    let seconds = crate::platform::Platform::now(&world).as_secs();
+    let seconds = z_image_2api::platform::Platform::now(&world).as_secs();
     assert!(statements < 40 + 3 * seconds, "{statements} in {seconds} s");
     assert_eq!(pages(&world, 7, "").len(), 20);
 }
@@ -50,8 +50,8 @@ fn requests_are_remembered_together_and_beside_their_answers() {
 #[test]
 fn a_batch_is_one_statement() {
     let world = World::new(131);
-    let store = crate::store::tests::store(&world);
-    let history = crate::history::History::new(&store, true);
+    let store = super::store(&world);
+    let history = z_image_2api::history::History::new(&store, true);
     world.run({
         let store = store.clone();
         async move { store.meta().await.unwrap() }
@@ -69,7 +69,7 @@ fn a_batch_is_one_statement() {
     assert!((4..=8).contains(&statements), "{statements}");
 }
 
-fn entry(prompt: &str) -> crate::history::entry::HistoryEntry {
+fn entry(prompt: &str) -> z_image_2api::history::entry::HistoryEntry {
     let image = json!({"index": 0, "seed": 1, "origin": SPACE, "path": "/file=a.png"});
     serde_json::from_value(json!({"kind": "generation", "model": "z", "prompt": prompt, "images": [image]})).unwrap()
 }
@@ -200,8 +200,8 @@ fn what_is_searched_for_means_itself() {
 #[test]
 fn a_key_has_so_many_remembered_requests_and_no_more() {
     let world = World::new(136);
-    let store = crate::store::tests::store(&world);
-    let history = crate::history::History::new(&store, true);
+    let store = super::store(&world);
+    let history = z_image_2api::history::History::new(&store, true);
     for number in 0..1000 {
         history.push("me", &entry(&format!("number {number}")));
         if number % 10 == 0 {
@@ -223,8 +223,8 @@ fn tasks_count_among_the_remembered_requests_of_a_key() {
     let id = submit(&world, json!({"prompt": "x"}));
     ended(&world, &id);
     world.settle();
-    let store = crate::store::tests::store(&world);
-    let history = crate::history::History::new(&store, true);
+    let store = super::store(&world);
+    let history = z_image_2api::history::History::new(&store, true);
     let owner = found(&world, "SELECT owner FROM task").remove(0);
     let copy = "INSERT INTO task SELECT printf('%032x', n), owner, created, until, expires, status, model, priority, \
                 turn, prompt, shown, record, revision, holder, lease, work, due FROM task, \

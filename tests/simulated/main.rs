@@ -1,4 +1,15 @@
 //! The whole component but for its edges, in the simulated world.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    reason = "a test fails by panicking"
+)]
 
 mod chats;
 mod faces;
@@ -23,14 +34,26 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::App;
-use crate::platform::sim::World;
-use crate::platform::sim::space::{Fate, SimSpace, png};
-use crate::platform::{Body, Content, Host, TransportError, read_to_end};
+use z_image_2api::app::App;
+use z_image_2api::platform::log::{Log, LogRecord};
+use z_image_2api::platform::sim::World;
+use z_image_2api::platform::sim::space::{Fate, SimSpace, png};
+use z_image_2api::platform::{Body, Content, Database, Host, TransportError, read_to_end};
+use z_image_2api::store::Store;
 
 const KEY: &str = "sk-simulated-key";
 const SECRET: &str = "a-link-secret-of-some-length";
 const SPACE: &str = "http://127.0.0.1:7860";
+
+/// A store of one more instance of that world.
+fn store(world: &World) -> Store {
+    let host = world.host();
+    let log: Log = {
+        let host = Rc::clone(&host);
+        Rc::new(move |record: &LogRecord<'_>| host.log(record))
+    };
+    Store::new(&host, Some(Database::Sqlite), &log)
+}
 
 /// An answer, read to its end.
 struct Reply {
@@ -119,8 +142,8 @@ async fn ask_of(app: Rc<App>, request: Request<Body>) -> Reply {
         Content::Full(bytes) => Ok(bytes.to_vec()),
         Content::Stream(body) => match read_to_end(body, usize::MAX).await {
             Ok(bytes) => Ok(bytes.to_vec()),
-            Err(crate::platform::ReadError::Transport(error)) => Err(error),
-            Err(crate::platform::ReadError::TooLarge) => panic!("there is no limit"),
+            Err(z_image_2api::platform::ReadError::Transport(error)) => Err(error),
+            Err(z_image_2api::platform::ReadError::TooLarge) => panic!("there is no limit"),
         },
     };
     if let (Some(length), Ok(body)) = (head.headers.get("content-length"), &body)
@@ -399,7 +422,7 @@ fn every_way_to_fail_is_told_as_what_it_is_and_in_time() {
             assert_eq!(answer.header("x-should-retry"), Some(retry), "{fate:?}");
             assert_eq!(world.log_lines().len(), 1, "{fate:?} is logged once");
         }
-        assert!(crate::platform::Platform::now(&world) < Duration::from_secs(300 + 90), "{fate:?}");
+        assert!(z_image_2api::platform::Platform::now(&world) < Duration::from_secs(300 + 90), "{fate:?}");
         world.settle();
         check_jobs(0, &space);
         assert!(world.contacted().iter().all(|origin| origin == SPACE), "{fate:?} leads nowhere else");
@@ -454,7 +477,7 @@ fn whatever_happens_the_invariants_hold() {
             Some(after) => world.run_for(after, ask(world.clone(), asked)),
             None => Some(world.run(ask(world.clone(), asked))),
         };
-        let took = crate::platform::Platform::now(&world);
+        let took = z_image_2api::platform::Platform::now(&world);
         assert!(took < Duration::from_secs(4 * 400), "seed {seed}: took {took:?}");
 
         if let Some(answer) = &answer {

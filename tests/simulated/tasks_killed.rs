@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::tasks::{files, found, get, open, submit_to};
 use super::tasks_webhooks::{HOOK, with_hook};
 use super::*;
-use crate::platform::sim::instance::Instance;
+use z_image_2api::platform::sim::instance::Instance;
 
 /// State of each task in the database: its status, and the places of its images.
 type Records = BTreeMap<String, (String, Vec<Value>)>;
@@ -193,7 +193,7 @@ fn live(seed: u64) {
 #[test]
 fn whoever_dies_when_no_task_is_lost_and_none_is_made_twice() {
     #[allow(clippy::disallowed_methods, reason = "for whoever wants more of them, or fewer")]
-    let runs = std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+    let runs = std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(60);
     for seed in 0..runs {
         live(seed);
     }

@@ -6,8 +6,8 @@ use futures::future::LocalBoxFuture;
 
 use super::tasks::{delete, ended, open, submit};
 use super::*;
-use crate::platform::sim::SimServer;
-use crate::platform::{Inbound, Outbound};
+use z_image_2api::platform::sim::SimServer;
+use z_image_2api::platform::{Inbound, Outbound};
 
 /// Takes webhooks; the first ones are refused.
 pub(super) struct Hook {
