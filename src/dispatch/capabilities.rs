@@ -5,6 +5,7 @@ use std::rc::Rc;
 use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
+use serde_with::skip_serializing_none;
 
 use super::knowledge::Knowledge;
 use crate::catalog::PoolMember;
@@ -17,12 +18,12 @@ use crate::gradio::failure::{Failure, plain};
 use crate::gradio::space::Space;
 
 /// Capabilities of a Space.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct Capabilities {
     /// Its parameters, but those that are no client's business.
     parameters: Vec<ParameterInfo>,
     /// Those of its function that edits, where that is another one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     edit_parameters: Option<Vec<ParameterInfo>>,
     /// The sizes to choose from, where there is a choice.
     sizes: Vec<String>,
@@ -58,16 +59,14 @@ struct ParameterInfo {
 }
 
 /// A Space of a model.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct PoolSpace {
     name: String,
     /// `ready`, or why not.
     state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     gradio: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     learnt_at: Option<u64>,
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::dispatcher::Dispatcher;
 use super::health::breaker::Admission;
@@ -13,6 +14,7 @@ use crate::gradio::failure::plain;
 use crate::gradio::space::Space;
 
 /// Status of a Space in `GET /v1/spaces`. Unknown fields are absent.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct SpaceStatus {
     object: &'static str,
@@ -29,23 +31,17 @@ pub struct SpaceStatus {
     waiting: usize,
     slots: usize,
     weight: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     latency: Option<LatencyStatus>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueueStatus>,
     breaker: BreakerStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<ErrorStatus>,
     successes: u64,
     failures: u64,
     /// Version of Gradio.
-    #[serde(skip_serializing_if = "Option::is_none")]
     gradio: Option<String>,
     /// Name of the function that makes images.
-    #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<String>,
     /// Age of its profile, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
     capabilities_age: Option<u64>,
 }
 
@@ -58,25 +54,23 @@ struct LatencyStatus {
     recent: Vec<f64>,
 }
 
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 struct QueueStatus {
     rank: u64,
     size: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     eta_seconds: Option<f64>,
     seen_at: u64,
 }
 
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 struct BreakerStatus {
     /// `closed`, `open` or `half_open`.
     state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     /// End of the open state, in seconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     /// Failures since the last success.
     failures: u32,

@@ -1,9 +1,11 @@
 //! Image formats, recognised by their first bytes.
 
 use http::HeaderValue;
+use strum::IntoStaticStr;
 
 /// Image formats that are passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Format {
     /// ISO/IEC 15948.
     Png,
@@ -67,13 +69,7 @@ impl Format {
 
     /// OpenAI's name, which is also the usual file extension.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpeg",
-            Self::Webp => "webp",
-            Self::Gif => "gif",
-            Self::Avif => "avif",
-        }
+        self.into()
     }
 
     /// Media type.

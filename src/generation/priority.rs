@@ -1,10 +1,12 @@
 //! Priority among jobs that wait for a Space.
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 
 /// Priority among jobs that wait for a Space.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Priority {
     /// Behind the others.
     Low,
@@ -18,20 +20,11 @@ pub enum Priority {
 impl Priority {
     /// Parses a name.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "low" => Some(Self::Low),
-            "normal" => Some(Self::Normal),
-            "high" => Some(Self::High),
-            _ => None,
-        }
+        name.parse().ok()
     }
 
     /// Name.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-        }
+        self.into()
     }
 }

@@ -1,7 +1,10 @@
 //! Quality of an image.
 
+use strum::{EnumString, IntoStaticStr};
+
 /// Quality; the catalogue and the Space decide what a level means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Quality {
     /// Quick.
     Low,
@@ -16,22 +19,17 @@ pub enum Quality {
 impl Quality {
     /// Parses OpenAI's names, those of DALL·E among them. `auto` is none.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "low" => Some(Self::Low),
-            "medium" | "standard" => Some(Self::Medium),
-            "high" | "hd" => Some(Self::High),
-            "xhigh" | "max" => Some(Self::Max),
-            _ => None,
-        }
+        let name = match name {
+            "standard" => "medium",
+            "hd" => "high",
+            "xhigh" => "max",
+            name => name,
+        };
+        name.parse().ok()
     }
 
     /// Name in requests.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-            Self::Max => "max",
-        }
+        self.into()
     }
 }

@@ -1,6 +1,7 @@
 //! Entry of the history: a request and its images.
 
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use crate::catalog::Defaults;
 use crate::generation::{Format, Generation, RequestKind, TargetFormat};
@@ -9,6 +10,7 @@ use crate::gradio::space::Space;
 use crate::media::link::Links;
 
 /// A request and its images.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Kind of the request.
@@ -18,25 +20,26 @@ pub struct HistoryEntry {
     /// Prompt of the request.
     pub prompt: String,
     /// Negative prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub negative_prompt: Option<String>,
     /// Denoising steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub steps: Option<u32>,
     /// Guidance scale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub guidance: Option<f64>,
     /// Sampler.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub sampler: Option<String>,
     /// Public id of the task, if the request was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub task: Option<String>,
     /// Images, in the order of their indexes.
     pub images: Vec<ImageRecord>,
 }
 
 /// A finished image.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// Index in the request, from 0.
@@ -44,10 +47,10 @@ pub struct ImageRecord {
     /// Seed of the image.
     pub seed: u32,
     /// `WIDTHxHEIGHT`, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub size: Option<String>,
     /// Format of the image, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub format: Option<String>,
     /// Location of the image.
     #[serde(flatten)]
@@ -55,6 +58,7 @@ pub struct ImageRecord {
 }
 
 /// A file at a Space, and the format for its delivery.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
     /// Origin of the Space.
@@ -62,7 +66,7 @@ pub struct KeptFile {
     /// Path at the Space.
     pub path: String,
     /// Name and quality of the format for delivery; none for the file's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     wanted: Option<(String, u8)>,
 }
 

@@ -1,6 +1,7 @@
 //! Form of the history for clients.
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::entry::{HistoryEntry, ImageRecord};
 use crate::catalog::Catalog;
@@ -9,6 +10,7 @@ use crate::media::link::Links;
 use crate::store::id::TimeId;
 
 /// An image in the history.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Serialize)]
 pub struct RememberedObject {
     /// Id of the image.
@@ -18,24 +20,16 @@ pub struct RememberedObject {
     model: String,
     /// Prompt of the request.
     pub prompt: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     negative_prompt: Option<String>,
     seed: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     guidance_scale: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     sampler: Option<String>,
     kind: RequestKind,
     url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     space: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     task_id: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! Lists: their query parameters, and their pages.
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 use url::form_urlencoded;
 
 use crate::error::Error;
@@ -46,13 +47,12 @@ pub fn query_value(query: &str, name: &str) -> Option<String> {
 }
 
 /// Page of a list, in OpenAI's shape.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct ListObject<T> {
     object: &'static str,
     data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     first_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     last_id: Option<String>,
     has_more: bool,
 }

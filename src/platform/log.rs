@@ -3,34 +3,29 @@
 use std::rc::Rc;
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 /// A record of the log. It is written as one line of JSON, so that nothing in it can break out of its place.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct LogRecord<'a> {
     /// Severity.
     pub level: Level,
     /// Name of what happened, for machines.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<&'static str>,
     /// Request that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
     /// API key of that request, by its identity.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<&'a str>,
     /// Method of that request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'a str>,
     /// Path of that request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
     /// Status of the answer to it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Text for people.
     pub message: &'a str,
     /// Cause, in more detail than the message has.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'a str>,
 }
 

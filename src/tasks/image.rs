@@ -1,6 +1,8 @@
 //! State of a task's images.
 
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+use strum::{EnumString, IntoStaticStr};
 
 use crate::error::Error;
 use crate::generation::{Format, Size};
@@ -8,8 +10,9 @@ use crate::gradio::job::Receipt;
 use crate::history::entry::{ImageRecord, KeptFile};
 
 /// Status of a task, or of an image of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum TaskStatus {
     /// Image without a Space. Its task counts as queued.
     Waiting,
@@ -28,26 +31,12 @@ pub enum TaskStatus {
 impl TaskStatus {
     /// Parses the status of a task.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "queued" => Some(Self::Queued),
-            "running" => Some(Self::Running),
-            "succeeded" => Some(Self::Succeeded),
-            "failed" => Some(Self::Failed),
-            "cancelled" => Some(Self::Cancelled),
-            _ => None,
-        }
+        name.parse().ok().filter(|status| *status != Self::Waiting)
     }
 
     /// Name for clients.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
+        self.into()
     }
 
     /// True for final statuses.
@@ -57,6 +46,7 @@ impl TaskStatus {
 }
 
 /// State of an image.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageState {
     /// Status of the image.
@@ -65,25 +55,25 @@ pub struct ImageState {
     #[serde(flatten)]
     pub progress: ProgressState,
     /// Name of its Space, if names are public.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub space: Option<String>,
     /// Seed of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub seed: Option<u32>,
     /// `WIDTHxHEIGHT`, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub size: Option<String>,
     /// Format of the image, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub format: Option<String>,
     /// Location of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub place: Option<ImageLocation>,
     /// Error of a failed image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub error: Option<Fault>,
     /// Receipt that cancels its job.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub receipt: Option<Receipt>,
 }
 
@@ -102,25 +92,26 @@ pub struct Finished {
 }
 
 /// Progress of an image, as reported by its Space.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProgressState {
     /// Number of jobs ahead in the queue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub queue_position: Option<u64>,
     /// Length of the queue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub queue_size: Option<u64>,
     /// Estimate of the Space, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub eta_seconds: Option<f64>,
     /// Number of steps done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub step: Option<u64>,
     /// Number of all steps.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub steps: Option<u64>,
     /// Fraction of the work that is done, from 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub fraction: Option<f64>,
 }
 

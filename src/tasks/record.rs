@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use serde_with::skip_serializing_none;
 
 use super::image::{Fault, ImageState, TaskStatus};
 use crate::generation::{Priority, RequestKind};
@@ -13,6 +14,7 @@ use crate::history::entry::bit;
 use crate::openai::image_request::ImageRequest;
 
 /// State of a task.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// Kind of the request.
@@ -20,10 +22,10 @@ pub struct TaskRecord {
     /// Time of submission, in seconds since the Unix epoch.
     pub created: u64,
     /// Time of the first start at a Space, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub started: Option<u64>,
     /// Time of the end, in seconds since the Unix epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub completed: Option<u64>,
     /// Id of the model.
     pub model: String,
@@ -40,10 +42,10 @@ pub struct TaskRecord {
     /// State of its images.
     pub images: Vec<ImageState>,
     /// Webhook to be sent at its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub webhook: Option<Webhook>,
     /// Error of a failed task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub error: Option<Fault>,
 }
 

@@ -1,6 +1,7 @@
 //! Form of a task for clients.
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::image::{Fault, ImageLocation, ImageState, ProgressState, TaskStatus};
 use super::record::TaskRecord;
@@ -11,6 +12,7 @@ use crate::openai::usage::Usage;
 use crate::store::id::TimeId;
 
 /// A task.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TaskObject {
     id: String,
@@ -18,9 +20,7 @@ pub struct TaskObject {
     status: &'static str,
     kind: RequestKind,
     created_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<u64>,
     expires_at: u64,
     model: String,
@@ -31,9 +31,7 @@ pub struct TaskObject {
     events_url: String,
     progress: f64,
     images: Vec<ImageObject>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<ResultObject>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Fault>,
     /// Results for clients that poll other servers.
     data: Vec<Datum>,
@@ -67,34 +65,28 @@ impl TaskObject {
 }
 
 /// An image of a task.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ImageObject {
     index: usize,
     status: &'static str,
     #[serde(flatten)]
     progress: ProgressState,
-    #[serde(skip_serializing_if = "Option::is_none")]
     space: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Fault>,
 }
 
 /// Result in the form of the images API.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ResultObject {
     created: u64,
     data: Vec<Datum>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_format: Option<String>,
     usage: Usage,
     #[serde(skip_serializing_if = "Vec::is_empty")]

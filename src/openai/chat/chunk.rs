@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use serde_with::skip_serializing_none;
 
 use super::context::ChatContext;
 use super::image::{markdown, push_image};
@@ -11,6 +12,7 @@ use crate::openai::usage::Usage;
 use crate::pipeline::Item;
 
 /// `chat.completion.chunk`.
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct Chunk<'a> {
     id: &'a str,
@@ -18,7 +20,6 @@ struct Chunk<'a> {
     created: u64,
     model: &'a str,
     choices: Vec<ChunkChoice<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Value>,
 }
 

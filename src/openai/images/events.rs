@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::json;
+use serde_with::skip_serializing_none;
 
 use super::context::ImagesContext;
 use super::payload::{listed, push_payload, push_space};
@@ -172,6 +173,7 @@ fn error_event(error: &Error) -> JsonBody {
 }
 
 /// `….progress`: progress of an image, as its Space reports it.
+#[skip_serializing_none]
 #[derive(Default, Serialize)]
 struct ProgressEvent<'a> {
     r#type: &'a str,
@@ -180,25 +182,18 @@ struct ProgressEvent<'a> {
     /// `waiting` for a Space with room, `queued` there, or `running`.
     state: &'static str,
     /// Number of jobs before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     queue_position: Option<u64>,
     /// Number of jobs that wait in all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     queue_size: Option<u64>,
     /// The Space's estimate of the seconds until it is done.
-    #[serde(skip_serializing_if = "Option::is_none")]
     eta_seconds: Option<f64>,
     /// Steps done.
-    #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<u64>,
     /// Steps in all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
     /// Fraction of the work that is done, from 0 to 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
     fraction: Option<f64>,
     /// Space that makes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     space: Option<&'a str>,
 }
 

@@ -1,6 +1,7 @@
 //! OpenAI's model object, and ours of a model's details.
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use crate::catalog::{Catalog, Defaults, Model};
 use crate::dispatch::{Capabilities, PoolSpace};
@@ -38,19 +39,14 @@ pub(super) struct ModelDetails<'a> {
 }
 
 /// The catalogue's defaults of a model, by the names of the request's fields.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 struct DefaultFields<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     quality: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     guidance_scale: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     negative_prompt: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     sampler: Option<&'a str>,
 }
 
