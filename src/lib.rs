@@ -104,6 +104,7 @@
 //! - Nothing here panics, since a trap ends the requests of everybody who shares the instance.
 
 pub mod app;
+pub mod bounded_json;
 pub mod catalog;
 pub mod dispatch;
 #[cfg(target_arch = "wasm32")]

@@ -10,6 +10,7 @@ use url::Url;
 use super::failure::{Failure, plain};
 use super::limits::Limits;
 use super::space::{Origin, Space, Token};
+use crate::bounded_json::JsonBounds;
 use crate::platform::{Host, Inbound, Outbound, ReadError, TransportError, read_to_end, timeout};
 
 /// For a connection. A Space that can't be reached in this time is as good as down.
@@ -144,7 +145,7 @@ impl Client {
 
 /// The readable part of an error's body; empty where there is none, as in a page of HTML.
 fn detail(body: &[u8]) -> String {
-    match serde_json::from_slice::<serde_json::Value>(body) {
+    match JsonBounds::EVENT.parse::<serde_json::Value>(body) {
         Ok(json) => match json.get("detail") {
             Some(serde_json::Value::String(text)) => plain(text),
             Some(other) => plain(&other.to_string()),

@@ -14,6 +14,8 @@ use super::client::Client;
 use super::failure::{Failure, plain};
 use super::space::{Origin, Space};
 
+use crate::bounded_json::JsonBounds;
+
 /// A Space's address, functions and components.
 #[derive(Debug)]
 pub struct Config {
@@ -143,7 +145,7 @@ impl Config {
     /// [`Failure::NotReady`] where it isn't one; [`Failure::Unreadable`] where the queue speaks an older protocol than
     /// `sse_v1`.
     pub fn parse(origin: &Origin, body: &[u8]) -> Result<Self, Failure> {
-        let wire: WireConfig = serde_json::from_slice(body).map_err(|_| Failure::NotReady { stage: None })?;
+        let wire: WireConfig = JsonBounds::DESCRIPTION.parse(body).map_err(|_| Failure::NotReady { stage: None })?;
         let version = plain(&wire.version.unwrap_or_default());
         if !matches!(wire.protocol.as_deref(), Some("sse_v1" | "sse_v2" | "sse_v2.1" | "sse_v3")) {
             return Err(Failure::Unreadable(format!(

@@ -9,6 +9,8 @@ use super::failure::Failure;
 use super::space::Space;
 use super::stage::Stage;
 
+use crate::bounded_json::JsonBounds;
+
 #[derive(Deserialize)]
 struct WireSpace {
     runtime: Option<WireRuntime>,
@@ -37,7 +39,7 @@ pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failur
         return Failure::NotReady { stage: Some(Stage::Renamed) };
     }
     let Ok(body) = client.body("huggingface.co", answer).await else { return failure };
-    let stage = serde_json::from_slice::<WireSpace>(&body).ok().and_then(|space| space.runtime?.stage);
+    let stage = JsonBounds::EVENT.parse::<WireSpace>(&body).ok().and_then(|space| space.runtime?.stage);
     match stage.as_deref().and_then(Stage::of) {
         Some(stage) => Failure::NotReady { stage: Some(stage) },
         None => failure,

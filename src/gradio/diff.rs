@@ -3,8 +3,22 @@
 //! Source: Gradio's `utils.py` (`diff`), since 4.17. For each output a list of edits `[operation, path, value]`:
 //! `replace` a value, `append` to a text, `add` an entry to a list or an object, `delete` one. An empty path is the
 //! whole value, and an empty list leaves it as it is.
+//!
+//! What is edited grows with each yield, so its size and depth are bounded, and so is what an edit may cost: whatever
+//! exceeds that is given up as if it didn't fit.
 
 use serde_json::Value;
+
+/// Size of outputs at most, in bytes: a gallery of images that come as text.
+const MAX_SIZE: usize = 48 << 20;
+/// Nesting of outputs at most.
+const MAX_DEPTH: usize = 96;
+/// Edits of a yield at most.
+const MAX_EDITS: usize = 10_000;
+/// Length of lists at most that entries are added to or deleted from but at their ends.
+const MAX_SHIFTED: usize = 4096;
+/// Size of a value beside its text, in bytes.
+const VALUE: usize = 64;
 
 /// The outputs of a generator, as far as it has come.
 #[derive(Debug, Default)]
@@ -35,12 +49,32 @@ impl Yielded {
 }
 
 fn edited(mut outputs: Vec<Value>, data: &[Value]) -> Option<Vec<Value>> {
+    let (mut left, mut size) = (MAX_EDITS, MAX_SIZE);
     for (output, edits) in outputs.iter_mut().zip(data) {
         for edit in edits.as_array().map(Vec::as_slice).unwrap_or_default() {
+            left = left.checked_sub(1)?;
             apply(output, edit)?;
         }
+        size = room_behind(output, size, MAX_DEPTH)?;
     }
     Some(outputs)
+}
+
+/// Room that a value leaves of `room` bytes; none where it takes more, or is nested deeper than `depth`.
+fn room_behind(value: &Value, room: usize, depth: usize) -> Option<usize> {
+    let room = room.checked_sub(VALUE)?;
+    match value {
+        Value::String(text) => room.checked_sub(text.len()),
+        Value::Array(items) => {
+            let depth = depth.checked_sub(1)?;
+            items.iter().try_fold(room, |room, item| room_behind(item, room, depth))
+        }
+        Value::Object(fields) => {
+            let depth = depth.checked_sub(1)?;
+            fields.iter().try_fold(room, |room, (name, value)| room_behind(value, room.checked_sub(name.len())?, depth))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(room),
+    }
 }
 
 /// Does one edit.
@@ -63,7 +97,8 @@ fn apply(output: &mut Value, edit: &Value) -> Option<()> {
         "add" => match parent {
             Value::Array(items) => {
                 let index = index(last)?;
-                (index <= items.len()).then(|| items.insert(index, value.clone()))?;
+                let is_cheap = index == items.len() || items.len() <= MAX_SHIFTED;
+                (index <= items.len() && is_cheap).then(|| items.insert(index, value.clone()))?;
             }
             Value::Object(fields) => drop(fields.insert(last.as_str()?.to_owned(), value.clone())),
             _ => return None,
@@ -71,7 +106,8 @@ fn apply(output: &mut Value, edit: &Value) -> Option<()> {
         "delete" => match parent {
             Value::Array(items) => {
                 let index = index(last)?;
-                (index < items.len()).then(|| items.remove(index))?;
+                let is_cheap = index + 1 == items.len() || items.len() <= MAX_SHIFTED;
+                (index < items.len() && is_cheap).then(|| items.remove(index))?;
             }
             Value::Object(fields) => drop(fields.remove(last.as_str()?)?),
             _ => return None,
@@ -84,8 +120,8 @@ fn apply(output: &mut Value, edit: &Value) -> Option<()> {
 fn append(text: &mut Value, more: &Value) -> Option<()> {
     match text {
         Value::String(text) => {
-            text.push_str(more.as_str()?);
-            Some(())
+            let more = more.as_str()?;
+            (text.len().saturating_add(more.len()) <= MAX_SIZE).then(|| text.push_str(more))
         }
         _ => None,
     }
@@ -107,6 +143,40 @@ fn index(key: &Value) -> Option<usize> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// What is known of the outputs after each of these yields is lost with the last of them.
+    fn is_lost_by(first: Value, edits: &Value, times: usize) -> bool {
+        let mut yielded = Yielded::default();
+        yielded.take(vec![first]);
+        (0..times).any(|_| yielded.take(vec![edits.clone()]).is_none())
+    }
+
+    #[test]
+    fn what_grows_without_end_is_given_up() {
+        let append = json!([["append", [], "x".repeat(20 << 20)]]);
+        assert!(!is_lost_by(json!(""), &append, 2));
+        assert!(is_lost_by(json!(""), &append, 3));
+        let nest = json!([["replace", [], {"a": [[[[[[[[0]]]]]]]]}]]);
+        assert!(!is_lost_by(json!(0), &nest, 100), "replaced, it doesn't grow");
+        let mut yielded = Yielded::default();
+        yielded.take(vec![json!({})]);
+        let deeper = |depth: usize| {
+            let path: Vec<&str> = (0..depth).map(|_| "a").collect();
+            json!([["add", path, {}]])
+        };
+        let lost = (1..).find(|depth| yielded.take(vec![deeper(*depth)]).is_none());
+        assert_eq!(lost, Some(MAX_DEPTH), "nested deeper and deeper");
+    }
+
+    #[test]
+    fn what_costs_too_much_is_given_up() {
+        let long = json!(vec![0; 100_000]);
+        assert!(is_lost_by(long.clone(), &json!([["add", [0], 1]]), 1), "all entries would move");
+        assert!(!is_lost_by(long.clone(), &json!([["add", [100_000], 1]]), 1));
+        assert!(is_lost_by(long, &json!([["delete", [0]]]), 1));
+        let edits: Vec<Value> = (0..=MAX_EDITS).map(|_| json!(["replace", [], 1])).collect();
+        assert!(is_lost_by(json!(0), &json!(edits), 1));
+    }
 
     fn outputs(yields: Value) -> Option<Value> {
         let mut yielded = Yielded::default();

@@ -29,6 +29,7 @@ use super::diff::Yielded;
 use super::failure::{Failure, plain};
 use super::message::{Completion, Message};
 use super::sse::Decoder;
+use crate::bounded_json::JsonBounds;
 use crate::generation::{QueuePosition, StepProgress};
 use crate::platform::{Body, TransportError, random_hex, timeout};
 
@@ -298,7 +299,7 @@ async fn join(client: &Client, endpoint: Endpoint, session_hash: String, json: V
     let answer = client.post(endpoint.base.url("/queue/join"), json).await?;
     let body = client.body("queue/join", answer).await?;
     let Joined { event_id } =
-        serde_json::from_slice(&body).map_err(|_| Failure::Unreadable("queue/join answered no event_id".into()))?;
+        JsonBounds::EVENT.parse(&body).map_err(|_| Failure::Unreadable("queue/join answered no event_id".into()))?;
     Ok(Ticket { endpoint, session_hash, event_id })
 }
 

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::bounded_json::JsonBounds;
 use crate::generation::{QueuePosition, StepProgress};
 
 /// One message, as far as it matters here.
@@ -61,7 +62,7 @@ impl Message {
     /// # Errors
     /// A text that isn't a JSON object with a `msg`, or a message that ends the job and can't be read.
     pub fn parse(data: &[u8]) -> Result<Self, serde_json::Error> {
-        let wire: WireMessage = match serde_json::from_slice(data) {
+        let wire: WireMessage = match JsonBounds::EVENT.parse(data) {
             Ok(wire) => wire,
             Err(error) => {
                 let Name { msg } = serde_json::from_slice(data)?;

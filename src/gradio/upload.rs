@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::config::Base;
 use super::failure::Failure;
+use crate::bounded_json::JsonBounds;
 use crate::generation::SourceImage;
 use crate::platform::random_hex;
 
@@ -42,7 +43,7 @@ impl Uploaded {
             .map_err(|_| Failure::Unreadable("the upload has no type".into()))?;
         let answer = client.post_as(base.url("/upload"), content_type, multipart(&boundary, &all)).await?;
         let body = client.body("upload", answer).await?;
-        let paths: Vec<String> = serde_json::from_slice(&body).unwrap_or_default();
+        let paths: Vec<String> = JsonBounds::EVENT.parse(&body).unwrap_or_default();
         if paths.len() != all.len() {
             return Err(Failure::Unreadable("it does not say where it has put an uploaded image".into()));
         }

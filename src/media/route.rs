@@ -88,15 +88,18 @@ async fn converted(
     limit: usize,
     method: &Method,
 ) -> Result<Response<Content>, Error> {
+    response.headers_mut().remove(ACCEPT_RANGES);
+    if method != Method::GET {
+        // The length isn't worth a conversion: it is there, or it isn't.
+        open(client, &link.file, limit).await.map_err(failed)?;
+        return Ok(response);
+    }
     let (format, bytes) = fetch(client, &link.file, limit).await.map_err(failed)?;
     let (format, bytes) = transcode(bytes, format, wanted).map_err(failed)?;
     let headers = response.headers_mut();
-    headers.remove(ACCEPT_RANGES);
     headers.insert(CONTENT_TYPE, format.media_type());
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    if method == Method::GET {
-        *response.body_mut() = Content::Full(bytes);
-    }
+    *response.body_mut() = Content::Full(bytes);
     Ok(response)
 }
 

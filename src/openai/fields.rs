@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::bounded_json::JsonBounds;
 use crate::error::Error;
 use crate::generation::{Aspect, Format, Priority, Seed, Size, TargetFormat};
 
@@ -82,6 +83,14 @@ impl Fields {
     /// # Errors
     /// 400 where it is none.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        if !JsonBounds::REQUEST.hold(body) {
+            return Err(Error::bad_body(format!(
+                "The JSON body of your request has more than {} values, or nests them deeper than {}. Send fewer \
+                 messages, and images as text in base64.",
+                JsonBounds::REQUEST.values,
+                JsonBounds::REQUEST.depth
+            )));
+        }
         let value: Value = serde_json::from_slice(body).map_err(|error| {
             Error::bad_body(format!(
                 "We could not parse the JSON body of your request (line {}, column {}). Send a JSON \

@@ -20,6 +20,7 @@ use super::client::Client;
 use super::config::{Base, Config, Endpoint};
 use super::failure::Failure;
 use super::space::Space;
+use crate::bounded_json::JsonBounds;
 use crate::generation::Purpose;
 
 /// Knowledge of a Space: at least one thing that it can do.
@@ -62,7 +63,7 @@ impl Profile {
         // Without it, labels have to do: an app can hide its API's description.
         let info = if answer.status == StatusCode::OK {
             let body = client.body("/info", answer).await?;
-            serde_json::from_slice(&body).unwrap_or_default()
+            JsonBounds::DESCRIPTION.parse(&body).unwrap_or_default()
         } else {
             Info::default()
         };

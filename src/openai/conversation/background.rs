@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use super::flags;
 use super::wording::{Language, alternative};
 
+use crate::bounded_json::JsonBounds;
+
 /// Kind of a text that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
@@ -92,6 +94,7 @@ fn task(scaffold: &str) -> Option<Task> {
 /// JSON.
 fn embedded(text: &str) -> Option<String> {
     let listed = text.find('[').and_then(|start| text.get(start..)).and_then(|json| {
+        JsonBounds::REQUEST.hold(json.as_bytes()).then_some(())?;
         let messages = serde_json::Deserializer::from_str(json).into_iter::<Vec<Value>>().next()?.ok()?;
         let first = messages.iter().find(|message| message.get("role").is_some_and(|role| role == "user"))?;
         let said = first.get("mainText").or_else(|| first.get("content"))?;

@@ -10,6 +10,7 @@ use super::background;
 use super::flags::{self, Flagged};
 use super::message::ConversationMessage;
 use super::wording::Language;
+use crate::bounded_json::JsonBounds;
 use crate::error::Error;
 use crate::openai::images::edit_request::EditRequest;
 use crate::openai::source::{Source, source};
@@ -134,6 +135,6 @@ fn object(text: &str) -> Option<Map<String, Value>> {
     if !text.starts_with('{') {
         return None;
     }
-    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let fields: Map<String, Value> = JsonBounds::REQUEST.parse(text.as_bytes()).ok()?;
     fields.contains_key("prompt").then_some(fields)
 }
