@@ -1,7 +1,7 @@
 //! Measures what the database costs: how much of a generation's time and throughput goes to it, when it is empty and
 //! when it is full, with the history and without, with limits and without; and how many statements it is asked.
 //!
-//! What is compared runs in turn within rounds, so that whatever slows this machine slows all of it, and what is told
+//! Variants run in turn within rounds, so that whatever slows this machine slows all of them, and what is reported
 //! is the median of the rounds' ratios.
 
 mod fill;
