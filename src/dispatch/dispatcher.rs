@@ -1,5 +1,6 @@
 //! Entry point of the dispatch: runs a generation's jobs and merges their events into one stream.
 
+use std::cell::Cell;
 use std::future::ready;
 use std::rc::Rc;
 
@@ -60,7 +61,8 @@ impl Dispatcher {
         false
     }
 
-    /// Makes the images of `generation` for `caller` on the Spaces of `pool`. Each image ends with
+    /// Makes the images of `generation` for `caller` on the Spaces of `pool`, with previews of unfinished ones if
+    /// `has_previews`. Each image ends with
     /// [`EventKind::Made`](super::EventKind::Made) or [`EventKind::Failed`](super::EventKind::Failed). Dropping the
     /// stream cancels unfinished jobs.
     pub fn run<T: 'static>(
@@ -69,10 +71,12 @@ impl Dispatcher {
         purpose: Purpose,
         generation: Generation,
         caller: Rc<str>,
+        has_previews: bool,
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
         let (events, emitted) = mpsc::unbounded();
+        let backlog = Rc::new(Cell::new(0_usize));
         let (scheduler, limit) = (&self.scheduler, self.client.limits().job);
         let shared = Rc::new(WorkerContext {
             id: scheduler.new_request(),
@@ -85,12 +89,15 @@ impl Dispatcher {
             stagger: Rc::new(Stagger::default()),
             deliver,
             events,
+            backlog: Rc::clone(&backlog),
+            has_previews,
             limit,
         });
         let workers = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run());
         let workers: FuturesUnordered<_> = workers.collect();
         // The workers hold the only senders: the stream ends with the last worker.
         drop(shared);
+        let taken = emitted.inspect(move |_| backlog.set(backlog.get().saturating_sub(1)));
         // Read the shared state of the Spaces before the first choice.
         let learnt = {
             let (scheduler, pool) = (Rc::clone(scheduler), pool.to_vec());
@@ -99,6 +106,6 @@ impl Dispatcher {
                 None
             }
         };
-        once(learnt).chain(select(emitted.map(Some), workers.map(|()| None))).filter_map(ready)
+        once(learnt).chain(select(taken.map(Some), workers.map(|()| None))).filter_map(ready)
     }
 }

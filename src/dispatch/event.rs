@@ -42,6 +42,16 @@ pub enum EventKind<T> {
     Failed(Refusal),
 }
 
+impl<T> EventKind<T> {
+    /// True for news that a later event replaces.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Waiting { .. } | Self::Progress(Progress::Queued(_) | Progress::Step(_)) | Self::Partial(_)
+        )
+    }
+}
+
 /// Assignment of an image to a Space.
 #[derive(Clone, Debug)]
 pub struct Placement {

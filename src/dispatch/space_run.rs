@@ -27,6 +27,8 @@ pub(super) struct SpaceRun {
     /// Indexes of images that are still to be made.
     left: Range<u32>,
     job: Option<JobInFlight>,
+    /// Set where previews of unfinished images are wanted.
+    has_previews: bool,
 }
 
 /// A job at the Space.
@@ -70,7 +72,12 @@ impl SpaceRun {
         limit: Duration,
     ) -> Self {
         let client = session.client().with_token(slot.token()).within(limit);
-        Self { client, slot, session, call, is_refreshed: false, generation, left, job: None }
+        Self { client, slot, session, call, is_refreshed: false, generation, left, job: None, has_previews: true }
+    }
+
+    /// The run, with or without previews of unfinished images.
+    pub(super) fn with_previews(self, has_previews: bool) -> Self {
+        Self { has_previews, ..self }
     }
 
     /// Indexes of images that are still to be made.
@@ -134,7 +141,10 @@ impl SpaceRun {
         self.slot.wait_for_stagger().await;
         let sent = self.client.host().now();
         let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
-        let job = Box::new(Job::submit(&self.client, &self.call.endpoint, &data, hold).await?);
+        let mut job = Box::new(Job::submit(&self.client, &self.call.endpoint, &data, hold).await?);
+        if !self.has_previews {
+            job.skip_yields();
+        }
         Ok(JobInFlight { job, seed, size, sent, began: None })
     }
 

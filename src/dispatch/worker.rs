@@ -51,6 +51,8 @@ const MAX_MOVES: u32 = 2;
 const MAX_UNCLEAR: u32 = 2;
 /// Attempts of an image with several Spaces, at most, those with another token left out.
 const MAX_ATTEMPTS: usize = 8;
+/// Number of events not taken yet from which on progress isn't emitted.
+const MAX_BACKLOG: usize = 32;
 
 /// Context that all workers of a request share.
 pub(super) struct WorkerContext<T> {
@@ -66,6 +68,10 @@ pub(super) struct WorkerContext<T> {
     pub(super) stagger: Rc<Stagger>,
     pub(super) deliver: Deliver<T>,
     pub(super) events: UnboundedSender<Event<T>>,
+    /// Number of events that the request hasn't taken yet.
+    pub(super) backlog: Rc<Cell<usize>>,
+    /// Set where the request shows previews.
+    pub(super) has_previews: bool,
     /// Time limit of the request, waits and attempts included.
     pub(super) limit: Duration,
 }
@@ -241,7 +247,8 @@ impl<T: 'static> Worker<T> {
             }
             let generation = Rc::clone(&shared.plan.generation);
             let left = self.deadline().saturating_sub(shared.scheduler.now());
-            let work = SpaceRun::new(Rc::clone(slot), Rc::clone(session), call.clone(), generation, range, left);
+            let work = SpaceRun::new(Rc::clone(slot), Rc::clone(session), call.clone(), generation, range, left)
+                .with_previews(shared.has_previews);
             self.follow(work, slot, session, waited).await?;
         }
         Ok(())
@@ -445,7 +452,13 @@ impl<T: 'static> Worker<T> {
         self.todo.front().map_or(self.number, |range| range.start)
     }
 
+    /// Emits an event, but for news that a later one replaces where the request doesn't keep up with them.
     fn emit(&self, index: u32, kind: EventKind<T>) {
+        let backlog = &self.shared.backlog;
+        if kind.is_passing() && backlog.get() >= MAX_BACKLOG {
+            return;
+        }
+        backlog.set(backlog.get() + 1);
         // The receiver is gone only when the worker itself is about to be dropped.
         let _ = self.shared.events.unbounded_send(Event { index, kind });
     }

@@ -40,6 +40,9 @@ const CANCEL: Duration = Duration::from_secs(5);
 /// Time that the rest of a stream is read after the result, so that the connection can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Number of messages after which others get their turn.
+const BREATH: u32 = 256;
+
 /// Progress of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
@@ -70,6 +73,10 @@ pub struct Job {
     events: Option<Body>,
     decoder: Decoder,
     yielded: Yielded,
+    /// Set where nobody wants what the function yields before its end.
+    skips_yields: bool,
+    /// Number of messages so far.
+    messages: u32,
     /// Deadline, in the platform's monotonic time.
     deadline: Duration,
     /// Set once [`Progress::Joined`] was given.
@@ -93,9 +100,16 @@ impl Job {
             events: Some(events),
             decoder: Decoder::new(MAX_EVENT),
             yielded: Yielded::default(),
+            skips_yields: false,
+            messages: 0,
             deadline,
             is_told: false,
         })
+    }
+
+    /// Has what the function yields before its end passed over.
+    pub fn skip_yields(&mut self) {
+        self.skips_yields = true;
     }
 
     /// Waits for the next progress that the Space reports. After [`Progress::Finished`] or an error, the job is over.
@@ -111,7 +125,13 @@ impl Job {
             while let Some(data) = self.next_event()? {
                 let message = Message::parse(&data)
                     .map_err(|_| Failure::Unreadable("an event of its queue is no message".into()))?;
-                if let Some(progress) = self.take(message)? {
+                let progress = self.take(message)?;
+                self.messages = self.messages.wrapping_add(1);
+                if self.messages.is_multiple_of(BREATH) {
+                    // A Space that talks without end must leave others their turn.
+                    self.client.host().sleep(Duration::from_millis(1)).await;
+                }
+                if let Some(progress) = progress {
                     return Ok(progress);
                 }
             }
@@ -130,6 +150,7 @@ impl Job {
             Message::ProcessStarts { eta } => Ok(Some(Progress::Started(eta))),
             Message::Progress(step) => Ok(Some(Progress::Step(step))),
             // A preview that doesn't fit what came before is none: the end decides.
+            Message::ProcessGenerating(_) if self.skips_yields => Ok(None),
             Message::ProcessGenerating(data) => {
                 Ok(self.yielded.take(data).map(|outputs| Progress::Generating(outputs.to_vec())))
             }

@@ -57,7 +57,9 @@ impl Pipeline {
             })
         };
         let caller = Rc::clone(&self.caller);
-        let events = self.dispatcher.run(&model.pool, request.purpose, request.generation, caller, deliver);
+        let has_previews = request.partial_images > 0;
+        let events =
+            self.dispatcher.run(&model.pool, request.purpose, request.generation, caller, has_previews, deliver);
         let reveal_spaces = self.reveal_spaces;
         let revealed = move |name: &str| reveal_spaces.then(|| Rc::from(name));
         let updates = events.flat_map(move |Event { index, kind }| {

@@ -143,3 +143,13 @@ fn a_client_that_leaves_a_stream_takes_its_jobs_along() {
     assert_eq!(jobs.len(), 2);
     assert!(jobs.iter().all(|job| job.cancelled_while_open.get()));
 }
+
+#[test]
+fn a_space_that_reports_faster_than_it_is_read_is_thinned_out() {
+    let (world, space) = world(48, Fate::Chatters);
+    let events = stream(&world, json!({"prompt": "x", "stream": true, "progress": true}));
+    assert_eq!(events.last().unwrap().0.as_deref(), Some("image_generation.completed"));
+    assert!(events.len() > 10, "{}", events.len());
+    assert!(events.len() < 5_000, "{} of 20,000", events.len());
+    assert_eq!(space.jobs().len(), 1);
+}

@@ -49,6 +49,8 @@ pub enum Fate {
     Lies,
     /// The image breaks off in mid-way.
     ImageCut,
+    /// It makes an image, and reports 20,000 steps at once before that.
+    Chatters,
     /// The file is gone when it is fetched.
     ImageGone,
     /// The file redirects to another host.
@@ -333,6 +335,12 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
     ];
     let path = format!("/tmp/gradio/{session}/image.png");
     let image = json!({"data": [{"path": path, "url": "http://evil.example/x.png"}, job.data[4]]});
+    if job.fate == Fate::Chatters {
+        let step = |index: u32| {
+            event(&json!({"msg": "progress", "event_id": id, "progress_data": [{"index": index, "length": 20_000}]}))
+        };
+        steps.push((third, ScriptStep::Say((0..20_000).map(step).collect())));
+    }
     steps.push((
         third,
         match job.fate {
@@ -340,9 +348,9 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
             Fate::Crashes => completed(json!({"error": null}), false),
             Fate::MakesNothing => completed(json!({"data": [null, 0]}), true),
             Fate::Cancelled => completed(json!({}), true),
-            Fate::Closes => ScriptStep::End(event(
-                &json!({"msg": "unexpected_error", "message": "SimServer stopped unexpectedly."}),
-            )),
+            Fate::Closes => {
+                ScriptStep::End(event(&json!({"msg": "unexpected_error", "message": "Server stopped unexpectedly."})))
+            }
             Fate::Cut => ScriptStep::Break,
             Fate::EndsEarly => say(json!({"msg": "close_stream", "event_id": null})),
             Fate::Stalls => ScriptStep::Silence,
