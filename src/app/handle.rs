@@ -11,10 +11,11 @@ use super::log;
 use super::routes::{Route, find};
 use super::state::App;
 use crate::error::Error;
-use crate::http::auth::{Caller, authenticate};
+use crate::http::auth::{Auth, Caller, authenticate};
 use crate::http::base_url::base_url;
 use crate::http::call::Call;
 use crate::http::cors::Cors;
+use crate::http::page::refuse_foreign;
 use crate::http::reply::{self, insert};
 use crate::idempotency::outcome::Outcome;
 use crate::platform::{Body, Content, random_hex};
@@ -86,6 +87,9 @@ impl App {
     /// Checks the key of a request and the rate of its caller.
     async fn admit(&self, head: &Parts, counts: bool, standing: &mut HeaderMap) -> Result<Caller, Error> {
         let caller = authenticate(&self.settings.auth, &head.headers)?;
+        if matches!(self.settings.auth, Auth::Open) {
+            refuse_foreign(&self.settings.cors_origins, self.settings.public_url.as_deref(), head)?;
+        }
         if let Some(found) = self.rates.standing(caller.id(), counts).await {
             found.write_headers(standing);
             if let Some(wait) = found.refused {

@@ -39,6 +39,17 @@ impl Error {
         )
     }
 
+    /// 403: a web page of another origin, at a server that asks for no key.
+    pub fn foreign_page() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            INVALID_REQUEST,
+            Some("origin_not_allowed"),
+            "This web page may not use the server. Its operator must add the page's origin to the variable \
+             cors_origins, or set public_url to the address by which the server is reached.",
+        )
+    }
+
     /// 429: one request more than `limit` in a minute; after `wait` it would be let in.
     pub fn too_many_requests(limit: u32, wait: Duration) -> Self {
         let seconds = wait.as_secs_f64();

@@ -8,6 +8,7 @@ pub mod cors;
 pub mod json;
 pub mod keys;
 pub mod list;
+pub mod page;
 pub mod path;
 pub mod read;
 pub mod reply;
