@@ -194,6 +194,16 @@ class Liar:
                         chunk(b"x" * (1 << 20))
                 except OSError:
                     return None
+            case "many values":
+                complete({"data": [[0] * 4_000_000, 1]})
+            case "many values before":
+                say({"msg": "process_generating", "success": True, "output": {"data": [[0] * 4_000_000, 1]}})
+                complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
+            case "chatter":
+                step = {"event_id": f"event-{session}", "msg": "progress", "progress_data": [{"index": 1, "length": 9}]}
+                for _ in range(100):
+                    chunk(f"data: {json.dumps(step)}\n\n".encode() * 2_000)
+                complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
             case "babble":
                 chunk(b"data: {not json\n\n")
             case "unexpected":

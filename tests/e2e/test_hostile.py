@@ -1,0 +1,89 @@
+"""Clients and Spaces that would end the instance which they share with others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from host import KEY, Host
+from liar import Liar
+from pictures import events
+from waiting import wait_until
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture(scope="module")
+def shared(liar: Liar) -> Iterator[Host]:
+    """The application in front of the lying Space, with room for all."""
+    host = Host(spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, slots=16)
+    yield host
+    assert host.stop() == 0
+    log = "".join(host.log)
+    assert "panicked" not in log and "an instance failed" not in log, log
+
+
+def generate(host: Host, prompt: str, **fields: object) -> httpx.Response:
+    return httpx.post(
+        f"{host.url}/v1/images/generations", json={"prompt": prompt} | fields, headers=HEADERS, timeout=60
+    )
+
+
+@contextmanager
+def strangers(host: Host, liar: Liar, prompt: str) -> Iterator[None]:
+    """Others whose streams are open meanwhile, and end well after it."""
+    with ThreadPoolExecutor() as pool:
+        made: list[Future] = [pool.submit(generate, host, prompt, stream=True) for _ in range(4)]
+        try:
+            wait_until(lambda: liar.joined(prompt) == 4)
+            yield
+        finally:
+            liar.release(prompt)
+        for stream in made:
+            names = [name for name, _ in events(stream.result())]
+            assert names[-1] == "image_generation.completed"
+
+
+@pytest.mark.parametrize("body", [b"[" + b"{}," * 9_000_000 + b"{}]", b"[" * 100_000, b'{"a":' * 90_000], ids=len)
+def test_a_body_of_many_values_hurts_nobody(shared: Host, liar: Liar, body: bytes) -> None:
+    with strangers(shared, liar, f"held while {len(body)} bytes come"):
+        for path in ["/v1/chat/completions", "/v1/responses", "/v1/images/edits"]:
+            answer = httpx.post(
+                shared.url + path, content=body, headers=HEADERS | {"content-type": "application/json"}, timeout=60
+            )
+            assert answer.status_code == 400, answer.text
+            assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_space_that_answers_with_many_values_hurts_nobody(shared: Host, liar: Liar) -> None:
+    with strangers(shared, liar, "held while values come"):
+        assert generate(shared, "many values").json()["error"]["code"] == "space_unreadable"
+        assert generate(shared, "many values before").status_code == 200
+        shown = generate(shared, "many values before", stream=True, partial_images=1)
+        assert [name for name, _ in events(shown)] == ["image_generation.completed"]
+
+
+def test_a_space_that_chatters_is_thinned_out(shared: Host, liar: Liar) -> None:
+    with strangers(shared, liar, "held while a Space chatters"):
+        answer = generate(shared, "chatter", stream=True, progress=True)
+        told = events(answer)
+        assert told[-1][0] == "image_generation.completed"
+        assert len(told) < 100_000, len(told)
+
+
+def test_a_foreign_page_makes_nothing_where_no_key_is_asked_for(liar: Liar) -> None:
+    host = Host(spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, api_keys="", auth="open", cors_origins="none")
+    try:
+        url = f"{host.url}/v1/images/generations"
+        simple = {"content": b'{"prompt": "fine"}', "timeout": 60}
+        foreign = httpx.post(url, headers={"origin": "https://evil.example"}, **simple)
+        assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "origin_not_allowed")
+        rebound = {"origin": "http://evil.example:80", "host": "evil.example:80"}
+        assert httpx.post(url, headers=rebound, **simple).status_code == 403
+        assert httpx.post(url, headers={"origin": host.url}, **simple).status_code == 200
+        assert httpx.post(url, **simple).status_code == 200
+    finally:
+        assert host.stop() == 0
