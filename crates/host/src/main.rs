@@ -7,10 +7,11 @@
 //!
 //! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give
 //! its templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`] and
-//! [`postgres`] as their way outside, and [`server`] answers clients.
+//! [`postgres`] as their way outside, and [`server`] answers clients on [`connections`].
 
 mod allowed_hosts;
 mod bindings;
+mod connections;
 mod guest;
 mod manifest;
 mod outbound;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
+use crate::connections::{ConnectionLimits, room_for_connections};
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
 use crate::route::Router;
@@ -70,6 +72,19 @@ struct Arguments {
     /// Unix epoch, the interface, and the statement without its parameters.
     #[arg(long, value_name = "FILE")]
     statement_log: Option<PathBuf>,
+    /// Connections of clients at once; beyond, the one that has had no request for the longest time is closed. Fewer
+    /// where the process may open few descriptors.
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    max_connections: usize,
+    /// Seconds after which a connection without a request is closed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    idle_timeout: u64,
+    /// Size of a request's head, in bytes; at least 8192.
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536)]
+    max_header_bytes: usize,
+    /// Requests at once of an HTTP/2 connection.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    max_streams: u32,
 }
 
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -111,7 +126,13 @@ fn run(arguments: &Arguments) -> Result<()> {
         for line in router.describe() {
             eprintln!("  {line}");
         }
-        server::serve(arguments.listen, router, &runtime).await
+        let limits = ConnectionLimits {
+            most: arguments.max_connections.clamp(1, room_for_connections()),
+            idle: Duration::from_secs(arguments.idle_timeout.max(1)),
+            header_bytes: arguments.max_header_bytes.max(8192),
+            streams: arguments.max_streams,
+        };
+        server::serve(arguments.listen, limits, router, &runtime).await
     });
     tokio.shutdown_timeout(LAST_STATEMENTS);
     served

@@ -11,13 +11,14 @@ use http::{HeaderName, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::connections::{Connection, ConnectionLimits, Connections};
 use crate::outbound::header_value;
 use crate::route::{Route, Router};
 use crate::runtime::Runtime;
@@ -25,15 +26,23 @@ use crate::runtime::Runtime;
 /// Time that requests in flight may go on after the signal to stop.
 const STOPPING: Duration = Duration::from_secs(10);
 
+/// Interval of pings on HTTP/2 connections, and time for their answers.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// Serves until SIGTERM or SIGINT, then lets requests in flight finish.
-pub(crate) async fn serve(listen: SocketAddr, router: Router, runtime: &Runtime) -> Result<()> {
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    limits: ConnectionLimits,
+    router: Router,
+    runtime: &Runtime,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     println!("Serving http://{}", listener.local_addr()?);
 
     let router = Arc::new(router);
-    let connections = GracefulShutdown::new();
+    let (connections, shutdown) = (Connections::new(limits), GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -41,7 +50,14 @@ pub(crate) async fn serve(listen: SocketAddr, router: Router, runtime: &Runtime)
             _ = interrupt.recv() => break,
         };
         match accepted {
-            Ok((stream, client)) => converse(stream, client, &router, &connections),
+            Ok((stream, client)) => {
+                let connection = tokio::select! {
+                    connection = connections.admit() => connection,
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                };
+                converse(stream, client, &router, connection, limits, &shutdown);
+            }
             Err(error) => {
                 // Out of file descriptors, say: what is open may end meanwhile.
                 eprintln!("cannot accept a connection: {error}");
@@ -52,7 +68,7 @@ pub(crate) async fn serve(listen: SocketAddr, router: Router, runtime: &Runtime)
     drop(listener);
     eprintln!("stopping");
     let finished = async {
-        connections.shutdown().await;
+        shutdown.shutdown().await;
         runtime.stop().await;
     };
     if tokio::time::timeout(STOPPING, finished).await.is_err() {
@@ -62,20 +78,46 @@ pub(crate) async fn serve(listen: SocketAddr, router: Router, runtime: &Runtime)
 }
 
 /// Answers the requests of one connection, beside the others.
-fn converse(stream: TcpStream, client: SocketAddr, router: &Arc<Router>, connections: &GracefulShutdown) {
+fn converse(
+    stream: TcpStream,
+    client: SocketAddr,
+    router: &Arc<Router>,
+    connection: Connection,
+    limits: ConnectionLimits,
+    shutdown: &GracefulShutdown,
+) {
     // Pieces of a stream leave when they are written.
     let _ = stream.set_nodelay(true);
-    let router = Arc::clone(router);
+    let (router, connection) = (Arc::clone(router), Arc::new(connection));
+    let requests = Arc::clone(&connection);
     let service = service_fn(move |request| {
-        let router = Arc::clone(&router);
-        async move { Ok::<_, Infallible>(answer(&router, client, request).await) }
+        let (router, active) = (Arc::clone(&router), requests.begin_request());
+        async move {
+            let response = answer(&router, client, request).await;
+            // The request lasts as long as its answer.
+            Ok::<_, Infallible>(response.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &active;
+                    frame
+                })
+                .boxed_unsync()
+            }))
+        }
     });
-    let connection =
-        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = connections.watch(connection);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(limits.header_bytes);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
+    http2.max_concurrent_streams(limits.streams);
+    http2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    let conversation = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let conversation = shutdown.watch(conversation);
     tokio::spawn(async move {
-        // A client that breaks its connection off is the client's affair.
-        let _ = connection.await;
+        tokio::select! {
+            // A client that breaks its connection off is the client's affair.
+            _ = conversation => {}
+            () = connection.expired() => {}
+        }
     });
 }
 

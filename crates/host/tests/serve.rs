@@ -272,3 +272,51 @@ fn what_cannot_be_served_is_told_at_the_start() {
     }
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// That many connections which say `text`, and nothing more.
+fn silent(host: &Host, count: usize, text: &str) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut stream = TcpStream::connect(&host.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    };
+    (0..count).map(open).collect()
+}
+
+#[test]
+fn silent_connections_make_room_for_others() {
+    let host = Host::start("", &["--max-connections", "20"]);
+    for text in ["", "GET /guest/he", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let connections = silent(&host, 100, text);
+        let begun = Instant::now();
+        assert_eq!(host.get("/guest/headers").status, 200, "{text:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{text:?}: {:?}", begun.elapsed());
+        drop(connections);
+    }
+}
+
+#[test]
+fn connections_without_a_request_are_closed() {
+    let host = Host::start("", &["--idle-timeout", "1"]);
+    for text in
+        ["", "GET /guest/he", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET /guest/headers HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        for mut stream in silent(&host, 3, text) {
+            stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+            let mut rest = Vec::new();
+            // It ends, with or without a word.
+            let ended = stream.read_to_end(&mut rest);
+            let is_open = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+            assert!(!is_open, "{text:?} is still open: {}", String::from_utf8_lossy(&rest));
+        }
+    }
+}
+
+#[test]
+fn a_head_without_end_is_refused() {
+    let host = Host::start("", &["--max-header-bytes", "8192"]);
+    let head = format!("GET /guest/headers HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    let answer = host.try_send(&head);
+    assert!(answer.is_none_or(|answer| answer.status == 431));
+    assert_eq!(host.get("/guest/headers").status, 200);
+}
