@@ -122,6 +122,11 @@ test("an edit goes on in the background too, and is compared with what it was on
   await again.goto(STUDIO_URL);
   await ready(again);
   await made(again, 1);
+  // The server's history may have it before the task has brought it to the device, with what it was.
+  await again.waitForFunction(() => {
+    const badges = [...document.querySelectorAll("#grid .badge")];
+    return badges.every((badge) => badge.textContent !== "server");
+  });
   await again.click("#grid .picture");
   await again.waitForSelector("#compare:not([hidden])");
   const { prompt, seed } = await argumentsOf(again);
