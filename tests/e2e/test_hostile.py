@@ -19,7 +19,8 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 @pytest.fixture(scope="module")
 def shared(liar: Liar) -> Iterator[Host]:
     """The application in front of the lying Space, with room for all."""
-    host = Host(spaces=f"z-image-turbo={liar.url}", extra_host=liar.url, slots=16)
+    catalog = f'[models.z-image-turbo]\nspaces = [{{ space = "{liar.url}", slots = 16 }}]\n'
+    host = Host(catalog=catalog, extra_host=liar.url)
     yield host
     assert host.stop() == 0
     log = "".join(host.log)
