@@ -118,6 +118,9 @@ class Postgres:
     def pause(self) -> None:
         """Hangs it: connections stay open and are even accepted, and nothing answers, until ``resume``."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        # It may go on for a moment on another processor, and answer whoever comes then.
+        while _state(self.process.pid)[0] != "T":
+            time.sleep(0.01)
         self._signal(signal.SIGSTOP, self._processes()[1:])
 
     def resume(self) -> None:
