@@ -1,4 +1,4 @@
-//! What the Markdown files point to is there: files that they link to, and paths that they name.
+//! Targets of the Markdown files: the files that they link to and the paths that they name are there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -4,8 +4,8 @@
 //! `replace` a value, `append` to a text, `add` an entry to a list or an object, `delete` one. An empty path is the
 //! whole value, and an empty list leaves it as it is.
 //!
-//! What is edited grows with each yield, so its size and depth are bounded, and so is what an edit may cost: whatever
-//! exceeds that is given up as if it didn't fit.
+//! Outputs grow with each yield, so their size and depth are bounded, and so is the cost of an edit: whatever exceeds
+//! that is given up as if it didn't fit.
 
 use serde_json::Value;
 
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What is known of the outputs after each of these yields is lost with the last of them.
+    /// True where the outputs are lost within that many yields of `edits`.
     fn is_lost_by(first: Value, edits: &Value, times: usize) -> bool {
         let mut yielded = Yielded::default();
         yielded.take(vec![first]);

@@ -1,6 +1,6 @@
 //! Failures of Spaces to make an image.
 //!
-//! What matters to the rest is whose fault it is: the user's (`gr.Error` about the prompt) is reported at once and
+//! The rest goes by whose fault it is: the user's (`gr.Error` about the prompt) is reported at once and
 //! never tried again; a Space's (down, full, out of quota, broken) may be tried elsewhere or later. Gradio says only a
 //! little of that on the wire, so quota messages are recognized by their titles and texts, which come from Hugging
 //! Face's `spaces` package.

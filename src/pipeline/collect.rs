@@ -29,7 +29,7 @@ pub struct Collected {
 /// Waits until all images are made or have failed. Failures beside images that are made are logged.
 ///
 /// # Errors
-/// Where none is made: the failure of the first.
+/// The failure of the first, where none is made.
 pub async fn collect(host: &Host, log: &ErrorLog, mut updates: Updates) -> Result<Collected, Error> {
     let mut all = Collected { made: Vec::new(), errors: Vec::new(), ignored: Vec::new(), course: None };
     while let Some(update) = updates.next().await {

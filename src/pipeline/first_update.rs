@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Waits for a first sign of life, for some seconds at most, and returns all updates.
 ///
 /// # Errors
-/// Where all images have failed by then: the reason for the first.
+/// The reason for the first, where all images have failed by then.
 pub async fn await_first_update(host: &Host, mut updates: Updates) -> Result<Updates, Error> {
     let mut seen = Vec::new();
     let mut first_error = None;

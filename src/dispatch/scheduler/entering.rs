@@ -102,10 +102,10 @@ impl Scheduler {
         entering
     }
 
-    async fn enter(self: &Rc<Self>, entering: Vec<Entering>) -> Result<(), StoreError> {
+    async fn enter(self: &Rc<Self>, mut entering: Vec<Entering>) -> Result<(), StoreError> {
         let most = i64::try_from(self.policy.max_waiting).unwrap_or(i64::MAX);
         let parameters = vec![
-            ("rows", Argument::Rows(entering.iter().map(|one| one.row.clone()).collect())),
+            ("rows", Argument::Rows(entering.iter_mut().map(|one| std::mem::take(&mut one.row)).collect())),
             ("holder", self.store.instance().into()),
             ("expires", expiry(self.host.unix_time(), TTL).into()),
             ("now", self.store.now().into()),

@@ -10,7 +10,7 @@
 //! component model, which reaches a task wherever it comes from. Then channels between requests are as safe as those
 //! within one.
 //!
-//! What belongs to the host stays where it is: a future that reads or writes must be polled and dropped by the task
+//! Things of the host stay where they are: a future that reads or writes must be polled and dropped by the task
 //! that polled it first. Between tasks only values go.
 
 use std::cell::{Cell, RefCell};

@@ -6,6 +6,8 @@
 import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 
+import { FLAGS } from "../flags.js";
+
 /** Addresses of the application: in front of real Spaces; of none that answers; and open to everybody. */
 export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEYS, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
 for (const [name, value] of Object.entries({
@@ -23,16 +25,6 @@ for (const [name, value] of Object.entries({
 /** A key that nobody has used: what the server remembers of one visitor is no other's. */
 const keys = API_KEYS.split(",");
 export const newKey = () => keys.shift();
-
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 /** Longest wait for what a test wants to see, in milliseconds: on a busy machine too. */
 export const LIMIT = 120_000;
