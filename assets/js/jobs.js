@@ -81,6 +81,9 @@ export class Job {
     this.error = null;
     this.imageId = null;
     this.taskId = null;
+    /** Key under which the server answers the request once, however often it is sent. */
+    this.key = newId();
+    this.isKept = false;
     this.stop = new AbortController();
     /** Times at which each state began, for the timeline. */
     this.marks = [{ state: "held", at: this.begun }];
@@ -172,7 +175,7 @@ export function dismiss(batch) {
 }
 
 /** The jobs that end with the page. */
-export const perishable = () => batches.flatMap(({ jobs }) => jobs).filter((job) => !job.isOver && !job.taskId);
+export const perishable = () => batches.flatMap(({ jobs }) => jobs).filter((job) => !job.isOver && !job.isKept);
 
 /** Asks the server whether it has tasks. */
 export async function probe() {
@@ -306,39 +309,61 @@ async function keep(job, facts) {
 
 // Tasks.
 
+/** Set while the page is being left, which ends its requests. */
+let isLeaving = false;
+addEventListener("pagehide", () => {
+  isLeaving = true;
+});
+addEventListener("pageshow", () => {
+  isLeaving = false;
+});
+
+/**
+ * Has a job made as a task. It is kept on the device before the server is asked: a page that is closed before the
+ * answer is there sends the same request again on return, and is answered with the same task.
+ */
 async function submit(job) {
   job.to("waiting");
-  const { response } = await request(job, {}, { Prefer: "respond-async" });
-  const task = await response.json();
+  await keepJob(job);
+  let task;
+  try {
+    const { response } = await request(job, {}, { Prefer: "respond-async", "Idempotency-Key": job.key });
+    task = await response.json();
+  } catch (error) {
+    if (!isLeaving) await forget(job);
+    throw error;
+  }
   if (job.stop.signal.aborted) {
     call("DELETE", `/v1/tasks/${task.id}`).catch(() => {});
+    await forget(job);
     return;
   }
   job.taskId = task.id;
-  const { id, index, recipe, batch, begun } = job;
-  await store.put("jobs", {
-    id,
-    index,
-    recipe,
-    begun,
-    taskId: task.id,
-    batch: batch.id,
-    at: batch.at,
-    partial: batch.partial,
-    images: batch.images,
-    mask: batch.mask,
-  });
+  await keepJob(job);
   take(job, task);
   follow(job);
+}
+
+/** Keeps a job on the device, with all that its request is made of. */
+function keepJob(job) {
+  const { id, index, recipe, batch, begun, taskId, key } = job;
+  const { at, partial, images, mask } = batch;
+  job.isKept = true;
+  return store.put("jobs", { id, index, recipe, begun, taskId, key, batch: batch.id, at, partial, images, mask });
+}
+
+function forget(job) {
+  job.isKept = false;
+  return store.remove("jobs", job.id);
 }
 
 /** Finds the tasks again that a closed page has left. */
 export async function resume() {
   if (!server.tasks) return;
   const left = (await store.all("jobs")).sort((a, b) => a.at - b.at || a.index - b.index);
-  const known = new Set(batches.flatMap(({ jobs }) => jobs.map((job) => job.taskId)));
+  const known = new Set(batches.flatMap(({ jobs }) => jobs.map((job) => job.id)));
   for (const kept of left) {
-    if (known.has(kept.taskId)) continue;
+    if (known.has(kept.id)) continue;
     let batch = batches.find(({ id }) => id === kept.batch);
     if (!batch) {
       batch = {
@@ -357,12 +382,15 @@ export async function resume() {
     Object.assign(job, {
       id: kept.id,
       taskId: kept.taskId,
+      key: kept.key ?? job.key,
+      isKept: true,
       begun: kept.begun,
       state: "waiting",
       marks: [{ state: "waiting", at: kept.begun }],
     });
     batch.jobs.push(job);
-    follow(job);
+    if (job.taskId) follow(job);
+    else launch(job);
   }
   changed.emit(null);
 }
