@@ -12,7 +12,7 @@ use crate::gradio::arguments::Arguments;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::{Hold, Job, Progress};
-use crate::gradio::result::{pictures, used_seed};
+use crate::gradio::result::{Picture, pictures, used_seed};
 
 /// Run of jobs at a Space for a range of images.
 pub(super) struct SpaceRun {
@@ -151,7 +151,13 @@ impl SpaceRun {
     /// Images in the outputs of a job, by index: at least one, and no more than are still to be made.
     fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<(u32, Box<Image>)>, Failure> {
         let signature = &self.call.signature;
-        let found = pictures(&self.call.base, signature, outputs)?;
+        let mut found = pictures(&self.call.base, signature, outputs)?;
+        for picture in &mut found {
+            if let Picture::Inline(bytes) = picture {
+                // The event that it came in gives as much back in a moment.
+                *bytes = self.client.host().memory().take(bytes.len()).hold(std::mem::take(bytes));
+            }
+        }
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
             let (space, seed) = (self.session.member.space.clone(), used.plus(offset));

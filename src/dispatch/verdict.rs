@@ -52,6 +52,7 @@ impl Verdict {
         match failure {
             Failure::Rejected { .. } => Self { moves: false, has_worked: true, blame: Blame::Asker },
             Failure::Unsupported(_) => moves(false, Blame::Nothing),
+            Failure::OutOfMemory(_) => Self { moves: false, has_worked: true, blame: Blame::Nothing },
             Failure::QueueFull { .. } => moves(false, Blame::Full),
             Failure::Transport(TransportError::Denied | TransportError::Unreachable(_)) => moves(false, Blame::Fault),
             Failure::NotReady { stage } => moves(false, of_stage(*stage)),

@@ -42,6 +42,15 @@ impl Error {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, None, message)
     }
 
+    /// 413: the body has more than `limit` bytes beside its images.
+    pub fn text_too_large(limit: usize) -> Self {
+        let message = format!(
+            "The request's text is larger than {limit} bytes, its images left out. Send fewer messages, and images as \
+             data URLs in base64."
+        );
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, INVALID_REQUEST, None, message)
+    }
+
     /// 415: the body is of a type that the route doesn't take.
     pub fn wrong_content_type(expected: &'static str) -> Self {
         let message = format!("Unsupported content type. Send {expected}.");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{Error, Retry, SERVER};
-use crate::platform::StoreError;
+use crate::platform::{OutOfMemory, StoreError};
 
 impl Error {
     /// 503: the database fails, or there is none, and what is asked for can't be done without.
@@ -21,6 +21,19 @@ impl Error {
     pub fn internal(message: impl Into<String>, detail: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, Some("internal_error"), message);
         Self { detail: Some(detail.into()), ..error }
+    }
+
+    /// 503: other requests of the instance leave no memory for this one.
+    pub fn out_of_memory(refused: &OutOfMemory) -> Self {
+        let message = "The server has no memory left for a request of this size. Try again in a moment, or send smaller \
+                       images.";
+        let error = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable_error",
+            Some("server_is_overloaded"),
+            message,
+        );
+        Self { retry: Retry::After(Duration::from_secs(2)), detail: Some(refused.to_string()), ..error }
     }
 
     /// 503: more is asked for than the Spaces can make.

@@ -55,6 +55,7 @@ impl From<Failure> for Error {
                     after.as_secs()
                 ),
             ),
+            Failure::OutOfMemory(refused) => Self::out_of_memory(&refused),
             Failure::QueueFull { detail } => Self {
                 retry: Retry::After(Duration::from_secs(5)),
                 ..Self::new(

@@ -11,12 +11,16 @@ use super::failure::{Failure, plain};
 use super::limits::Limits;
 use super::space::{Origin, Space, Token};
 use crate::bounded_json::JsonBounds;
-use crate::platform::{Host, Inbound, Outbound, ReadError, TransportError, read_to_end, timeout};
+use crate::platform::{
+    HeldBuffer, Host, Inbound, Outbound, ReadError, TransportError, read_held, read_to_end, timeout,
+};
 
 /// For a connection. A Space that can't be reached in this time is as good as down.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest answer to a call that is read, in bytes. `/config` of a large app is about 200 KB.
 const MAX_ANSWER: usize = 8 << 20;
+/// Memory that an answer takes while it is parsed, in multiples of its length.
+const COPIES: usize = 8;
 /// The longest error answer that is read, in bytes.
 const MAX_ERROR: usize = 16 << 10;
 
@@ -115,8 +119,10 @@ impl Client {
         if answer.status != StatusCode::OK {
             return Err(self.refusal(call, answer).await);
         }
-        match timeout(&self.host, self.limits.idle, read_to_end(answer.body, MAX_ANSWER)).await {
+        let body = read_held(&self.host, answer.body, MAX_ANSWER, HeldBuffer::new(&self.host, COPIES));
+        match timeout(&self.host, self.limits.idle, body).await {
             Ok(Ok(body)) => Ok(body),
+            Ok(Err(ReadError::OutOfMemory(refused))) => Err(refused.into()),
             Ok(Err(ReadError::TooLarge)) => Err(Failure::Unreadable(format!("{call} answered more than 8 MB"))),
             Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
                 Err(Failure::Stalled { after: self.limits.idle })

@@ -10,7 +10,7 @@
 use serde_json::Value;
 
 /// Size of outputs at most, in bytes: a gallery of images that come as text.
-const MAX_SIZE: usize = 48 << 20;
+const MAX_SIZE: usize = 32 << 20;
 /// Nesting of outputs at most.
 const MAX_DEPTH: usize = 96;
 /// Edits of a yield at most.
@@ -33,6 +33,14 @@ pub enum Yielded {
 }
 
 impl Yielded {
+    /// Size of the outputs that are kept, in bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Outputs(outputs) => MAX_SIZE - outputs_room(outputs),
+            Self::Nothing | Self::Lost => 0,
+        }
+    }
+
     /// Takes the next yield, and gives the outputs as they are then; none where it doesn't fit what came before, and
     /// from then on.
     pub fn take(&mut self, data: Vec<Value>) -> Option<&[Value]> {
@@ -58,6 +66,11 @@ fn edited(mut outputs: Vec<Value>, data: &[Value]) -> Option<Vec<Value>> {
         size = room_behind(output, size, MAX_DEPTH)?;
     }
     Some(outputs)
+}
+
+/// Room that the outputs leave of their size.
+fn outputs_room(outputs: &[Value]) -> usize {
+    outputs.iter().try_fold(MAX_SIZE, |room, output| room_behind(output, room, MAX_DEPTH)).unwrap_or_default()
 }
 
 /// Room that a value leaves of `room` bytes; none where it takes more, or is nested deeper than `depth`.
@@ -154,7 +167,7 @@ mod tests {
     #[test]
     fn what_grows_without_end_is_given_up() {
         let append = json!([["append", [], "x".repeat(20 << 20)]]);
-        assert!(!is_lost_by(json!(""), &append, 2));
+        assert!(!is_lost_by(json!(""), &append, 1));
         assert!(is_lost_by(json!(""), &append, 3));
         let nest = json!([["replace", [], {"a": [[[[[[[[0]]]]]]]]}]]);
         assert!(!is_lost_by(json!(0), &nest, 100), "replaced, it doesn't grow");

@@ -11,7 +11,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use super::stage::Stage;
-use crate::platform::TransportError;
+use crate::platform::{OutOfMemory, TransportError};
 
 /// Failure of a Space to make an image. Texts from the Space have been through [`plain`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -90,6 +90,9 @@ pub enum Failure {
         /// Stage of the Space, where Hugging Face has one.
         stage: Option<Stage>,
     },
+    /// The instance has no memory left for what the Space has made: no fault of the Space's.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The Space answered, but not as it should.
     #[error("the Space does not answer as it should: {0}")]
     Unreadable(String),

@@ -31,7 +31,7 @@ use super::message::{Completion, Message};
 use super::sse::Decoder;
 use crate::bounded_json::JsonBounds;
 use crate::generation::{QueuePosition, StepProgress};
-use crate::platform::{Body, TransportError, random_hex, timeout};
+use crate::platform::{Body, Reservation, TransportError, UNCOUNTED, random_hex, timeout};
 
 /// The longest event that is read, in bytes: outputs with images as data URLs come in one.
 const MAX_EVENT: usize = 32 << 20;
@@ -39,6 +39,12 @@ const MAX_EVENT: usize = 32 << 20;
 const CANCEL: Duration = Duration::from_secs(5);
 /// Time that the rest of a stream is read after the result, so that the connection can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// Memory that a large event takes while it is read, in multiples of its length: as it comes, whole, as a value, and as
+/// the images in it.
+const COPIES: usize = 4;
+/// Step by which memory is reserved, in bytes.
+const STEP: usize = 1 << 20;
 
 /// Number of messages after which others get their turn.
 const BREATH: u32 = 256;
@@ -72,7 +78,11 @@ pub struct Job {
     /// The stream; taken once it is of no more use.
     events: Option<Body>,
     decoder: Decoder,
+    /// Memory of the event that comes, and of what has been yielded.
+    memory: Reservation,
     yielded: Yielded,
+    /// Size of that, in bytes.
+    yielded_size: usize,
     /// Set where nobody wants what the function yields before its end.
     skips_yields: bool,
     /// Number of messages so far.
@@ -99,7 +109,9 @@ impl Job {
             ticket: Some(ticket),
             events: Some(events),
             decoder: Decoder::new(MAX_EVENT),
+            memory: client.host().memory().none(),
             yielded: Yielded::default(),
+            yielded_size: 0,
             skips_yields: false,
             messages: 0,
             deadline,
@@ -137,7 +149,22 @@ impl Job {
             }
             let piece = self.next_piece().await?;
             self.decoder.feed(&piece);
+            self.reserve().await?;
         }
+    }
+
+    /// Reserves the memory of the event that comes. What an event of before needed is given back.
+    async fn reserve(&mut self) -> Result<(), Failure> {
+        let (yielded, pending) = (self.yielded_size, self.decoder.pending());
+        let memory = pending.saturating_mul(COPIES).saturating_add(yielded.saturating_mul(2));
+        if memory <= UNCOUNTED {
+            self.memory.shrink_to(0);
+        } else if memory > self.memory.bytes() {
+            self.memory.grow_to(self.client.host(), memory.saturating_add(STEP)).await?;
+        } else if pending == 0 {
+            self.memory.shrink_to(memory);
+        }
+        Ok(())
     }
 
     fn next_event(&mut self) -> Result<Option<Vec<u8>>, Failure> {
@@ -152,7 +179,9 @@ impl Job {
             // A preview that doesn't fit what came before is none: the end decides.
             Message::ProcessGenerating(_) if self.skips_yields => Ok(None),
             Message::ProcessGenerating(data) => {
-                Ok(self.yielded.take(data).map(|outputs| Progress::Generating(outputs.to_vec())))
+                let outputs = self.yielded.take(data).map(|outputs| Progress::Generating(outputs.to_vec()));
+                self.yielded_size = self.yielded.size();
+                Ok(outputs)
             }
             Message::ProcessCompleted(completion) => {
                 self.end();

@@ -19,6 +19,8 @@ pub struct TooLong {
     pub limit: usize,
 }
 
+/// Room of the buffer that is kept, in bytes.
+const LARGE: usize = 256 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Turns the bytes of an event stream into the data of its events.
@@ -45,12 +47,21 @@ impl Decoder {
         Self { buffer: Vec::new(), line_start: 0, scanned: 0, data: None, after_cr: false, started: false, limit }
     }
 
+    /// Number of bytes that it keeps of an event that isn't whole.
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.line_start + self.data.as_ref().map_or(0, Vec::len)
+    }
+
     /// Takes the next bytes of the stream. Call [`Decoder::next_event`] until it gives `None` before the next piece.
     pub fn feed(&mut self, piece: &[u8]) {
         if self.line_start > 0 {
             self.buffer.drain(..self.line_start);
             self.scanned -= self.line_start;
             self.line_start = 0;
+            // The room of a large event isn't kept for the small ones behind it.
+            if self.buffer.capacity() > LARGE {
+                self.buffer.shrink_to(LARGE);
+            }
         }
         self.buffer.extend_from_slice(piece);
     }

@@ -4,6 +4,7 @@
 //! kept as a list of parts, text and raw images, whose length as written is known beforehand, and is written in pieces.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,10 +25,21 @@ pub struct JsonBody {
     length: usize,
 }
 
-#[derive(Debug)]
 enum Part {
     Text(String),
     Base64(Bytes),
+    /// Bytes that come while they are written.
+    Base64Stream(Body),
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({text})"),
+            Self::Base64(bytes) => write!(f, "Base64({} bytes)", bytes.len()),
+            Self::Base64Stream(_) => f.write_str("Base64Stream(…)"),
+        }
+    }
 }
 
 impl JsonBody {
@@ -46,19 +58,26 @@ impl JsonBody {
         self.parts.push_back(Part::Base64(bytes));
     }
 
-    /// Adds `bytes` as a string in base64.
-    pub fn push_base64_string(&mut self, bytes: Bytes) {
+    /// Adds the bytes of `body`, `length` of them, as base64 without quotation marks; they are read when they are
+    /// written.
+    pub fn push_base64_stream(&mut self, length: usize, body: Body) {
+        self.length += length.div_ceil(3) * 4;
+        self.parts.push_back(Part::Base64Stream(body));
+    }
+
+    /// Adds base64, which `write` adds, as a string.
+    pub fn push_base64_string(&mut self, write: impl FnOnce(&mut Self)) {
         self.push_text("\"");
-        self.push_base64(bytes);
+        write(self);
         self.push_text("\"");
     }
 
-    /// Adds `bytes` as a data URL (RFC 2397) of the image format of that name.
-    pub fn push_data_url(&mut self, format: &str, bytes: Bytes) {
+    /// Adds base64, which `write` adds, as a data URL (RFC 2397) of the image format of that name.
+    pub fn push_data_url(&mut self, format: &str, write: impl FnOnce(&mut Self)) {
         self.push_text("\"data:image/");
         self.push_text(format);
         self.push_text(";base64,");
-        self.push_base64(bytes);
+        write(self);
         self.push_text("\"");
     }
 
@@ -106,6 +125,7 @@ impl JsonBody {
                 let pieces: Body = match part {
                     Part::Text(text) => Box::pin(stream::once(async { Ok(Bytes::from(text)) })),
                     Part::Base64(bytes) => Box::pin(stream::iter(pieces(bytes)).map(Ok)),
+                    Part::Base64Stream(body) => encoded(body),
                 };
                 pieces
             })
@@ -161,6 +181,25 @@ fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
+/// The bytes of `body` in base64, in its pieces.
+fn encoded(body: Body) -> Body {
+    // Of a piece, as many bytes as are a multiple of 3; the rest goes before the next one.
+    stream::unfold(Some((body, Vec::new())), |state| async move {
+        let (mut body, mut left): (Body, Vec<u8>) = state?;
+        match body.next().await {
+            Some(Ok(piece)) => {
+                left.extend_from_slice(&piece);
+                let rest = left.split_off(left.len() / 3 * 3);
+                Some((Ok(Bytes::from(STANDARD.encode(left))), Some((body, rest))))
+            }
+            Some(Err(error)) => Some((Err(error), None)),
+            None if left.is_empty() => None,
+            None => Some((Ok(Bytes::from(STANDARD.encode(left))), None)),
+        }
+    })
+    .boxed_local()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,13 +212,27 @@ mod tests {
             let image: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let mut body = JsonBody::default();
             body.push_object(|object| {
-                object.field_with("b64_json", |body| body.push_base64_string(Bytes::from(image.clone())));
+                object.field_with("b64_json", |body| body.push_base64_string(|body| body.push_base64(image.clone().into())));
             });
             let announced = body.len();
             let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();
             assert_eq!(written.len(), announced, "{length}");
             let json: serde_json::Value = serde_json::from_slice(&written).unwrap();
             assert_eq!(STANDARD.decode(json["b64_json"].as_str().unwrap()).unwrap(), image);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_written_as_what_it_brings_however_it_is_cut() {
+        let image: Vec<u8> = (0..1000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        for size in [1, 2, 3, 4, 100, 1000] {
+            let pieces: Vec<_> = image.chunks(size).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let mut body = JsonBody::default();
+            body.push_base64_string(|body| body.push_base64_stream(image.len(), stream::iter(pieces).boxed_local()));
+            let announced = body.len();
+            let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();
+            assert_eq!(written, format!("\"{}\"", STANDARD.encode(&image)), "in pieces of {size}");
+            assert_eq!(written.len(), announced);
         }
     }
 

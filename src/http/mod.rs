@@ -1,6 +1,7 @@
 //! HTTP, as every API speaks it: reading of bodies, replies, JSON and server-sent events with images in them,
 //! authentication and CORS. Nothing here knows an endpoint.
 
+pub mod attachments;
 pub mod auth;
 pub mod base_url;
 pub mod call;

@@ -17,7 +17,7 @@ use crate::generation::{Format, Size};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
-use crate::platform::{Body, ReadError, TransportError, read_to_end, retry, timeout};
+use crate::platform::{Body, TransportError, timeout};
 
 /// An image on its way.
 pub struct OpenImage {
@@ -41,7 +41,7 @@ pub async fn open(client: &Client, file: &RemoteFile, limit: usize) -> Result<Op
 }
 
 /// Opens as [`open`] does, but for a body that its reader bounds.
-async fn open_unbounded(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
+pub(super) async fn open_unbounded(client: &Client, file: &RemoteFile, limit: usize) -> Result<OpenImage, Failure> {
     let answer = get(client, file, None).await?;
     if answer.status != StatusCode::OK {
         return Err(client.refusal("file", answer).await);
@@ -84,38 +84,32 @@ pub async fn open_part(
 }
 
 /// Pauses before a file is asked for again: it is made, and to make it anew costs more than to wait.
-const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+pub(super) const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
-/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three
-/// times.
+/// Opens the file, or the rest of it from `start` on, by that `Range` header.
 ///
 /// # Errors
-/// As [`open`], and where it breaks off or stalls.
-pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
-    retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await).await
-}
-
-/// True for a failure after which the same call may go well a moment later.
-fn may_pass(failure: &Failure) -> bool {
-    match failure {
-        Failure::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-        Failure::Transport(TransportError::Denied) => false,
-        Failure::Transport(_) | Failure::Cut => true,
-        _ => false,
+/// As [`open`], and where the Space gives another part.
+pub(super) async fn open_at(
+    client: &Client,
+    file: &RemoteFile,
+    start: Option<(&HeaderValue, usize)>,
+) -> Result<Body, Failure> {
+    let answer = get(client, file, start.map(|(range, _)| range)).await?;
+    let expected = if start.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    if answer.status != expected {
+        return Err(client.refusal("file", answer).await);
+    }
+    let part = answer.headers.get(CONTENT_RANGE).and_then(|part| part.to_str().ok()).unwrap_or_default();
+    match start {
+        Some((_, start)) if !part.starts_with(&format!("bytes {start}-")) => Err(Failure::Cut),
+        _ => Ok(answer.body),
     }
 }
 
-async fn fetch_once(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
-    let image = open_unbounded(client, file, limit).await?;
-    let all = read_to_end(image.body, limit);
-    match timeout(client.host(), client.limits().job, all).await {
-        Ok(Ok(bytes)) => Ok((image.format, bytes)),
-        Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
-        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
-            Err(Failure::Stalled { after: client.limits().idle })
-        }
-        Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
-    }
+/// Error of a Space that stops sending.
+pub(super) fn stalled() -> TransportError {
+    TransportError::TimedOut("the Space stopped sending the image".to_owned())
 }
 
 /// An image that came with the answer, of `limit` bytes at most.
@@ -189,7 +183,7 @@ fn within(length: Option<u64>, limit: usize) -> Result<(), Failure> {
     if fits { Ok(()) } else { Err(too_large(limit)) }
 }
 
-fn too_large(limit: usize) -> Failure {
+pub(super) fn too_large(limit: usize) -> Failure {
     Failure::Unreadable(format!("its image is larger than {limit} bytes (variable max_image_bytes)"))
 }
 

@@ -5,8 +5,10 @@
 //! and [`transcode`] writes another format than the Space made, where one is asked for.
 
 pub mod config;
+pub mod fetch;
 pub mod image;
 pub mod keyring;
 pub mod link;
+pub mod remote;
 pub mod route;
 pub mod transcode;

@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use z_image_conditional::none_match_names;
 
-use super::image::{OpenImage, fetch, open, open_part};
+use super::fetch::fetch;
+use super::image::{OpenImage, open, open_part};
 use super::keyring::Keyring;
 use super::link::Link;
 use super::transcode::transcode;

@@ -5,6 +5,8 @@
 //! `steps`) is read beside them: both SDKs put `extra_body` there, and raw clients may send a literal `extra_body`
 //! object.
 
+use std::io::{self, Write};
+
 use serde_json::{Map, Value};
 
 use crate::bounded_json::JsonBounds;
@@ -110,6 +112,11 @@ impl Fields {
             }
         }
         Ok(Self { fields })
+    }
+
+    /// True where all fields together take no more than `limit` bytes as JSON.
+    pub(super) fn fit(&self, limit: usize) -> bool {
+        serde_json::to_writer(Room(limit), &self.fields).is_ok()
     }
 
     /// A field's value; `null` is as good as none.
@@ -349,5 +356,19 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
+    }
+}
+
+/// Room for so many bytes, which are counted only.
+struct Room(usize);
+
+impl Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -8,6 +8,8 @@ use crate::generation::{Generation, Purpose, Quality, RequestKind, Seed, TargetF
 use crate::pipeline::{ResponseFormat, RunRequest};
 use crate::platform::{Host, random_bytes};
 
+/// The most bytes of all fields as JSON, images left out: they are held for as long as the images are made.
+const MAX_FIELDS: usize = 256 << 10;
 /// The most images of one request, as at OpenAI.
 const MAX_IMAGES: u32 = 10;
 /// The most partial images of one image, as at OpenAI.
@@ -77,6 +79,9 @@ impl ImageRequest {
     /// # Errors
     /// 400 that names the parameter, its value and what it may be.
     pub fn read(fields: &Fields, host: &Host) -> Result<Self, Error> {
+        if !fields.fit(MAX_FIELDS) {
+            return Err(Error::text_too_large(MAX_FIELDS));
+        }
         let count = fields.integer("n", 1, MAX_IMAGES)?.unwrap_or(1);
         let seed = match fields.seed()? {
             Some(seed) => seed,

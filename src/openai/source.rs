@@ -1,12 +1,11 @@
 //! Images that a request sends along, or names.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 
 use crate::error::Error;
 use crate::generation::{Format, SourceImage};
+use crate::http::attachments::Attachments;
 
 /// An image as it was sent.
 #[derive(Debug)]
@@ -17,11 +16,11 @@ pub enum Source {
     Url(String),
 }
 
-/// Parses a URL, a data URL, or an object with an `image_url`.
+/// Parses a URL, a data URL, or an object with an `image_url`, of a body with those attachments.
 ///
 /// # Errors
 /// 400 that names `param`.
-pub fn source(param: &'static str, value: &Value) -> Result<Source, Error> {
+pub fn source(param: &'static str, value: &Value, attachments: &Attachments) -> Result<Source, Error> {
     let url = match value {
         Value::String(url) => Some(url.as_str()),
         Value::Object(fields) => match fields.get("image_url").or_else(|| fields.get("url")) {
@@ -36,9 +35,9 @@ pub fn source(param: &'static str, value: &Value) -> Result<Source, Error> {
     match url.strip_prefix("data:") {
         None => Ok(Source::Url(url.to_owned())),
         Some(data) => {
-            let decoded = data.split_once(";base64,").and_then(|(_, data)| STANDARD.decode(data.trim()).ok());
+            let decoded = data.split_once(";base64,").and_then(|(_, data)| attachments.decode(data));
             let bytes = decoded.ok_or_else(|| invalid("The data URL of an image can't be read. It must be base64."))?;
-            Ok(Source::Bytes(Bytes::from(bytes)))
+            Ok(Source::Bytes(bytes))
         }
     }
 }

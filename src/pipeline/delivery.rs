@@ -1,5 +1,8 @@
 //! Fetching of an image, or a link to it, as the request asks.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::item::{Item, Payload};
 use super::request::ResponseFormat;
 use crate::dispatch::{Image, Timing};
@@ -8,6 +11,7 @@ use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::gradio::result::Picture;
+use crate::media::fetch::{Fetched, fetch, fetch_or_leave};
 use crate::media::image;
 use crate::media::link::Links;
 use crate::media::transcode::transcode;
@@ -23,7 +27,12 @@ pub(super) struct Delivery {
     pub(super) max_image_bytes: usize,
     /// Bytes or links.
     pub(super) format: ResponseFormat,
+    /// Bytes of the request's images that are held.
+    pub(super) held: Rc<Cell<usize>>,
 }
+
+/// Bytes of images that one request holds at most; what is above stays at the Space until it is written.
+const MAX_HELD: usize = 24 << 20;
 
 impl Delivery {
     /// Fetches an image, or makes a link to it, in the wanted format.
@@ -54,15 +63,32 @@ impl Delivery {
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
                 let client = self.client.for_space(&image.space);
-                let (format, bytes) = as_wanted(image::fetch(&client, &file, limit).await?)?;
-                (Some(format), Payload::Bytes(bytes))
+                if wanted.is_some() {
+                    let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?)?;
+                    (Some(format), Payload::Bytes(bytes))
+                } else {
+                    match fetch_or_leave(&client, &file, limit, |length| self.may_hold(length)).await? {
+                        Fetched::Here(format, bytes) => (Some(format), Payload::Bytes(bytes)),
+                        Fetched::Left(remote) => (Some(remote.format), Payload::Remote(remote)),
+                    }
+                }
             }
         };
         let size = match &payload {
             Payload::Bytes(bytes) | Payload::DataUrl(_, bytes) => image::size(bytes).or(image.size),
-            Payload::Url(_) => image.size,
+            Payload::Url(_) | Payload::Remote(_) => image.size,
         };
         Ok(Item { index, seed, size, format, payload, file, space: None, timing: Timing::default() })
+    }
+
+    /// True where the request may hold that many bytes more, which are counted then.
+    fn may_hold(&self, length: usize) -> bool {
+        let held = self.held.get().saturating_add(length);
+        let may = held <= MAX_HELD;
+        if may {
+            self.held.set(held);
+        }
+        may
     }
 }
 

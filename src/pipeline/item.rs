@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::dispatch::Timing;
 use crate::generation::{Format, Size};
 use crate::gradio::file::RemoteFile;
+use crate::media::remote::RemoteImage;
 
 /// An image as an answer has it.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Item {
 pub enum Payload {
     /// Its bytes.
     Bytes(Bytes),
+    /// Its bytes, which are still at the Space for want of memory.
+    Remote(RemoteImage),
     /// A link to it.
     Url(String),
     /// Its bytes, where a link was asked for and there is no file that one could lead to.
@@ -80,6 +83,8 @@ impl Payload {
             Self::Url(url) => return url,
             Self::DataUrl(format, bytes) => (format, bytes),
             Self::Bytes(bytes) => (format.unwrap_or(Format::Png), bytes),
+            // Who asks for URLs is given links to what is at a Space.
+            Self::Remote(image) => (image.format, Bytes::new()),
         };
         format!("data:image/{};base64,{}", format.name(), STANDARD.encode(bytes))
     }

@@ -48,6 +48,7 @@ impl Pipeline {
             links: self.links.clone(),
             max_image_bytes: self.max_image_bytes,
             format: request.format,
+            held: Rc::default(),
         };
         let deliver: Deliver<Item> = {
             let delivery = delivery.clone();

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use thiserror::Error;
 
+use super::buffer::HeldBuffer;
 use super::exchange::{Body, TransportError};
+use super::memory::OutOfMemory;
+use super::port::Host;
 
 /// Reads `body` to its end.
 ///
@@ -30,7 +33,22 @@ pub async fn read_to_end(mut body: Body, limit: usize) -> Result<Bytes, ReadErro
     Ok(Bytes::from(all))
 }
 
-/// Failure of [`read_to_end`].
+/// Reads `body` to its end into a buffer that may have something in it, within the budget of the instance's memory.
+///
+/// # Errors
+/// As [`read_to_end`], and [`ReadError::OutOfMemory`].
+pub async fn read_held(host: &Host, mut body: Body, limit: usize, mut buffer: HeldBuffer) -> Result<Bytes, ReadError> {
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        if piece.len() > limit.saturating_sub(buffer.len()) {
+            return Err(ReadError::TooLarge);
+        }
+        buffer.push(host, &piece).await?;
+    }
+    Ok(buffer.finish())
+}
+
+/// Failure of [`read_to_end`] and [`read_held`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ReadError {
     /// More bytes than allowed.
@@ -39,4 +57,7 @@ pub enum ReadError {
     /// The body broke off.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// There is no memory for it.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
 }

@@ -1,7 +1,7 @@
 //! The port to the host: everything that it does for the component.
 //!
 //! [`Platform`] is the whole of it: send a request and stream its answer, sleep, read the clocks, give random bytes,
-//! spawn, read a variable, run an SQL statement, write a log line. Two things implement it: [`spin`], which names the
+//! spawn, read a variable, run an SQL statement, write a log line, share out the memory. Two things implement it: [`spin`], which names the
 //! Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that can't distinguish
 //! one from the other.
 //!
@@ -10,9 +10,11 @@
 //! compiled once.
 
 mod body;
+mod buffer;
 mod database;
 mod exchange;
 pub mod log;
+mod memory;
 mod port;
 mod random;
 #[cfg(feature = "simulated")]
@@ -28,9 +30,11 @@ pub mod sim;
 pub(crate) mod spin;
 mod time;
 
-pub use self::body::{ReadError, read_to_end};
+pub use self::body::{ReadError, read_held, read_to_end};
+pub use self::buffer::HeldBuffer;
 pub use self::database::{Database, Row, StoreError, Value};
 pub use self::exchange::{Body, Content, Inbound, Outbound, TransportError};
+pub use self::memory::{MemoryBudget, OutOfMemory, Reservation, UNCOUNTED};
 pub use self::port::{Host, Platform};
 pub use self::random::{random_bytes, random_hex};
 pub use self::time::{Elapsed, retry, timeout};

@@ -8,6 +8,7 @@ use futures::future::LocalBoxFuture;
 use super::database::{Database, Row, StoreError, Value};
 use super::exchange::{Inbound, Outbound, TransportError};
 use super::log::LogRecord;
+use super::memory::MemoryBudget;
 
 /// The host, shared by everything that runs in an instance.
 pub type Host = Rc<dyn Platform>;
@@ -49,6 +50,9 @@ pub trait Platform {
         sql: Rc<str>,
         parameters: Vec<Value>,
     ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>>;
+
+    /// Budget of the instance's memory.
+    fn memory(&self) -> &MemoryBudget;
 
     /// Writes a record to the log.
     fn log(&self, record: &LogRecord<'_>);

@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)) * 40
 """Enough of a PNG for whoever only looks at its first bytes."""
+
+
+def large(behaviour: str) -> bytes:
+    """An image of as many megabytes as the last word says; its last bytes are told from all others."""
+    return PNG + bytes(int(behaviour.split()[-1]) << 20) + b"the end"
+
 
 HANG = 300
 """Duration of what hangs, in seconds: longer than any test waits."""
@@ -204,6 +211,8 @@ class Liar:
                 for _ in range(100):
                     chunk(f"data: {json.dumps(step)}\n\n".encode() * 2_000)
                 complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
+            case _ if behaviour.startswith("inline "):
+                complete({"data": ["data:image/png;base64," + b64encode(large(behaviour)).decode(), 1]})
             case "babble":
                 chunk(b"data: {not json\n\n")
             case "unexpected":
@@ -226,6 +235,19 @@ class Liar:
                 complete({"data": [{"path": path, "url": f"{self.url}/x"}, 1]})
         return chunk(b"")
 
+    @staticmethod
+    def breaking(handler: BaseHTTPRequestHandler, whole: bytes) -> None:
+        """Breaks off after a third of the file, whatever part of it is asked for."""
+        start = int(handler.headers.get("range", "bytes=0-")[6:-1])
+        handler.send_response(206 if start else 200)
+        handler.send_header("content-type", "image/png")
+        handler.send_header("content-length", str(len(whole) - start))
+        if start:
+            handler.send_header("content-range", f"bytes {start}-{len(whole) - 1}/{len(whole)}")
+        handler.end_headers()
+        handler.wfile.write(whole[start : start + len(whole) // 3 + 1])
+        handler.close_connection = True
+
     def file(self, handler: BaseHTTPRequestHandler, behaviour: str) -> None:
         match behaviour:
             case "page":
@@ -246,6 +268,10 @@ class Liar:
                 except OSError:
                     pass
                 handler.close_connection = True
+            case _ if behaviour.startswith("large "):
+                self.answer(handler, 200, large(behaviour), "image/png")
+            case _ if behaviour.startswith("breaking "):
+                self.breaking(handler, large(behaviour))
             case "short":
                 handler.send_response(200)
                 handler.send_header("content-type", "image/png")

@@ -144,7 +144,7 @@ async fn ask_of(app: Rc<App>, request: Request<Body>) -> Reply {
         Content::Stream(body) => match read_to_end(body, usize::MAX).await {
             Ok(bytes) => Ok(bytes.to_vec()),
             Err(z_image_2api::platform::ReadError::Transport(error)) => Err(error),
-            Err(z_image_2api::platform::ReadError::TooLarge) => panic!("there is no limit"),
+            Err(error) => panic!("there is no limit: {error}"),
         },
     };
     if let (Some(length), Ok(body)) = (head.headers.get("content-length"), &body)

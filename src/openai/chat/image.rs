@@ -9,8 +9,13 @@ use crate::pipeline::{Item, Payload};
 /// Writes `{"type":"image_url","image_url":{"url":…},"index":…}`
 pub(super) fn push_image(body: &mut JsonBody, position: usize, item: Item) {
     let url = |body: &mut JsonBody| match item.payload {
-        Payload::Bytes(bytes) => body.push_data_url(item.format.map_or("png", Format::name), bytes),
-        Payload::DataUrl(format, bytes) => body.push_data_url(format.name(), bytes),
+        Payload::Bytes(bytes) => {
+            body.push_data_url(item.format.map_or("png", Format::name), |body| body.push_base64(bytes));
+        }
+        Payload::Remote(remote) => body.push_data_url(remote.format.name(), |body| {
+            body.push_base64_stream(remote.length, remote.into_body());
+        }),
+        Payload::DataUrl(format, bytes) => body.push_data_url(format.name(), |body| body.push_base64(bytes)),
         Payload::Url(url) => body.push_json(&url),
     };
     body.push_object(|object| {

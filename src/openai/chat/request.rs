@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::progress::ChatProgress;
 use crate::error::Error;
+use crate::http::attachments::{Attachments, JsonText};
 use crate::openai::conversation::intent::{Intent, intent};
 use crate::openai::conversation::message::{ConversationMessage, message};
 use crate::openai::fields::Fields;
@@ -85,8 +86,8 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
-        let fields = Fields::parse(body)?;
+    pub(super) fn parse(body: &JsonText) -> Result<Self, Error> {
+        let (fields, attachments) = (Fields::parse(&body.text)?, &body.attachments);
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;
         let mut map = fields.into_map();
@@ -99,21 +100,23 @@ impl ChatRequest {
             Some(Value::String(name)) => ChatProgress::parse(name),
             _ => None,
         };
-        let messages = messages(map.get("messages"))?;
+        let messages = messages(map.get("messages"), attachments)?;
         if let Some(aspect) = map.get("image_config").and_then(|config| config.get("aspect_ratio")).cloned() {
             map.entry("aspect_ratio").or_insert(aspect);
         }
         map.retain(|name, _| !OWN.contains(&name.as_str()));
-        let intent = intent("messages", map, messages)?;
+        let intent = intent("messages", map, messages, attachments)?;
         Ok(Self { model, stream, include_usage, wants_images, progress, intent })
     }
 }
 
-fn messages(value: Option<&Value>) -> Result<Vec<ConversationMessage>, Error> {
+fn messages(value: Option<&Value>, attachments: &Attachments) -> Result<Vec<ConversationMessage>, Error> {
     let invalid = |message: &str| Error::invalid_value("messages", message);
     match value {
         None | Some(Value::Null) => Err(Error::missing("messages")),
-        Some(Value::Array(items)) if !items.is_empty() => items.iter().map(|item| message("messages", item)).collect(),
+        Some(Value::Array(items)) if !items.is_empty() => {
+            items.iter().map(|item| message("messages", item, attachments)).collect()
+        }
         Some(_) => Err(invalid("Invalid 'messages': expected a list of at least one message.")),
     }
 }
@@ -130,7 +133,7 @@ mod tests {
     type Read = (Map<String, Value>, usize, Option<bool>);
 
     fn parse(body: &Value) -> Result<Read, Error> {
-        match ChatRequest::parse(body.to_string().as_bytes())?.intent {
+        match ChatRequest::parse(&body.to_string().into_bytes().into())?.intent {
             Intent::Text(text) => panic!("a text: {text}"),
             Intent::Images(mut images) => {
                 let count = images.request.sources().count();

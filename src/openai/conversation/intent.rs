@@ -12,6 +12,7 @@ use super::message::ConversationMessage;
 use super::wording::Language;
 use crate::bounded_json::JsonBounds;
 use crate::error::Error;
+use crate::http::attachments::Attachments;
 use crate::openai::images::edit_request::EditRequest;
 use crate::openai::source::{Source, source};
 
@@ -53,7 +54,8 @@ pub struct ImageIntent {
     pub language: Language,
 }
 
-/// Reads the intent of a conversation; `fields` are the parameters beside it. Errors name `param`.
+/// Reads the intent of a conversation; `fields` are the parameters beside it, `attachments` those of the body. Errors
+/// name `param`.
 ///
 /// # Errors
 /// 400 without a message of the user, or with a reference to an image that doesn't exist.
@@ -61,11 +63,12 @@ pub fn intent(
     param: &'static str,
     fields: Map<String, Value>,
     messages: Vec<ConversationMessage>,
+    attachments: &Attachments,
 ) -> Result<Intent, Error> {
     let texts: Vec<_> = messages.iter().map(|message| (message.role.as_str(), message.text.as_str())).collect();
     match background::answer(&texts) {
         Some(text) => Ok(Intent::Text(text)),
-        None => images(param, fields, messages).map(|images| Intent::Images(Box::new(images))),
+        None => images(param, fields, messages, attachments).map(|images| Intent::Images(Box::new(images))),
     }
 }
 
@@ -73,6 +76,7 @@ fn images(
     param: &'static str,
     mut fields: Map<String, Value>,
     mut messages: Vec<ConversationMessage>,
+    attachments: &Attachments,
 ) -> Result<ImageIntent, Error> {
     let last = messages.iter().rposition(|message| message.role == "user").ok_or_else(|| {
         Error::invalid_value(param, "There is no message of the user. Say in one what the image should show.")
@@ -87,10 +91,10 @@ fn images(
                     None | Some(Value::Null) => {}
                     Some(Value::Array(items)) => {
                         for item in &items {
-                            images.push(source(param, item)?);
+                            images.push(source(param, item, attachments)?);
                         }
                     }
-                    Some(item) => images.push(source(param, &item)?),
+                    Some(item) => images.push(source(param, &item, attachments)?),
                 }
             }
             let edit = match said.remove("edit") {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::http::attachments::Attachments;
 use crate::media::link;
 use crate::openai::source::{Source, source};
 
@@ -17,11 +18,11 @@ pub struct ConversationMessage {
     pub images: Vec<Source>,
 }
 
-/// Parses a message: an object with `role` and `content`, and perhaps with `images`.
+/// Parses a message of a body with those attachments: an object with `role` and `content`, and perhaps with `images`.
 ///
 /// # Errors
 /// 400 that names `param`.
-pub fn message(param: &'static str, value: &Value) -> Result<ConversationMessage, Error> {
+pub fn message(param: &'static str, value: &Value, attachments: &Attachments) -> Result<ConversationMessage, Error> {
     let invalid = |message: &str| Error::invalid_value(param, message);
     let Value::Object(fields) = value else {
         return Err(invalid("Each message must be an object with `role` and `content`."));
@@ -41,7 +42,7 @@ pub fn message(param: &'static str, value: &Value) -> Result<ConversationMessage
                         }
                         text.push_str(part);
                     }
-                    ("image_url" | "input_image" | "image", _) => images.push(source(param, part)?),
+                    ("image_url" | "input_image" | "image", _) => images.push(source(param, part, attachments)?),
                     _ => {}
                 }
             }
@@ -49,18 +50,18 @@ pub fn message(param: &'static str, value: &Value) -> Result<ConversationMessage
         Some(_) => return Err(invalid("A message's `content` must be a string or a list of parts.")),
     }
     if role != "user" {
-        images.extend(shown(param, &text));
+        images.extend(shown(param, &text, attachments));
     }
     if let Some(Value::Array(listed)) = fields.get("images") {
-        images.extend(listed.iter().filter_map(|image| source(param, image).ok()));
+        images.extend(listed.iter().filter_map(|image| source(param, image, attachments).ok()));
     }
     Ok(ConversationMessage { role, text, images })
 }
 
 /// Images that a text shows in Markdown, as far as they can be had: links of this server, and data URLs.
-fn shown(param: &'static str, text: &str) -> Vec<Source> {
+fn shown(param: &'static str, text: &str, attachments: &Attachments) -> Vec<Source> {
     let urls = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(url, _)| url.trim());
     urls.filter(|url| url.contains(link::PATH) || url.starts_with("data:image/"))
-        .filter_map(|url| source(param, &Value::from(url)).ok())
+        .filter_map(|url| source(param, &Value::from(url), attachments).ok())
         .collect()
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::generation::Purpose;
+use crate::http::attachments::JsonText;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::openai::source::{Source, image, source};
@@ -37,8 +38,8 @@ impl EditRequest {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub fn read_json(body: &[u8]) -> Result<Self, Error> {
-        let mut fields = Fields::parse(body)?.into_map();
+    pub fn read_json(body: &JsonText) -> Result<Self, Error> {
+        let mut fields = Fields::parse(&body.text)?.into_map();
         let mut images = Vec::new();
         for name in ["images", "image"] {
             let listed = match fields.remove(name) {
@@ -47,12 +48,12 @@ impl EditRequest {
                 Some(one) => vec![one],
             };
             for item in &listed {
-                images.push(source("images", item)?);
+                images.push(source("images", item, &body.attachments)?);
             }
         }
         let mask = match fields.remove("mask") {
             None | Some(Value::Null) => None,
-            Some(mask) => Some(source("mask", &mask)?),
+            Some(mask) => Some(source("mask", &mask, &body.attachments)?),
         };
         if images.len() > MAX_IMAGES {
             return Err(Error::invalid_value("images", format!("At most {MAX_IMAGES} images can be edited at once.")));
@@ -116,7 +117,7 @@ mod tests {
     #[test]
     fn json_names_images_in_every_form() {
         let read = |json: &str| {
-            let mut request = EditRequest::read_json(json.as_bytes())?;
+            let mut request = EditRequest::read_json(&json.as_bytes().to_vec().into())?;
             let urls = request.sources().map(|source| match source {
                 Source::Url(url) => url.clone(),
                 Source::Bytes(bytes) => format!("{} bytes", bytes.len()),

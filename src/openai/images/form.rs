@@ -3,13 +3,18 @@
 //! The SDKs send `image` once or `image[]` several times, in any order among the other fields, all of which are texts.
 //! The form is read as it comes, each part within its bounds, so that nothing larger is ever held.
 
-use multer::{Constraints, Multipart, SizeLimit};
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::poll_fn;
+use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::{Map, Value};
 
 use super::edit_request::{EditRequest, MAX_IMAGES};
 use crate::error::Error;
 use crate::openai::source::Source;
-use crate::platform::Body;
+use crate::platform::{Body, HeldBuffer, Host};
 
 /// The longest field that isn't an image, in bytes.
 const MAX_FIELD: u64 = 256 << 10;
@@ -19,6 +24,7 @@ const MAX_FIELD: u64 = 256 << 10;
 /// # Errors
 /// 400 where it isn't a form, 413 where a part is too large.
 pub(super) async fn read_form(
+    host: &Host,
     body: Body,
     boundary: String,
     max_body: usize,
@@ -36,14 +42,14 @@ pub(super) async fn read_form(
         .for_field("mask", image)
         .for_field("markup", image);
     // The parser asks for a stream that may move between threads. There is one thread, and the wrapper keeps to it.
-    let body = send_wrapper::SendWrapper::new(body);
+    let body = send_wrapper::SendWrapper::new(paced(body));
     let mut form = Multipart::with_constraints(body, boundary, Constraints::new().size_limit(limits));
     let mut request = EditRequest::new(Map::new(), Vec::new());
     while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
             "image" | "image[]" | "images" | "images[]" => {
-                request.images.push(Source::Bytes(field.bytes().await.map_err(|error| refused(&error))?));
+                request.images.push(Source::Bytes(contents(host, field).await?));
                 if request.images.len() > MAX_IMAGES {
                     return Err(Error::invalid_value(
                         "image",
@@ -51,7 +57,7 @@ pub(super) async fn read_form(
                     ));
                 }
             }
-            "mask" => request.mask = Some(Source::Bytes(field.bytes().await.map_err(|error| refused(&error))?)),
+            "mask" => request.mask = Some(Source::Bytes(contents(host, field).await?)),
             // A file that nothing here takes, such as OpenAI's `markup`, changes nothing: it is passed over, and named
             // as ignored.
             _ if field.file_name().is_some() => {
@@ -69,6 +75,31 @@ pub(super) async fn read_form(
     Ok(request)
 }
 
+/// Bytes of a part.
+async fn contents(host: &Host, mut field: Field<'_>) -> Result<Bytes, Error> {
+    let mut buffer = HeldBuffer::new(host, 1);
+    while let Some(piece) = field.chunk().await.map_err(|error| refused(&error))? {
+        buffer.push(host, &piece).await.map_err(|refused| Error::out_of_memory(&refused))?;
+    }
+    Ok(buffer.finish())
+}
+
+/// The same pieces, with a turn for others behind each: the parser takes as many as there are, and keeps them all.
+fn paced(mut body: Body) -> Body {
+    let mut has_turn = true;
+    poll_fn(move |context| {
+        has_turn = !has_turn;
+        if has_turn {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let piece = body.poll_next_unpin(context);
+        has_turn = piece.is_pending();
+        piece
+    })
+    .boxed_local()
+}
+
 fn refused(error: &multer::Error) -> Error {
     match error {
         multer::Error::FieldSizeExceeded { limit, .. } | multer::Error::StreamSizeExceeded { limit } => {
@@ -82,8 +113,6 @@ fn refused(error: &multer::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::generation::Purpose;
     use crate::openai::image_request::ImageRequest;
@@ -109,8 +138,9 @@ mod tests {
 
     fn read(pieces: Vec<Vec<u8>>, max_image: usize) -> Result<ImageRequest, Error> {
         let body: Body = Box::pin(stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece)))));
-        let request = block_on(read_form(body, "x".into(), 1 << 20, max_image))?;
-        request.finish(&World::new(1).host())
+        let host = World::new(1).host();
+        let request = block_on(read_form(&host, body, "x".into(), 1 << 20, max_image))?;
+        request.finish(&host)
     }
 
     #[test]

@@ -30,7 +30,7 @@ const RESPOND_ASYNC: &str = "respond-async";
 pub async fn generate(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let (host, call) = (&server.services().host, server.call());
     let body = read::json(host, &call.head.headers, body, call.body_limit, "application/json").await?;
-    let fields = Fields::parse(&body)?;
+    let fields = Fields::parse(&body.text)?;
     drop(body);
     let request = ImageRequest::read(&fields, host)?;
     answer(server, request, fields.into_map()).await
@@ -64,7 +64,7 @@ async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, E
     let mut request = match multer::parse_boundary(content_type) {
         Ok(boundary) => {
             read::refuse_large(headers, limit)?;
-            let form = read_form(body, boundary, limit.bytes, services.max_image_bytes);
+            let form = read_form(&services.host, body, boundary, limit.bytes, services.max_image_bytes);
             timeout(&services.host, limit.time, form).await.map_err(|_| Error::body_stalled())??
         }
         Err(_) => {

@@ -16,8 +16,15 @@ pub(super) fn push_space(image: &mut ObjectWriter<'_>, name: Option<&str>) {
 /// Adds `"b64_json":"…"` or `"url":"…"`.
 pub(super) fn push_payload(image: &mut ObjectWriter<'_>, payload: Payload) {
     match payload {
-        Payload::Bytes(bytes) => image.field_with("b64_json", |body| body.push_base64_string(bytes)),
-        Payload::DataUrl(format, bytes) => image.field_with("url", |body| body.push_data_url(format.name(), bytes)),
+        Payload::Bytes(bytes) => {
+            image.field_with("b64_json", |body| body.push_base64_string(|body| body.push_base64(bytes)));
+        }
+        Payload::Remote(remote) => image.field_with("b64_json", |body| {
+            body.push_base64_string(|body| body.push_base64_stream(remote.length, remote.into_body()));
+        }),
+        Payload::DataUrl(format, bytes) => {
+            image.field_with("url", |body| body.push_data_url(format.name(), |body| body.push_base64(bytes)));
+        }
         Payload::Url(url) => image.field("url", &url),
     }
 }

@@ -11,6 +11,7 @@ use super::request::Repeated;
 use crate::error::Error;
 use crate::generation::{Format, Size};
 use crate::http::json::JsonBody;
+use crate::media::remote::RemoteImage;
 use crate::openai::conversation::wording;
 use crate::openai::image_request::Echo;
 use crate::openai::usage::Usage;
@@ -19,11 +20,27 @@ use crate::pipeline::{Item, Payload, no_image};
 /// Item of a response's output.
 pub(super) enum OutputItem {
     /// An image of the tool.
-    Image { index: u32, bytes: Bytes, format: Option<Format>, size: Option<Size>, seed: u32 },
+    Image { index: u32, payload: ToolPayload, format: Option<Format>, size: Option<Size>, seed: u32 },
     /// An image that the tool failed to make.
     FailedImage { index: u32, error: Error },
     /// A text.
     Message(String),
+}
+
+/// An image of the tool: here, or still at its Space.
+#[derive(Clone)]
+pub(super) enum ToolPayload {
+    Bytes(Bytes),
+    Remote(RemoteImage),
+}
+
+impl ToolPayload {
+    fn push(self, body: &mut JsonBody) {
+        match self {
+            Self::Bytes(bytes) => body.push_base64(bytes),
+            Self::Remote(remote) => body.push_base64_stream(remote.length, remote.into_body()),
+        }
+    }
 }
 
 /// Status of a response.
@@ -104,7 +121,7 @@ pub(super) fn push_output(body: &mut JsonBody, context: &ResponseContext, output
             "action": action,
             "error": {"type": error.kind, "code": error.code, "message": error.message, "param": error.param},
         })),
-        OutputItem::Image { index, bytes, format, size, seed } => {
+        OutputItem::Image { index, payload, format, size, seed } => {
             let Echo { quality, background } = context.echo;
             let mut item = json!({
                 "id": context.suffix.image(*index),
@@ -122,7 +139,7 @@ pub(super) fn push_output(body: &mut JsonBody, context: &ResponseContext, output
             }
             body.push_object(|image| {
                 image.fields(&item);
-                image.field_with("result", |body| body.push_base64_string(bytes.clone()));
+                image.field_with("result", |body| body.push_base64_string(|body| payload.clone().push(body)));
             });
         }
     }
@@ -132,7 +149,12 @@ pub(super) fn push_output(body: &mut JsonBody, context: &ResponseContext, output
 pub(super) fn made(item: Item) -> OutputItem {
     let Item { index, seed, size, format, payload, .. } = item;
     match payload {
-        Payload::Bytes(bytes) | Payload::DataUrl(_, bytes) => OutputItem::Image { index, bytes, format, size, seed },
+        Payload::Bytes(bytes) | Payload::DataUrl(_, bytes) => {
+            OutputItem::Image { index, payload: ToolPayload::Bytes(bytes), format, size, seed }
+        }
+        Payload::Remote(remote) => {
+            OutputItem::Image { index, payload: ToolPayload::Remote(remote), format, size, seed }
+        }
         // Images of the tool are context for as bytes.
         Payload::Url(_) => OutputItem::FailedImage { index, error: no_image() },
     }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::http::attachments::{Attachments, JsonText};
 use crate::openai::conversation::intent::{Intent, intent};
 use crate::openai::conversation::message::{ConversationMessage, message};
 use crate::openai::fields::Fields;
@@ -110,8 +111,8 @@ impl ResponseRequest {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Error> {
-        let fields = Fields::parse(body)?;
+    pub(super) fn parse(body: &JsonText) -> Result<Self, Error> {
+        let (fields, attachments) = (Fields::parse(&body.text)?, &body.attachments);
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;
         let previous = fields.text("previous_response_id")?.map(str::to_owned).filter(|id| !id.is_empty());
@@ -124,7 +125,7 @@ impl ResponseRequest {
             ));
         }
         let store = map.get("store") != Some(&Value::Bool(false));
-        let (mut messages, named) = input(map.get("input"))?;
+        let (mut messages, named) = input(map.get("input"), attachments)?;
         if let Some(instructions) = &instructions {
             messages.insert(
                 0,
@@ -149,7 +150,7 @@ impl ResponseRequest {
             };
             mask = match tool.remove("input_image_mask") {
                 None | Some(Value::Null) => None,
-                Some(mask) => Some(source("tools", &mask)?),
+                Some(mask) => Some(source("tools", &mask, attachments)?),
             };
             for name in TOOL {
                 if let Some(value) = tool.get(name).filter(|value| !value.is_null()) {
@@ -157,14 +158,14 @@ impl ResponseRequest {
                 }
             }
         }
-        let intent = intent("input", map, messages)?;
+        let intent = intent("input", map, messages, attachments)?;
         let repeated = Repeated { tools, tool_choice, metadata, instructions };
         Ok(Self { model, stream, store, previous, named, has_tool, action, mask, repeated, intent })
     }
 }
 
 /// Messages, and the ids of images that are named among them.
-fn input(value: Option<&Value>) -> Result<(Vec<ConversationMessage>, Vec<String>), Error> {
+fn input(value: Option<&Value>, attachments: &Attachments) -> Result<(Vec<ConversationMessage>, Vec<String>), Error> {
     let invalid = |message: &str| Error::invalid_value("input", message);
     let user = |text: &str| ConversationMessage { role: "user".to_owned(), text: text.to_owned(), images: Vec::new() };
     let items = match value {
@@ -176,8 +177,8 @@ fn input(value: Option<&Value>) -> Result<(Vec<ConversationMessage>, Vec<String>
     let (mut messages, mut named) = (Vec::new(), Vec::new());
     for item in items {
         match item.get("type").and_then(Value::as_str) {
-            None | Some("message") => messages.push(message("input", item)?),
-            Some("image_generation_call") => match (result(item), item.get("id").and_then(Value::as_str)) {
+            None | Some("message") => messages.push(message("input", item, attachments)?),
+            Some("image_generation_call") => match (result(item, attachments), item.get("id").and_then(Value::as_str)) {
                 (Some(image), _) => messages.push(ConversationMessage {
                     role: "assistant".to_owned(),
                     text: String::new(),
@@ -194,9 +195,9 @@ fn input(value: Option<&Value>) -> Result<(Vec<ConversationMessage>, Vec<String>
 }
 
 /// The image of an earlier call that comes with its item.
-fn result(item: &Value) -> Option<Source> {
+fn result(item: &Value, attachments: &Attachments) -> Option<Source> {
     let data = item.get("result")?.as_str().filter(|data| !data.is_empty())?;
-    source("input", &Value::from(format!("data:image/png;base64,{data}"))).ok()
+    source("input", &Value::from(format!("data:image/png;base64,{data}")), attachments).ok()
 }
 
 #[cfg(test)]
@@ -205,7 +206,7 @@ mod tests {
     use serde_json::json;
 
     fn parse(body: &Value) -> Result<ResponseRequest, Error> {
-        ResponseRequest::parse(body.to_string().as_bytes())
+        ResponseRequest::parse(&body.to_string().into_bytes().into())
     }
 
     fn fields(request: &ResponseRequest) -> Value {

@@ -97,7 +97,7 @@ impl EventWriter {
             event.field("quality", quality);
             event.field("background", background);
             event.field("output_format", item.format.map_or("png", Format::name));
-            event.field_with("partial_image_b64", |body| body.push_base64_string(bytes));
+            event.field_with("partial_image_b64", |body| body.push_base64_string(|body| body.push_base64(bytes)));
         });
     }
 

@@ -13,7 +13,7 @@ use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
 use crate::platform::log::LogRecord;
-use crate::platform::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
+use crate::platform::{Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ struct InstanceInner {
     is_dead: Cell<bool>,
     /// Time by which its clock is ahead of the world's slowest.
     ahead: Cell<Duration>,
+    memory: MemoryBudget,
 }
 
 impl Instance {
@@ -41,6 +42,7 @@ impl Instance {
             last: Cell::new(last),
             is_dead: Cell::default(),
             ahead: Cell::default(),
+            memory: MemoryBudget::default(),
         }))
     }
 
@@ -143,6 +145,10 @@ impl Platform for Instance {
     ) -> LocalBoxFuture<'static, Result<Vec<Row>, StoreError>> {
         let database = database.clone();
         self.step(move |world| world.query(&database, sql, parameters))
+    }
+
+    fn memory(&self) -> &MemoryBudget {
+        &self.0.memory
     }
 
     fn log(&self, record: &LogRecord<'_>) {

@@ -22,7 +22,7 @@ use futures::task::LocalSpawnExt as _;
 
 use self::database::SimDatabase;
 use super::log::LogRecord;
-use super::{Database, Host, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
+use super::{Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
 pub trait SimServer {
@@ -53,6 +53,7 @@ struct WorldInner {
     database_hangs: Cell<bool>,
     servers: RefCell<BTreeMap<String, Rc<dyn SimServer>>>,
     log: RefCell<Vec<String>>,
+    memory: MemoryBudget,
     sent: RefCell<Vec<(String, http::HeaderMap)>>,
 }
 
@@ -76,6 +77,7 @@ impl World {
             database_hangs: Cell::default(),
             servers: RefCell::default(),
             log: RefCell::default(),
+            memory: MemoryBudget::default(),
             sent: RefCell::default(),
         }))
     }
@@ -279,6 +281,10 @@ impl Platform for World {
         let asked = self.operation(move || world.0.database.query(&sql, &parameters));
         let hangs = self.0.database_hangs.get();
         Box::pin(async move { if hangs { std::future::pending().await } else { asked.await? } })
+    }
+
+    fn memory(&self) -> &MemoryBudget {
+        &self.0.memory
     }
 
     fn log(&self, record: &LogRecord<'_>) {

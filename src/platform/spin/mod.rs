@@ -13,12 +13,13 @@ use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
 use super::log::LogRecord;
-use super::{Database, Inbound, Outbound, Platform, Row, StoreError, TransportError, Value};
+use super::{Database, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The host, by way of the Spin SDK.
 #[derive(Default)]
 pub(crate) struct Spin {
     sqlite: Rc<Connection>,
+    memory: MemoryBudget,
 }
 
 impl Platform for Spin {
@@ -74,6 +75,10 @@ impl Platform for Spin {
             }
             Database::Postgres(address) => Box::pin(database::query(Rc::clone(address), sql, parameters)),
         }
+    }
+
+    fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     fn log(&self, record: &LogRecord<'_>) {

@@ -1,0 +1,151 @@
+"""What is large, and how much of it an instance takes on at a time: an instance that has no memory left traps, and all
+its requests with it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import httpx
+import pytest
+from host import KEY, Host
+from liar import PNG, Liar, large
+from pictures import events
+from waiting import wait_until
+
+HEADERS = {"authorization": f"Bearer {KEY}"}
+MANY = HEADERS | {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def shared(liar: Liar) -> Iterator[Host]:
+    """The application in front of the lying Space, with room for all."""
+    catalog = f'[models.z-image-turbo]\nspaces = [{{ space = "{liar.url}", slots = 64 }}]\n'
+    host = Host(catalog=catalog, extra_host=liar.url)
+    yield host
+    assert host.stop() == 0
+    log = "".join(host.log)
+    assert "panicked" not in log and "an instance failed" not in log, log
+
+
+def generate(host: Host, prompt: str, **fields: object) -> httpx.Response:
+    body = {"prompt": prompt, "response_format": "b64_json"} | fields
+    return httpx.post(f"{host.url}/v1/images/generations", json=body, headers=HEADERS, timeout=100)
+
+
+@contextmanager
+def strangers(host: Host, liar: Liar, prompt: str) -> Iterator[None]:
+    """Others meanwhile: their streams are open, and end well after it; the server's health is answered."""
+    times: list[float] = []
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.02):
+            begun = time.monotonic()
+            assert httpx.get(f"{host.url}/healthz", timeout=60).status_code == 200
+            times.append(time.monotonic() - begun)
+
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(generate, host, prompt, stream=True) for _ in range(4)]
+        looking = pool.submit(look)
+        try:
+            wait_until(lambda: liar.joined(prompt) == 4)
+            yield
+        finally:
+            liar.release(prompt)
+            is_over.set()
+        looking.result()
+        for stream in made:
+            assert events(stream.result())[-1][0] == "image_generation.completed"
+    times.sort()
+    print(f"{prompt}: healthz p50 {times[len(times) // 2] * 1e3:.0f} ms, worst {times[-1] * 1e3:.0f} ms")
+
+
+def post(url: str, body: bytes) -> httpx.Response:
+    return httpx.post(url, content=body, headers=MANY, timeout=100)
+
+
+def images(answer: httpx.Response) -> list[bytes]:
+    assert answer.status_code == 200, answer.text[:500]
+    return [b64decode(image["b64_json"]) for image in answer.json()["data"]]
+
+
+def test_ten_large_images_are_one_answer(shared: Host, liar: Liar) -> None:
+    with strangers(shared, liar, "held while ten are written"):
+        answer = generate(shared, "large 20", n=10)
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert images(answer) == [large("large 20")] * 10
+
+
+def test_large_images_of_many_clients_come_whole(shared: Host, liar: Liar) -> None:
+    with strangers(shared, liar, "held while eight are served"), ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda _: generate(shared, "large 8", n=4), range(8)))
+        for answer in answers:
+            assert images(answer) == [large("large 8")] * 4
+
+
+def test_an_image_that_breaks_off_while_it_is_written_is_gone_on_with(shared: Host) -> None:
+    assert images(generate(shared, "breaking 25")) == [large("breaking 25")]
+
+
+def test_a_stream_of_large_images_is_whole(shared: Host) -> None:
+    told = events(generate(shared, "large 30", n=2, stream=True))
+    made = [data for name, data in told if name == "image_generation.completed"]
+    assert [b64decode(event["b64_json"]) for event in made] == [large("large 30")] * 2
+
+
+def test_images_that_come_in_events_wait_for_memory_or_are_refused(shared: Host, liar: Liar) -> None:
+    with strangers(shared, liar, "held while events come"), ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda _: generate(shared, "inline 20"), range(6)))
+    made = [answer for answer in answers if answer.status_code == 200]
+    assert made and all(images(answer) == [large("inline 20")] for answer in made)
+    for answer in answers:
+        if answer.status_code != 200:
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "server_is_overloaded"), answer.text
+            assert answer.headers["retry-after"] and answer.headers["x-should-retry"] == "true"
+
+
+@pytest.mark.parametrize("escape", [False, True], ids=["plain", "escaped slashes"])
+def test_large_images_in_json_of_many_clients_are_taken_or_refused(shared: Host, liar: Liar, *, escape: bool) -> None:
+    data = b64encode(PNG + bytes(range(255)) * 150_000).decode()
+    url = json.dumps(f"data:image/png;base64,{data}")
+    url = url.replace("/", "\\/") if escape else url
+    body = f'{{"prompt":"fine","image":{url}}}'.encode()
+
+    with strangers(shared, liar, f"held while JSON comes {escape}"), ThreadPoolExecutor() as pool:
+        answers = list(pool.map(partial(post, f"{shared.url}/v1/images/edits"), [body] * 6))
+    # The model only makes images: that is said once the image has been read.
+    codes = [answer.json()["error"]["code"] for answer in answers]
+    assert "unsupported_by_model" in codes and set(codes) <= {"unsupported_by_model", "server_is_overloaded"}, codes
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/images/edits"])
+def test_large_texts_are_refused(shared: Host, liar: Liar, path: str) -> None:
+    for text in [b"\\n" * 30_000_000, b"x " * 20_000_000, b"data:image/png;base64," * 2_500_000]:
+        body = b'{"messages":[{"role":"user","content":"' + text + b'"}]}'
+        with (
+            strangers(shared, liar, f"held while {len(text)} bytes come to {path.rsplit('/', 1)[-1]}"),
+            ThreadPoolExecutor() as pool,
+        ):
+            answers = list(pool.map(partial(post, shared.url + path), [body] * 4))
+        assert [answer.status_code for answer in answers] == [413] * 4, answers[0].text
+
+
+def test_large_forms_of_many_clients_are_taken_or_refused(shared: Host, liar: Liar) -> None:
+    files = [("image[]", ("a.png", PNG + bytes(25 << 20), "image/png")) for _ in range(2)]
+
+    def edit(_: int) -> httpx.Response:
+        url = f"{shared.url}/v1/images/edits"
+        return httpx.post(url, data={"prompt": "fine"}, files=files, headers=HEADERS, timeout=100)
+
+    with strangers(shared, liar, "held while forms come"), ThreadPoolExecutor() as pool:
+        answers = list(pool.map(edit, range(6)))
+    codes = [answer.json()["error"]["code"] for answer in answers]
+    assert "unsupported_by_model" in codes and set(codes) <= {"unsupported_by_model", "server_is_overloaded"}, codes
