@@ -67,6 +67,8 @@ pub struct JsonReader {
     /// End of what has been looked at, in the text.
     seen: usize,
     state: State,
+    /// End of the string in hand, as far as it has come, and whether it is its end; none where that isn't known.
+    end: Option<(usize, bool)>,
     mark: Finder<'static>,
 }
 
@@ -87,7 +89,7 @@ enum State {
 impl JsonReader {
     /// A reader of a text that hasn't begun.
     pub fn new() -> Self {
-        Self { json: JsonText::default(), seen: 0, state: State::Outside, mark: Finder::new(MARK) }
+        Self { json: JsonText::default(), seen: 0, state: State::Outside, end: None, mark: Finder::new(MARK) }
     }
 
     /// Length of the text so far, without the images, in bytes.
@@ -115,6 +117,7 @@ impl JsonReader {
             _ => piece,
         };
         self.json.text.extend_from_slice(rest);
+        self.end = None;
         while self.step(reservation) {}
     }
 
@@ -149,8 +152,10 @@ impl JsonReader {
                 !is_short
             }
             State::Inside(start) => {
-                let (end, is_whole) = string_end(unseen);
-                let end = self.seen + end;
+                let (end, is_whole) = *self.end.get_or_insert_with(|| {
+                    let (end, is_whole) = string_end(unseen);
+                    (self.seen + end, is_whole)
+                });
                 // The mark may have begun in what was seen.
                 let from = start.max(self.seen.saturating_sub(MARK.len() - 1));
                 if let Some(at) = text.get(from..end).and_then(|part| self.mark.find(part)) {
@@ -161,6 +166,7 @@ impl JsonReader {
                 self.seen = end + usize::from(is_whole);
                 if is_whole {
                     self.state = State::Outside;
+                    self.end = None;
                 }
                 is_whole
             }
@@ -186,6 +192,7 @@ impl JsonReader {
     /// Takes the data at `start` out of the text.
     fn take_out(&mut self, start: usize, reservation: &mut Reservation) {
         let data = self.json.text.split_off(start);
+        self.end = None;
         let mut base64 = Base64::default();
         let taken = base64.feed(&data);
         let is_open = base64.is_open;
@@ -398,6 +405,14 @@ mod tests {
             for size in [1, 2, 1000] {
                 assert_eq!(read(text.as_bytes(), size), (text.to_owned(), vec![]), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn marks_without_end_cost_no_more_than_their_length() {
+        let text = format!("[\"{}\"]", ";base64,".repeat(1 << 20));
+        for size in [32 << 10, text.len()] {
+            assert_eq!(read(text.as_bytes(), size).0.len(), text.len());
         }
     }
 
