@@ -86,12 +86,14 @@ enum State {
     Long(Base64),
 }
 
-impl JsonReader {
+impl Default for JsonReader {
     /// A reader of a text that hasn't begun.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { json: JsonText::default(), seen: 0, state: State::Outside, end: None, mark: Finder::new(MARK) }
     }
+}
 
+impl JsonReader {
     /// Length of the text so far, without the images, in bytes.
     pub fn text_length(&self) -> usize {
         self.json.text.len()
@@ -341,7 +343,7 @@ mod tests {
     /// Reads `text` in pieces of that size: the text without images, and the images.
     fn read(text: &[u8], size: usize) -> (String, Vec<Option<Bytes>>) {
         let budget = MemoryBudget::default();
-        let (mut reader, mut reservation) = (JsonReader::new(), budget.take(64 << 20));
+        let (mut reader, mut reservation) = (JsonReader::default(), budget.take(64 << 20));
         for piece in text.chunks(size) {
             reader.feed(piece, &mut reservation);
         }
@@ -421,7 +423,7 @@ mod tests {
         let image = png(20 << 20);
         let text = format!("{{\"image\":\"data:image/png;base64,{}\"}}", STANDARD.encode(&image));
         let budget = MemoryBudget::default();
-        let (mut reader, mut reservation) = (JsonReader::new(), budget.take(100 << 20));
+        let (mut reader, mut reservation) = (JsonReader::default(), budget.take(100 << 20));
         let mut most = 0;
         for piece in text.as_bytes().chunks(32 << 10) {
             reader.feed(piece, &mut reservation);

@@ -212,7 +212,9 @@ mod tests {
             let image: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let mut body = JsonBody::default();
             body.push_object(|object| {
-                object.field_with("b64_json", |body| body.push_base64_string(|body| body.push_base64(image.clone().into())));
+                object.field_with("b64_json", |body| {
+                    body.push_base64_string(|body| body.push_base64(image.clone().into()))
+                });
             });
             let announced = body.len();
             let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();

@@ -49,7 +49,7 @@ pub async fn json(
     expect_json(headers, expected)?;
     refuse_large(headers, limit)?;
     let read = async {
-        let (mut reader, mut reservation, mut length) = (JsonReader::new(), host.memory().none(), 0);
+        let (mut reader, mut reservation, mut length) = (JsonReader::default(), host.memory().none(), 0);
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|_| Error::body_stalled())?;
             length += piece.len();

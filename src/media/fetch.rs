@@ -69,12 +69,7 @@ fn may_pass(failure: &Failure) -> bool {
     }
 }
 
-async fn read(
-    client: &Client,
-    image: OpenImage,
-    limit: usize,
-    buffer: HeldBuffer,
-) -> Result<(Format, Bytes), Failure> {
+async fn read(client: &Client, image: OpenImage, limit: usize, buffer: HeldBuffer) -> Result<(Format, Bytes), Failure> {
     let all = read_held(client.host(), image.body, limit, buffer);
     match timeout(client.host(), client.limits().job, all).await {
         Ok(Ok(bytes)) => Ok((image.format, bytes)),

@@ -84,7 +84,8 @@ pub async fn open_part(
 }
 
 /// Pauses before a file is asked for again: it is made, and to make it anew costs more than to wait.
-pub(super) const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+pub(super) const AGAIN: [Duration; 3] =
+    [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
 /// Opens the file, or the rest of it from `start` on, by that `Range` header.
 ///

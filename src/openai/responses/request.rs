@@ -178,15 +178,17 @@ fn input(value: Option<&Value>, attachments: &Attachments) -> Result<(Vec<Conver
     for item in items {
         match item.get("type").and_then(Value::as_str) {
             None | Some("message") => messages.push(message("input", item, attachments)?),
-            Some("image_generation_call") => match (result(item, attachments), item.get("id").and_then(Value::as_str)) {
-                (Some(image), _) => messages.push(ConversationMessage {
-                    role: "assistant".to_owned(),
-                    text: String::new(),
-                    images: vec![image],
-                }),
-                (None, Some(id)) => named.push(id.to_owned()),
-                (None, None) => {}
-            },
+            Some("image_generation_call") => {
+                match (result(item, attachments), item.get("id").and_then(Value::as_str)) {
+                    (Some(image), _) => messages.push(ConversationMessage {
+                        role: "assistant".to_owned(),
+                        text: String::new(),
+                        images: vec![image],
+                    }),
+                    (None, Some(id)) => named.push(id.to_owned()),
+                    (None, None) => {}
+                }
+            }
             // What other tools said, and what the model thought.
             Some(_) => {}
         }

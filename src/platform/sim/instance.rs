@@ -13,7 +13,9 @@ use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
 use crate::platform::log::LogRecord;
-use crate::platform::{Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
+use crate::platform::{
+    Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value,
+};
 
 /// The instance. Clones are the same.
 #[derive(Clone)]
