@@ -121,8 +121,8 @@ impl Dispatcher {
     }
 }
 
-/// Asks the Spaces of a plan that nothing is known of what they do where the request doesn't say how many steps an image
-/// takes: a choice by wrong forecasts costs more. With one Space, there is no choice.
+/// Asks the Spaces of a plan that nothing is known of what they do, where the request doesn't say how many steps an
+/// image takes: a choice by wrong forecasts costs more. With one Space, there is no choice.
 async fn learn_defaults(host: &Host, plan: &RequestPlan) {
     if plan.sessions().len() < 2 || plan.generation.steps.is_some() {
         return;

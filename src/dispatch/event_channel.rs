@@ -1,9 +1,9 @@
 //! Channel of a request's events, from its workers to its answer.
 //!
 //! Workers never wait for the answer, which takes events at the pace of its client. What it hasn't taken is bounded by
-//! the number of images: an event replaces those of its image that it makes moot ([`EventKind::supersedes`](super::event::EventKind::supersedes)), and of an
-//! image's passing news the latest [`MAX_NEWS`] are kept. The end of an image is never lost, nor is the Space that it
-//! was given to last.
+//! the number of images: an event replaces those of its image that it makes moot
+//! ([`EventKind::supersedes`](super::event::EventKind::supersedes)), and of an image's passing news the latest
+//! [`MAX_NEWS`] are kept. The end of an image is never lost, nor is the Space that it was given to last.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

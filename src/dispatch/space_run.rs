@@ -50,7 +50,7 @@ pub(super) enum Step {
     /// Previews of unfinished images, by index.
     Partial(Vec<(u32, Box<Image>)>),
     /// Finished images, at least one, and the durations of their job. Nothing follows.
-    Made(Vec<Box<Image>>, Spent),
+    Made(Vec<Image>, Spent),
 }
 
 /// Durations of a job at the Space.
@@ -119,7 +119,7 @@ impl SpaceRun {
                     // A yield may have no image yet.
                     if let Ok(partial) = self.images(&running, &outputs) {
                         self.job = Some(running);
-                        return Ok(Step::Partial(self.wanted().zip(partial).collect()));
+                        return Ok(Step::Partial(self.wanted().zip(partial.into_iter().map(Box::new)).collect()));
                     }
                 }
                 progress => {
@@ -146,13 +146,13 @@ impl SpaceRun {
     }
 
     /// Images in the outputs of a job: at least one.
-    fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<Box<Image>>, Failure> {
+    fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<Image>, Failure> {
         let signature = &self.call.signature;
         let found = pictures(&self.call.base, signature, outputs)?;
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
             let (space, seed) = (self.session.member.space.clone(), used.plus(offset));
-            Box::new(Image { space, picture, seed, size: running.size })
+            Image { space, picture, seed, size: running.size }
         };
         Ok(found.into_iter().zip(0..).map(image).collect())
     }

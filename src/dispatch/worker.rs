@@ -340,14 +340,14 @@ impl<T: 'static> Worker<T> {
     /// Delivers images. Returns those that can't be delivered, with the failure of the first.
     async fn deliver(
         &self,
-        images: Vec<(u32, Box<Image>)>,
+        images: Vec<(u32, Image)>,
         spent: Spent,
         wait: Duration,
         space: &Space,
     ) -> Option<(Vec<u32>, Failure)> {
         let delivered = images.into_iter().map(|(index, image)| async move {
             let begun = self.shared.scheduler.now();
-            let outcome = (self.shared.deliver)(index, *image).await;
+            let outcome = (self.shared.deliver)(index, image).await;
             let fetch = self.shared.scheduler.now().saturating_sub(begun);
             match outcome {
                 Ok(item) => {
@@ -483,7 +483,7 @@ impl<T: 'static> Worker<T> {
 }
 
 /// Indexes of the images that a job was to make, and the images that it has made.
-type JobImages = (Range<u32>, Vec<Box<Image>>);
+type JobImages = (Range<u32>, Vec<Image>);
 
 /// The first `most` of a range, and the rest.
 fn split(range: Range<u32>, most: u32) -> (Range<u32>, Range<u32>) {

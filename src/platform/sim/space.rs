@@ -378,8 +378,8 @@ pub(crate) fn answer(status: u16, body: String) -> Inbound {
     Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
 }
 
-/// Description of a Space with so many steps by default, whose function of that number makes its images in an `image` or
-/// a `gallery`.
+/// Description of a Space with so many steps by default, whose function of that number makes its images in an `image`
+/// or a `gallery`.
 pub(crate) fn config(fn_index: u64, steps: u64, output: &str) -> String {
     let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| {
         let props = json!({"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value});
