@@ -93,7 +93,8 @@ def unread(host: Host, prompt: str) -> Iterator[None]:
 @contextmanager
 def one_slot(liar: Liar) -> Iterator[Host]:
     """The application in front of the lying Space, which takes one job at a time."""
-    host = Host(catalog=f'[models.z]\nspaces = [{{ space = "{liar.url}", slots = 1 }}]\n', extra_host=liar.url)
+    catalog = f'[models.z]\nspaces = [{{ space = "{liar.url}", slots = 1 }}]\n'
+    host = Host(catalog=catalog, extra_host=liar.url, idle_timeout=300)
     try:
         yield host
     finally:
