@@ -17,6 +17,7 @@ use crate::http::call::Call;
 use crate::http::cors::Cors;
 use crate::http::page::refuse_foreign;
 use crate::http::reply::{self, insert};
+use crate::http::unread;
 use crate::idempotency::outcome::Outcome;
 use crate::platform::{Body, Content, random_hex};
 
@@ -48,6 +49,7 @@ impl App {
         if method == Method::HEAD {
             *response.body_mut() = Content::Empty;
         }
+        let mut response = response.map(|content| self.watched(content, &id, &method, &path));
         let took = self.host.now().saturating_sub(begun).as_millis();
         let headers = response.headers_mut();
         headers.extend(standing);
@@ -56,6 +58,15 @@ impl App {
         insert(headers, PROCESSING_MS, &took.to_string());
         reply::add_total_timing(headers, took);
         response
+    }
+
+    /// The body of an answer, which is given up where its client doesn't read it.
+    fn watched(&self, content: Content, id: &str, method: &Method, path: &str) -> Content {
+        let Content::Stream(body) = content else { return content };
+        let (host, id, method) = (Rc::clone(&self.host), id.to_owned(), method.clone());
+        let path = log::path(path, find(path).map(|route| route.row.access));
+        let log = move || log::unread(&host, &id, method.as_str(), &path);
+        Content::Stream(unread::watched(&self.host, body, log))
     }
 
     /// Answers a request, and writes the caller's standing into the headers `standing`.

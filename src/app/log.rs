@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::access::Access;
 use crate::error::Error;
+use crate::http::unread;
 use crate::media::link;
 use crate::platform::Host;
 use crate::platform::log::{Level, Log, LogRecord};
@@ -35,6 +36,13 @@ pub(super) fn error(host: &Host, request_id: &str, method: &str, path: &str, err
         detail: error.detail.as_deref(),
         ..LogRecord::new(level, &error.message)
     });
+}
+
+/// Logs that a client doesn't read the answer to its request.
+pub(super) fn unread(host: &Host, request_id: &str, method: &str, path: &str) {
+    let message = format!("The client took nothing of the answer for {} s. It is given up.", unread::LIMIT.as_secs());
+    let (request_id, method, path) = (Some(request_id), Some(method), Some(path));
+    host.log(&LogRecord { request_id, method, path, ..LogRecord::new(Level::Warn, &message) });
 }
 
 /// Logs something that went wrong beside a request, which is answered all the same.

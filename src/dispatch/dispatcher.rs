@@ -1,14 +1,18 @@
 //! Entry point of the dispatch: runs a generation's jobs and merges their events into one stream.
+//!
+//! The jobs run in a task of their own, at the pace of the Spaces, whether or not somebody takes the events; dropping
+//! the stream ends the task, which cancels the jobs.
 
-use std::cell::Cell;
-use std::future::ready;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
-use futures::channel::mpsc;
-use futures::stream::{FuturesUnordered, Stream, StreamExt as _, once, select};
+use futures::future::{join_all, select};
+use futures::stream::Stream;
 
 use super::capabilities::{self, Capabilities, PoolSpace};
 use super::event::{Deliver, Event};
+use super::event_channel::event_channel;
 use super::knowledge::Knowledge;
 use super::plan::RequestPlan;
 use super::policy::Policy;
@@ -17,7 +21,11 @@ use super::worker::{Worker, WorkerContext};
 use crate::catalog::{Catalog, PoolMember};
 use crate::generation::{Generation, Purpose};
 use crate::gradio::client::Client;
+use crate::platform::{Host, timeout};
 use crate::store::lease::Leases;
+
+/// Time limit for learning what Spaces can do before the first choice between them.
+const LEARNING: Duration = Duration::from_secs(1);
 
 /// Dispatcher of generations to Spaces.
 pub struct Dispatcher {
@@ -75,37 +83,53 @@ impl Dispatcher {
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
-        let (events, emitted) = mpsc::unbounded();
-        let backlog = Rc::new(Cell::new(0_usize));
-        let (scheduler, limit) = (&self.scheduler, self.client.limits().job);
+        let (events, emitted, gone) = event_channel();
+        let (scheduler, limit) = (Rc::clone(&self.scheduler), self.client.limits().job);
         let shared = Rc::new(WorkerContext {
             id: scheduler.new_request(),
             since: (scheduler.now(), scheduler.unix_time()),
             place: scheduler.place(pool),
             caller,
             is_admitted: Rc::default(),
-            scheduler: Rc::clone(scheduler),
+            scheduler: Rc::clone(&scheduler),
             plan: RequestPlan::new(pool, purpose, generation, &self.client, &self.knowledge),
             stagger: Rc::new(Stagger::default()),
             deliver,
             events,
-            backlog: Rc::clone(&backlog),
+            worked: Cell::default(),
+            failed_probes: RefCell::default(),
             has_previews,
             limit,
         });
-        let workers = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run());
-        let workers: FuturesUnordered<_> = workers.collect();
-        // The workers hold the only senders: the stream ends with the last worker.
-        drop(shared);
-        let taken = emitted.inspect(move |_| backlog.set(backlog.get().saturating_sub(1)));
-        // Read the shared state of the Spaces before the first choice.
-        let learnt = {
-            let (scheduler, pool) = (Rc::clone(scheduler), pool.to_vec());
+        let (host, pool) = (Rc::clone(self.client.host()), pool.to_vec());
+        let work = {
+            let host = Rc::clone(&host);
             async move {
+                // Read the shared state of the Spaces before the first choice.
                 scheduler.learn(&pool).await;
-                None
+                learn_defaults(&host, &shared.plan).await;
+                let workers: Vec<_> = (0..count).map(|number| Worker::new(Rc::clone(&shared), number).run()).collect();
+                // The workers hold the only senders: the stream ends with the last worker.
+                drop(shared);
+                join_all(workers).await;
             }
         };
-        once(learnt).chain(select(taken.map(Some), workers.map(|()| None))).filter_map(ready)
+        host.spawn(Box::pin(async move {
+            select(Box::pin(work), gone).await;
+        }));
+        emitted
+    }
+}
+
+/// Asks the Spaces of a plan that nothing is known of what they do, where the request doesn't say how many steps an
+/// image takes: a choice by wrong forecasts costs more. With one Space, there is no choice.
+async fn learn_defaults(host: &Host, plan: &RequestPlan) {
+    if plan.sessions().len() < 2 || plan.generation.steps.is_some() {
+        return;
+    }
+    let unknown: Vec<_> = plan.sessions().iter().filter(|session| session.is_unknown()).collect();
+    if !unknown.is_empty() {
+        // Who doesn't answer in time is asked again with its first job.
+        let _ = timeout(host, LEARNING, join_all(unknown.iter().map(|session| session.call()))).await;
     }
 }

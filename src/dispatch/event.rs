@@ -50,6 +50,22 @@ impl<T> EventKind<T> {
             Self::Waiting { .. } | Self::Progress(Progress::Queued(_) | Progress::Step(_)) | Self::Partial(_)
         )
     }
+
+    /// True where `old`, an earlier event of the same image, need not be told any more.
+    pub(super) fn supersedes(&self, old: &Self) -> bool {
+        let is_of_job =
+            |old: &Self| old.is_passing() || matches!(old, Self::Progress(Progress::Joined(_) | Progress::Started(_)));
+        match self {
+            // It is another attempt, of which all before says nothing.
+            Self::Placed(_) => is_of_job(old) || matches!(old, Self::Placed(_)),
+            Self::Progress(Progress::Joined(_)) => is_of_job(old),
+            Self::Progress(Progress::Started(_)) => matches!(old, Self::Progress(Progress::Started(_))),
+            // The only ones that are large.
+            Self::Partial(_) => matches!(old, Self::Partial(_)),
+            Self::Made(_) | Self::Failed(_) => old.is_passing(),
+            Self::Waiting { .. } | Self::Progress(_) => false,
+        }
+    }
 }
 
 /// Assignment of an image to a Space.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::generation::Purpose;
 use crate::gradio::client::Client;
 use crate::gradio::discovery::Profile;
 use crate::gradio::failure::Failure;
@@ -113,7 +114,16 @@ impl Knowledge {
     /// # Errors
     /// Those of [`Profile::learn`].
     pub async fn learn(&self, client: &Client, space: &Space) -> Result<Rc<Profile>, Failure> {
-        let profile = Rc::new(Profile::learn(&client.for_space(space), space).await?);
+        let mut profile = Profile::learn(&client.for_space(space), space).await?;
+        if let Some(known) = self.remembered(space) {
+            profile.keep_batches(&known);
+        }
+        Ok(self.keep(space, profile))
+    }
+
+    /// Keeps a profile, in memory and in the database.
+    fn keep(&self, space: &Space, profile: Profile) -> Rc<Profile> {
+        let profile = Rc::new(profile);
         self.profiles.borrow_mut().insert(space.clone(), Rc::clone(&profile));
         let kept = StoredProfile { version: VERSION, profile: Profile::clone(&profile) };
         if let Ok(json) = serde_json::to_string(&kept).map_err(drop)
@@ -124,7 +134,20 @@ impl Knowledge {
             // A profile that isn't stored is learnt again.
             self.store.spawn(&waiter::SET_PROFILE, parameters);
         }
-        Ok(profile)
+        profile
+    }
+
+    /// Number of images that the last job at `space` has made, where its function takes no number and that is known.
+    pub(super) fn batch(&self, space: &Space, purpose: Purpose) -> Option<u32> {
+        self.remembered(space)?.skill(purpose).ok()?.batch
+    }
+
+    /// Takes the number of images that a job at `space` has made, whose function takes no number.
+    pub(super) fn set_batch(&self, space: &Space, purpose: Purpose, images: u32) {
+        let Some(known) = self.remembered(space).filter(|_| self.batch(space, purpose) != Some(images)) else { return };
+        let mut profile = Profile::clone(&known);
+        profile.set_batch(purpose, images);
+        self.keep(space, profile);
     }
 
     /// Profile of `space` from memory.

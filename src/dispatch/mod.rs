@@ -5,7 +5,7 @@
 //! answers of the API write in two ways.
 //!
 //! - [`worker`] gets some of a request's images made ([`plan`]), on one Space after another ([`space_run`]);
-//!   [`verdict`] classifies failures;
+//!   [`verdict`] classifies failures, [`attempts`] bounds them; [`event_channel`] takes events to the answer;
 //! - [`scheduler`] grants slots over all instances: by priority, fairly between callers, by age, at the Space with the
 //!   earliest forecast ([`space_state`]), never more than the Space has, and staggered for one request ([`policy`]);
 //! - [`health`] is a Space's record over all instances: its breaker keeps jobs from a Space that fails, [`budget`]
@@ -15,11 +15,13 @@
 //! Tests simulate several instances over one database, with Spaces that fail, stall, cut connections, lie, sleep, fill
 //! up and recover.
 
+mod attempts;
 mod budget;
 mod capabilities;
 mod crowd;
 mod dispatcher;
 mod event;
+mod event_channel;
 mod health;
 mod knowledge;
 mod plan;

@@ -39,11 +39,6 @@ impl SpaceCall {
     pub(super) fn is_as(&self, other: &Self) -> bool {
         self.endpoint == other.endpoint && self.signature == other.signature
     }
-
-    /// Number of images that one job makes, of `wanted`: all of them where the Space makes an unknown number.
-    pub(super) fn at_once(&self, wanted: u32) -> u32 {
-        at_once(&self.signature, wanted)
-    }
 }
 
 /// Session of a request at a Space: its call and its uploads.
@@ -125,6 +120,30 @@ impl SpaceSession {
         work(skill.map(|skill| &skill.signature), generation)
     }
 
+    /// Number of images that one job of `call` makes, of `wanted`.
+    pub(super) fn at_once(&self, call: &SpaceCall, wanted: u32) -> u32 {
+        at_once(&call.signature, self.knowledge.batch(&self.member.space, self.purpose), wanted)
+    }
+
+    /// Takes the number of images that a job has made, `used` of which were wanted. Returns its work, in megapixels
+    /// times steps.
+    pub(super) fn made(&self, generation: &Generation, made: u32, used: usize) -> f64 {
+        let known = self.knowledge.remembered(&self.member.space);
+        let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
+        let signature = skill.map(|skill| &skill.signature);
+        if signature.is_some_and(has_own_number) {
+            // However many it makes, it takes the same time.
+            self.knowledge.set_batch(&self.member.space, self.purpose, made);
+            return work(signature, generation);
+        }
+        work(signature, generation) * f64::from(u32::try_from(used.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// True where nothing is known of what the Space can do.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.knowledge.remembered(&self.member.space).is_none()
+    }
+
     /// Client for calls to the Space.
     pub(super) fn client(&self) -> &Client {
         &self.client
@@ -148,18 +167,27 @@ fn ask(
     asked.boxed_local().shared()
 }
 
-/// Number of images that a job makes, of `wanted`: one, or for an output of several as many as its inputs allow.
-fn at_once(signature: &Signature, wanted: u32) -> u32 {
-    let count = signature.input(Role::Count).map(|input| {
-        let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
-        let greatest = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
-        if input.kind == Kind::Choice { wanted } else { greatest }
-    });
-    match count {
-        _ if !signature.outputs.contains(&Output::Gallery) => 1,
-        Some(at_once) => at_once.clamp(1, wanted.max(1)),
-        None => wanted.max(1),
+/// True for functions that make a number of images that no input sets.
+fn has_own_number(signature: &Signature) -> bool {
+    signature.outputs.contains(&Output::Gallery) && signature.input(Role::Count).is_none()
+}
+
+/// Number of images that a job makes, of `wanted`: one, or for an output of several as many as its inputs allow. Where
+/// no input sets the number, as many as the last job has made (`batch`), and one before the first.
+fn at_once(signature: &Signature, batch: Option<u32>, wanted: u32) -> u32 {
+    let wanted = wanted.max(1);
+    if has_own_number(signature) {
+        return batch.unwrap_or(1).clamp(1, wanted);
     }
+    let Some(input) = signature.input(Role::Count).filter(|_| signature.outputs.contains(&Output::Gallery)) else {
+        return 1;
+    };
+    if input.kind == Kind::Choice {
+        return wanted;
+    }
+    let greatest = input.maximum.filter(|_| input.kind == Kind::Number).unwrap_or(1.0);
+    let greatest: u32 = format!("{:.0}", greatest.clamp(1.0, 64.0)).parse().unwrap_or(1);
+    greatest.clamp(1, wanted)
 }
 
 /// Work of an image, in megapixels times steps: as requested, or by the defaults of the Space.
@@ -208,11 +236,14 @@ mod tests {
 
     #[test]
     fn a_job_makes_as_many_images_as_the_space_can() {
-        assert_eq!(at_once(&signature(&[Output::Image], None), 3), 1);
-        assert_eq!(at_once(&signature(&[Output::Gallery], Some(4.0)), 10), 4);
-        assert_eq!(at_once(&signature(&[Output::Gallery], Some(4.0)), 2), 2);
-        assert_eq!(at_once(&signature(&[Output::Gallery], None), 4), 4);
-        assert_eq!(at_once(&signature(&[Output::Image], Some(4.0)), 2), 1, "one output holds one image");
-        assert_eq!(at_once(&signature(&[Output::Gallery], Some(1e9)), 5), 5);
+        let at_once = |outputs, count_to, batch, wanted| at_once(&signature(outputs, count_to), batch, wanted);
+        assert_eq!(at_once(&[Output::Image], None, None, 3), 1);
+        assert_eq!(at_once(&[Output::Gallery], Some(4.0), Some(2), 10), 4);
+        assert_eq!(at_once(&[Output::Gallery], Some(4.0), None, 2), 2);
+        assert_eq!(at_once(&[Output::Image], Some(4.0), None, 2), 1, "one output holds one image");
+        assert_eq!(at_once(&[Output::Gallery], Some(1e9), None, 5), 5);
+        assert_eq!(at_once(&[Output::Gallery], None, None, 4), 1, "before anybody knows");
+        assert_eq!(at_once(&[Output::Gallery], None, Some(3), 4), 3);
+        assert_eq!(at_once(&[Output::Gallery], None, Some(3), 2), 2);
     }
 }

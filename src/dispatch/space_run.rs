@@ -1,4 +1,4 @@
-//! Run of jobs at one Space, one after another, until a range of a request's images is made.
+//! Run of a job at a Space, for a range of a request's images.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::gradio::failure::Failure;
 use crate::gradio::job::{Hold, Job, Progress};
 use crate::gradio::result::{Picture, pictures, used_seed};
 
-/// Run of jobs at a Space for a range of images.
+/// Run of a job at a Space for a range of images.
 pub(super) struct SpaceRun {
     client: Client,
     /// Slot of the run at the Space.
@@ -24,8 +24,8 @@ pub(super) struct SpaceRun {
     /// Marks a call by a profile that was refreshed in this run.
     is_refreshed: bool,
     generation: Rc<Generation>,
-    /// Indexes of images that are still to be made.
-    left: Range<u32>,
+    /// Indexes of the images that it is to make.
+    wanted: Range<u32>,
     job: Option<JobInFlight>,
     /// Set where previews of unfinished images are wanted.
     has_previews: bool,
@@ -49,8 +49,8 @@ pub(super) enum Step {
     Progress(u32, Progress),
     /// Previews of unfinished images, by index.
     Partial(Vec<(u32, Box<Image>)>),
-    /// Finished images by index, at least one, and the durations of their job.
-    Made(Vec<(u32, Box<Image>)>, Spent),
+    /// Finished images, at least one, and the durations of their job. Nothing follows.
+    Made(Vec<Image>, Spent),
 }
 
 /// Durations of a job at the Space.
@@ -68,11 +68,11 @@ impl SpaceRun {
         session: Rc<SpaceSession>,
         call: SpaceCall,
         generation: Rc<Generation>,
-        left: Range<u32>,
+        wanted: Range<u32>,
         limit: Duration,
     ) -> Self {
         let client = session.client().with_token(slot.token()).within(limit);
-        Self { client, slot, session, call, is_refreshed: false, generation, left, job: None, has_previews: true }
+        Self { client, slot, session, call, is_refreshed: false, generation, wanted, job: None, has_previews: true }
     }
 
     /// The run, with or without previews of unfinished images.
@@ -80,24 +80,22 @@ impl SpaceRun {
         Self { has_previews, ..self }
     }
 
-    /// Indexes of images that are still to be made.
-    pub(super) fn left(&self) -> Range<u32> {
-        self.left.clone()
+    /// Indexes of the images that it is to make.
+    pub(super) fn wanted(&self) -> Range<u32> {
+        self.wanted.clone()
     }
 
-    /// Next step, or none once all images are made.
+    /// Next step; the job is made again where its failure shows that the Space has changed.
     ///
     /// # Errors
-    /// Failure of a job, which ends the run.
-    pub(super) async fn next(&mut self) -> Result<Option<Step>, Failure> {
-        while !self.left.is_empty() {
+    /// Failure of the job, which ends the run.
+    pub(super) async fn next(&mut self) -> Result<Step, Failure> {
+        loop {
             match self.step().await {
-                Ok(step) => return Ok(Some(step)),
                 Err(failure) if !self.is_refreshed && may_have_changed(&failure) => self.refresh_call(failure).await?,
-                Err(failure) => return Err(failure),
+                step => return step,
             }
         }
-        Ok(None)
     }
 
     async fn step(&mut self) -> Result<Step, Failure> {
@@ -113,7 +111,6 @@ impl SpaceRun {
             match progress {
                 Progress::Finished(outputs) => {
                     let made = self.images(&running, &outputs)?;
-                    self.left.start += u32::try_from(made.len()).unwrap_or(u32::MAX);
                     let began = running.began.unwrap_or(running.sent);
                     let generate = self.client.host().now().saturating_sub(began);
                     return Ok(Step::Made(made, Spent { queue: began.saturating_sub(running.sent), generate }));
@@ -122,20 +119,20 @@ impl SpaceRun {
                     // A yield may have no image yet.
                     if let Ok(partial) = self.images(&running, &outputs) {
                         self.job = Some(running);
-                        return Ok(Step::Partial(partial));
+                        return Ok(Step::Partial(self.wanted().zip(partial.into_iter().map(Box::new)).collect()));
                     }
                 }
                 progress => {
                     self.job = Some(running);
-                    return Ok(Step::Progress(self.left.start, progress));
+                    return Ok(Step::Progress(self.wanted.start, progress));
                 }
             }
         }
     }
 
     async fn start(&self) -> Result<JobInFlight, Failure> {
-        let seed = self.generation.seed.plus(self.left.start);
-        let count = self.left.end - self.left.start;
+        let seed = self.generation.seed.plus(self.wanted.start);
+        let count = self.wanted.end - self.wanted.start;
         let uploaded = self.session.uploaded(&self.client, &self.call, &self.generation).await?;
         let Arguments { data, size } = Arguments::new(&self.call.signature, &self.generation, seed, count, &uploaded);
         self.slot.wait_for_stagger().await;
@@ -148,8 +145,8 @@ impl SpaceRun {
         Ok(JobInFlight { job, seed, size, sent, began: None })
     }
 
-    /// Images in the outputs of a job, by index: at least one, and no more than are still to be made.
-    fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<(u32, Box<Image>)>, Failure> {
+    /// Images in the outputs of a job: at least one.
+    fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<Image>, Failure> {
         let signature = &self.call.signature;
         let mut found = pictures(&self.call.base, signature, outputs)?;
         for picture in &mut found {
@@ -161,9 +158,9 @@ impl SpaceRun {
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
             let (space, seed) = (self.session.member.space.clone(), used.plus(offset));
-            Box::new(Image { space, picture, seed, size: running.size })
+            Image { space, picture, seed, size: running.size }
         };
-        Ok((self.left.start..self.left.end).zip(found.into_iter().zip(0..).map(image)).collect())
+        Ok(found.into_iter().zip(0..).map(image).collect())
     }
 
     /// Refreshes the profile after a failure that a changed Space may have caused; fails unless the call has changed.

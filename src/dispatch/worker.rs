@@ -1,29 +1,32 @@
 //! Worker of a request: gets some of its images made, on one Space after another.
 //!
 //! A worker waits for a slot at a Space, takes as many images as one job there makes, runs the job and delivers the
-//! images. Where the Space fails, it waits for a slot at another one for the remaining images. With several Spaces, it
-//! returns to failed ones after all others and after a pause, as one may have restarted by then. A request has
-//! `job_timeout` for all waits and attempts together, and an image at most [`MAX_ATTEMPTS`] attempts.
+//! images. Images that the job should have made and hasn't go back to the [`plan`](super::plan), for whichever worker
+//! has a slot first; images that it has made beyond its own are those that have no job yet. Where the Space fails, the
+//! worker waits for a slot at another one for the remaining images. With several Spaces, it returns to failed ones
+//! after all others and after a pause, as one may have restarted by then. A request has `job_timeout` for all waits and
+//! attempts together; [`attempts`](super::attempts) bounds their number.
 //!
 //! A job in a Space's queue moves to another Space in two cases:
 //!
 //! - the estimate of the Space exceeds twice the forecast of another plus 10 s. That is no failure;
 //! - the job has waited three times its expected wait plus 30 s, while another Space has room. That is a failure.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::channel::mpsc::UnboundedSender;
 use futures::future::{Either, join_all, select};
 
+use super::attempts::{Attempts, FailedAt, most_worked};
 use super::crowd::QueueKey;
 use super::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
+use super::event_channel::EventSender;
 use super::plan::RequestPlan;
-use super::refusal::{Refusal, Tried};
+use super::refusal::Refusal;
 use super::scheduler::{Candidate, Past, Scheduler, SlotGuard, SlotRequest, Stagger};
 use super::session::SpaceSession;
 use super::space_run::{SpaceRun, Spent, Step};
@@ -45,14 +48,6 @@ const LOOK: Duration = Duration::from_secs(5);
 const STALL_RATIO: f64 = 3.0;
 /// Margin on top of that ratio, in seconds.
 const STALL_MARGIN: f64 = 30.0;
-/// Moves of a job for its place in a queue, at most.
-const MAX_MOVES: u32 = 2;
-/// Failures of a job, at most, that the prompt may have caused as well as the Space.
-const MAX_UNCLEAR: u32 = 2;
-/// Attempts of an image with several Spaces, at most, those with another token left out.
-const MAX_ATTEMPTS: usize = 8;
-/// Number of events not taken yet from which on progress isn't emitted.
-const MAX_BACKLOG: usize = 32;
 
 /// Context that all workers of a request share.
 pub(super) struct WorkerContext<T> {
@@ -67,9 +62,11 @@ pub(super) struct WorkerContext<T> {
     pub(super) plan: RequestPlan,
     pub(super) stagger: Rc<Stagger>,
     pub(super) deliver: Deliver<T>,
-    pub(super) events: UnboundedSender<Event<T>>,
-    /// Number of events that the request hasn't taken yet.
-    pub(super) backlog: Rc<Cell<usize>>,
+    pub(super) events: EventSender<T>,
+    /// Number of attempts of all its images that ended after work.
+    pub(super) worked: Cell<usize>,
+    /// Spaces that have failed as trials, with the first failure of all.
+    pub(super) failed_probes: RefCell<Vec<(Space, Failure)>>,
     /// Set where the request shows previews.
     pub(super) has_previews: bool,
     /// Time limit of the request, waits and attempts included.
@@ -83,18 +80,18 @@ pub(super) struct Worker<T> {
     number: u32,
     /// Images that it has taken and not made yet.
     todo: VecDeque<Range<u32>>,
-    /// Spaces that have failed or that it has left, the latest last.
-    tried: Vec<Space>,
-    /// Spaces that can't serve the request.
-    unfit: Vec<Space>,
-    /// First failure of an attempt.
-    first: Option<Failure>,
-    /// First reason for which a Space can't serve the request.
-    cannot: Option<Failure>,
-    /// Failed attempts.
-    failures: Vec<Tried>,
-    unclear: u32,
-    moves: u32,
+    /// Attempts for them so far.
+    attempts: Attempts,
+}
+
+/// Course of a job at its Space.
+#[derive(Default)]
+struct JobWatch {
+    /// Time at which it joined the queue, monotonic.
+    joined: Option<Duration>,
+    /// Expected wait, in seconds.
+    due: Option<f64>,
+    has_begun: bool,
 }
 
 /// Reason to leave a slot before all images are made.
@@ -107,46 +104,36 @@ enum LeaveReason {
 
 impl<T: 'static> Worker<T> {
     pub(super) fn new(shared: Rc<WorkerContext<T>>, number: u32) -> Self {
-        Self {
-            shared,
-            number,
-            todo: VecDeque::new(),
-            tried: Vec::new(),
-            unfit: Vec::new(),
-            first: None,
-            cannot: None,
-            failures: Vec::new(),
-            unclear: 0,
-            moves: 0,
-        }
+        Self { shared, number, todo: VecDeque::new(), attempts: Attempts::default() }
     }
 
-    /// Makes images until none are left for this worker.
+    /// Makes images until all of the request have ended.
     pub(super) async fn run(mut self) {
         self.shared.scheduler.deposit();
-        while !(self.todo.is_empty() && self.shared.plan.pending() == 0) {
+        loop {
+            if self.todo.is_empty() {
+                self.shared.plan.images.change().await;
+                if self.shared.plan.images.has_ended() {
+                    return;
+                }
+            }
             let slot = match self.slot().await {
                 Ok(slot) => Rc::new(slot),
+                // All images have a job by now.
+                Err(_) if self.todo.is_empty() && self.shared.plan.images.pending() == 0 => continue,
                 Err(refusal) => return self.give_up(&refusal),
             };
+            if slot.is_probe() && self.has_failed_trial(&slot.member().space) {
+                continue;
+            }
             match self.use_slot(&slot).await {
-                Ok(()) if self.todo.is_empty() => return,
                 Ok(()) => {}
-                Err(LeaveReason::Left) => {
-                    self.moves += 1;
-                    remember(&mut self.tried, &slot);
-                }
+                Err(LeaveReason::Left) => self.attempts.left(&slot.member().space),
                 Err(LeaveReason::Failed(failure)) => {
                     let verdict = slot.failed(&failure);
-                    match (&failure, verdict.blame) {
-                        (Failure::Unsupported(_), _) => remember(&mut self.unfit, &slot),
-                        // With another token the Space is usable at once.
-                        (_, Blame::Exhausted(_)) if slot.token().is_some() => {}
-                        _ => remember(&mut self.tried, &slot),
-                    }
-                    let space = slot.member().space.name().to_owned();
+                    let refusal = self.judge(&slot, &verdict, failure);
                     drop(slot);
-                    if let Some(refusal) = self.judge(verdict, failure, space) {
+                    if let Some(refusal) = refusal {
                         return self.give_up(&refusal);
                     }
                 }
@@ -163,14 +150,16 @@ impl<T: 'static> Worker<T> {
     async fn slot(&self) -> Result<SlotGuard, Refusal> {
         let candidates = self.candidates();
         let shared = &self.shared;
+        if candidates.is_empty() {
+            let why = self.attempts.why_none_is_left();
+            let of_others = || shared.failed_probes.borrow().first().map(|(_, failure)| failure.clone());
+            return Err(why.or_else(of_others).unwrap_or(Failure::NoImage).into());
+        }
         if candidates.iter().all(|candidate| candidate.past != Past::Fresh) {
             // All have failed. One that is restarting may need a moment.
-            let again = u32::try_from(self.failures.len().saturating_sub(candidates.len())).unwrap_or(u32::MAX).min(3);
+            let again = self.attempts.count().saturating_sub(candidates.len());
+            let again = u32::try_from(again).unwrap_or(u32::MAX).min(3);
             shared.scheduler.pause(PAUSE.saturating_mul(1 << again)).await;
-        }
-        if candidates.is_empty() {
-            let why = self.first.clone().or_else(|| self.cannot.clone());
-            return Err(why.unwrap_or(Failure::NoImage).into());
         }
         let request = SlotRequest {
             request: shared.id,
@@ -185,7 +174,7 @@ impl<T: 'static> Worker<T> {
         };
         let waits = |before| self.emit(self.index(), EventKind::Waiting { before });
         let slot = shared.scheduler.take(request, self.deadline(), waits).await;
-        slot.map_err(|refusal| match (&refusal, &self.first) {
+        slot.map_err(|refusal| match (&refusal, self.attempts.first()) {
             // A failure of this job explains more than the rest of the other Spaces.
             (Refusal::Resting { .. }, Some(first)) => first.clone().into(),
             (Refusal::NoSlot { .. }, Some(_)) => self.out_of_time(),
@@ -195,11 +184,12 @@ impl<T: 'static> Worker<T> {
 
     /// Refusal at the end of the request's time, with the failed attempts.
     fn out_of_time(&self) -> Refusal {
-        match self.failures.last() {
+        let tried = self.attempts.failures();
+        match tried.last() {
             Some(last) => Refusal::OutOfTime {
                 last: Box::new(last.failure.clone()),
                 after: self.shared.limit,
-                tried: self.failures.clone(),
+                tried: tried.to_vec(),
             },
             None => Refusal::NoSlot { after: self.shared.limit },
         }
@@ -208,17 +198,17 @@ impl<T: 'static> Worker<T> {
     /// Spaces that may make its images.
     fn candidates(&self) -> Vec<Candidate> {
         let plan = &self.shared.plan;
-        let fit = plan.sessions().iter().filter(|session| !self.unfit.contains(&session.member.space));
-        fit.map(|session| Candidate {
-            member: session.member.clone(),
-            work: session.work(&plan.generation),
-            past: match self.tried.iter().rposition(|space| *space == session.member.space) {
-                None => Past::Fresh,
-                Some(at) if at + 1 == self.tried.len() => Past::Last,
-                Some(_) => Past::Earlier,
-            },
-        })
-        .collect()
+        let candidate = |session: &Rc<SpaceSession>| {
+            let past =
+                self.attempts.past(&session.member.space).filter(|_| !self.has_failed_trial(&session.member.space))?;
+            Some(Candidate { member: session.member.clone(), work: session.work(&plan.generation), past })
+        };
+        plan.sessions().iter().filter_map(candidate).collect()
+    }
+
+    /// True where a trial of `space` has failed, of whichever of the request's images: another would fail alike.
+    fn has_failed_trial(&self, space: &Space) -> bool {
+        self.shared.failed_probes.borrow().iter().any(|(failed, _)| failed == space)
     }
 
     /// Makes images at the Space of `slot`.
@@ -230,18 +220,18 @@ impl<T: 'static> Worker<T> {
             return Err(LeaveReason::Failed(Failure::NoImage));
         };
         let call = session.call().await.map_err(LeaveReason::Failed)?;
+        let images = &shared.plan.images;
         if self.todo.is_empty() {
-            let range = shared.plan.take(call.at_once(shared.plan.pending()));
-            if shared.plan.pending() == 0 {
-                shared.scheduler.dismiss_idle(shared.id);
-            }
-            if range.is_empty() {
-                return Ok(());
-            }
-            self.todo.push_back(range);
+            let range = images.take(session.at_once(&call, images.pending()));
+            self.dismiss_idle();
+            self.put_back(range);
         }
         let placement = Placement { space: slot.member().space.clone(), signature: Rc::clone(&call.signature) };
         while let Some(range) = self.todo.pop_front() {
+            // What one job here doesn't make is anybody's.
+            let most = session.at_once(&call, range.end - range.start);
+            let (range, rest) = split(range, most);
+            images.put_back(rest);
             for index in range.clone() {
                 self.emit(index, EventKind::Placed(placement.clone()));
             }
@@ -249,93 +239,115 @@ impl<T: 'static> Worker<T> {
             let left = self.deadline().saturating_sub(shared.scheduler.now());
             let work = SpaceRun::new(Rc::clone(slot), Rc::clone(session), call.clone(), generation, range, left)
                 .with_previews(shared.has_previews);
-            self.follow(work, slot, session, waited).await?;
+            let (made, spent) = self.follow(work, slot).await?;
+            self.take(made, spent, waited, slot, &placement).await?;
         }
+        // What comes next is another job.
+        self.attempts = Attempts::default();
         Ok(())
     }
 
-    /// Follows a run to its end. Images that it leaves go back to the todo list.
-    async fn follow(
-        &mut self,
-        mut work: SpaceRun,
-        slot: &SlotGuard,
-        session: &SpaceSession,
-        waited: Duration,
-    ) -> Result<(), LeaveReason> {
-        let begun = Cell::new(false);
-        let since = self.shared.scheduler.now();
-        let mut due = None;
+    /// Follows a job to its end. Returns its images, the first of which have those indexes, and its durations.
+    async fn follow(&mut self, mut work: SpaceRun, slot: &SlotGuard) -> Result<(JobImages, Spent), LeaveReason> {
+        let mut watch = JobWatch::default();
         loop {
             let step = {
                 let mut next = pin!(work.next());
                 loop {
                     match select(next.as_mut(), self.shared.scheduler.pause(LOOK)).await {
                         Either::Left((step, _)) => break Some(step),
-                        Either::Right(_) if begun.get() => {}
-                        Either::Right(_) if self.is_stalled(slot, since, due) => break None,
+                        Either::Right(_) if self.is_stalled(slot, &watch) => break None,
                         Either::Right(_) => {}
                     }
                 }
             };
-            let Some(step) = step else {
-                self.put_back(work.left());
-                return Err(LeaveReason::Failed(Failure::Stalled {
-                    after: self.shared.scheduler.now().saturating_sub(since),
-                }));
-            };
-            let step = match step {
-                Ok(Some(step)) => step,
-                Ok(None) => return Ok(()),
-                Err(failure) => {
-                    self.put_back(work.left());
-                    return Err(LeaveReason::Failed(failure));
-                }
-            };
-            match step {
-                Step::Progress(index, progress) => {
-                    self.note(slot, &progress, &begun);
-                    if let Progress::Queued(position) = &progress {
-                        if self.should_move(slot, *position) {
-                            self.put_back(work.left());
-                            return Err(LeaveReason::Left);
-                        }
-                        due =
-                            Some(due.map_or(slot.begins_in(*position), |due: f64| due.max(slot.begins_in(*position))));
+            let failure = match step {
+                Some(Ok(Step::Progress(index, progress))) => {
+                    self.note(slot, &progress, &mut watch);
+                    if let Progress::Queued(position) = &progress
+                        && self.should_move(slot, *position)
+                    {
+                        self.put_back(work.wanted());
+                        return Err(LeaveReason::Left);
                     }
                     self.emit(index, EventKind::Progress(progress));
+                    continue;
                 }
-                Step::Partial(images) => {
+                Some(Ok(Step::Partial(images))) => {
                     for (index, image) in images {
                         self.emit(index, EventKind::Partial(image));
                     }
+                    continue;
                 }
-                Step::Made(images, spent) => {
-                    begun.set(false);
-                    let count = images.len();
-                    let broken = self.deliver(images, spent, waited, &session.member.space).await;
-                    let Some((broken, failure)) = broken else {
-                        slot.succeeded(spent.generate, count);
-                        continue;
-                    };
-                    self.todo.extend(broken.into_iter().map(|index| index..index.saturating_add(1)));
-                    self.put_back(work.left());
-                    return Err(LeaveReason::Failed(failure));
-                }
+                Some(Ok(Step::Made(images, spent))) => return Ok(((work.wanted(), images), spent)),
+                Some(Err(failure)) => failure,
+                None => Failure::Stalled { after: self.waited(&watch) },
+            };
+            self.put_back(work.wanted());
+            return Err(LeaveReason::Failed(failure));
+        }
+    }
+
+    /// Takes the images of a job: delivers those that are wanted, and gives back what it hasn't made.
+    async fn take(
+        &mut self,
+        (wanted, made): JobImages,
+        spent: Spent,
+        waited: Duration,
+        slot: &SlotGuard,
+        placement: &Placement,
+    ) -> Result<(), LeaveReason> {
+        let shared = Rc::clone(&self.shared);
+        let sessions = shared.plan.sessions();
+        let session = sessions.iter().find(|session| session.member.space == placement.space);
+        let count = u32::try_from(made.len()).unwrap_or(u32::MAX);
+        let (own, missing) = split(wanted, count);
+        shared.plan.images.put_back(missing);
+        let mut indexes: Vec<u32> = own.collect();
+        while indexes.len() < made.len() {
+            let further = u32::try_from(made.len() - indexes.len()).unwrap_or(u32::MAX);
+            let range = shared.plan.images.take(further);
+            if range.is_empty() {
+                break;
             }
+            for index in range.clone() {
+                self.emit(index, EventKind::Placed(placement.clone()));
+            }
+            indexes.extend(range);
+        }
+        self.dismiss_idle();
+        let work = session.map_or(0.0, |session| session.made(&shared.plan.generation, count, indexes.len()));
+        let images: Vec<_> = indexes.into_iter().zip(made).collect();
+        match self.deliver(images, spent, waited, &placement.space).await {
+            None => {
+                slot.succeeded(work, spent.generate);
+                Ok(())
+            }
+            Some((broken, failure)) => {
+                self.todo.extend(broken.into_iter().map(|index| index..index.saturating_add(1)));
+                Err(LeaveReason::Failed(failure))
+            }
+        }
+    }
+
+    /// Lets workers without images wait for no slot where all images have a job.
+    fn dismiss_idle(&self) {
+        if self.shared.plan.images.pending() == 0 {
+            self.shared.scheduler.dismiss_idle(self.shared.id);
         }
     }
 
     /// Delivers images. Returns those that can't be delivered, with the failure of the first.
     async fn deliver(
         &self,
-        images: Vec<(u32, Box<Image>)>,
+        images: Vec<(u32, Image)>,
         spent: Spent,
         wait: Duration,
         space: &Space,
     ) -> Option<(Vec<u32>, Failure)> {
         let delivered = images.into_iter().map(|(index, image)| async move {
             let begun = self.shared.scheduler.now();
-            let outcome = (self.shared.deliver)(index, *image).await;
+            let outcome = (self.shared.deliver)(index, image).await;
             let fetch = self.shared.scheduler.now().saturating_sub(begun);
             match outcome {
                 Ok(item) => {
@@ -351,14 +363,21 @@ impl<T: 'static> Worker<T> {
         Some((std::iter::once(first).chain(broken.map(|(index, _)| index)).collect(), failure))
     }
 
-    /// Updates the state of the Space by a job's progress.
-    fn note(&self, slot: &SlotGuard, progress: &Progress, begun: &Cell<bool>) {
+    /// Updates the state of the Space, and what is known of the job, by its progress.
+    fn note(&self, slot: &SlotGuard, progress: &Progress, watch: &mut JobWatch) {
         match progress {
-            Progress::Joined(_) => return,
-            Progress::Queued(position) => return slot.queued(*position),
+            Progress::Joined(_) => {
+                *watch = JobWatch { joined: Some(self.shared.scheduler.now()), ..JobWatch::default() };
+                return;
+            }
+            Progress::Queued(position) => {
+                let due = slot.begins_in(*position);
+                watch.due = Some(watch.due.map_or(due, |known| known.max(due)));
+                return slot.queued(*position);
+            }
             _ => {}
         }
-        if !begun.replace(true) {
+        if !std::mem::replace(&mut watch.has_begun, true) {
             slot.started();
         }
         if let Progress::Step(step) = progress
@@ -368,12 +387,15 @@ impl<T: 'static> Worker<T> {
         }
     }
 
-    /// True where a job that has waited since `since`, with `due` seconds expected, is stalled while another Space has
-    /// room.
-    fn is_stalled(&self, slot: &SlotGuard, since: Duration, due: Option<f64>) -> bool {
-        let waited = self.shared.scheduler.now().saturating_sub(since).as_secs_f64();
-        let due = due.unwrap_or_default();
-        waited > STALL_RATIO * due + STALL_MARGIN && self.best_elsewhere(slot).is_some()
+    /// Time that a job has been in its queue.
+    fn waited(&self, watch: &JobWatch) -> Duration {
+        watch.joined.map_or(Duration::ZERO, |joined| self.shared.scheduler.now().saturating_sub(joined))
+    }
+
+    /// True where a job has waited for far longer than it should have, while another Space has room.
+    fn is_stalled(&self, slot: &SlotGuard, watch: &JobWatch) -> bool {
+        let most = STALL_RATIO * watch.due.unwrap_or_default() + STALL_MARGIN;
+        !watch.has_begun && self.waited(watch).as_secs_f64() > most && self.best_elsewhere(slot).is_some()
     }
 
     /// Forecast of the job at the best other Space with room, in seconds.
@@ -386,20 +408,21 @@ impl<T: 'static> Worker<T> {
 
     /// True where another Space's forecast is so much earlier that the job should move there.
     fn should_move(&self, slot: &SlotGuard, position: QueuePosition) -> bool {
-        let Some(eta) = position.eta.filter(|eta| eta.is_finite()).filter(|_| self.moves < MAX_MOVES) else {
+        let Some(eta) = position.eta.filter(|eta| eta.is_finite()).filter(|_| self.attempts.may_move()) else {
             return false;
         };
         self.best_elsewhere(slot).is_some_and(|promised| eta > ETA_RATIO * promised + ETA_MARGIN)
     }
 
     /// Decides on a failure: none for another attempt, or the refusal for the client.
-    fn judge(&mut self, verdict: Verdict, failure: Failure, space: String) -> Option<Refusal> {
+    fn judge(&mut self, slot: &SlotGuard, verdict: &Verdict, failure: Failure) -> Option<Refusal> {
+        let space = &slot.member().space;
         if matches!(failure, Failure::Unsupported(_)) {
-            self.cannot.get_or_insert(failure);
+            self.attempts.unsupported(space, failure);
             return None;
         }
-        self.failures.push(Tried { space, failure: failure.clone() });
-        let refusal = Refusal::from(self.first.get_or_insert(failure.clone()).clone());
+        let at = FailedAt { space, has_token: slot.token().is_some(), is_probe: slot.is_probe() };
+        let refusal = Refusal::from(self.attempts.failed(&at, &failure, verdict));
         if !verdict.moves {
             let refusal = Refusal::from(failure);
             if verdict.blame == Blame::Asker {
@@ -408,27 +431,26 @@ impl<T: 'static> Worker<T> {
             }
             return Some(refusal);
         }
-        let several = self.shared.plan.sessions().len();
-        let most = if several > 1 { (2 * several + 2).min(MAX_ATTEMPTS) } else { 1 };
-        // A Space with another token counts as another Space.
-        let most = match verdict.blame {
-            Blame::Exhausted(_) => {
-                most + self.shared.plan.sessions().iter().map(|one| one.member.space.tokens().len()).sum::<usize>()
-            }
-            _ => most,
-        };
-        let is_late = self.shared.scheduler.now() >= self.deadline();
-        if matches!(failure, Failure::Crashed | Failure::NoImage) {
-            self.unclear += 1;
-        }
-        if is_late {
+        if self.shared.scheduler.now() >= self.deadline() {
             return Some(self.out_of_time());
         }
-        let is_over = self.failures.len() >= most || self.unclear >= MAX_UNCLEAR;
-        if is_over || verdict.has_worked && !self.shared.scheduler.withdraw_retry() {
-            return Some(refusal);
+        let plan = &self.shared.plan;
+        let spaces = plan.sessions().len();
+        // A Space with another token counts as another Space.
+        let tokens = match verdict.blame {
+            Blame::Exhausted(_) => plan.sessions().iter().map(|one| one.member.space.tokens().len()).sum(),
+            _ => 0,
+        };
+        let mut is_over = self.attempts.are_over(spaces, tokens);
+        if verdict.has_worked {
+            if at.is_probe {
+                self.shared.failed_probes.borrow_mut().push((space.clone(), failure));
+            }
+            self.shared.worked.set(self.shared.worked.get().saturating_add(1));
+            is_over |= self.shared.worked.get() >= most_worked(spaces, plan.generation.count);
+            is_over = is_over || !self.shared.scheduler.withdraw_retry();
         }
-        None
+        is_over.then_some(refusal)
     }
 
     fn put_back(&mut self, left: Range<u32>) {
@@ -440,7 +462,7 @@ impl<T: 'static> Worker<T> {
     /// Fails the images that it has taken, or the one that it stands for.
     fn give_up(&mut self, refusal: &Refusal) {
         if self.todo.is_empty() {
-            self.todo.push_back(self.shared.plan.take(1));
+            self.todo.push_back(self.shared.plan.images.take(1));
         }
         for index in std::mem::take(&mut self.todo).into_iter().flatten() {
             self.emit(index, EventKind::Failed(refusal.clone()));
@@ -452,20 +474,19 @@ impl<T: 'static> Worker<T> {
         self.todo.front().map_or(self.number, |range| range.start)
     }
 
-    /// Emits an event, but for news that a later one replaces where the request doesn't keep up with them.
     fn emit(&self, index: u32, kind: EventKind<T>) {
-        let backlog = &self.shared.backlog;
-        if kind.is_passing() && backlog.get() >= MAX_BACKLOG {
-            return;
+        if matches!(kind, EventKind::Made(_) | EventKind::Failed(_)) {
+            self.shared.plan.images.end_one();
         }
-        backlog.set(backlog.get() + 1);
-        // The receiver is gone only when the worker itself is about to be dropped.
-        let _ = self.shared.events.unbounded_send(Event { index, kind });
+        self.shared.events.send(Event { index, kind });
     }
 }
 
-/// Moves the Space of `slot` to the end of the list.
-fn remember(spaces: &mut Vec<Space>, slot: &SlotGuard) {
-    spaces.retain(|space| *space != slot.member().space);
-    spaces.push(slot.member().space.clone());
+/// Indexes of the images that a job was to make, and the images that it has made.
+type JobImages = (Range<u32>, Vec<Image>);
+
+/// The first `most` of a range, and the rest.
+fn split(range: Range<u32>, most: u32) -> (Range<u32>, Range<u32>) {
+    let middle = range.start.saturating_add(most).min(range.end);
+    (range.start..middle, middle..range.end)
 }

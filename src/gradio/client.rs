@@ -72,8 +72,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure::Transport`], or [`Failure::Stalled`] where no head comes within the idle limit.
-    pub async fn get(&self, url: Url, mut headers: HeaderMap) -> Result<Inbound, Failure> {
-        headers.insert(USER_AGENT, AGENT);
+    pub async fn get(&self, url: Url, headers: HeaderMap) -> Result<Inbound, Failure> {
         self.send(Method::GET, url, headers, None).await
     }
 
@@ -85,7 +84,6 @@ impl Client {
     /// POSTs a body of that type to `url`; else as [`Client::get`].
     pub async fn post_as(&self, url: Url, content_type: HeaderValue, body: Bytes) -> Result<Inbound, Failure> {
         let mut headers = HeaderMap::with_capacity(5);
-        headers.insert(USER_AGENT, AGENT);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_TYPE, content_type);
         self.send(Method::POST, url, headers, Some(body)).await
@@ -95,20 +93,27 @@ impl Client {
         &self,
         method: Method,
         url: Url,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Inbound, Failure> {
+        let idle = self.limits.idle;
+        match timeout(&self.host, idle, self.host.send(self.outbound(method, url, headers, body))).await {
+            Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
+            Ok(answer) => Ok(answer?),
+        }
+    }
+
+    /// A request with the client's token, where that may go, and its limits.
+    pub(super) fn outbound(&self, method: Method, url: Url, mut headers: HeaderMap, body: Option<Bytes>) -> Outbound {
+        headers.insert(USER_AGENT, AGENT);
         if let Some(bearer) = self.token.as_ref().filter(|_| Origin::takes_tokens(&url)).and_then(Token::bearer) {
             // Hugging Face's front keeps the one for itself; the other reaches the app.
             headers.insert(AUTHORIZATION, bearer.clone());
             headers.insert(HF_AUTHORIZATION, bearer);
         }
         let idle = self.limits.idle;
-        let request = Outbound { method, url, headers, body, connect_timeout: CONNECT.min(idle), read_timeout: idle };
-        match timeout(&self.host, idle, self.host.send(request)).await {
-            Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
-            Ok(answer) => Ok(answer?),
-        }
+        let (connect_timeout, head_timeout, read_timeout) = (CONNECT.min(idle), idle, idle);
+        Outbound { method, url, headers, body, connect_timeout, head_timeout, read_timeout, on_sent: None }
     }
 
     /// The whole body of a successful answer.

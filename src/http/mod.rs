@@ -14,3 +14,4 @@ pub mod path;
 pub mod read;
 pub mod reply;
 pub mod sse;
+pub mod unread;

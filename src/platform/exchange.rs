@@ -1,6 +1,7 @@
 //! Requests and answers over the network.
 
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,8 +24,22 @@ pub struct Outbound {
     pub body: Option<Bytes>,
     /// Time limit of the connection.
     pub connect_timeout: Duration,
-    /// Time limit of the answer's head, and of the pause between two pieces of its body.
+    /// Time limit of the answer's head, from the request on: the body's way there included.
+    pub head_timeout: Duration,
+    /// Time limit of the pause between two pieces of the answer's body.
     pub read_timeout: Duration,
+    /// Called for each piece of the body that was taken on its way.
+    pub on_sent: Option<OnSent>,
+}
+
+/// Callback of a body on its way.
+#[derive(Clone)]
+pub struct OnSent(pub Rc<dyn Fn()>);
+
+impl fmt::Debug for OnSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnSent")
+    }
 }
 
 /// An answer to an [`Outbound`] request.

@@ -109,7 +109,16 @@ impl WebhookEndpoint {
             }
         }
         let (method, body) = (Method::POST, Some(body.clone()));
-        let message = Outbound { method, url, headers, body, connect_timeout: TIMEOUT, read_timeout: TIMEOUT };
+        let message = Outbound {
+            method,
+            url,
+            headers,
+            body,
+            connect_timeout: TIMEOUT,
+            head_timeout: TIMEOUT,
+            read_timeout: TIMEOUT,
+            on_sent: None,
+        };
         match timeout(host, TIMEOUT, host.send(message)).await {
             Ok(answer) => Ok(answer?.status),
             Err(_) => Err(TransportError::TimedOut("no answer".to_owned())),

@@ -1,7 +1,8 @@
 """A Space that speaks Gradio's wire and misbehaves on it: what no real server can be asked to do.
 
 A job's prompt says what becomes of the job: one of ``BEHAVIOURS``, or ``held`` and any other words, which is completed
-after ``release``. A file's name says what becomes of the call for it.
+after ``release``. A prompt that has ``large previews`` in it shows three of them first. A file's name says what becomes
+of the call for it.
 """
 
 from __future__ import annotations
@@ -173,6 +174,11 @@ class Liar:
         say({"msg": "estimation", "rank": 0, "queue_size": 1, "rank_eta": None})
         say({"msg": "process_starts", "eta": None})
         path = f"/tmp/gradio/{session}/{behaviour}.png"
+        if "large previews" in behaviour:
+            for number in range(3):
+                preview = {"path": f"/tmp/gradio/{session}/large {number}.png"}
+                say({"msg": "process_generating", "success": True, "output": {"data": [preview, 1]}})
+                time.sleep(0.2)
         match behaviour:
             case "cut":
                 handler.close_connection = True
@@ -254,6 +260,8 @@ class Liar:
                 self.answer(handler, 200, "<!DOCTYPE html><script>alert(1)</script>", "image/png")
             case "svg":
                 self.answer(handler, 200, "<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>", "image/svg+xml")
+            case _ if behaviour.startswith("large"):
+                self.answer(handler, 200, PNG + bytes(8 << 20), "image/png")
             case "redirect":
                 self.answer(handler, 302, PNG, "image/png", location=f"{self.url}/elsewhere")
             case "huge":

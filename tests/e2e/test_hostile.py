@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,6 +75,50 @@ def test_a_space_that_chatters_is_thinned_out(shared: Host, liar: Liar) -> None:
         told = events(answer)
         assert told[-1][0] == "image_generation.completed"
         assert len(told) < 100_000, len(told)
+
+
+@contextmanager
+def unread(host: Host, prompt: str) -> Iterator[None]:
+    """A stream with more in it than buffers hold, by a client that sends its request and reads nothing."""
+    body = json.dumps({"prompt": prompt, "stream": True, "partial_images": 3}).encode()
+    head = f"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n"
+    url = httpx.URL(host.url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect((url.host, url.port))
+        connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        yield
+
+
+@contextmanager
+def one_slot(liar: Liar) -> Iterator[Host]:
+    """The application in front of the lying Space, which takes one job at a time."""
+    catalog = f'[models.z]\nspaces = [{{ space = "{liar.url}", slots = 1 }}]\n'
+    host = Host(catalog=catalog, extra_host=liar.url, idle_timeout=300)
+    try:
+        yield host
+    finally:
+        assert host.stop() == 0
+
+
+def test_a_stream_that_nobody_reads_holds_no_slot_beyond_its_job(liar: Liar) -> None:
+    prompt = "large previews"
+    with one_slot(liar) as host, unread(host, prompt):
+        wait_until(lambda: liar.joined(prompt) == 1)
+        assert generate(host, "fine").status_code == 200
+
+
+@pytest.mark.busy
+@pytest.mark.slow
+def test_a_client_that_takes_nothing_for_a_minute_is_gone(liar: Liar) -> None:
+    prompt = "held for large previews that nobody reads"
+    with one_slot(liar) as host, unread(host, prompt):
+        wait_until(lambda: liar.joined(prompt) == 1)
+        (session,) = [session for session, job in liar.jobs.items() if job == prompt]
+        waited = wait_until(lambda: session in liar.cancelled, "the job is left at its Space", limit=110)
+        assert waited > 50, "for a minute, a client may be busy"
+        assert generate(host, "fine").status_code == 200
+        assert sum("took nothing" in line for line in host.log) == 1, host.log
 
 
 def test_a_foreign_page_makes_nothing_where_no_key_is_asked_for(liar: Liar) -> None:

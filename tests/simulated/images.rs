@@ -246,6 +246,7 @@ fn outcome(fate: Fate) -> (u16, &'static str, &'static str) {
         Fate::Babbles | Fate::Lies | Fate::ImageHuge => (502, "space_unreadable", "false"),
         Fate::ImageGone => (502, "space_forbidden", "false"),
         Fate::ImageRedirects => (502, "space_redirects", "false"),
+        Fate::TooMany => (503, "server_is_overloaded", "true"),
     }
 }
 

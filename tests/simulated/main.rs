@@ -26,6 +26,7 @@ mod tasks_database;
 mod tasks_killed;
 mod tasks_webhooks;
 mod towns;
+mod workers;
 
 use std::rc::Rc;
 use std::time::Duration;

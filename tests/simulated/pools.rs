@@ -320,13 +320,13 @@ fn a_rejected_prompt_is_told_at_once_and_tried_nowhere_else() {
 
 impl Town {
     /// Body of `/v1/spaces`.
-    fn status(&self) -> Vec<Value> {
+    pub(super) fn status(&self) -> Vec<Value> {
         let asked = ask_of(Rc::clone(&self.app), request(Method::GET, "/v1/spaces", ""));
         self.world.run(asked).json()["data"].as_array().unwrap().clone()
     }
 
     /// Another instance of the same component.
-    fn renew(&mut self) {
+    pub(super) fn renew(&mut self) {
         let host = self.world.host();
         self.app = Rc::new(self.world.run(App::load(host)));
     }

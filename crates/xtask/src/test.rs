@@ -96,7 +96,7 @@ fn host() -> Result<()> {
 /// The built components in the host, against real Spaces, with real clients.
 fn end_to_end() -> Result<()> {
     build::all()?;
-    run(&mut pytest(&[])?)
+    run(&mut pytest(&["-m", "not slow"])?)
 }
 
 /// pytest over the end-to-end tests, with everything that they need set up.

@@ -95,10 +95,13 @@ impl SlotGuard {
         self.update(|space, now| space.stepped(self.slot.id, done, now));
     }
 
-    /// Reports that the job has made `images` in `generate`.
-    pub(in crate::dispatch) fn succeeded(&self, generate: Duration, images: usize) {
-        let images = u32::try_from(images).unwrap_or(u32::MAX);
-        let work = self.slot.work * f64::from(images.max(1));
+    /// True for the trial of a Space whose breaker was open.
+    pub(in crate::dispatch) fn is_probe(&self) -> bool {
+        self.slot.probe
+    }
+
+    /// Reports that the job has done `work` units in `generate`.
+    pub(in crate::dispatch) fn succeeded(&self, work: f64, generate: Duration) {
         self.record(SpaceOutcomeKind::Made { work, seconds: generate.as_secs_f64() });
     }
 

@@ -17,8 +17,6 @@ pub(super) struct Slot {
     pub(super) token: Option<Token>,
     /// Marks a job that probes the Space.
     pub(super) probe: bool,
-    /// Work of the job, in units.
-    pub(super) work: f64,
     /// Expected generation time, in seconds.
     pub(super) generation: f64,
     /// Time of the grant, since the Unix epoch.

@@ -187,7 +187,7 @@ impl SchedulerState {
         let generation = space.generation(work, usual, now);
         let token = space.enter(id, &member, generation, now);
         space.is_probing |= probe;
-        Slot { id, member, stagger, token, probe, work, generation, since: now }
+        Slot { id, member, stagger, token, probe, generation, since: now }
     }
 
     /// Releases idle slots that other instances wait for.

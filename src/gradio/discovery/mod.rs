@@ -46,6 +46,9 @@ pub struct Skill {
     pub api_name: Option<String>,
     /// Parameters and outputs.
     pub signature: Signature,
+    /// Number of images that its last job has made, where that is known and no parameter sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<u32>,
 }
 
 impl Profile {
@@ -77,7 +80,7 @@ impl Profile {
     pub fn of(config: &Config, info: &Info, api_name: Option<&str>, learnt: u64) -> Result<Self, Failure> {
         let skill = |purpose| {
             let (function, signature) = choose(config, info, api_name, purpose)?;
-            Some(Skill { fn_index: function.index, api_name: function.api_name.clone(), signature })
+            Some(Skill { fn_index: function.index, api_name: function.api_name.clone(), signature, batch: None })
         };
         let (generate, edit) = (skill(Purpose::Generate), skill(Purpose::Edit));
         if generate.is_none() && edit.is_none() {
@@ -101,6 +104,28 @@ impl Profile {
             Purpose::Edit => self.edit.as_ref().ok_or(Failure::Unsupported(
                 "This model cannot edit images: its Space takes none. Choose another model.",
             )),
+        }
+    }
+
+    /// Sets the number of images that a job for `purpose` has made.
+    pub fn set_batch(&mut self, purpose: Purpose, images: u32) {
+        let skill = match purpose {
+            Purpose::Generate => &mut self.generate,
+            Purpose::Edit => &mut self.edit,
+        };
+        if let Some(skill) = skill {
+            skill.batch = Some(images);
+        }
+    }
+
+    /// Takes over the numbers of images that jobs have made from what was known `before`, for unchanged functions.
+    pub fn keep_batches(&mut self, before: &Self) {
+        for (skill, before) in [(&mut self.generate, &before.generate), (&mut self.edit, &before.edit)] {
+            if let (Some(skill), Some(before)) = (skill, before)
+                && skill.signature == before.signature
+            {
+                skill.batch = before.batch;
+            }
         }
     }
 

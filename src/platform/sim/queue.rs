@@ -111,6 +111,10 @@ struct QueueSpaceInner {
     on_the_way: Cell<Duration>,
     /// The jobs that came in between, though that was known.
     came_too_early: Cell<usize>,
+    /// Number of images that a job makes, in a gallery; none for one image alone.
+    gallery: Cell<Option<usize>>,
+    /// Number of steps where nobody says otherwise.
+    usual_steps: Cell<u64>,
 }
 
 impl QueueSpace {
@@ -128,6 +132,8 @@ impl QueueSpace {
             quota: Cell::default(),
             on_the_way: Cell::new(Duration::from_millis(200)),
             came_too_early: Cell::default(),
+            gallery: Cell::default(),
+            usual_steps: Cell::new(9),
         }))
     }
 
@@ -160,6 +166,16 @@ impl QueueSpace {
     /// Lets every job end in this way.
     pub fn fix_end(&self, end: End) {
         self.0.fixed_end.set(Some(end));
+    }
+
+    /// Lets every job make so many images, in a gallery, whatever number is wanted.
+    pub fn make_several(&self, images: usize) {
+        self.0.gallery.set(Some(images));
+    }
+
+    /// Sets the number of steps where nobody says otherwise.
+    pub fn set_usual_steps(&self, steps: u64) {
+        self.0.usual_steps.set(steps);
     }
 
     /// All jobs that have joined.
@@ -406,7 +422,11 @@ impl Stream {
         if passed < takes || job.end == End::Stall {
             return None;
         }
-        let path = format!("/tmp/gradio/{}/image.png", self.session);
+        let path = |name: &str| json!({"path": format!("/tmp/gradio/{}/{name}.png", self.session)});
+        let image = match space.0.gallery.get() {
+            None => path("image"),
+            Some(count) => (0..count).map(|number| json!({"image": path(&number.to_string())})).collect(),
+        };
         Some(match job.end {
             End::Rejected => self.finish(&json!({"error": "Prompt rejected: bad", "duration": 10}), false),
             End::Crash => self.finish(&json!({"error": null}), false),
@@ -416,7 +436,7 @@ impl Stream {
                 let text = format!("You have exceeded your GPU quota. Try again in 0:{minutes:02}:{seconds:02}");
                 self.finish(&json!({"error": text}), false)
             }
-            _ => self.finish(&json!({"data": [{"path": path}, job.seed]}), true),
+            _ => self.finish(&json!({"data": [image, job.seed]}), true),
         })
     }
 
@@ -460,7 +480,10 @@ impl SimServer for QueueSpace {
             }
             let body = request.body.unwrap_or_default();
             let answered = match request.url.path() {
-                "/config" => answer(200, config(2)),
+                "/config" => {
+                    let output = if this.0.gallery.get().is_some() { "gallery" } else { "image" };
+                    answer(200, config(2, this.0.usual_steps.get(), output))
+                }
                 "/gradio_api/info" => answer(200, info()),
                 "/gradio_api/queue/join" => this.join(&world, &body),
                 "/gradio_api/queue/data" => {

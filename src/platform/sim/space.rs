@@ -29,6 +29,8 @@ pub enum Fate {
     QueueFull,
     /// Joining is answered with a 500.
     JoinBreaks,
+    /// Joining is answered with a 429.
+    TooMany,
     /// Joining is never answered.
     JoinHangs,
     /// The stream breaks off in mid-way.
@@ -167,6 +169,7 @@ impl SimSpace {
                 );
             }
             Fate::JoinBreaks => return (fate, answer(500, "Internal Server Error".to_owned())),
+            Fate::TooMany => return (fate, answer(429, json!({"detail": "Too Many Requests"}).to_string())),
             _ => {}
         }
         let job = SimJob {
@@ -270,7 +273,7 @@ impl SimServer for SimSpace {
             let body = request.body.unwrap_or_default();
             let path = request.url.path();
             let answer = match path {
-                "/config" => answer(200, config(this.0.fn_index.get())),
+                "/config" => answer(200, config(this.0.fn_index.get(), 9, "image")),
                 "/gradio_api/info" => answer(200, info()),
                 "/gradio_api/queue/join" => {
                     // What the Space does is done, whether or not somebody waits for the answer.
@@ -375,7 +378,9 @@ pub(crate) fn answer(status: u16, body: String) -> Inbound {
     Inbound { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body }
 }
 
-pub(crate) fn config(fn_index: u64) -> String {
+/// Description of a Space with so many steps by default, whose function of that number makes its images in an `image`
+/// or a `gallery`.
+pub(crate) fn config(fn_index: u64, steps: u64, output: &str) -> String {
     let slider = |id: u64, label: &str, minimum: u64, maximum: u64, step: u64, value: u64| {
         let props = json!({"label": label, "minimum": minimum, "maximum": maximum, "step": step, "value": value});
         json!({"id": id, "type": "slider", "props": props})
@@ -386,10 +391,10 @@ pub(crate) fn config(fn_index: u64) -> String {
             {"id": 1, "type": "textbox", "props": {"label": "Prompt"}},
             slider(2, "Height", 64, 2048, 64, 1024),
             slider(3, "Width", 64, 2048, 64, 1024),
-            slider(4, "Inference Steps", 1, 20, 1, 9),
+            slider(4, "Inference Steps", 1, 20, 1, steps),
             {"id": 5, "type": "number", "props": {"label": "Seed", "value": 42, "precision": 0}},
             {"id": 6, "type": "checkbox", "props": {"label": "Random Seed", "value": true}},
-            {"id": 7, "type": "image", "props": {"label": "Generated Image"}},
+            {"id": 7, "type": output, "props": {"label": "Generated Image"}},
             {"id": 8, "type": "number", "props": {"label": "Seed Used"}},
         ],
         "dependencies": [

@@ -15,10 +15,12 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 use types::ErrorCode;
 
 use super::wake::spawn;
-use crate::platform::{Body, Content, Inbound, Outbound, TransportError};
+use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
 
 /// The most bytes that one read of a body takes.
 const READ: usize = 32 << 10;
+/// Length of the pieces of a body that is counted on its way, in bytes.
+const SENT: usize = 64 << 10;
 
 type Trailers = FutureReader<Result<Option<types::Trailers>, ErrorCode>>;
 
@@ -100,14 +102,24 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     let options = types::RequestOptions::new();
     // A host that knows no time limits of its own is held to the port's.
     let _ = options.set_connect_timeout(Some(nanoseconds(outbound.connect_timeout)));
-    let _ = options.set_first_byte_timeout(Some(nanoseconds(outbound.read_timeout)));
+    let _ = options.set_first_byte_timeout(Some(nanoseconds(outbound.head_timeout)));
     let _ = options.set_between_bytes_timeout(Some(nanoseconds(outbound.read_timeout)));
     let (no_trailers, on_trailers) = wit_future::new(|| Ok(None));
     let contents = match outbound.body {
         Some(body) => {
             let (mut writer, reader) = wit_stream::new();
+            let on_sent = outbound.on_sent;
             let mut write = Box::pin(async move {
-                let _ = writer.write_all(Vec::from(body)).await;
+                // In pieces only where somebody counts them.
+                let piece = if on_sent.is_some() { SENT } else { body.len().max(1) };
+                for piece in body.chunks(piece) {
+                    if !writer.write_all(piece.to_vec()).await.is_empty() {
+                        break;
+                    }
+                    if let Some(OnSent(told)) = &on_sent {
+                        told();
+                    }
+                }
                 drop(writer);
                 drop(no_trailers);
             });
