@@ -6,9 +6,9 @@
 
 use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, rgb_to_ycbcr};
 
+use super::error::{CodecError, check_length};
 use super::pace::Pace;
 use super::rows::Rows;
-use super::unreadable::Unreadable;
 
 /// Height of a strip: a multiple of what the encoder compresses together, 16 rows at most.
 const STRIP: usize = 32;
@@ -18,14 +18,14 @@ const UNITS: [u16; 2] = [16, 8];
 const FINE: u8 = 90;
 
 /// Writes `rows` as a JPEG of that quality, on white where they are transparent.
-pub(super) async fn write(mut rows: Rows, quality: u8, pace: &Pace) -> Result<Vec<u8>, Unreadable> {
+pub(super) async fn write(mut rows: Rows, quality: u8, pace: &Pace) -> Result<Vec<u8>, CodecError> {
     let quality = quality.clamp(1, 100);
     let (width, height) = (u16::try_from(rows.width), u16::try_from(rows.height));
-    let (Ok(width), Ok(height)) = (width, height) else { return Err(Unreadable) };
+    let (Ok(width), Ok(height)) = (width, height) else { return Err(CodecError::Unreadable) };
     let [coarse, fine] = UNITS;
     let unit = if quality < FINE { coarse } else { fine };
     let units = usize::from(width.div_ceil(unit)) * STRIP / usize::from(unit);
-    let interval = u16::try_from(units).map_err(|_| Unreadable)?;
+    let interval = u16::try_from(units).map_err(|_| CodecError::Unreadable)?;
     let colours = if rows.has_alpha { 4 } else { 3 };
 
     let (mut out, mut data, mut compressed, mut restart) = (Vec::new(), Vec::new(), Vec::new(), 0_u8);
@@ -41,12 +41,13 @@ pub(super) async fn write(mut rows: Rows, quality: u8, pace: &Pace) -> Result<Ve
         if count == 0 {
             break;
         }
-        let strip = Strip { data: &data, width, height: u16::try_from(count).map_err(|_| Unreadable)?, colours };
+        let strip =
+            Strip { data: &data, width, height: u16::try_from(count).map_err(|_| CodecError::Unreadable)?, colours };
         compressed.clear();
         let mut encoder = Encoder::new(&mut compressed, quality);
         encoder.set_restart_interval(interval);
         encoder.encode_image(strip)?;
-        let parts = Parts::of(&compressed).ok_or(Unreadable)?;
+        let parts = Parts::of(&compressed).ok_or(CodecError::Unreadable)?;
         if out.is_empty() {
             out.extend_from_slice(parts.before_height);
             out.extend_from_slice(&height.to_be_bytes());
@@ -56,10 +57,11 @@ pub(super) async fn write(mut rows: Rows, quality: u8, pace: &Pace) -> Result<Ve
             restart = (restart + 1) % 8;
         }
         out.extend_from_slice(parts.scan);
+        check_length(&out)?;
         pace.keep().await;
     }
     if out.is_empty() {
-        return Err(Unreadable);
+        return Err(CodecError::Unreadable);
     }
     out.extend_from_slice(&[0xff, 0xd9]);
     Ok(out)

@@ -5,24 +5,25 @@
 //! are written row by row, and JPEG in strips. Only what must be decoded as a whole (a WebP) isn't interrupted: 0.2 s
 //! for the largest that is converted.
 //!
-//! The memory of a conversion is the image's file, the new one, and some rows; for one that is decoded as a whole, its
-//! pixels too, 30 MB at most. An image of more than 4096 × 4096 pixels, or 2048 × 2048 for a WebP, stays as
-//! it is, and so does what is neither a PNG nor a WebP, which is what Gradio makes: an image in another format is worth
-//! more than none, and the answer names the format that it has.
+//! The memory of a conversion is the image's file, the new one of 32 MiB at most (48 while it grows), and some rows; for
+//! one that is decoded as a whole, its pixels too, 30 MB at most. An image that would be a larger file, or has more than
+//! 4096 × 4096 pixels, or 2048 × 2048 for a WebP, stays as it is, and so does what is neither a PNG nor a WebP, which is
+//! what Gradio makes: an image in another format is worth more than none, and the answer names the format that it has.
 //!
 //! WebP is written without loss, as no maintained Rust codec writes it otherwise, by an encoder of our own that needs
 //! no copy of the image.
 
+mod error;
 mod huffman;
 mod jpeg;
 mod pace;
 mod png;
 mod rows;
-mod unreadable;
 mod webp;
 
 use bytes::Bytes;
 
+use self::error::CodecError;
 use self::pace::Pace;
 use self::rows::Rows;
 use super::turn::{Turn, Turns};
@@ -79,20 +80,27 @@ impl Converter {
         if !is_converted(format, wanted) {
             return Ok((format, bytes));
         }
+        match self.write(bytes.clone(), format, wanted).await {
+            Ok(Some(written)) => Ok((wanted.format, written.into())),
+            Ok(None) | Err(CodecError::TooLarge) => Ok((format, bytes)),
+            Err(CodecError::Unreadable) => {
+                Err(Failure::Unreadable("its image can't be read, and so not be converted".into()))
+            }
+        }
+    }
+
+    /// Writes the image in the wanted format; `None` where it has too many pixels.
+    async fn write(&self, bytes: Bytes, format: Format, wanted: TargetFormat) -> Result<Option<Vec<u8>>, CodecError> {
         let pace = Pace::new(&self.host);
-        let unreadable = |_| Failure::Unreadable("its image can't be read, and so not be converted".into());
-        let Some(rows) = Rows::open(bytes.clone(), format, &pace).await.map_err(unreadable)? else {
-            return Ok((format, bytes));
-        };
-        drop(bytes);
+        let Some(rows) = Rows::open(bytes, format, &pace).await? else { return Ok(None) };
         // What was decoded as a whole has taken a stretch by itself.
         pace.keep().await;
-        let written = match wanted.format {
+        match wanted.format {
             Format::Jpeg => jpeg::write(rows, wanted.quality, &pace).await,
             Format::Webp => webp::write(rows, &pace).await,
             _ => png::write(rows, &pace).await,
-        };
-        Ok((wanted.format, Bytes::from(written.map_err(unreadable)?)))
+        }
+        .map(Some)
     }
 }
 

@@ -4,12 +4,12 @@ use std::io::Write as _;
 
 use png::{BitDepth, ColorType, Compression, Encoder};
 
+use super::error::CodecError;
 use super::pace::Pace;
 use super::rows::Rows;
-use super::unreadable::Unreadable;
 
 /// Writes `rows` as a PNG.
-pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, Unreadable> {
+pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, CodecError> {
     let mut out = Vec::new();
     let mut encoder = Encoder::new(&mut out, rows.width, rows.height);
     encoder.set_color(if rows.has_alpha { ColorType::Rgba } else { ColorType::Rgb });

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use image_webp::WebPDecoder;
 use png::{BitDepth, ColorType, Decoder, InterlaceInfo, Limits, Reader, Transformations};
 
+use super::error::CodecError;
 use super::pace::Pace;
-use super::unreadable::Unreadable;
 use crate::generation::Format;
 
 /// The most pixels of a PNG that is converted.
@@ -44,7 +44,7 @@ enum PixelSource {
 
 impl Rows {
     /// Opens a PNG or a WebP; `None` for one of too many pixels.
-    pub(super) async fn open(bytes: Bytes, format: Format, pace: &Pace) -> Result<Option<Self>, Unreadable> {
+    pub(super) async fn open(bytes: Bytes, format: Format, pace: &Pace) -> Result<Option<Self>, CodecError> {
         match format {
             Format::Webp => Self::of_webp(&bytes),
             _ => Self::of_png(bytes, pace).await,
@@ -58,7 +58,7 @@ impl Rows {
     }
 
     /// The next row, of three or four bytes for each pixel; `None` after the last.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, Unreadable> {
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, CodecError> {
         let stride = self.stride();
         match &mut self.source {
             PixelSource::Whole(data, read) => {
@@ -70,13 +70,13 @@ impl Rows {
                 let (colour, _) = reader.output_color_type();
                 let Some(row) = reader.next_row()? else { return Ok(None) };
                 expand(row.data(), colour, &mut self.row);
-                if self.row.len() == stride { Ok(Some(&self.row)) } else { Err(Unreadable) }
+                if self.row.len() == stride { Ok(Some(&self.row)) } else { Err(CodecError::Unreadable) }
             }
         }
     }
 
     /// Begins again with the first row.
-    pub(super) fn rewind(&mut self) -> Result<(), Unreadable> {
+    pub(super) fn rewind(&mut self) -> Result<(), CodecError> {
         match &mut self.source {
             PixelSource::Whole(_, read) => *read = 0,
             PixelSource::Png(reader, bytes) => **reader = png_reader(bytes.clone())?,
@@ -84,7 +84,7 @@ impl Rows {
         Ok(())
     }
 
-    async fn of_png(bytes: Bytes, pace: &Pace) -> Result<Option<Self>, Unreadable> {
+    async fn of_png(bytes: Bytes, pace: &Pace) -> Result<Option<Self>, CodecError> {
         let reader = png_reader(bytes.clone())?;
         let info = reader.info();
         let ((width, height), is_interlaced) = (info.size(), info.interlaced);
@@ -93,7 +93,7 @@ impl Rows {
         }
         let (colour, depth) = reader.output_color_type();
         if depth != BitDepth::Eight {
-            return Err(Unreadable);
+            return Err(CodecError::Unreadable);
         }
         let has_alpha = matches!(colour, ColorType::Rgba | ColorType::GrayscaleAlpha);
         let source = if is_interlaced {
@@ -104,14 +104,14 @@ impl Rows {
         Ok(Some(Self { width, height, has_alpha, source, row: Vec::new() }))
     }
 
-    fn of_webp(bytes: &[u8]) -> Result<Option<Self>, Unreadable> {
+    fn of_webp(bytes: &[u8]) -> Result<Option<Self>, CodecError> {
         let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
         let (width, height) = decoder.dimensions();
         if !fits(width, height, MAX_WHOLE_PIXELS) {
             return Ok(None);
         }
         decoder.set_memory_limit(MAX_WEBP_MEMORY);
-        let length = decoder.output_buffer_size().ok_or(Unreadable)?;
+        let length = decoder.output_buffer_size().ok_or(CodecError::Unreadable)?;
         let mut data = vec![0; length];
         decoder.read_image(&mut data)?;
         let has_alpha = decoder.has_alpha();
@@ -119,7 +119,7 @@ impl Rows {
     }
 }
 
-fn png_reader(bytes: Bytes) -> Result<Reader<Cursor<Bytes>>, Unreadable> {
+fn png_reader(bytes: Bytes) -> Result<Reader<Cursor<Bytes>>, CodecError> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MAX_MEMORY });
     decoder.set_transformations(Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
@@ -154,14 +154,14 @@ async fn put_together(
     width: u32,
     height: u32,
     pace: &Pace,
-) -> Result<Vec<u8>, Unreadable> {
+) -> Result<Vec<u8>, CodecError> {
     let (colours, bits) = if matches!(colour, ColorType::Rgba | ColorType::GrayscaleAlpha) { (4, 32) } else { (3, 24) };
-    let side = |side: u32| usize::try_from(side).map_err(|_| Unreadable);
+    let side = |side: u32| usize::try_from(side).map_err(|_| CodecError::Unreadable);
     let stride = side(width)? * colours;
     let mut all = vec![0; stride * side(height)?];
     let mut expanded = Vec::new();
     while let Some(row) = reader.next_interlaced_row()? {
-        let InterlaceInfo::Adam7(place) = row.interlace() else { return Err(Unreadable) };
+        let InterlaceInfo::Adam7(place) = row.interlace() else { return Err(CodecError::Unreadable) };
         expand(row.data(), colour, &mut expanded);
         png::expand_interlaced_row(&mut all, stride, &expanded, place, bits);
         pace.keep().await;

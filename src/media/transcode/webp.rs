@@ -4,10 +4,10 @@
 //! Of the format's means three are used, as `image-webp` does: the difference to the pixel above, red and blue as
 //! differences to green, and runs of the same.
 
+use super::error::{CodecError, check_length};
 use super::huffman::{Code, codes};
 use super::pace::Pace;
 use super::rows::Rows;
-use super::unreadable::Unreadable;
 
 /// The longest run of the same pixel, with one symbol.
 const MAX_RUN: u32 = 4096;
@@ -26,7 +26,7 @@ const FIRST: Pixel = [0, 0, 0, 255];
 type Pixel = [u8; 4];
 
 /// Writes `rows` as a WebP.
-pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, Unreadable> {
+pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, CodecError> {
     let mut counts = Counts::default();
     let mut runs = Residuals::new(rows.has_alpha);
     while let Some(row) = rows.next()? {
@@ -43,6 +43,7 @@ pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, Unread
     let mut runs = Residuals::new(has_alpha);
     while let Some(row) = rows.next()? {
         runs.add_row(row, &mut writer);
+        check_length(&writer.bits.out)?;
         pace.keep().await;
     }
     runs.finish(&mut writer);
@@ -50,8 +51,8 @@ pub(super) async fn write(mut rows: Rows, pace: &Pace) -> Result<Vec<u8>, Unread
 }
 
 /// Size of the image, and the transforms that are used.
-fn write_head(bits: &mut Bits, rows: &Rows) -> Result<(), Unreadable> {
-    let side = |side: u32| side.checked_sub(1).ok_or(Unreadable);
+fn write_head(bits: &mut Bits, rows: &Rows) -> Result<(), CodecError> {
+    let side = |side: u32| side.checked_sub(1).ok_or(CodecError::Unreadable);
     bits.put(0x2f, 8);
     bits.put(side(rows.width)?, 14);
     bits.put(side(rows.height)?, 14);
@@ -302,16 +303,16 @@ impl Bits {
     }
 
     /// The file.
-    fn finish(mut self) -> Result<Vec<u8>, Unreadable> {
+    fn finish(mut self) -> Result<Vec<u8>, CodecError> {
         let open = self.open.to_le_bytes();
         self.out.extend(open.iter().take(usize::from(self.count.div_ceil(8))));
         let length = self.out.len() - HEADER.len();
         if length % 2 == 1 {
             self.out.push(0);
         }
-        let mut put_length = |at: usize, length: usize| -> Result<(), Unreadable> {
-            let bytes = u32::try_from(length).map_err(|_| Unreadable)?.to_le_bytes();
-            self.out.get_mut(at..at + 4).ok_or(Unreadable)?.copy_from_slice(&bytes);
+        let mut put_length = |at: usize, length: usize| -> Result<(), CodecError> {
+            let bytes = u32::try_from(length).map_err(|_| CodecError::Unreadable)?.to_le_bytes();
+            self.out.get_mut(at..at + 4).ok_or(CodecError::Unreadable)?.copy_from_slice(&bytes);
             Ok(())
         };
         put_length(16, length)?;

@@ -144,8 +144,8 @@ fn stream() -> Response<BoxBody> {
 fn large(megabytes: usize) -> Response<BoxBody> {
     let (mut pieces, body) = body::stream::<Bytes>();
     wake::spawn(async move {
-        for number in 0..megabytes * 16 {
-            if pieces.send(Bytes::from(vec![b'x'; 1 << 16])).await.is_err() {
+        for number in 0..megabytes * 64 {
+            if pieces.send(Bytes::from(vec![b'x'; 1 << 14])).await.is_err() {
                 eprintln!("the client left after {number} pieces");
                 return;
             }
