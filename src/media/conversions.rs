@@ -30,8 +30,9 @@ use crate::store::Store;
 
 /// Conversions of a link in a minute.
 const PER_MINUTE: u32 = 6;
-/// Time that a conversion waits for its turn, and for another instance that makes the same.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time that a conversion waits for its turn, and for another instance that makes the same: longer than a claim of one
+/// that has died.
+const PATIENCE: Duration = Duration::from_secs(50);
 /// Time for the fetch of an image that is converted.
 const FETCH: Duration = Duration::from_secs(20);
 /// Pause between two looks for what another instance makes.

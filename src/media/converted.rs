@@ -22,7 +22,7 @@ const LEAST: usize = 64 << 10;
 /// Number of images that a statement deletes: more than there can be.
 const SPAN: i64 = 2048;
 /// Time for which a claim holds.
-const CLAIM: Duration = Duration::from_secs(30);
+const CLAIM: Duration = Duration::from_secs(45);
 
 /// An image by a link that names a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
