@@ -44,6 +44,7 @@ impl ApiServer for Exchange {
         let expires = app.host.unix_time().saturating_add(app.settings.media.link_ttl).as_secs();
         let pipeline = Pipeline {
             dispatcher: Rc::clone(&app.services.dispatcher),
+            converter: app.converter.clone(),
             max_image_bytes: app.settings.media.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
             links: Links { signer, base: self.call.base.clone(), expires },

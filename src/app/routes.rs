@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::history;
 use crate::http::path::RequestPath;
 use crate::http::read::BodyLimit;
-use crate::media::route;
+use crate::media::route::LinkedImages;
 use crate::openai::{chat, images, models, responses};
 use crate::platform::{Body, Content};
 use crate::tasks;
@@ -122,9 +122,14 @@ impl RouteRow {
 
 async fn file(exchange: &Exchange) -> Result<Response<Content>, Error> {
     let (app, call) = (&exchange.app, &exchange.call);
-    let (limit, method, headers) = (app.settings.media.max_image_bytes, &call.head.method, &call.head.headers);
-    let catalog = &app.settings.catalog;
-    route::serve(&app.client, &app.services.keyring, catalog, limit, &call.parameter, method, headers).await
+    let images = LinkedImages {
+        client: &app.client,
+        keyring: &app.services.keyring,
+        catalog: &app.settings.catalog,
+        conversions: &app.conversions,
+        limit: app.settings.media.max_image_bytes,
+    };
+    images.serve(&call.parameter, &call.head.method, &call.head.headers).await
 }
 
 async fn made_images(exchange: &Exchange) -> Result<Response<Content>, Error> {

@@ -10,8 +10,10 @@ use crate::history::History;
 use crate::idempotency::flight::Flights;
 use crate::limits::jobs::Jobs;
 use crate::limits::rate::Rates;
+use crate::media::conversions::Conversions;
 use crate::media::keyring::Keyring;
 use crate::media::link::Signer;
+use crate::media::transcode::Converter;
 use crate::openai::server::Services;
 use crate::platform::Host;
 use crate::settings::Settings;
@@ -29,6 +31,8 @@ pub struct App {
     pub(super) rates: Rates,
     pub(super) jobs: Jobs,
     pub(super) flights: Rc<Flights>,
+    pub(super) converter: Converter,
+    pub(super) conversions: Rc<Conversions>,
     pub(super) history: Rc<History>,
     pub(super) tasks: Rc<TaskSupervisor>,
     /// Services that endpoints use.
@@ -55,6 +59,7 @@ impl App {
         let policy = settings.policy.clone();
         let dispatcher = Rc::new(Dispatcher::new(client.clone(), policy, &settings.catalog, &leases));
         let jobs = Jobs::new(&leases, settings.key_limits.jobs);
+        let converter = Converter::new(&host);
         let history = History::new(&store, settings.history);
         let services = Services {
             host: Rc::clone(&host),
@@ -72,6 +77,7 @@ impl App {
             store: store.clone(),
             leases,
             dispatcher: Rc::clone(&dispatcher),
+            converter: converter.clone(),
             catalog: settings.catalog.clone(),
             keyring: Rc::clone(&keyring),
             history: Rc::clone(&history),
@@ -88,6 +94,8 @@ impl App {
             rates: Rates::new(&store, settings.key_limits.requests_per_minute),
             jobs,
             flights: Flights::new(&store, settings.idempotency_ttl),
+            conversions: Conversions::new(&store, &converter),
+            converter,
             sweeper: Sweeper::new(&store),
             host,
             settings,

@@ -50,6 +50,17 @@ impl Error {
         )
     }
 
+    /// 403: a name that may be a stranger's, at a server that asks for no key.
+    pub fn foreign_name() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            INVALID_REQUEST,
+            Some("host_not_allowed"),
+            "The server doesn't answer to the name in the request's Host. Its operator must set the variable \
+             public_url to the address by which it is reached.",
+        )
+    }
+
     /// 429: one request more than `limit` in a minute; after `wait` it would be let in.
     pub fn too_many_requests(limit: u32, wait: Duration) -> Self {
         let seconds = wait.as_secs_f64();

@@ -4,8 +4,10 @@
 //! from the page: the images are made all the same. With a key that is no danger, as pages don't have it. Without one,
 //! an operator who restricts the origins (`cors_origins`) means this too.
 //!
-//! A page can also have its own name lead to this server (DNS rebinding), and is of the same origin then. So where no
-//! `public_url` says which name is the server's, only addresses and `localhost` are.
+//! A page can also have its own name lead to this server (DNS rebinding), and is of the same origin then: it may read
+//! answers too, and its `GET`s don't say where they come from. So where the origins are restricted, the server only
+//! answers to names that no stranger can have lead to it: the name in `public_url`, addresses, and names that the
+//! public DNS doesn't know.
 
 use http::header::ORIGIN;
 use http::request::Parts;
@@ -15,28 +17,40 @@ use super::base_url::base_url;
 use super::cors::CorsOrigins;
 use crate::error::Error;
 
-/// Checks that a request that changes something is not a foreign page's. `public_url` is the configured URL.
+/// Last labels of names that the public DNS doesn't know: RFC 6761, RFC 6762, and ICANN's reservation of `internal`.
+const PRIVATE: [&str; 3] = ["localhost", "local", "internal"];
+
+/// Checks that a request is not a foreign page's. `public_url` is the configured URL.
 ///
 /// # Errors
-/// 403 for a page of another origin, or a name that may be a page's.
+/// 403 for a name that may be a page's, and for a page of another origin that changes something.
 pub fn refuse_foreign(origins: &CorsOrigins, public_url: Option<&str>, head: &Parts) -> Result<(), Error> {
     let CorsOrigins::Only(listed) = origins else { return Ok(()) };
+    let asked = Url::parse(&base_url(None, head)).ok();
+    let public = public_url.and_then(|url| Url::parse(url).ok());
+    if !asked.as_ref().is_none_or(|asked| is_own_name(asked, public.as_ref())) {
+        return Err(Error::foreign_name());
+    }
     let Some(origin) = head.headers.get(ORIGIN) else { return Ok(()) };
     if head.method.is_safe() || listed.iter().any(|one| one.as_bytes() == origin.as_bytes()) {
         return Ok(());
     }
     let page = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
-    let own = Url::parse(&base_url(public_url, head)).ok();
-    let (Some(page), Some(own)) = (page, own) else { return Err(Error::foreign_page()) };
+    let (Some(page), Some(own)) = (page, public.or(asked)) else { return Err(Error::foreign_page()) };
     // A proxy may have taken off the encryption: the scheme says nothing.
-    let is_same = page.host() == own.host() && page.port() == own.port();
-    let is_certain = public_url.is_some()
-        || match own.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
-            None => false,
-        };
-    if is_same && is_certain { Ok(()) } else { Err(Error::foreign_page()) }
+    if page.host() == own.host() && page.port() == own.port() { Ok(()) } else { Err(Error::foreign_page()) }
+}
+
+/// True for a name that no stranger can have lead here.
+fn is_own_name(asked: &Url, public: Option<&Url>) -> bool {
+    match asked.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            let is_private = name.rsplit_once('.').is_none_or(|(_, last)| PRIVATE.contains(&last));
+            is_private || public.is_some_and(|public| public.host_str() == Some(name))
+        }
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => true,
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +87,25 @@ mod tests {
         assert!(!passes("POST", "evil.example:3000", "http://evil.example:3000", None, "none"), "rebound");
         let public = Some("https://images.example");
         assert!(passes("POST", "images.example", "https://images.example", public, "none"));
+        assert!(passes("POST", "127.0.0.1:3000", "https://images.example", public, "none"), "behind a proxy");
         assert!(!passes("POST", "evil.example", "https://evil.example", public, "none"));
+        assert!(!passes("POST", "images.example", "https://evil.example", public, "none"));
+    }
+
+    #[test]
+    fn the_server_answers_only_to_names_that_no_stranger_can_have() {
+        for own in ["127.0.0.1:3000", "[::1]", "192.168.0.7:80", "localhost:3000", "a.localhost", "images:3000"] {
+            assert!(passes("GET", own, "", None, "none"), "{own}");
+        }
+        assert!(passes("GET", "images.default.svc.cluster.local", "", None, "none"));
+        for foreign in ["evil.example", "evil.example.:3000", "127.0.0.1.evil.example", "localhost.evil.example:3000"] {
+            for method in ["GET", "POST", "DELETE"] {
+                assert!(!passes(method, foreign, "", None, "none"), "{method} {foreign}");
+                assert!(!passes(method, foreign, "", Some("https://images.example/api"), "none"));
+                assert!(passes(method, foreign, "", None, "*"));
+            }
+        }
+        assert!(passes("GET", "images.example", "", Some("https://images.example/api"), "none"));
+        assert!(!passes("GET", "images.example", "", None, "none"), "it isn't known that it is its own");
     }
 }

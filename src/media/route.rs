@@ -4,6 +4,8 @@
 //! tag is made from the file's address, which holds a digest of its content, so a client that has the image gets a 304
 //! without a call to the Space.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
@@ -12,17 +14,18 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use z_image_conditional::none_match_names;
+use z_image_conditional::range::{self, Range};
 
+use super::conversions::{Conversion, Conversions};
+use super::converted::Converted;
 use super::fetch::fetch;
 use super::image::{OpenImage, open, open_part};
 use super::keyring::Keyring;
 use super::link::Link;
-use super::transcode::transcode;
 use crate::catalog::Catalog;
 use crate::error::Error;
-use crate::generation::TargetFormat;
+use crate::generation::Format;
 use crate::gradio::client::Client;
-use crate::gradio::failure::Failure;
 use crate::gradio::space::{Origin, Space};
 use crate::hex::hex;
 use crate::platform::Content;
@@ -31,72 +34,108 @@ use crate::platform::Content;
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Answers a request for the image behind `name`: a token, and a file extension that only serves to please clients.
-///
-/// # Errors
-/// 403, 404, 410, 416 or a gateway error, as the link and the Space give cause to.
-pub async fn serve(
-    client: &Client,
-    keyring: &Keyring,
-    catalog: &Catalog,
-    limit: usize,
-    name: &str,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Response<Content>, Error> {
-    let link = resolve(keyring, catalog, name).await?;
-    let now = client.host().unix_time().as_secs();
-    let tag = entity_tag(&link);
-    let mut response = Response::new(Content::Empty);
-    fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));
-    if none_match_names(headers, &tag) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return Ok(response);
-    }
-    let client = &client_for(client, catalog, &link);
-    if let Some(wanted) = link.wanted {
-        return converted(response, client, &link, wanted, limit, method).await;
-    }
-    let range =
-        headers.get(RANGE).filter(|_| headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes()));
-    let image = match range {
-        Some(range) if method == Method::GET => open_part(client, &link.file, limit, range).await,
-        _ => open(client, &link.file, limit).await,
-    }
-    .map_err(failed)?;
-    let OpenImage { format, length, part, body } = image;
-    let answer = response.headers_mut();
-    answer.insert(CONTENT_TYPE, format.media_type());
-    if let Some(length) = length {
-        answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    if let Some(part) = part {
-        answer.insert(CONTENT_RANGE, part);
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    if method == Method::GET {
-        *response.body_mut() = Content::Stream(body);
-    }
-    Ok(response)
+/// What answers requests for images by their links.
+pub struct LinkedImages<'a> {
+    /// Client for all Spaces.
+    pub client: &'a Client,
+    /// Signer of the links.
+    pub keyring: &'a Keyring,
+    /// The Spaces that links may lead to.
+    pub catalog: &'a Catalog,
+    /// Conversions to the formats that links name.
+    pub conversions: &'a Rc<Conversions>,
+    /// Size of the largest image that is passed on, in bytes.
+    pub limit: usize,
 }
 
-/// Answers with the whole image, in another format than the Space made if need be.
-async fn converted(
-    mut response: Response<Content>,
-    client: &Client,
-    link: &Link,
-    wanted: TargetFormat,
-    limit: usize,
-    method: &Method,
-) -> Result<Response<Content>, Error> {
-    response.headers_mut().remove(ACCEPT_RANGES);
-    if method != Method::GET {
-        // The length isn't worth a conversion: it is there, or it isn't.
-        open(client, &link.file, limit).await.map_err(failed)?;
-        return Ok(response);
+impl LinkedImages<'_> {
+    /// Answers a request for the image behind `name`: a token, and a file extension that only serves to please clients.
+    ///
+    /// # Errors
+    /// 403, 404, 410, 416 or a gateway error, as the link and the Space give cause to; 429 or 503 where it would have
+    /// to be converted, and can't be now.
+    pub async fn serve(&self, name: &str, method: &Method, headers: &HeaderMap) -> Result<Response<Content>, Error> {
+        let link = resolve(self.keyring, self.catalog, name).await?;
+        let now = self.client.host().unix_time().as_secs();
+        let digest = digest(&link);
+        let tag = format!("\"{digest}\"");
+        let mut response = Response::new(Content::Empty);
+        fixed_headers(response.headers_mut(), &tag, link.expires.saturating_sub(now));
+        if none_match_names(headers, &tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Ok(response);
+        }
+        let client = client_for(self.client, self.catalog, &link);
+        let range =
+            headers.get(RANGE).filter(|_| headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes()));
+        if let Some(wanted) = link.wanted {
+            if method != Method::GET {
+                // The length isn't worth a conversion: it is there, or it isn't.
+                open(&client, &link.file, self.limit).await.map_err(Error::of_linked_image)?;
+                return Ok(response);
+            }
+            let (client, link) = (client.clone(), link.clone());
+            let conversion = Conversion { key: digest, client, link, wanted, limit: self.limit };
+            if let Converted::Image(format, bytes) = self.conversions.get(conversion).await? {
+                return part_of(response, format, bytes, range);
+            }
+        }
+        self.as_made(response, &client, &link, method, range).await
     }
-    let (format, bytes) = fetch(client, &link.file, limit).await.map_err(failed)?;
-    let (format, bytes) = transcode(bytes, format, wanted).map_err(failed)?;
+
+    /// Answers with the image as its Space made it.
+    async fn as_made(
+        &self,
+        mut response: Response<Content>,
+        client: &Client,
+        link: &Link,
+        method: &Method,
+        range: Option<&HeaderValue>,
+    ) -> Result<Response<Content>, Error> {
+        let image = match range {
+            Some(range) if method == Method::GET => open_part(client, &link.file, self.limit, range).await,
+            _ => open(client, &link.file, self.limit).await,
+        }
+        .map_err(Error::of_linked_image)?;
+        let OpenImage { format, length, part, body } = image;
+        let answer = response.headers_mut();
+        answer.insert(CONTENT_TYPE, format.media_type());
+        if let Some(length) = length {
+            answer.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(part) = part {
+            answer.insert(CONTENT_RANGE, part);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        if method == Method::GET {
+            *response.body_mut() = Content::Stream(body);
+        }
+        Ok(response)
+    }
+}
+
+/// Answers with an image, or with the part of it that `range` asks for.
+fn part_of(
+    mut response: Response<Content>,
+    format: Format,
+    bytes: Bytes,
+    range: Option<&HeaderValue>,
+) -> Result<Response<Content>, Error> {
+    let whole = bytes.len();
+    let range = range.and_then(|range| range.to_str().ok()).map_or(Range::Whole, |range| range::parse(range, whole));
+    let bytes = match range {
+        Range::Whole => bytes,
+        Range::Unsatisfiable => return Err(Error::unsatisfiable_range()),
+        Range::Part(first, last) => {
+            // Both lie inside, by the range's own account.
+            let bytes = bytes.slice(first.min(whole)..last.saturating_add(1).min(whole));
+            if let Ok(part) = HeaderValue::try_from(format!("bytes {first}-{last}/{whole}")) {
+                response.headers_mut().insert(CONTENT_RANGE, part);
+            }
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            bytes
+        }
+    };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, format.media_type());
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
@@ -150,24 +189,13 @@ fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 }
 
-/// A strong entity tag (RFC 9110 section 8.8.3) for the file.
-fn entity_tag(link: &Link) -> String {
+/// Digest of the file's address and the wanted format: a strong entity tag (RFC 9110 section 8.8.3).
+fn digest(link: &Link) -> String {
     let wanted = link.wanted.map_or_else(String::new, |wanted| format!(" {}{}", wanted.format.name(), wanted.quality));
     let digest = Sha256::new()
         .chain_update(link.file.origin.to_string())
         .chain_update(&link.file.path)
         .chain_update(wanted)
         .finalize();
-    format!("\"{}\"", hex(digest.iter().take(16)))
-}
-
-fn failed(failure: Failure) -> Error {
-    match failure {
-        // Gradio answers 403 for a file that isn't there (any more).
-        Failure::Status { status: StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE, .. } => {
-            Error { detail: Some(failure.to_string()), ..Error::image_gone() }
-        }
-        Failure::Status { status: StatusCode::RANGE_NOT_SATISFIABLE, .. } => Error::unsatisfiable_range(),
-        other => other.into(),
-    }
+    hex(digest.iter().take(16))
 }

@@ -14,13 +14,15 @@ use crate::gradio::result::Picture;
 use crate::media::fetch::{Fetched, fetch, fetch_or_leave};
 use crate::media::image;
 use crate::media::link::Links;
-use crate::media::transcode::transcode;
+use crate::media::transcode::Converter;
 
 /// Form in which an image is delivered.
 #[derive(Clone)]
 pub(super) struct Delivery {
     /// Client for fetches.
     pub(super) client: Client,
+    /// Converter to the wanted format.
+    pub(super) converter: Converter,
     /// Links to images.
     pub(super) links: Links,
     /// Size of the largest image that is fetched, in bytes.
@@ -43,8 +45,8 @@ impl Delivery {
             Picture::File(file) => Some(file.clone()),
             Picture::Inline(_) => None,
         };
-        let as_wanted = |(format, bytes)| match wanted {
-            Some(wanted) => transcode(bytes, format, wanted),
+        let as_wanted = async |(format, bytes)| match wanted {
+            Some(wanted) => self.converter.convert(bytes, format, wanted).await,
             None => Ok((format, bytes)),
         };
         let (format, payload) = match (self.format, image.picture) {
@@ -54,17 +56,17 @@ impl Delivery {
                 (wanted.map(|wanted| wanted.format).or(own), Payload::Url(self.links.to(&file, wanted)))
             }
             (ResponseFormat::Url, Picture::Inline(bytes)) => {
-                let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
+                let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
                 (Some(format), Payload::DataUrl(format, bytes))
             }
             (ResponseFormat::Base64, Picture::Inline(bytes)) => {
-                let (format, bytes) = as_wanted(image::inline(bytes, limit)?)?;
+                let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
                 (Some(format), Payload::Bytes(bytes))
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
                 let client = self.client.for_space(&image.space);
                 if wanted.is_some() {
-                    let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?)?;
+                    let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?).await?;
                     (Some(format), Payload::Bytes(bytes))
                 } else {
                     match fetch_or_leave(&client, &file, limit, |length| self.may_hold(length)).await? {

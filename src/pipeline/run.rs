@@ -17,6 +17,7 @@ use crate::catalog::Model;
 use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Made};
 use crate::gradio::arguments::unused;
 use crate::media::link::Links;
+use crate::media::transcode::Converter;
 
 /// Number of images that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
@@ -26,6 +27,8 @@ const FETCHES_AT_ONCE: usize = 4;
 pub struct Pipeline {
     /// Dispatcher of jobs to Spaces.
     pub dispatcher: Rc<Dispatcher>,
+    /// Converter of images to the wanted format.
+    pub converter: Converter,
     /// Size of the largest image that is passed on, in bytes.
     pub max_image_bytes: usize,
     /// Links to images.
@@ -45,6 +48,7 @@ impl Pipeline {
         let mut extras = Some(request.generation.extras.clone());
         let delivery = Delivery {
             client: self.dispatcher.client().clone(),
+            converter: self.converter.clone(),
             links: self.links.clone(),
             max_image_bytes: self.max_image_bytes,
             format: request.format,

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::history::{self, History};
 use crate::media::keyring::Keyring;
 use crate::media::link::Links;
+use crate::media::transcode::Converter;
 use crate::pipeline::Pipeline;
 use crate::platform::log::{Level, Log, LogRecord};
 use crate::platform::{Host, StoreError, random_bytes};
@@ -39,6 +40,7 @@ pub struct TaskSupervisor {
     pub store: TaskStore,
     pub(super) leases: Rc<Leases>,
     pub(super) dispatcher: Rc<Dispatcher>,
+    converter: Converter,
     pub(super) catalog: Catalog,
     /// Configuration of tasks.
     pub config: TaskConfig,
@@ -69,6 +71,8 @@ pub struct Tools {
     pub leases: Rc<Leases>,
     /// Dispatcher that makes images.
     pub dispatcher: Rc<Dispatcher>,
+    /// Converter of images to the wanted format.
+    pub converter: Converter,
     /// Models.
     pub catalog: Catalog,
     /// Keys that sign links.
@@ -88,12 +92,13 @@ pub struct Tools {
 impl TaskSupervisor {
     /// A supervisor of the tasks in the database of `tools`.
     pub fn new(config: TaskConfig, tools: Tools) -> Self {
-        let Tools { store, leases, dispatcher, catalog, keyring, history, .. } = tools;
+        let Tools { store, leases, dispatcher, converter, catalog, keyring, history, .. } = tools;
         Self {
             host: Rc::clone(store.host()),
             store: TaskStore::new(&store),
             leases,
             dispatcher,
+            converter,
             catalog,
             config,
             keyring,
@@ -185,6 +190,7 @@ impl TaskSupervisor {
     pub(super) fn pipeline(&self, owner: &str) -> Pipeline {
         Pipeline {
             dispatcher: Rc::clone(&self.dispatcher),
+            converter: self.converter.clone(),
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },

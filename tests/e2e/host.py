@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from database import Postgres
@@ -25,16 +26,25 @@ KEY = "sk-end-to-end-0123456789abcdef"
 class Host:
     """The application, serving on a free port of loopback until ``stop``.
 
-    Its database is a file in a folder of its own, or in the one that it is given, which outlives it.
+    Its database is a file in a folder of its own, or in the one that it is given, which outlives it. `options` are
+    the program's, and `descriptors` is the number of files and sockets that it may have open.
     """
 
-    def __init__(self, state: Path | None = None, **variables: str | int) -> None:
+    def __init__(
+        self,
+        state: Path | None = None,
+        options: Sequence[str] = (),
+        descriptors: int | None = None,
+        **variables: str | int,
+    ) -> None:
         # Without a pause between a request's images, which few tests are about.
         settings = {"api_keys": KEY, "stagger_ms": "0"} | {name: str(value) for name, value in variables.items()}
         self._own_state = None if state else tempfile.TemporaryDirectory(prefix="z-image-e2e-")
         self.state = state or Path(self._own_state.name)
         command = [TARGET / "release/z-image-host", "--manifest", ROOT / "spin.toml"]
-        command += ["--listen", "127.0.0.1:0", "--state-dir", self.state]
+        command += ["--listen", "127.0.0.1:0", "--state-dir", self.state, *options]
+        if descriptors is not None:
+            command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         for name, value in settings.items():
             command += ["--variable", f"{name}={value}"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

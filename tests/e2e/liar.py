@@ -72,6 +72,8 @@ class Liar:
                 length = int(self.headers.get("content-length", 0))
                 liar.post(self, json.loads(self.rfile.read(length) or b"null"))
 
+        self.files: dict[str, bytes] = {}
+        """What the images of a prompt are, where they aren't ``PNG``."""
         self.jobs: dict[str, str] = {}
         self._released: set[str] = set()
         self._release = threading.Condition()
@@ -301,4 +303,4 @@ class Liar:
                     server="liar",
                 )
             case _:
-                self.answer(handler, 200, PNG, "application/octet-stream")
+                self.answer(handler, 200, self.files.get(behaviour, PNG), "application/octet-stream")

@@ -130,6 +130,10 @@ def test_a_foreign_page_makes_nothing_where_no_key_is_asked_for(liar: Liar) -> N
         assert (foreign.status_code, foreign.json()["error"]["code"]) == (403, "origin_not_allowed")
         rebound = {"origin": "http://evil.example:80", "host": "evil.example:80"}
         assert httpx.post(url, headers=rebound, **simple).status_code == 403
+        # A page of the same origin says nothing of itself where it only reads.
+        read = httpx.get(f"{host.url}/v1/images", headers={"host": "evil.example"})
+        assert (read.status_code, read.json()["error"]["code"]) == (403, "host_not_allowed")
+        assert httpx.get(f"{host.url}/v1/images").status_code == 200
         assert httpx.post(url, headers={"origin": host.url}, **simple).status_code == 200
         assert httpx.post(url, **simple).status_code == 200
     finally:

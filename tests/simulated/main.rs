@@ -12,6 +12,7 @@
 )]
 
 mod chats;
+mod conversions;
 mod faces;
 mod history;
 mod idempotency;

@@ -1,4 +1,6 @@
-//! Conditional requests (RFC 9110 section 13), for both components.
+//! Conditional requests (RFC 9110 section 13) and ranges (section 14), for both components.
+
+pub mod range;
 
 use http::HeaderMap;
 use http::header::IF_NONE_MATCH;

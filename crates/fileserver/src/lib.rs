@@ -2,11 +2,10 @@
 //!
 //! The files of `assets/` are inside it ([`files`]), each in up to three codings, so it needs no file system and runs
 //! on every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
-//! [`answer`] decides, [`negotiate`] and [`range`] read the headers that matter, and the edge to Spin is a few lines.
+//! [`answer`] decides, [`negotiate`] reads the headers that matter, and the edge to Spin is a few lines.
 
 pub mod files;
 pub mod negotiate;
-pub mod range;
 #[cfg(target_arch = "wasm32")]
 mod spin;
 
@@ -17,9 +16,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use z_image_conditional::none_match_names;
+use z_image_conditional::range::{self, Range};
 
 use crate::files::File;
-use crate::range::Range;
 
 /// Permissions of a page: to show, style and script itself, to call this origin, and to show images that it has made. A
 /// text can't become markup or script, as nothing may make any (`trusted-types 'none'`).

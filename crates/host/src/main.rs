@@ -7,10 +7,12 @@
 //!
 //! [`manifest`] reads `spin.toml`, [`runtime_config`] what stands behind it, [`variables`] and [`allowed_hosts`] give
 //! its templates and rules their meaning, [`runtime`] runs components in wasmtime, with [`outbound`], [`sqlite`] and
-//! [`postgres`] as their way outside, and [`server`] answers clients on [`connections`].
+//! [`postgres`] as their way outside, [`computing`] ends those that compute without a pause, and [`server`] answers
+//! clients on [`connections`].
 
 mod allowed_hosts;
 mod bindings;
+mod computing;
 mod connections;
 mod guest;
 mod manifest;
@@ -76,7 +78,7 @@ struct Arguments {
     /// where the process may open few descriptors.
     #[arg(long, value_name = "N", default_value_t = 4096)]
     max_connections: usize,
-    /// Seconds after which a connection without a request is closed.
+    /// Seconds after which a connection is closed that has no request, or whose client takes nothing of its answers.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     idle_timeout: u64,
     /// Size of a request's head, in bytes; at least 8192.
@@ -85,6 +87,10 @@ struct Arguments {
     /// Requests at once of an HTTP/2 connection.
     #[arg(long, value_name = "N", default_value_t = 256)]
     max_streams: u32,
+    /// Seconds for which an instance of a component may compute without a pause. It is ended then, with the requests
+    /// that are in it, and the log names them.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    max_compute: u64,
 }
 
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -114,7 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
-        let runtime = Runtime::new(statements)?;
+        let runtime = Runtime::new(statements, Duration::from_secs(arguments.max_compute.max(1)))?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();
         for component in manifest.components() {

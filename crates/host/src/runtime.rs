@@ -17,7 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{
     Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
-    StoreLimitsBuilder,
+    StoreLimitsBuilder, UpdateDeadline,
 };
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::handler::{
@@ -27,6 +27,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpView};
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::computing::{Computing, Endless, RunningRequest, RunningRequests};
 use crate::guest::Guest;
 use crate::manifest;
 use crate::outbound::{Hooks, Outbound};
@@ -58,12 +59,14 @@ pub(crate) struct Runtime {
     /// Set when the host stops: instances that have nothing to do are dropped at once then.
     stopping: CancellationToken,
     statements: StatementLog,
+    /// Time for which an instance may compute without a pause.
+    max_compute: Duration,
 }
 
 impl Runtime {
     /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
-    /// databases is listed in `statements`.
-    pub(crate) fn new(statements: StatementLog) -> Result<Self> {
+    /// databases is listed in `statements`; an instance that computes for `max_compute` without a pause is ended.
+    pub(crate) fn new(statements: StatementLog, max_compute: Duration) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         match Cache::from_file(None) {
@@ -91,7 +94,7 @@ impl Runtime {
                 std::thread::park_timeout(TICK);
             }
         });
-        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new(), statements })
+        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new(), statements, max_compute })
     }
 
     /// Returns when all instances have done what they still had to do after their last answer.
@@ -157,12 +160,13 @@ impl App {
         })
     }
 
-    /// Has a request answered.
+    /// Has a request answered, which is `running` until it is dropped.
     pub(crate) async fn handle(
         &self,
+        running: Arc<RunningRequest>,
         request: wasmtime_wasi_http::handler::Request,
     ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
-        self.handler.handle((), request).await
+        self.handler.handle(running, request).await
     }
 }
 
@@ -195,8 +199,17 @@ impl HandlerState for AppState {
         };
         let mut store = Store::new(&self.runtime.engine, guest);
         store.limiter(|guest| &mut guest.limits);
-        // A component that computes for long lets others have their turn.
-        store.epoch_deadline_async_yield_and_update(1);
+        // A component that computes for long lets others have their turn, until it has done nothing else for too long.
+        let computing = Arc::new(Computing::default());
+        let (interrupted, limit) = (Arc::clone(&computing), self.runtime.max_compute);
+        store.epoch_deadline_callback(move |_| {
+            let ticks = u32::try_from(interrupted.interrupt()).unwrap_or(u32::MAX);
+            if TICK.saturating_mul(ticks) < limit {
+                Ok(UpdateDeadline::Yield(1))
+            } else {
+                Err(wasmtime::Error::new(Endless(limit)))
+            }
+        });
         store.set_epoch_deadline(1);
         let proxy = self.pre.instantiate_async(&mut store).await?;
         Ok(Instance {
@@ -206,8 +219,13 @@ impl HandlerState for AppState {
             expiration: Expiration {
                 sleep: Box::pin(tokio::time::sleep(IDLE)),
                 stopping: Box::pin(self.runtime.stopping.clone().cancelled_owned()),
+                computing,
             },
-            state: Worker { id: Arc::clone(&self.id), _alive: self.runtime.instances.token() },
+            state: Worker {
+                id: Arc::clone(&self.id),
+                running: RunningRequests::default(),
+                _alive: self.runtime.instances.token(),
+            },
         })
     }
 }
@@ -216,10 +234,13 @@ impl HandlerState for AppState {
 struct Expiration {
     sleep: Pin<Box<tokio::time::Sleep>>,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    computing: Arc<Computing>,
 }
 
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        // It is asked whenever the instance gives its thread back.
+        self.computing.give_back();
         let limit = match status {
             WorkerStatus::Idle if self.stopping.as_mut().poll(cx).is_ready() => return Poll::Ready(()),
             WorkerStatus::Idle => IDLE,
@@ -238,12 +259,13 @@ impl WorkerExpiration for Expiration {
 /// Load that an instance takes on.
 struct Worker {
     id: Arc<str>,
+    running: RunningRequests,
     _alive: TaskTrackerToken,
 }
 
 impl WorkerState for Worker {
     type StoreData = Guest;
-    type RequestData = ();
+    type RequestData = Arc<RunningRequest>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= REQUESTS {
@@ -258,15 +280,19 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _store: StoreContextMut<'_, Guest>,
-        (): (),
+        request: Arc<RunningRequest>,
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        self.running.add(&request);
         Box::pin(std::future::pending())
     }
 
     fn drop(&self, store: Store<Guest>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
-            eprintln!("{}: an instance failed: {error:#}", self.id);
+            match error.downcast_ref::<Endless>() {
+                Some(endless) => eprintln!("{}: an instance failed: {endless}; in it were {}", self.id, self.running),
+                None => eprintln!("{}: an instance failed: {error:#}", self.id),
+            }
         }
         drop(store);
     }

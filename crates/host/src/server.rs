@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use wasmtime_wasi_http::WasiBody;
 
+use crate::computing::RunningRequest;
 use crate::connections::{Connection, ConnectionLimits, Connections};
 use crate::outbound::header_value;
 use crate::route::{Route, Router};
@@ -88,6 +89,7 @@ fn converse(
 ) {
     // Pieces of a stream leave when they are written.
     let _ = stream.set_nodelay(true);
+    let stream = TokioIo::new(connection.stream(stream));
     let (router, connection) = (Arc::clone(router), Arc::new(connection));
     let requests = Arc::clone(&connection);
     let service = service_fn(move |request| {
@@ -95,13 +97,7 @@ fn converse(
         async move {
             let response = answer(&router, client, request).await;
             // The request lasts as long as its answer.
-            Ok::<_, Infallible>(response.map(|body| {
-                body.map_frame(move |frame| {
-                    let _ = &active;
-                    frame
-                })
-                .boxed_unsync()
-            }))
+            Ok::<_, Infallible>(response.map(|body| active.body(body)))
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -110,7 +106,7 @@ fn converse(
     http2.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
     http2.max_concurrent_streams(limits.streams);
     http2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
-    let conversation = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let conversation = builder.serve_connection(stream, service).into_owned();
     let conversation = shutdown.watch(conversation);
     tokio::spawn(async move {
         tokio::select! {
@@ -128,8 +124,19 @@ async fn answer(router: &Router, client: SocketAddr, request: Request<Incoming>)
     let Some(request) = for_guest(route, client, request) else {
         return plain(StatusCode::BAD_REQUEST, "the request's Host can't be read\n");
     };
-    match route.app.handle(request).await {
-        Ok(response) => response,
+    let running = RunningRequest::new(&request);
+    match route.app.handle(Arc::clone(&running), request).await {
+        Ok(response) => {
+            running.answered(response.headers());
+            // It runs until its answer ends.
+            response.map(|body| {
+                body.map_frame(move |frame| {
+                    let _ = &running;
+                    frame
+                })
+                .boxed_unsync()
+            })
+        }
         Err(error) => {
             eprintln!("{}: no answer: {error:#}", route.component);
             plain(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n")

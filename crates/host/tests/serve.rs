@@ -229,6 +229,34 @@ fn a_busy_instance_does_not_hold_up_others() {
 }
 
 #[test]
+fn an_instance_that_only_computes_is_ended_and_its_requests_are_named() {
+    let host = Host::start("", &["--max-compute", "1"]);
+    let mut busy = TcpStream::connect(&host.address).unwrap();
+    let head = "GET /guest/busy?a=secret HTTP/1.1\r\nhost: x\r\nx-request-id: the\"one\r\nconnection: close\r\n\r\n";
+    busy.write_all(head.as_bytes()).unwrap();
+    // Others are answered meanwhile.
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(host.get("/guest/headers").status, 200);
+    let mut bytes = Vec::new();
+    busy.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    busy.read_to_end(&mut bytes).unwrap();
+    assert_eq!(Answer::parse(&bytes).unwrap().status, 500);
+    host.logs(
+        "guest: an instance failed: it computed for 1 s without a pause (--max-compute); in it were GET /guest/busy",
+    );
+    let log = host.log.lock().unwrap().clone();
+    assert!(log.contains(", the\\\"one)") && !log.contains("secret"), "{log}");
+    assert_eq!(host.get("/guest/headers").status, 200);
+}
+
+#[test]
+fn an_instance_that_computes_with_pauses_is_not_ended() {
+    let host = Host::start("", &["--max-compute", "1"]);
+    assert_eq!(host.text("/guest/bursts?8"), "done");
+    assert!(!host.log.lock().unwrap().contains("failed"));
+}
+
+#[test]
 fn a_signal_lets_requests_in_flight_finish() {
     for signal in ["-TERM", "-INT"] {
         let mut host = Host::start("", &[]);
@@ -319,4 +347,34 @@ fn a_head_without_end_is_refused() {
     let answer = host.try_send(&head);
     assert!(answer.is_none_or(|answer| answer.status == 431));
     assert_eq!(host.get("/guest/headers").status, 200);
+}
+
+/// Head of a request for more than what the network's buffers hold.
+const LARGE: &str = "GET /guest/large?64 HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_closed() {
+    let host = Host::start("", &["--idle-timeout", "1"]);
+    let clients = silent(&host, 3, LARGE);
+    host.logs_within("the client left after", Duration::from_secs(60));
+    assert_eq!(host.get("/guest/headers").status, 200);
+    drop(clients);
+}
+
+#[test]
+fn a_client_that_takes_its_answer_slowly_gets_it_all() {
+    let host = Host::start("", &["--idle-timeout", "2"]);
+    let mut client = silent(&host, 1, "GET /guest/large?8 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").remove(0);
+    let (begun, mut all, mut piece) = (Instant::now(), Vec::new(), vec![0; 1 << 20]);
+    loop {
+        let read = client.read(&mut piece).unwrap();
+        if read == 0 {
+            break;
+        }
+        all.extend_from_slice(&piece[..read]);
+        // Longer in all than a client may take nothing.
+        thread::sleep(Duration::from_millis(if begun.elapsed() < Duration::from_secs(5) { 500 } else { 0 }));
+    }
+    let answer = Answer::parse(&all).unwrap();
+    assert!(answer.whole && answer.body.len() == 8 << 20, "{}", answer.body.len());
 }

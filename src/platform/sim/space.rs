@@ -114,6 +114,8 @@ struct SimSpaceInner {
     jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
     work: Cell<(u64, u64)>,
     fetches: RefCell<Vec<String>>,
+    /// The file of each image.
+    image: RefCell<Vec<u8>>,
     /// The number of the function that makes images.
     fn_index: Cell<u64>,
 }
@@ -133,6 +135,7 @@ impl SimSpace {
             jobs: RefCell::default(),
             work: Cell::new((10, 20_000)),
             fetches: RefCell::default(),
+            image: RefCell::new(png()),
             fn_index: Cell::new(2),
         }))
     }
@@ -145,6 +148,11 @@ impl SimSpace {
     /// Gives the function that makes images another number, as a new version of the app would.
     pub fn renumber(&self, fn_index: u64) {
         self.0.fn_index.set(fn_index);
+    }
+
+    /// Has its images be that file.
+    pub fn set_image(&self, file: Vec<u8>) {
+        *self.0.image.borrow_mut() = file;
     }
 
     /// The paths of all files that were asked for.
@@ -235,7 +243,8 @@ impl SimSpace {
         let session = path.rsplit('/').nth(1).unwrap_or_default();
         let fate = self.0.jobs.borrow().get(session).map(|job| job.fate);
         let pieces = |pieces: Vec<Result<Bytes, TransportError>>| -> Body { Box::pin(futures::stream::iter(pieces)) };
-        let whole = || png().chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>();
+        let whole =
+            || self.0.image.borrow().chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>();
         match fate {
             None | Some(Fate::ImageGone) => answer(403, json!({"detail": "File not allowed"}).to_string()),
             Some(Fate::Lies) => answer(200, "<!DOCTYPE html><script>alert(1)</script>".to_owned()),

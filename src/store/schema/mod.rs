@@ -9,6 +9,7 @@
 mod history;
 mod idempotency;
 mod limits;
+mod media;
 mod responses;
 mod scheduling;
 mod tasks;
@@ -23,7 +24,7 @@ use super::{Meta, Store};
 use crate::platform::{Database, Row, StoreError, Value, retry};
 
 /// Number of the newest migration.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// Time limit of a migration's statement.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Length of the link secret, in bytes.
@@ -33,7 +34,7 @@ const SECRET: usize = 32;
 const META: &[&str] =
     &["CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, number BIGINT NOT NULL, bytes BLOB NOT NULL)"];
 
-/// Statements of the first migration.
+/// Statements of all migrations, each of which may have been run before.
 fn tables() -> impl Iterator<Item = &'static str> {
     let rooms = [
         META,
@@ -43,6 +44,8 @@ fn tables() -> impl Iterator<Item = &'static str> {
         limits::TABLES,
         idempotency::TABLES,
         responses::TABLES,
+        // Since version 2.
+        media::TABLES,
     ];
     rooms.into_iter().flatten().copied()
 }

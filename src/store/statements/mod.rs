@@ -3,6 +3,7 @@
 //! Each finds its rows by an index, so that its cost doesn't grow with the rows of others. A test explains all of them,
 //! with the parameters in each file's `samples`.
 
+pub mod converted;
 pub mod history;
 pub mod idempotency;
 pub mod lease;
@@ -23,6 +24,7 @@ pub const SWEEPS: &[&Statement] = &[
     &tasks::SWEEP,
     &tasks::SWEEP_FILES,
     &history::SWEEP,
+    &converted::SWEEP,
 ];
 
 /// A statement with its name and sample parameters.
@@ -33,6 +35,7 @@ pub(crate) type Sample = (&'static str, Statement, Vec<super::statement::Paramet
 #[cfg(test)]
 pub(crate) fn samples() -> Vec<Sample> {
     [
+        converted::samples(),
         history::samples(),
         idempotency::samples(),
         lease::samples(),

@@ -118,13 +118,13 @@ impl Host {
 
     /// Waits until the log has `text`.
     pub(crate) fn logs(&self, text: &str) {
+        self.logs_within(text, Duration::from_secs(5));
+    }
+
+    pub(crate) fn logs_within(&self, text: &str, limit: Duration) {
         let begun = Instant::now();
         while !self.log.lock().unwrap().contains(text) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(5),
-                "{text:?} is not in the log: {}",
-                self.log.lock().unwrap()
-            );
+            assert!(begun.elapsed() < limit, "{text:?} is not in the log: {}", self.log.lock().unwrap());
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -14,7 +14,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{BoxBody, FullBody, Request, Response, body, box_body};
-use spin_sdk::wasip3::clocks::monotonic_clock::wait_for;
+use spin_sdk::wasip3::clocks::monotonic_clock::{self, wait_for};
 
 thread_local! {
     static REQUESTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
@@ -55,6 +55,16 @@ async fn answer(request: Request) -> Response<BoxBody> {
             Response::builder().header("transfer-encoding", "chunked").body(body).unwrap()
         }
         "/trap" => panic!("as asked"),
+        "/large" => large(query.parse().unwrap()),
+        "/bursts" => {
+            // As much computing as would end an instance, with pauses in it.
+            for _ in 0..query.parse().unwrap() {
+                let begun = monotonic_clock::now();
+                while monotonic_clock::now() - begun < 300_000_000 {}
+                wait_for(1_000_000).await;
+            }
+            text("done".to_owned())
+        }
         "/busy" => loop {
             std::hint::black_box(count);
         },
@@ -126,6 +136,21 @@ fn stream() -> Response<BoxBody> {
             }
             wait_for(20_000_000).await;
         }
+    });
+    Response::new(box_body(body))
+}
+
+/// That many megabytes, and a word in the log when nobody wants them any more.
+fn large(megabytes: usize) -> Response<BoxBody> {
+    let (mut pieces, body) = body::stream::<Bytes>();
+    wake::spawn(async move {
+        for number in 0..megabytes * 64 {
+            if pieces.send(Bytes::from(vec![b'x'; 1 << 14])).await.is_err() {
+                eprintln!("the client left after {number} pieces");
+                return;
+            }
+        }
+        eprintln!("the client took it all");
     });
     Response::new(box_body(body))
 }
