@@ -18,12 +18,7 @@ const MAX_FIELD: u64 = 256 << 10;
 ///
 /// # Errors
 /// 400 where it isn't a form, 413 where a part is too large.
-pub(super) async fn read_form(
-    body: Body,
-    boundary: String,
-    max_body: usize,
-    max_image: usize,
-) -> Result<EditRequest, Error> {
+pub async fn read_form(body: Body, boundary: String, max_body: usize, max_image: usize) -> Result<EditRequest, Error> {
     let whole = u64::try_from(max_body).unwrap_or(u64::MAX);
     let image = u64::try_from(max_image).unwrap_or(u64::MAX);
     let limits = SizeLimit::new()
