@@ -20,8 +20,8 @@ NASTY = (
 class Talker(Liar):
     """The lying Space, with ``text`` in its description, its errors and its files' names.
 
-    A job's prompt says where: ``raised``, ``shown``, ``unexpected``, ``detail``, ``path``, or anywhere else nothing. The
-    file of the prompt ``compressed`` is a gigabyte of nothing.
+    A job's prompt says where: ``raised``, ``shown``, ``unexpected``, ``detail``, ``path``, or anywhere else nothing.
+    The file of the prompt ``compressed`` is a gigabyte of nothing.
     """
 
     def __init__(self, text: str = NASTY) -> None:
@@ -29,7 +29,20 @@ class Talker(Liar):
         super().__init__()
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
-        if urlsplit(handler.path).path != "/config":
+        path = urlsplit(handler.path).path
+        if path == "/gradio_api/info":
+            named = [("prompt", ""), ("style", self.text), ("negative_prompt", self.text)]
+            parameters = [
+                {
+                    "parameter_name": name,
+                    "parameter_has_default": True,
+                    "parameter_default": default,
+                    "label": self.text,
+                }
+                for name, default in named
+            ]
+            return self.json(handler, 200, {"named_endpoints": {"/generate_image": {"parameters": parameters}}})
+        if path != "/config":
             return super().get(handler)
         props = {"label": self.text, "choices": [[self.text, self.text], "x"], "value": self.text, "info": self.text}
         components = [
