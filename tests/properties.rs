@@ -2,7 +2,13 @@
 //!
 //! The properties and the targets' seeds are those of `cargo xtask fuzz`, which looks longer and sees the code. A failure
 //! prints the input, and the seed that makes it again.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::path::Path;

@@ -4,15 +4,6 @@
 //! comes out isn't as it must be: not only no panic, but the same events however a stream is cut, arguments of the right
 //! length and kinds, what is written read again. [`TARGETS`] lists them. `cargo xtask fuzz` has libFuzzer look for bytes
 //! that break one, and `cargo test` tries some thousand that [`mutate`] makes of the [`seeds`].
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::disallowed_methods,
-    reason = "a property fails by panicking"
-)]
 
 pub mod chance;
 pub mod mutate;

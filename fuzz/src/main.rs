@@ -4,7 +4,7 @@
 //! writes its seeds into the folder `FUZZ_SEEDS`. Built as any other program, it runs a property on files:
 //! `cargo run -p z-image-fuzz -- TARGET FILE…`.
 #![cfg_attr(fuzzing, no_main)]
-#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "a program for those who develop")]
+#![allow(clippy::disallowed_methods, reason = "a program for those who develop")]
 
 #[cfg(fuzzing)]
 mod engine {

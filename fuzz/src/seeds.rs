@@ -96,7 +96,13 @@ pub fn arguments() -> Vec<Vec<u8>> {
         let component = |component: &Value| json!({"type": component["type"], "props": component["props"]});
         json!({"components": components.iter().map(component).collect::<Vec<_>>(), "request": request})
     };
-    values(recorded("recorded", "json").into_iter().map(input))
+    let mut all: Vec<_> = recorded("recorded", "json").into_iter().map(input).collect();
+    let slider = json!({"label": "Guidance scale", "minimum": -1e308, "maximum": 1e308, "step": 0.1, "value": 1});
+    let steps = json!({"label": "Steps", "minimum": 1e-7, "maximum": 2e-7, "step": 1e-7});
+    all.push(json!({
+        "components": [{"type": "slider", "props": slider}, {"type": "number", "props": steps}], "request": {},
+    }));
+    values(all)
 }
 
 /// Results of recorded jobs, and outputs in every form.

@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -139,17 +140,12 @@ def ask_everything(host: Host, receiver: Receiver) -> list[httpx.Response]:
         "/v1/responses",
         {"model": "z", "input": PROMPT, "tools": [{"type": "image_generation"}], "metadata": {"a": "b"}},
     )
-    for fault in SPACE_FAULTS:
-        post("/v1/images/generations", {"model": "z", "prompt": fault})
-    for model, prompt in [
-        ("told", "raised"),
-        ("told", "detail"),
-        ("down", PROMPT),
-        ("refused", PROMPT),
-        ("wrong", PROMPT),
-    ]:
-        post("/v1/images/generations", {"model": model, "prompt": prompt})
-        post("/v1/responses", {"model": model, "input": prompt, "stream": True})
+    troubles = [("z", fault) for fault in SPACE_FAULTS]
+    troubles += [("told", "raised"), ("told", "detail"), ("down", PROMPT), ("refused", PROMPT), ("wrong", PROMPT)]
+    with ThreadPoolExecutor(8) as pool:
+        for model, prompt in troubles:
+            pool.submit(post, "/v1/images/generations", {"model": model, "prompt": prompt})
+            pool.submit(post, "/v1/responses", {"model": model, "input": prompt, "stream": True})
     fields = {"model": "z", "prompt": PROMPT, "async": True, "webhook_url": f"{receiver.url}/hook"}
     task = post("/v1/images/generations", fields, headers={"idempotency-key": "one"}).json()["id"]
     wait_until(lambda: receiver.messages, "no webhook has come")

@@ -21,7 +21,8 @@ async function unhurt(page) {
 test("no word of a Space becomes a part of the page", async () => {
   const { page, leave } = await visit(browser, { url: STUDIO_HOSTILE_URL, withKey: false, expected: [400, 502, 503] });
   await ready(page);
-  await page.waitForFunction(() => document.body.textContent.includes("<img src=x"), null, { timeout: 60_000 });
+  await page.waitForSelector('#negative[placeholder*="<img src=x"]');
+  await page.locator("#own-fields label", { hasText: "window.hurt=1" }).waitFor({ state: "attached" });
   await unhurt(page);
   for (const where of ["raised", "unexpected", "detail"]) {
     await page.fill("#prompt", where);
