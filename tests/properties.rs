@@ -1,7 +1,7 @@
 //! Properties of everything that reads what comes from outside, tried on inputs that chance makes of real ones.
 //!
-//! The properties and the targets' seeds are those of `cargo xtask fuzz`, which looks longer and sees the code. A failure
-//! prints the input, and the seed that makes it again.
+//! The properties and the targets' seeds are those of `cargo xtask fuzz`, which looks longer and sees the code. A
+//! failure prints the input, and the seed that makes it again.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -86,5 +86,6 @@ macro_rules! properties {
 }
 
 properties! {
-    decoder messages diffs config arguments results forms requests catalog links idempotency data_urls images json answers
+    decoder messages diffs config arguments results forms requests catalog
+    links idempotency data_urls images json answers
 }

@@ -1,9 +1,9 @@
 //! Properties of everything that reads what comes from outside.
 //!
 //! A property takes bytes, reads them as a Space, a client or the database would have sent them, and panics where what
-//! comes out isn't as it must be: not only no panic, but the same events however a stream is cut, arguments of the right
-//! length and kinds, what is written read again. [`TARGETS`] lists them. `cargo xtask fuzz` has libFuzzer look for bytes
-//! that break one, and `cargo test` tries some thousand that [`mutate`] makes of the [`seeds`].
+//! comes out isn't as it must be: not only no panic, but the same events however a stream is cut, arguments of the
+//! right length and kinds, what is written read again. [`TARGETS`] lists them. `cargo xtask fuzz` has libFuzzer look
+//! for bytes that break one, and `cargo test` tries some thousand that [`mutate`] makes of the [`seeds`].
 
 pub mod chance;
 pub mod mutate;

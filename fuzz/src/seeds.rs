@@ -149,30 +149,21 @@ pub fn requests() -> Vec<Vec<u8>> {
     let bodies = [
         (0, json!({"prompt": "a fox", "model": "z", "n": 2, "size": "1024x768", "stream": true, "partial_images": 2})),
         (0, json!({"prompt": "a fox", "extra_body": {"seed": -1, "steps": 9, "guidance_scale": "3.5"}, "shift": 3})),
-        (
-            0,
-            json!({"prompt": "a", "aspect_ratio": "16:9", "output_format": "jpeg", "output_compression": 80, "width": 512}),
-        ),
+        (0, json!({"prompt": "a", "aspect_ratio": "16:9", "output_format": "jpeg", "output_compression": 80})),
         (0, json!({"prompt": "a", "async": true, "webhook_url": "https://h/x", "priority": "low", "quality": "hd"})),
         (1, json!({"prompt": "blue", "images": [url, {"image_url": url}], "mask": {"image_url": url}})),
         (1, json!({"prompt": "blue", "image": "https://127.0.0.1/v1/images/files/x.png"})),
-        (
-            2,
-            json!({"model": "z", "messages": [{"role": "user", "content": "a fox --ar 16:9 --seed 7 --no blur --edit 2"}]}),
-        ),
+        (2, json!({"model": "z", "messages": [{"role": "user", "content": "a fox --ar 16:9 --no blur --edit 2"}]})),
         (
             2,
             json!({"messages": [
             {"role": "system", "content": "be kind"},
             {"role": "assistant", "content": "![a fox](http://h/v1/images/files/T.png)", "images": [image]},
             {"role": "user", "content": [{"type": "text", "text": "make the last image blue"}, image]},
-        ], "modalities": ["image"], "stream_options": {"include_usage": true}, "image_config": {"aspect_ratio": "1:1"}}),
+        ], "modalities": ["image"], "stream_options": {"include_usage": true}}),
         ),
         (2, json!({"messages": [{"role": "user", "content": "{\"prompt\": \"a fox\", \"edit\": 1, \"images\": []}"}]})),
-        (
-            2,
-            json!({"messages": [{"role": "user", "content": "Generate a concise, 3-5 word title with emoji: {\"title\""}]}),
-        ),
+        (2, json!({"messages": [{"role": "user", "content": "Make a concise, 3-5 word title: {\"title\""}]})),
         (
             3,
             json!({"input": "a fox", "tools": [{"type": "image_generation", "size": "512x512", "action": "edit",
@@ -182,7 +173,8 @@ pub fn requests() -> Vec<Vec<u8>> {
             3,
             json!({"input": [
             {"type": "image_generation_call", "id": "ig_1", "result": PNG},
-            {"role": "user", "content": [{"type": "input_text", "text": "上图变成蓝色"}, {"type": "input_image", "image_url": url}]},
+            {"role": "user", "content": [{"type": "input_image", "image_url": url}]},
+                {"role": "user", "content": [{"type": "input_text", "text": "上图变成蓝色"}]},
         ], "store": false, "metadata": {"a": "b"}, "tool_choice": "auto"}),
         ),
     ];
@@ -196,7 +188,8 @@ pub fn catalog() -> Vec<Vec<u8>> {
     texts(&[
         &format!("\n{built_in}"),
         "z=a/b,other=http://127.0.0.1:7860/infer, z = c/d\n[models.flux]\nspaces = [\"a/b\", { space = \"c/d\", \
-         endpoint = \"/infer\", tokens = [\"hf_x\"], token = \"hf_y\", slots = 3, weight = 0.5 }]\naliases = [\"f\"]\nsteps = 4\n\
+         endpoint = \"/infer\", tokens = [\"hf_x\"], token = \"hf_y\", slots = 3, weight = 0.5 }]\n\
+         aliases = [\"f\"]\nsteps = 4\n\
          guidance = 3.5\nsize = \"512x768\"\nquality = \"high\"\n[models.flux.presets.wide]\nsize = \"1536x1024\"\n",
         "\napi_keys=sk-a,sk-b\nauth=open\nspaces=z=a/b\npublic_url=https://h/x\ncors_origins=https://chat.example\n\
          response_ttl=1d\nlink_secret=0123456789abcdef\nstagger_ms=1500-3500\ndatabase=postgres\nmax_image_bytes=1\n",

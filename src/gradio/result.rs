@@ -119,8 +119,9 @@ fn inline_images(value: &Value) -> Vec<Picture> {
     }
 }
 
-/// The image in a text that begins with a data URL (RFC 2397) in base64, and the text behind it. What comes before its data is looked for in
-/// the first bytes alone: a text may have many beginnings, and a search from each to the end would never be done.
+/// The image in a text that begins with a data URL (RFC 2397) in base64, and the text behind it. What comes before its
+/// data is looked for in the first bytes alone: a text may have many beginnings, and a search from each to the end
+/// would never be done.
 fn inline_image(text: &str) -> Option<(Bytes, &str)> {
     let url = text.strip_prefix("data:")?;
     let head = url.char_indices().take(LONGEST_HEAD).last().map_or(0, |(at, c)| at + c.len_utf8());

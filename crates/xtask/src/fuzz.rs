@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: libFuzzer looks for inputs that break a property of what reads from outside.
 //!
-//! The properties are in `fuzz/`. They are built with LLVM's coverage by flags that a stable compiler takes; a sanitizer
-//! would need a nightly one, and has nothing to find, as there is no unsafe code here. What libFuzzer finds worth keeping
-//! is in `target/fuzz/corpus`; `--keep` puts the least part of it that covers as much into `fuzz/corpus`.
+//! The properties are in `fuzz/`. They are built with LLVM's coverage by flags that a stable compiler takes; a
+//! sanitizer would need a nightly one, and has nothing to find, as there is no unsafe code here. What libFuzzer finds
+//! worth keeping is in `target/fuzz/corpus`; `--keep` puts the least part of it that covers as much into `fuzz/corpus`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ use crate::shell::{cargo, root, run, run_quietly, say, target};
 /// The instrumentation that libFuzzer works with.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Cdebuginfo=1 -Ccodegen-units=4";
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Cdebuginfo=1 \
+    -Ccodegen-units=4";
 /// Bounds of a run: seconds and megabytes of an input, and bytes of one.
 const BOUNDS: [&str; 4] = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=512", "-max_len=16384"];
 
@@ -136,7 +137,7 @@ fn look(program: &Path, name: &str, corpus: &Corpus, options: &FuzzOptions) -> R
     let new = files(&corpus.broken)?.into_iter().find(|file| !before.contains(file));
     let Some(input) = new else { bail!("libFuzzer failed: {status}; see {}", log.display()) };
     bail!(
-        "{name} doesn't hold; libFuzzer's words are in {}. To run it again:\n    cargo run -p z-image-fuzz -- {name} {}",
+        "{name} doesn't hold; libFuzzer's words are in {}. Run it again by\n    cargo run -p z-image-fuzz -- {name} {}",
         log.display(),
         input.display()
     )

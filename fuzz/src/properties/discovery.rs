@@ -67,7 +67,7 @@ fn check_skill(config: &Config, profile: &Profile, skill: &Skill, endpoint: Opti
 fn requests() -> Vec<Generation> {
     let fields = [
         json!({}),
-        json!({"size": "1024x768", "steps": 7, "guidance_scale": 3.3, "sampler": "Euler", "n": 4, "output_format": "webp"}),
+        json!({"size": "1024x768", "steps": 7, "guidance_scale": 3.3, "sampler": "Euler", "n": 4}),
         json!({"size": "64x4096", "steps": 1000, "guidance_scale": 0, "strength": 0.37, "seed": 2_147_483_647}),
         json!({"quality": "max", "negative_prompt": "ugly", "Seed": "x", "prompt_enhance": true, "width": 4096}),
         json!({"quality": "low", "seed": 0, "style": 1, "lora": [1], "shift": "1e400"}),
@@ -81,7 +81,7 @@ fn request(fields: &Map<String, Value>) -> Option<Generation> {
     Some(ImageRequest::read(&Fields::new(fields), &host()).ok()?.generation)
 }
 
-/// Components of any kind, and a request of any fields: `{"components": [{"type": …, "props": …}], "request": …}`.
+/// Components of any kind, and a request of any fields, `{"components": [{"type": …, "props": …}], "request": …}`.
 pub fn arguments(data: &[u8]) {
     let Ok(input) = JsonBounds::DESCRIPTION.parse::<Value>(data) else { return };
     let Some(listed) = input["components"].as_array() else { return };

@@ -10,8 +10,8 @@ use z_image_2api::media::link::Signer;
 
 use super::origin;
 
-/// Outputs, `{"kinds": [kind of output…], "data": [output…]}`: an image is a file of the Space that was asked, below the
-/// path of its files, and a link can be made to it that leads there; or it is something.
+/// Outputs, `{"kinds": [kind…], "data": [output…]}`: an image is a file of the Space that was asked, below the path of
+/// its files, and a link can be made to it that leads there; or it is something.
 pub fn results(data: &[u8]) {
     let Ok(input) = JsonBounds::EVENT.parse::<Value>(data) else { return };
     let outputs: Vec<Output> = serde_json::from_value(input["kinds"].clone()).unwrap_or_default();
