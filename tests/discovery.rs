@@ -96,9 +96,9 @@ fn values_are_brought_into_range_and_onto_steps() {
 #[test]
 fn a_range_that_is_none_to_count_in_gives_a_number_within_it() {
     for (minimum, maximum, step, expected) in [
-        (-1e308, 1e308, 0.1, json!(7)),
-        (1e-7, 2e-7, 1e-7, json!(2e-7)),
-        (f64::MIN, f64::MAX, f64::MIN_POSITIVE, json!(7)),
+        (-1e308, 1e308, 0.1, json!(7.0)),
+        (1e-7, 2e-7, 1e-7, json!(1e-7)),
+        (f64::MIN, f64::MAX, f64::MIN_POSITIVE, json!(7.0)),
         (9.0, 3.0, 1.0, json!(9)),
     ] {
         let (minimum, maximum, step) = (Some(minimum), Some(maximum), Some(step));
