@@ -21,6 +21,11 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 /// Bounds of a run: seconds and megabytes of an input, and bytes of one.
 const BOUNDS: [&str; 4] = ["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=512", "-max_len=16384"];
 
+/// Length of an input that is kept at most, in bytes.
+const LONGEST: usize = 1024;
+/// Number of inputs of a target that are kept at most.
+const MOST: usize = 40;
+
 /// Options of `cargo xtask fuzz`.
 #[derive(Args, Debug)]
 pub(crate) struct FuzzOptions {
@@ -156,19 +161,17 @@ fn keep(program: &Path, name: &str, corpus: &Corpus) -> Result<()> {
     let seeds: Vec<Vec<u8>> = files(&corpus.seeds)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     fs::remove_dir_all(&corpus.kept)?;
     fs::create_dir_all(&corpus.kept)?;
-    for file in files(&least)? {
-        // Seeds need not be kept twice, nor what is longer than it is worth.
-        let input = fs::read(&file)?;
-        if input.len() <= KEPT && !seeds.contains(&input) {
-            fs::write(corpus.kept.join(file.file_name().unwrap_or_default()), input)?;
-        }
+    // Seeds need not be kept twice, nor what is longer than it is worth; of the rest some of every length.
+    let mut inputs: Vec<(Vec<u8>, PathBuf)> =
+        files(&least)?.into_iter().map(|file| Ok((fs::read(&file)?, file))).collect::<Result<_>>()?;
+    inputs.retain(|(input, _)| input.len() <= LONGEST && !seeds.contains(input));
+    inputs.sort_by_key(|(input, _)| input.len());
+    for (input, file) in inputs.iter().step_by(inputs.len().div_ceil(MOST).max(1)) {
+        fs::write(corpus.kept.join(file.file_name().unwrap_or_default()), input)?;
     }
     say(&format!("{name}: {} inputs are kept", files(&corpus.kept)?.len()));
     Ok(())
 }
-
-/// Length of an input that is kept, in bytes.
-const KEPT: usize = 1024;
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
