@@ -68,9 +68,10 @@ fn done(output: Value, operation: &str, path: &[Value], value: &Value) -> Option
             match operation {
                 "add" if is_last => (index <= items.len()).then(|| items.insert(index, value.clone()))?,
                 "delete" if is_last => drop((index < items.len()).then(|| items.remove(index))?),
-                _ => items[..]
-                    .get_mut(index)
-                    .and_then(|item| Some(*item = done(item.take(), operation, rest, value)?))?,
+                _ => {
+                    let item = items.get_mut(index)?;
+                    *item = done(item.take(), operation, rest, value)?;
+                }
             }
             Some(Value::Array(items))
         }
