@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use z_image_2api::generation::{Generation, Priority, Quality, Seed, Size};
 use z_image_2api::gradio::arguments::{Arguments, unused};
 use z_image_2api::gradio::config::Config;
+use z_image_2api::gradio::discovery::role::{Kind, Role};
+use z_image_2api::gradio::discovery::signature::{Input, Signature};
 use z_image_2api::gradio::discovery::{Profile, Skill};
 use z_image_2api::gradio::space::Space;
 use z_image_2api::gradio::upload::Uploaded;
@@ -89,6 +91,25 @@ fn values_are_brought_into_range_and_onto_steps() {
     asks("flux-schnell", &tiny, &json!(["fox", 7, false, 256, 512, 4]));
     asks("lightning", &Generation { steps: Some(6), ..tiny.clone() }, &json!(["fox", "4-Step"]));
     asks("lightning", &Generation { steps: Some(100), ..tiny }, &json!(["fox", "8-Step"]));
+}
+
+#[test]
+fn a_range_that_is_none_to_count_in_gives_a_number_within_it() {
+    for (minimum, maximum, step, expected) in [
+        (-1e308, 1e308, 0.1, json!(7.0)),
+        (1e-7, 2e-7, 1e-7, json!(1e-7)),
+        (f64::MIN, f64::MAX, f64::MIN_POSITIVE, json!(7.0)),
+        (9.0, 3.0, 1.0, json!(9)),
+    ] {
+        let (minimum, maximum, step) = (Some(minimum), Some(maximum), Some(step));
+        let (name, label, choices) = (String::new(), String::new(), vec![]);
+        let (kind, role, default) = (Kind::Number, Some(Role::Guidance), json!(1));
+        let input = Input { name, label, kind, role, default, minimum, maximum, step, choices };
+        let signature = Signature { inputs: vec![input], outputs: vec![], generator: false };
+        let asked = Generation { guidance: Some(7.0), ..generation(None) };
+        let data = Arguments::new(&signature, &asked, asked.seed, 1, &Uploaded::default()).data;
+        assert_eq!(json!(data), json!([expected]), "{minimum:?} to {maximum:?} by {step:?}");
+    }
 }
 
 #[test]

@@ -88,12 +88,14 @@ fn steps(input: &Input, generation: &Generation) -> Option<Value> {
     if input.kind == Kind::Choice { nearest_number(input, wanted) } else { Some(number(input, wanted)) }
 }
 
-/// `wanted`, within the parameter's range and on its steps; whole where those are.
+/// `wanted`, within the parameter's range and on its steps; whole where those are. Where a range has no such steps, as
+/// one that no number can count, it is within the range alone.
 fn number(input: &Input, wanted: f64) -> Value {
     let least = input.minimum.unwrap_or(f64::MIN);
     let greatest = input.maximum.unwrap_or(f64::MAX).max(least);
     let start = input.minimum.unwrap_or(0.0);
-    let mut value = wanted.clamp(least, greatest);
+    let within = wanted.clamp(least, greatest);
+    let mut value = within;
     if let Some(step) = input.step {
         value = start + ((value - start) / step).round() * step;
         if value > greatest {
@@ -101,6 +103,7 @@ fn number(input: &Input, wanted: f64) -> Value {
         }
         // 0.35, not 0.35000000000000003.
         value = format!("{value:.6}").parse().unwrap_or(value);
+        value = if value.is_finite() { value.clamp(least, greatest) } else { within };
     }
     let whole = value.fract() == 0.0 && input.step.is_none_or(|step| step.fract() == 0.0) && start.fract() == 0.0;
     if whole && let Ok(integer) = format!("{value:.0}").parse::<i64>() { json!(integer) } else { json!(value) }

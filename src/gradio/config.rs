@@ -16,6 +16,9 @@ use super::space::{Origin, Space};
 
 use crate::bounded_json::JsonBounds;
 
+/// Longest path of a Space's calls, in bytes: a replica's, and the API's prefix. Links to its files have it in them.
+pub const MAX_PATH: usize = 1024;
+
 /// A Space's address, functions and components.
 #[derive(Debug)]
 pub struct Config {
@@ -158,8 +161,12 @@ impl Config {
         let prefix = wire.api_prefix.unwrap_or_default();
         let prefix = prefix.trim_matches('/');
         let separator = if prefix.is_empty() { "" } else { "/" };
+        let path = format!("{root}{separator}{prefix}");
+        if !is_path(&path) {
+            return Err(Failure::Unreadable("the path of its calls is too long, or is none".to_owned()));
+        }
         Ok(Self {
-            base: Base { origin: origin.clone(), path: format!("{root}{separator}{prefix}") },
+            base: Base { origin: origin.clone(), path },
             version,
             functions: wire.dependencies.into_iter().filter_map(WireDependency::function).collect(),
             components: wire.components.into_iter().rev().map(|component| (component.id, component)).collect(),
@@ -170,6 +177,14 @@ impl Config {
     pub fn component(&self, id: u64) -> Option<&Component> {
         self.components.get(&id)
     }
+}
+
+/// True for a path that a URL has as it is (RFC 3986 section 3.3), without dots that a URL parser would take away.
+fn is_path(path: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:@/".contains(&byte);
+    let has_dots =
+        path.split('/').any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."));
+    path.len() <= MAX_PATH && path.bytes().all(is_allowed) && !has_dots
 }
 
 #[derive(Deserialize)]
@@ -284,7 +299,10 @@ mod tests {
         for body in ["<!DOCTYPE html>", "{}", "[]"] {
             assert_eq!(parse("a/b", body).unwrap_err(), Failure::NotReady { stage: None }, "{body}");
         }
-        for body in [r#"{"dependencies":[]}"#, r#"{"protocol":"ws","dependencies":[]}"#] {
+        let long = config(&format!(r#""api_prefix":"/{}","#, "x".repeat(MAX_PATH)));
+        let [query, dots, space] =
+            ["/a?b=", "/a/../b", "/a b"].map(|path| config(&format!(r#""api_prefix":"{path}","#)));
+        for body in [r#"{"dependencies":[]}"#, r#"{"protocol":"ws","dependencies":[]}"#, &long, &query, &dots, &space] {
             assert!(matches!(parse("a/b", body), Err(Failure::Unreadable(_))), "{body}");
         }
     }

@@ -79,7 +79,7 @@ pub fn used_seed(signature: &Signature, outputs: &[Value]) -> Option<Seed> {
 fn picture(base: &Base, value: &Value) -> Option<Result<Picture, Failure>> {
     match value {
         Value::Null => None,
-        Value::String(text) => inline_image(text).map(|bytes| Ok(Picture::Inline(bytes))),
+        Value::String(text) => inline_image(text).map(|(bytes, _)| Ok(Picture::Inline(bytes))),
         // A gallery's item, with its caption: as an object since Gradio 4, as a pair before.
         Value::Object(fields) if fields.contains_key("image") => picture(base, fields.get("image")?),
         Value::Array(pair) => picture(base, pair.first()?),
@@ -98,8 +98,20 @@ fn gallery(base: &Base, value: &Value) -> Result<Vec<Picture>, Failure> {
 fn inline_images(value: &Value) -> Vec<Picture> {
     match value {
         Value::String(text) => {
-            let starts = text.match_indices("data:image/").filter_map(|(at, _)| text.get(at..));
-            starts.filter_map(inline_image).take(MOST_INLINE).map(Picture::Inline).collect()
+            let (mut found, mut rest) = (Vec::new(), text.as_str());
+            while found.len() < MOST_INLINE
+                && let Some(start) = rest.find("data:image/").and_then(|at| rest.get(at..))
+            {
+                // What is one image's is no other's.
+                rest = match inline_image(start) {
+                    Some((bytes, behind)) => {
+                        found.push(Picture::Inline(bytes));
+                        behind
+                    }
+                    None => start.get("data:".len()..).unwrap_or_default(),
+                };
+            }
+            found
         }
         Value::Array(items) => items.iter().flat_map(inline_images).collect(),
         Value::Object(fields) => fields.values().flat_map(inline_images).collect(),
@@ -107,9 +119,10 @@ fn inline_images(value: &Value) -> Vec<Picture> {
     }
 }
 
-/// The image in a text that begins with a data URL (RFC 2397) in base64. What comes before its data is looked for in
-/// the first bytes alone: a text may have many beginnings, and a search from each to the end would never be done.
-fn inline_image(text: &str) -> Option<Bytes> {
+/// The image in a text that begins with a data URL (RFC 2397) in base64, and the text behind it. What comes before its
+/// data is looked for in the first bytes alone: a text may have many beginnings, and a search from each to the end
+/// would never be done.
+fn inline_image(text: &str) -> Option<(Bytes, &str)> {
     let url = text.strip_prefix("data:")?;
     let head = url.char_indices().take(LONGEST_HEAD).last().map_or(0, |(at, c)| at + c.len_utf8());
     let at = url.get(..head)?.find(BASE64)?;
@@ -118,7 +131,9 @@ fn inline_image(text: &str) -> Option<Bytes> {
         return None;
     }
     let end = data.find(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)).unwrap_or(data.len());
-    STANDARD.decode(data.get(..end)?).ok().map(Bytes::from).filter(|bytes| !bytes.is_empty())
+    let (data, behind) = data.split_at_checked(end)?;
+    let bytes = STANDARD.decode(data).ok().map(Bytes::from).filter(|bytes| !bytes.is_empty())?;
+    Some((bytes, behind))
 }
 
 #[cfg(test)]
@@ -179,6 +194,8 @@ mod tests {
         let images = "data:image/png;base64,AAAA ".repeat(1000);
         assert_eq!(found(&[Output::Text], json!([images])).unwrap().len(), MOST_INLINE);
         assert_eq!(found(&[Output::Text], json!(["data:image/é;base64,AAAA"])).unwrap().len(), 1);
+        let within = "data:image/data:image/data:image/png;base64,AAAA";
+        assert_eq!(found(&[Output::Text], json!([within])).unwrap().len(), 1, "the same data is one image");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct TooLong {
 /// Room of the buffer that is kept, in bytes.
 const LARGE: usize = 256 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Length that a line may have beside its data, in bytes: its field's name, a colon and a space, and a byte order mark.
+const BESIDE: usize = BYTE_ORDER_MARK.len() + b"data: ".len();
 
 /// Turns the bytes of an event stream into the data of its events.
 #[derive(Debug)]
@@ -73,6 +75,12 @@ impl Decoder {
     pub fn next_event(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
         while let Some((start, end)) = self.next_line() {
             let line = self.buffer.get(start..end).unwrap_or_default();
+            // Whatever field it is, so that the same stream is refused however it is cut.
+            if line.len() > self.limit.saturating_add(BESIDE) {
+                return Err(TooLong { limit: self.limit });
+            }
+            let is_first = !std::mem::replace(&mut self.started, true);
+            let line = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(line);
             if line.is_empty() {
                 if let Some(data) = self.data.take() {
                     return Ok(Some(data));
@@ -90,8 +98,7 @@ impl Decoder {
             }
         }
         let unfinished = self.buffer.len() - self.line_start;
-        // A line is its field's name, a colon and a space longer than the data in it.
-        if unfinished > self.limit.saturating_add(b"data: ".len()) {
+        if unfinished > self.limit.saturating_add(BESIDE) {
             return Err(TooLong { limit: self.limit });
         }
         Ok(None)
@@ -117,13 +124,7 @@ impl Decoder {
         };
         let end = self.scanned + found;
         self.after_cr = self.buffer.get(end) == Some(&b'\r');
-        let mut start = self.line_start;
-        if !self.started {
-            self.started = true;
-            if self.buffer.get(start..end).is_some_and(|line| line.starts_with(BYTE_ORDER_MARK)) {
-                start += BYTE_ORDER_MARK.len();
-            }
-        }
+        let start = self.line_start;
         self.line_start = end + 1;
         self.scanned = self.line_start;
         Some((start, end))
@@ -205,7 +206,22 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(refused, Some(14), "a line that never ends");
+        assert_eq!(refused, Some(17), "a line that never ends");
+    }
+
+    #[test]
+    fn a_line_that_is_passed_over_is_refused_whole_or_in_pieces_too() {
+        for line in [format!(": {}\n", "x".repeat(20)), format!("\u{feff}: {}\n", "x".repeat(13))] {
+            for size in [1, line.len()] {
+                let mut decoder = Decoder::new(8);
+                let mut decode = |piece| {
+                    decoder.feed(piece);
+                    decoder.next_event()
+                };
+                let refused = line.as_bytes().chunks(size).any(|piece| decode(piece).is_err());
+                assert!(refused, "{line:?} in pieces of {size}");
+            }
+        }
     }
 
     #[test]

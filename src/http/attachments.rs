@@ -27,7 +27,7 @@ const NAME: &str = "attachment:";
 const MAX_ATTACHMENTS: usize = 64;
 
 /// Images of a body, by their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Attachments(Vec<Option<Bytes>>);
 
 impl Attachments {

@@ -5,9 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
-
 use super::key::{Fingerprint, IdempotencyKey};
 use super::stored_response::StoredResponse;
 use crate::platform::{StoreError, Value};
@@ -96,7 +93,8 @@ pub async fn look_up(store: &Store, key: &IdempotencyKey, fingerprint: &Fingerpr
         KeyState::Running => Known::Running,
         KeyState::Streaming => Known::Streaming,
         KeyState::Answered => Known::Answered(
-            answer(status, &head, body).ok_or_else(|| StoreError::Failed("a kept answer is unreadable".to_owned()))?,
+            StoredResponse::of_row(status, &head, body)
+                .ok_or_else(|| StoreError::Failed("a kept answer is unreadable".to_owned()))?,
         ),
     })
 }
@@ -139,14 +137,12 @@ pub fn stream(store: &Store, mark: &Mark) {
 /// # Errors
 /// Failures of the store.
 pub async fn keep(store: &Store, mark: &Mark, answer: &StoredResponse, ttl: Duration) -> Result<(), StoreError> {
-    let headers = answer.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let head = serde_json::to_string(&headers.collect::<Vec<_>>());
     let mut parameters = of(store, mark);
     parameters.extend([
         ("fingerprint", mark.fingerprint.as_str().into()),
         ("status", integer(answer.status.as_u16()).into()),
         ("expires", expiry(store.host().unix_time(), ttl).into()),
-        ("head", head.map_err(|error| StoreError::Failed(error.to_string()))?.into()),
+        ("head", answer.head().map_err(|error| StoreError::Failed(error.to_string()))?.into()),
         ("body", answer.body.to_vec().into()),
     ]);
     store.query(&idempotency::KEEP, parameters).await.map(drop)
@@ -168,15 +164,6 @@ fn clock(store: &Store) -> Vec<Parameter> {
     vec![("now", store.now().into()), ("before", free_before(now).into())]
 }
 
-fn answer(status: i64, head: &str, body: Vec<u8>) -> Option<StoredResponse> {
-    let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
-    let head: Vec<(String, String)> = serde_json::from_str(head).ok()?;
-    let header = |(name, value): &(String, String)| {
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
-    };
-    Some(StoredResponse { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,8 +171,9 @@ mod tests {
     use crate::platform::sim::World;
     use crate::store::sweep::Sweeper;
     use crate::store::tests::store;
-    use http::HeaderMap;
+    use bytes::Bytes;
     use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+    use http::{HeaderMap, HeaderValue, StatusCode};
 
     fn key(text: &'static str) -> IdempotencyKey {
         let headers = HeaderMap::from_iter([(HEADER, HeaderValue::from_static(text))]);

@@ -34,6 +34,23 @@ impl StoredResponse {
         Self { status, headers, body }
     }
 
+    /// The response of a row: status, headers as [`StoredResponse::head`] wrote them, and body; none where those are no
+    /// response's. A header that no response can have is left out.
+    pub fn of_row(status: i64, head: &str, body: Vec<u8>) -> Option<Self> {
+        let status = StatusCode::from_u16(u16::try_from(status).ok()?).ok()?;
+        let head: Vec<(String, String)> = serde_json::from_str(head).ok()?;
+        let header = |(name, value): &(String, String)| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+        };
+        Some(Self { status, headers: head.iter().filter_map(header).collect(), body: Bytes::from(body) })
+    }
+
+    /// The headers as JSON, a list of names and values.
+    pub fn head(&self) -> Result<String, serde_json::Error> {
+        let headers = self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        serde_json::to_string(&headers.collect::<Vec<_>>())
+    }
+
     /// Response to the original request.
     pub fn into_response(self) -> Response<Content> {
         let mut response = Response::new(Content::Empty);

@@ -28,8 +28,9 @@ const TAG: usize = 16;
 const ORIGIN: usize = 8;
 /// Version, expiry, wanted format and its quality, origin.
 const HEAD: usize = 1 + 8 + 2 + ORIGIN;
-/// The longest token that is looked at, in bytes.
-const MAX_TOKEN: usize = 4096;
+/// The longest token that is looked at, in bytes: that of the longest path of a file, each byte of it percent-encoded,
+/// below the longest path of a Space.
+const MAX_TOKEN: usize = 8192;
 
 /// Signs links, and knows its own.
 #[derive(Clone)]
@@ -169,7 +170,9 @@ fn fingerprint(origin: &Origin) -> [u8; ORIGIN] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gradio::config::{Base, MAX_PATH};
     use crate::gradio::space::Space;
+    use serde_json::json;
 
     fn origin(text: &str) -> Origin {
         Space::parse(text).unwrap().origin().clone()
@@ -192,6 +195,14 @@ mod tests {
             Ok(Link { file: file(), wanted: None, expires: 1000 })
         );
         assert_eq!(signer().verify(&token, 1000, origins.iter()), Err(InvalidLink::Expired));
+    }
+
+    #[test]
+    fn a_link_leads_to_the_longest_path_that_a_file_has() {
+        let base = Base::new(origin("a/b"), format!("/{}", "x".repeat(MAX_PATH - 1)));
+        let longest = RemoteFile::of_file_data(&base, &json!({"path": "#".repeat(1024)})).unwrap();
+        let token = signer().sign(&longest, None, 1000);
+        assert_eq!(signer().verify(&token, 1, [origin("a/b")].iter()).map(|link| link.file), Ok(longest));
     }
 
     #[test]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 from host import ROOT, TARGET, Host, Shapes, Space
 from PIL import ExifTags, Image
+from talker import NASTY, Talker
 
 STUDIO = ROOT / "tests/node/studio"
 OUTPUT = TARGET / "studio"
@@ -42,10 +43,13 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*", api_keys=api_keys),
         Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""),
     ]
+    talker = Talker(NASTY[:500])
+    hosts.append(Host(spaces=f"told={talker.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""))
     yield os.environ | {
         "STUDIO_URL": f"{hosts[0].url}/",
         "STUDIO_DEAD_URL": f"{hosts[1].url}/",
         "STUDIO_OPEN_URL": f"{hosts[2].url}/",
+        "STUDIO_HOSTILE_URL": f"{hosts[3].url}/",
         "STUDIO_OUTPUT": str(OUTPUT),
         "PYTHON": sys.executable,
     }
@@ -54,6 +58,7 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         log = "".join(host.log)
         assert "sk-studio-" not in log and "panicked" not in log
     space.stop()
+    talker.stop()
 
 
 def run(environment: dict[str, str], file: str) -> None:

@@ -149,7 +149,12 @@ fn for_guest(route: &Route, client: SocketAddr, request: Request<Incoming>) -> O
     let (mut head, body) = request.into_parts();
     let authority = match head.uri.authority() {
         Some(authority) => authority.clone(),
-        None => head.headers.get(header::HOST)?.to_str().ok()?.parse().ok()?,
+        None => {
+            // Of two, a proxy might have looked at the other one (RFC 9112 section 3.2).
+            let mut hosts = head.headers.get_all(header::HOST).iter();
+            let host = hosts.next().filter(|_| hosts.next().is_none())?;
+            host.to_str().ok()?.parse().ok()?
+        }
     };
     let path_and_query = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let path = head.uri.path();

@@ -15,9 +15,9 @@ const COLUMNS: usize = 120;
 /// Longest file of JavaScript, Python, CSS or Rust, in lines.
 const LINES: usize = 500;
 /// Folders that hold text of ours.
-const FOLDERS: [&str; 8] = [".github", "assets", "crates", "docs", "examples", "src", "tests", "wit"];
+const FOLDERS: [&str; 9] = [".github", "assets", "crates", "docs", "examples", "fuzz", "src", "tests", "wit"];
 /// Folders below those that hold what others wrote, or what programs wrote.
-const SKIPPED: [&str; 5] = ["node_modules", "__pycache__", "target", "golden", "recorded"];
+const SKIPPED: [&str; 6] = ["node_modules", "__pycache__", "target", "golden", "recorded", "corpus"];
 /// Endings of files whose lines and length are held to the limits.
 const CODE: [&str; 7] = ["css", "js", "mjs", "py", "rs", "sh", "ts"];
 

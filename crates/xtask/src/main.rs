@@ -2,6 +2,7 @@
 
 mod build;
 mod busy;
+mod fuzz;
 mod golden;
 mod lint;
 mod node;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::fuzz::FuzzOptions;
 use crate::test::Stage;
 use crate::up::UpOptions;
 
@@ -46,6 +48,8 @@ enum Task {
         #[arg(long)]
         soak: bool,
     },
+    /// Looks for inputs from outside that break a property, for some time for each target.
+    Fuzz(FuzzOptions),
     /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
     Simulate,
     /// Builds, and measures.
@@ -78,6 +82,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
         Task::Test { stages, soak } => test::test(&stages, soak),
+        Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Simulate => simulate::simulate(),
         Task::Bench { arguments } => build::bench(&arguments),
         Task::Format => lint::format(),

@@ -12,6 +12,6 @@ mod events;
 mod handler;
 mod image;
 pub mod progress;
-mod request;
+pub mod request;
 
 pub use self::handler::complete;

@@ -66,7 +66,7 @@ const OWN: [&str; 52] = [
 ];
 
 /// Request of a chat, as far as it matters here.
-pub(super) struct ChatRequest {
+pub struct ChatRequest {
     /// Id of the model; `None` for the default.
     pub model: Option<String>,
     /// `stream`: the answer is a stream of events.
@@ -86,7 +86,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub(super) fn parse(body: &JsonText) -> Result<Self, Error> {
+    pub fn parse(body: &JsonText) -> Result<Self, Error> {
         let (fields, attachments) = (Fields::parse(&body.text)?, &body.attachments);
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;

@@ -23,7 +23,7 @@ const MAX_FIELD: u64 = 256 << 10;
 ///
 /// # Errors
 /// 400 where it isn't a form, 413 where a part is too large.
-pub(super) async fn read_form(
+pub async fn read_form(
     host: &Host,
     body: Body,
     boundary: String,

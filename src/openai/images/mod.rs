@@ -7,7 +7,7 @@ mod answer;
 mod context;
 pub mod edit_request;
 mod events;
-mod form;
+pub mod form;
 mod handler;
 mod payload;
 

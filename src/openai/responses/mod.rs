@@ -14,7 +14,7 @@ mod id;
 mod memory;
 mod output;
 mod remember;
-mod request;
+pub mod request;
 mod writer;
 
 pub use self::handler::respond;

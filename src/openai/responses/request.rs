@@ -59,7 +59,7 @@ const OWN: [&str; 33] = [
 ];
 
 /// A request for a response, as far as it matters here.
-pub(super) struct ResponseRequest {
+pub struct ResponseRequest {
     /// Id of the model; `None` for the default.
     pub model: Option<String>,
     /// `stream`: the answer is a stream of events.
@@ -84,7 +84,7 @@ pub(super) struct ResponseRequest {
 
 /// Action on earlier images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
     /// Edit them if the model can.
     Auto,
     /// None.
@@ -95,7 +95,7 @@ pub(super) enum Action {
 
 /// Fields of a request that its answer repeats.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Repeated {
+pub struct Repeated {
     /// The tools, without the images in them.
     pub tools: Vec<Value>,
     /// Choice of the tool.
@@ -111,7 +111,7 @@ impl ResponseRequest {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub(super) fn parse(body: &JsonText) -> Result<Self, Error> {
+    pub fn parse(body: &JsonText) -> Result<Self, Error> {
         let (fields, attachments) = (Fields::parse(&body.text)?, &body.attachments);
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let stream = fields.flag("stream")?;
