@@ -71,12 +71,16 @@ export function ago(seconds) {
   return format.format(-Math.floor(Math.max(0, seconds)), "second");
 }
 
+/** Formats of dates, by language: one is made in no less time than a hundred are written. */
+const dates = {};
+
 /** Today, yesterday, or a date. */
 export function day(at) {
   const midnight = new Date().setHours(0, 0, 0, 0);
   if (at >= midnight) return t("day.today");
   if (at >= midnight - 86_400_000) return t("day.yesterday");
-  return new Intl.DateTimeFormat(locale(), { dateStyle: "long" }).format(at);
+  dates[locale()] ??= new Intl.DateTimeFormat(locale(), { dateStyle: "long" });
+  return dates[locale()].format(at);
 }
 
 /** A date and a time. */

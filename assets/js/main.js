@@ -4,15 +4,19 @@
  */
 
 import { call } from "./api.js";
+import { Batches } from "./batches.js";
 import { Composer, randomSeed } from "./composer.js";
 import { Connection } from "./connection.js";
 import { allOf, announce, byId, elementOf, fieldOf, openDialog, toast } from "./dom.js";
+import * as ended from "./ended.js";
+import { made } from "./fetching.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import { language, setLanguage, t, translate } from "./i18n.js";
 import * as jobs from "./jobs.js";
 import { Log } from "./log.js";
 import { extract } from "./metadata.js";
+import "./mirror.js";
 import { Prompts } from "./prompts.js";
 import { Spaces } from "./spaces.js";
 import { full, keepSetting, persist, setting } from "./store.js";
@@ -27,7 +31,9 @@ const log = new Log();
 const spaces = new Spaces({ learn });
 const composer = new Composer({ onSubmit: make, onModel: learn });
 const viewer = new Viewer({ useAsInput, useSettings, vary });
-const gallery = new Gallery({ open: (pictures, id) => viewer.open(pictures, id) });
+const open = (pictures, id) => viewer.open(pictures, id);
+const gallery = new Gallery({ open });
+const batches = new Batches({ open });
 const prompts = new Prompts({ take: (text) => (composer.prompt = text), current: () => composer.prompt });
 
 // Making.
@@ -58,7 +64,7 @@ function setProblem(text) {
   byId("problem").textContent = text;
 }
 
-jobs.made.keep = async (job, blob, facts) => {
+made.keep = async (job, blob, facts) => {
   const { recipe, batch, begun } = job;
   const used = { ...recipe };
   if (Number.isInteger(facts.seed)) used.seed = facts.seed;
@@ -202,7 +208,8 @@ function speak() {
   byId("language").lang = language() === "zh" ? "en" : "zh-CN";
   composer.refresh();
   connection.refresh();
-  gallery.refresh();
+  gallery.show();
+  batches.refresh();
   viewer.refresh();
   setTheme(setting("theme", "auto"));
   show(document.body.dataset.view);
@@ -271,4 +278,5 @@ speak();
 setTheme(setting("theme", "auto"));
 document.documentElement.dataset.ready = "";
 history.load();
+ended.load();
 connection.connect();
