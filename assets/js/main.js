@@ -23,10 +23,12 @@ import { full, keepSetting, persist, setting } from "./store.js";
 import { Viewer } from "./viewer.js";
 
 const VIEWS = ["create", "gallery", "spaces", "log"];
+/** Pause after the time at which a Space is back, in milliseconds. */
+const AFTER = 500;
 /** Number of variations that are made at once. */
 const VARIATIONS = 4;
 
-const connection = new Connection();
+const connection = new Connection({ wait: makeLater, look: () => learn(composer.model) });
 const log = new Log();
 const spaces = new Spaces({ learn });
 const composer = new Composer({ onSubmit: make, onModel: learn });
@@ -49,6 +51,12 @@ function make(order) {
     return;
   }
   begin(order.recipe, order.count, order);
+}
+
+/** Makes what the form asks for when a Space is back; until then it is held in the page. */
+function makeLater(until) {
+  const order = composer.order();
+  make(order.problem ? order : { ...order, after: until * 1000 + AFTER });
 }
 
 function begin(recipe, count, how) {
@@ -89,13 +97,19 @@ async function learn(id) {
   }
 }
 
-connection.ready.on(async (ids) => {
-  spaces.models = ids;
-  composer.setModels(ids);
+connection.ready.on(async (models) => {
+  spaces.models = models.map(({ id }) => id);
+  composer.setModels(models);
   await jobs.probe();
   composer.setTasks(jobs.server.tasks === true);
   await jobs.resume();
   history.ask();
+});
+
+// A failure may have been the last of several: whether a Space is left, the server knows.
+jobs.changed.on((job) => {
+  if (job?.state === "failed" && job.error.kind === "http" && job.recipe.model === composer.model)
+    learn(composer.model);
 });
 
 // What can be done with an image.
@@ -241,7 +255,7 @@ addEventListener("keydown", (event) => {
   const isModal = document.querySelector("dialog[open]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isModal) {
     event.preventDefault();
-    composer.submit();
+    if (!event.repeat) composer.submit();
   } else if (isTyping || isModal || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   } else if (event.key === "/") {
