@@ -41,6 +41,7 @@ export class Batches {
     if (job === null) this.#showEnded();
     if (job?.isOver) {
       this.#showBatches();
+      this.#tick();
       const { index, batch, state } = job;
       announce(t(`said.${state}`, { number: index + 1, count: batch.jobs.length }));
       this.#settle(batch);

@@ -41,11 +41,13 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=api_keys, link_secret=secret),
         Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*", api_keys=api_keys),
         Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""),
+        Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", api_keys=api_keys),
     ]
     yield os.environ | {
         "STUDIO_URL": f"{hosts[0].url}/",
         "STUDIO_DEAD_URL": f"{hosts[1].url}/",
         "STUDIO_OPEN_URL": f"{hosts[2].url}/",
+        "STUDIO_SPENT_URL": f"{hosts[3].url}/",
         "STUDIO_OUTPUT": str(OUTPUT),
         "PYTHON": sys.executable,
     }

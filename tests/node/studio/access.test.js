@@ -60,7 +60,7 @@ for (const [name, options] of Object.entries({
     await create();
     await page.fill("#prompt", "fault: gr.Error");
     await page.click("#make");
-    await page.waitForSelector(".job[data-state=failed]");
+    await page.waitForSelector(".ended-row[data-state=failed]");
     await see("failed");
     await page.click("#choose");
     await page.locator("#grid .picture").first().click();
