@@ -313,6 +313,6 @@ mod tests {
             assert!(file.variants[0].coding.is_none());
         }
         let smallest = |file: &File| file.variants.iter().map(|variant| variant.bytes.len()).min().unwrap();
-        assert!(FILES.iter().map(smallest).sum::<usize>() < 150_000);
+        assert!(FILES.iter().map(smallest).sum::<usize>() < 110_000);
     }
 }

@@ -7,7 +7,7 @@ import { choose, launch, made, newKey, ready, STUDIO_OUTPUT, STUDIO_URL, visit }
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** The most that may be sent of the whole studio, in bytes. */
-const MOST = 150_000;
+const MOST = 110_000;
 
 let browser;
 before(async () => (browser = await launch()));

@@ -74,6 +74,8 @@ test("an image whose file is gone has a placeholder that says so", async () => {
   await first.page.fill(".readout[aria-label=Steps]", "1");
   await generate(first.page, "soon gone", { count: 2 });
   const { page, leave } = await visit(browser, { key: first.key, expected: [410, 502] });
+  await shown(page, 2);
+  await page.waitForFunction(async () => (await (await import("/js/store.js")).all("thumbs")).length === 2);
   await page.route(`**${FILES}**`, (route) =>
     route.fulfill({ status: 410, json: { error: { message: "Gone.", code: "image_gone" } } }),
   );

@@ -38,7 +38,7 @@ test("an outage is told with what rests, why and until when, and can be waited f
   await why(page, "cancelled");
   // In Chinese, no word of it is English.
   await page.click("#language");
-  const chinese = (await page.textContent("#banner p")).replace(/Space|GPU|127\.0\.0\.1:\d+/g, "");
+  const chinese = (await page.textContent("#banner p")).replace(/Space|GPU|http:\/\/127\.0\.0\.1:\d+/g, "");
   assert.match(chinese, /配额.*至 \d\d:\d\d:\d\d/);
   assert.doesNotMatch(chinese, /[a-z]{2}/i);
   // When the server says that it is over, the page does.
