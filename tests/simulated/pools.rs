@@ -327,9 +327,8 @@ impl Town {
 
     /// Details of the first model.
     fn details(&self) -> Value {
-        let get = |path: &str| {
-            self.world.run(ask_of(Rc::clone(&self.app), request(Method::GET, path, ""))).json().clone()
-        };
+        let get =
+            |path: &str| self.world.run(ask_of(Rc::clone(&self.app), request(Method::GET, path, ""))).json().clone();
         let models = get("/v1/models");
         get(&format!("/v1/models/{}", models["data"][0]["id"].as_str().unwrap()))
     }
@@ -437,9 +436,16 @@ fn what_one_instance_finds_out_the_next_one_knows() {
     assert!((250..300).contains(&wait), "{wait}");
     assert_eq!(town.spaces[0].jobs().len(), 1, "the Space isn't asked");
     let (status, details) = (&town.status()[0], town.details());
-    assert_eq!((&status["state"], &status["breaker"]["reason"]), (&json!("cooling_down"), &json!("insufficient_quota")));
+    assert_eq!(
+        (&status["state"], &status["breaker"]["reason"]),
+        (&json!("cooling_down"), &json!("insufficient_quota"))
+    );
     let told = &details["spaces"][0];
-    assert_eq!((&told["state"], &told["until"]), (&status["breaker"]["reason"], &status["breaker"]["until"]), "one truth");
+    assert_eq!(
+        (&told["state"], &told["until"]),
+        (&status["breaker"]["reason"], &status["breaker"]["until"]),
+        "one truth"
+    );
     assert!(details["capabilities"].is_object(), "a pause changes nothing of what it can do");
     town.world.break_store();
     town.renew();
