@@ -66,7 +66,7 @@ export class Job {
     this.taskId = null;
     /** What the server says of the finished image, until it is here. */
     this.made = null;
-    /** True in the tab that follows it. */
+    /** True in the tab that works for it. */
     this.isHere = false;
     this.stop = new AbortController();
     /** Resolved when it is over. */
@@ -194,11 +194,36 @@ export async function probe() {
   }
 }
 
+/** Sends a job's request, in this tab alone; where another tab has done so meanwhile, its task is followed. */
 function launch(job) {
-  const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
-  held(job)
-    .then(() => (job.stop.signal.aborted ? undefined : patiently(job, go)))
-    .catch((error) => failed(job, error));
+  own(job, () => {
+    if (job.taskId) {
+      attend(job);
+      return;
+    }
+    const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
+    held(job)
+      .then(() => (job.stop.signal.aborted ? undefined : patiently(job, go)))
+      .catch((error) => failed(job, error));
+  });
+}
+
+/**
+ * Does `work` for a job in this tab alone, until the job is over. While another tab does, that one tells what becomes of
+ * it; when it has gone, this one goes on.
+ */
+function own(job, work) {
+  if (job.isHere) {
+    work();
+    return;
+  }
+  alone(job.id, job.stop.signal, () => {
+    if (job.isOver) return undefined;
+    job.isHere = true;
+    changed.emit(job);
+    work();
+    return job.settled;
+  }).catch(() => {});
 }
 
 /** Waits until the time before which a batch's requests aren't sent. */
@@ -378,16 +403,8 @@ function pollLater() {
   if (timer === null) timer = setTimeout(poll, POLL);
 }
 
-/** Follows a task, in this tab alone; where another tab does, that one tells what becomes of it, until it has gone. */
-function follow(job) {
-  alone(job.id, job.stop.signal, () => {
-    if (job.isOver) return undefined;
-    job.isHere = true;
-    changed.emit(job);
-    attend(job);
-    return job.settled;
-  }).catch(() => {});
-}
+/** Follows a task, in this tab alone. */
+const follow = (job) => own(job, () => attend(job));
 
 function attend(job) {
   if (followed.size >= FOLLOWED) {

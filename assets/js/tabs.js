@@ -28,8 +28,20 @@ export function tell(message) {
  * @param {string} name
  * @param {AbortSignal} signal ends the wait
  * @param {() => any} work
+ * @returns {Promise<any>}
  */
-export function alone(name, signal, work) {
-  if (!navigator.locks) return Promise.resolve(work());
-  return navigator.locks.request(`${NAME}.${name}`, { signal }, work);
+export async function alone(name, signal, work) {
+  if (!navigator.locks) return work();
+  let isBegun = false;
+  const begin = () => {
+    isBegun = true;
+    return work();
+  };
+  try {
+    return await navigator.locks.request(`${NAME}.${name}`, { signal }, begin);
+  } catch (error) {
+    // A browser that keeps nothing for the page gives no locks either.
+    if (isBegun || signal.aborted) throw error;
+    return work();
+  }
 }
