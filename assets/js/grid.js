@@ -34,6 +34,8 @@ export class Tile {
   #seed = h("span", { class: "picture-seed" });
   #badge = h("span", { class: "badge", hidden: true });
   #tick = h("span", { class: "tick", hidden: true }, icon("check"));
+  /** Name of the image while it isn't there to have one. */
+  #name = h("span", { class: "offscreen" });
   #gone = h("span", { class: "gone", hidden: true });
 
   /**
@@ -46,6 +48,7 @@ export class Tile {
       "button",
       { type: "button", class: "picture", data: { id: picture.id }, on: { click: () => act(this.picture) } },
       this.#image,
+      this.#name,
       this.#gone,
       h("span", { class: "picture-facts", "aria-hidden": "true" }, this.#prompt, this.#seed),
       this.#badge,
@@ -80,9 +83,9 @@ export class Tile {
     const url = thumbs.url(picture);
     const problem = url === null && thumbs.problem(picture);
     const words = problem && (GONE.has(problem.status) ? t("picture.gone") : failureText(problem));
-    const name = words ? `${label}. ${words}` : label;
     if (this.#image.alt !== label) this.#image.alt = label;
-    if (this.button.getAttribute("aria-label") !== name) this.button.setAttribute("aria-label", name);
+    this.#name.hidden = url !== null;
+    setText(this.#name, label);
     if (url !== null && this.#image.getAttribute("src") !== url) this.#image.src = url;
     this.#image.hidden = url === null;
     this.#gone.hidden = !words;

@@ -86,7 +86,7 @@ test("an image whose file is gone has a placeholder that says so", async () => {
   await page.reload();
   await page.waitForFunction(() => document.querySelectorAll("#grid .gone:not([hidden])").length === 2);
   assert.match(await page.locator("#grid .gone").first().textContent(), /No longer there/);
-  assert.match(await page.locator("#grid .picture").first().getAttribute("aria-label"), /soon gone.*No longer there/);
+  assert.match(await page.locator("#grid .picture").first().ariaSnapshot(), /soon gone.*No longer there/);
   assert.equal(await page.locator("#grid .picture img:visible").count(), 0, "no alt text in place of an image");
   await page.locator("#grid .picture").first().click();
   await page.waitForFunction(() => document.querySelector("#viewer-problem").textContent !== "");
