@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * The studio without a network. While the server answers, everything comes from there, so that no version outlives a
- * deployment; each file is kept as it came, and serves when the server can't be reached. Of the API nothing is kept, nor
- * of any request with a key: those don't come through here.
+ * deployment; each file is kept as it came, and serves when the server can't be reached. Of the API nothing is kept,
+ * nor of any request with a key: those don't come through here.
  */
 {
   const NAME = "studio";

@@ -209,8 +209,8 @@ function launch(job) {
 }
 
 /**
- * Does `work` for a job in this tab alone, until the job is over. While another tab does, that one tells what becomes of
- * it; when it has gone, this one goes on.
+ * Does `work` for a job in this tab alone, until the job is over. While another tab does, that one tells what becomes
+ * of it; when it has gone, this one goes on.
  */
 function own(job, work) {
   if (job.isHere) {

@@ -72,8 +72,8 @@ pub struct PoolSpace {
     learnt_at: Option<u64>,
 }
 
-/// Pause of a Space that accepts no jobs.
-pub(super) struct Pause {
+/// SpacePause of a Space that accepts no jobs.
+pub(super) struct SpacePause {
     /// Code of its last error.
     pub(super) reason: String,
     /// End, in seconds since the Unix epoch.
@@ -86,7 +86,7 @@ pub(super) async fn survey(
     knowledge: &Rc<Knowledge>,
     client: &Client,
     pool: &[PoolMember],
-    pauses: Vec<Option<Pause>>,
+    pauses: Vec<Option<SpacePause>>,
     reveal_spaces: bool,
 ) -> (Option<Capabilities>, Vec<PoolSpace>) {
     let asked = pool.iter().map(|member| async { (&member.space, knowledge.of(client, &member.space).await) });
@@ -100,7 +100,7 @@ pub(super) async fn survey(
     (capabilities, spaces)
 }
 
-fn state(name: String, known: Result<Rc<Profile>, Failure>, pause: Option<Pause>) -> PoolSpace {
+fn state(name: String, known: Result<Rc<Profile>, Failure>, pause: Option<SpacePause>) -> PoolSpace {
     let until = pause.as_ref().map(|pause| pause.until);
     match known {
         Ok(profile) => PoolSpace {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
-use super::capabilities::Pause;
+use super::capabilities::SpacePause;
 use super::dispatcher::Dispatcher;
 use super::health::breaker::Admission;
 use super::space_state::{SpaceAccess, SpaceState};
@@ -129,7 +129,7 @@ impl Dispatcher {
     }
 
     /// Pauses of the Spaces of `pool`, by the database and this instance.
-    pub(super) async fn pauses(&self, pool: &[PoolMember]) -> Vec<Option<Pause>> {
+    pub(super) async fn pauses(&self, pool: &[PoolMember]) -> Vec<Option<SpacePause>> {
         self.scheduler.refresh(&pool.iter().map(|member| member.space.origin().clone()).collect()).await;
         let now = self.scheduler.unix_time();
         let state = self.scheduler.state();
@@ -140,7 +140,7 @@ impl Dispatcher {
             };
             let last_error = space.health.view().last_error.as_ref();
             let reason = last_error.map_or_else(|| "cooling_down".to_owned(), |error| error.code.clone());
-            Some(Pause { reason, until: until.as_secs() })
+            Some(SpacePause { reason, until: until.as_secs() })
         };
         pool.iter().map(pause).collect()
     }

@@ -11,6 +11,8 @@ before(async () => (browser = await launch()));
 after(() => browser.close());
 
 const FILES = "/v1/images/files/";
+/** The longest time that a frame may take while the gallery is scrolled, in milliseconds. */
+const LONGEST = 50;
 
 /** Another device of the visitor with that key, and how many files it asks for. */
 async function device(key, options = {}) {
@@ -152,6 +154,7 @@ test("a thousand images are scrolled through without a frame above 50 ms", { tim
     await browser.startTracing(page, { categories: ["toplevel", "__metadata"] });
     const tiles = await scroll();
     runs.push({ tiles, longest: longestTask(await browser.stopTracing()) });
+    if (runs.at(-1).longest < LONGEST) break;
     // Back to the first tiles.
     await page.fill("#search", "image");
     await page.fill("#search", "");
@@ -162,6 +165,6 @@ test("a thousand images are scrolled through without a frame above 50 ms", { tim
   for (const { tiles } of runs) assert.equal(tiles, 1000, said);
   // The quickest of several: whatever else the processor does only ever adds.
   const longest = Math.min(...runs.map((run) => run.longest));
-  assert(longest > 0 && longest < 50, said);
+  assert(longest > 0 && longest < LONGEST, said);
   await leave();
 });

@@ -1,4 +1,4 @@
-/** What is made, what fails and what is cancelled is kept: over failed requests, over reloads, and over several tabs. */
+/** What is made, what fails and what is cancelled is kept: over failed requests, reloads, and several tabs. */
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -114,7 +114,7 @@ test("what is made is fetched again by a button, after a reload too, and never m
   await leave();
 });
 
-test("failures and cancelled images stay over a reload, are tried again one by one, and dismissed together", async () => {
+test("failures and cancelled images stay over a reload, are tried again, and dismissed together", async () => {
   const { page, leave } = await visit(browser, { expected: [400, 500, 502] });
   await start(page, "fault: gr.Error");
   assert.match(await why(page), /Prompt rejected/);
