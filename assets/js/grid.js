@@ -32,7 +32,7 @@ export class Tile {
   #image = h("img", { loading: "lazy", decoding: "async" });
   #prompt = h("span", { class: "picture-prompt" });
   #seed = h("span", { class: "picture-seed" });
-  #badge = h("span", { class: "badge", hidden: true });
+  #badge = h("span", { class: "badge" });
   #tick = h("span", { class: "tick", hidden: true }, icon("check"));
   /** Name of the image while it isn't there to have one. */
   #name = h("span", { class: "offscreen" });
@@ -51,7 +51,6 @@ export class Tile {
       this.#name,
       this.#gone,
       h("span", { class: "picture-facts", "aria-hidden": "true" }, this.#prompt, this.#seed),
-      this.#badge,
       this.#tick,
     );
     tiles.set(this.button, this);
@@ -68,8 +67,9 @@ export class Tile {
     const { recipe, remote } = picture;
     setText(this.#prompt, recipe.prompt);
     setText(this.#seed, String(recipe.seed ?? ""));
-    this.#badge.hidden = !remote && recipe.kind !== "edit";
     setText(this.#badge, t(remote ? "picture.remote" : "picture.edit"));
+    if (remote || recipe.kind === "edit") this.button.append(this.#badge);
+    else this.#badge.remove();
     if (chosen) this.button.setAttribute("aria-pressed", String(chosen.has(picture.id)));
     else this.button.removeAttribute("aria-pressed");
     this.#tick.hidden = !chosen?.has(picture.id);
