@@ -19,13 +19,11 @@
 import { call, note, send } from "./api.js";
 import { Emitter, newId } from "./dom.js";
 import { keep, pause, payload } from "./fetching.js";
-import { request } from "./requests.js";
+import { request, turns } from "./requests.js";
 import { events } from "./sse.js";
 import * as store from "./store.js";
 import { alone } from "./tabs.js";
 
-/** The most streams at once. */
-const STREAMS = 4;
 /** The most tasks whose events are followed at once. */
 const FOLLOWED = 3;
 /** Pause between two questions about the others, in milliseconds. */
@@ -264,21 +262,6 @@ const failureOf = (error) => ({
   kind: error.kind ?? "page",
   retryAfter: error.retryAfter ?? null,
 });
-
-/** Lets so many run at once; the others wait in order. */
-let running = 0;
-const line = [];
-
-async function turns(work) {
-  if (running >= STREAMS) await new Promise((resolve) => line.push(resolve));
-  running++;
-  try {
-    return await work();
-  } finally {
-    running--;
-    line.shift()?.();
-  }
-}
 
 async function stream(job) {
   if (job.isOver) return;

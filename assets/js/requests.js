@@ -5,6 +5,9 @@
 
 import { send } from "./api.js";
 
+/** The most streams at once: a browser opens six connections to a server. */
+const STREAMS = 4;
+
 /**
  * @typedef {object} Recipe what an image is made from
  * @property {"generation"|"edit"} kind
@@ -53,3 +56,18 @@ export function request(job, more, headers = {}) {
 export const extension = (type) =>
   ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ??
   "png";
+
+let running = 0;
+const line = [];
+
+/** Lets so many streams run at once; the others wait in order. */
+export async function turns(work) {
+  if (running >= STREAMS) await new Promise((resolve) => line.push(resolve));
+  running++;
+  try {
+    return await work();
+  } finally {
+    running--;
+    line.shift()?.();
+  }
+}
