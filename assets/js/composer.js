@@ -4,10 +4,12 @@
  */
 
 import { describe, fit, parseSize, sent, sizeFields, tiles } from "./capabilities.js";
+import { accept, numberIn, wrong } from "./checks.js";
 import { byId, fieldOf, fill, h, icon, setText } from "./dom.js";
 import { control, fieldValue, ROLES } from "./fields.js";
 import { t } from "./i18n.js";
 import { Inputs } from "./inputs.js";
+import { options } from "./models.js";
 import { keepSetting, setting } from "./store.js";
 import { baseOf, distance, tile } from "./tiles.js";
 
@@ -69,9 +71,11 @@ export class Composer {
     negative.addEventListener("input", () => this.#keep({ negative: negative.value }));
     byId("model").addEventListener("change", (event) => this.choose(fieldOf(event).value));
     for (const radio of modeRadios()) radio.addEventListener("change", () => this.setMode(radio.value));
-    byId("seed").addEventListener("input", (event) => {
-      const seed = Math.trunc(Number(fieldOf(event).value));
-      if (fieldOf(event).value !== "" && seed >= 0 && seed <= MAX_SEED) this.#keep({ seed, locked: true });
+    byId("seed").addEventListener("input", () => {
+      const seed = numberIn(byId("seed"), byId("seed-note"), { minimum: 0, maximum: MAX_SEED, whole: true });
+      // No seed is a new one each time.
+      if (seed === undefined) this.#keep({ locked: false });
+      else if (seed !== null) this.#keep({ seed, locked: true });
       this.#showSeed();
     });
     byId("dice").addEventListener("click", () => {
@@ -84,7 +88,12 @@ export class Composer {
     });
     byId("fewer").addEventListener("click", () => this.#setCount(this.#draft.count - 1));
     byId("more").addEventListener("click", () => this.#setCount(this.#draft.count + 1));
-    byId("count").addEventListener("change", (event) => this.#setCount(Number(fieldOf(event).value)));
+    byId("count").addEventListener("change", () => {
+      const count = numberIn(byId("count"), byId("count-note"), { minimum: 1, maximum: MAX_COUNT, whole: true });
+      if (count !== null) this.#setCount(count ?? 1);
+    });
+    // The second click of a double click would spend as much again.
+    byId("make").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
     byId("format").addEventListener("change", (event) => this.#keep({ format: fieldOf(event).value }));
     byId("background").addEventListener("change", (event) => {
       const which = this.#shown?.partial ? "partial" : "plain";
@@ -124,14 +133,15 @@ export class Composer {
     this.#grow();
   }
 
-  /** Takes the models that there are. */
-  setModels(ids) {
+  /**
+   * Takes the models that there are; presets stand below the others.
+   * @param {Array<{id: string, preset_of?: string}>} models
+   */
+  setModels(models) {
+    const ids = models.map(({ id }) => id);
     this.#models = ids;
     this.#details.clear();
-    fill(
-      byId("model"),
-      ids.map((id) => h("option", { value: id }, id)),
-    );
+    fill(byId("model"), options(models));
     byId("model").disabled = ids.length === 0;
     if (ids.length > 0) this.choose(ids.includes(this.#draft.model) ? this.#draft.model : ids[0]);
   }
@@ -201,6 +211,7 @@ export class Composer {
     const count = Math.min(MAX_COUNT, Math.max(1, Math.trunc(wanted) || 1));
     this.#keep({ count });
     byId("count").value = String(count);
+    accept(byId("count"), byId("count-note"));
     byId("fewer").disabled = count === 1;
     byId("more").disabled = count === MAX_COUNT;
     this.#showButton();
@@ -208,7 +219,10 @@ export class Composer {
 
   #showSeed(write = false) {
     const { seed, locked } = this.#draft;
-    if (write) byId("seed").value = seed;
+    if (write) {
+      byId("seed").value = seed;
+      accept(byId("seed"), byId("seed-note"));
+    }
     byId("lock").setAttribute("aria-pressed", String(locked));
     byId("lock").replaceChildren(icon(locked ? "locked" : "unlocked"));
     byId("seed-section").classList.toggle("loose", !locked);
@@ -308,12 +322,19 @@ export class Composer {
       set(chosen);
     };
     byId("tiles").onchange = (event) => set(parseSize(fieldOf(event).value));
-    for (const [id, side] of [
+    for (const [id, side] of /** @type {Array<["width"|"height", any]>} */ ([
       ["width", width],
       ["height", height],
-    ]) {
+    ])) {
       Object.assign(byId(id), { min: side.minimum, max: side.maximum, step: side.step });
-      byId(id).onchange = (event) => set({ ...this.sides, [id]: Number(fieldOf(event).value) || side.initial });
+      byId(id).onchange = () => {
+        const value = numberIn(byId(id), byId("size-note"), side);
+        if (value === null) return;
+        set({ ...this.sides, [id]: value ?? side.initial });
+        const made = this.sides[id];
+        if (value !== undefined && value !== made)
+          accept(byId(id), byId("size-note"), t("size.rounded", { value, made, step: side.step }));
+      };
     }
     byId("swap").onclick = () => set({ width: this.sides.height, height: this.sides.width });
     this.#fillTiles(sizing, base);
@@ -333,6 +354,7 @@ export class Composer {
     const { width, height } = this.sides;
     byId("width").value = String(width);
     byId("height").value = String(height);
+    for (const id of ["width", "height"]) accept(byId(id), byId("size-note"));
     for (const radio of byId("tiles").querySelectorAll("input")) radio.checked = radio.value === `${width}x${height}`;
   }
 
@@ -379,6 +401,11 @@ export class Composer {
       return { problem: t("prompt.missing") };
     }
     if (!this.#shown) return { problem: t("model.none") };
+    const field = wrong(byId("controls"));
+    if (field) {
+      field.focus();
+      return { problem: t("number.wrong") };
+    }
     if (this.mode === "edit" && this.inputs.images.length === 0) {
       byId("add-input").focus();
       return { problem: t("inputs.missing") };

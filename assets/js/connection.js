@@ -4,15 +4,18 @@
  */
 
 import { call, key, reached } from "./api.js";
-import { byId, Emitter, fill, openDialog, setText, textButton } from "./dom.js";
-import { t, troubled } from "./i18n.js";
+import { byId, Emitter, fill, h, openDialog, setText, textButton } from "./dom.js";
+import { failureText, t, timeOfDay, troubled } from "./i18n.js";
 
 /** Pause before a server that can't be reached is tried again, in milliseconds. */
 const AGAIN = 5000;
+/** Longest pause before Spaces that rest are asked about again. */
+const LOOK = 15_000;
 const TONES = {
   ok: "well",
   connecting: "busy",
   "no-space": "ill",
+  "some-space": "busy",
   "no-model": "ill",
   "wrong-key": "ill",
   "no-key": "ill",
@@ -21,15 +24,27 @@ const TONES = {
 };
 
 export class Connection {
-  /** `connecting`, `ok`, `no-key`, `wrong-key`, `unconfigured`, `offline`, `no-model` or `no-space`. */
+  /**
+   * `connecting`, `ok`, `no-key`, `wrong-key`, `unconfigured`, `offline`, `no-model`, `no-space` (all of the chosen
+   * model's Spaces rest) or `some-space` (some of them do).
+   */
   state = "connecting";
-  /** Told when the server has been reached and has taken the key, with the models' ids. */
+  /** Told when the server has been reached and has taken the key, with the models. */
   ready = new Emitter();
   #why = "";
   #timer = null;
   #isOpen = false;
+  /** The chosen model's Spaces, and those of them that rest. */
+  #spaces = [];
+  #resting = [];
+  #looking = null;
+  #wait;
+  #look;
 
-  constructor() {
+  /** @param {{wait: (until: number) => void, look: () => void}} actions `look` asks for the model's details again */
+  constructor({ wait, look }) {
+    this.#wait = wait;
+    this.#look = look;
     reached.on((state) => {
       if (state !== "ok") this.#to(state);
       else if (["offline", "no-key", "wrong-key", "unconfigured"].includes(this.state)) this.#to("ok");
@@ -58,20 +73,32 @@ export class Connection {
       if (data.length === 0) this.#to("no-model");
       else {
         this.#to("ok");
-        this.ready.emit(data.map(({ id }) => id));
+        this.ready.emit(data);
       }
     } catch (error) {
-      if (error.kind === "http") this.#to("offline", error.message);
+      if (error.kind === "http") this.#to("offline", failureText(error));
       if (error.kind === "key" && key.value === "") this.ask();
     }
   }
 
-  /** Takes a model's details: without capabilities, nothing is known of its Spaces. */
+  /** Takes the chosen model's details, which tell what rests. */
   setDetails(details) {
-    if (!["ok", "no-space"].includes(this.state)) return;
-    const none = details.capabilities === null && details.spaces.length > 0;
-    const why = none ? details.spaces.map(({ name, state }) => `${name}: ${troubled(state)}`).join(", ") : "";
-    this.#to(none ? "no-space" : "ok", why);
+    if (!["ok", "no-space", "some-space"].includes(this.state)) return;
+    this.#spaces = details.spaces;
+    this.#resting = details.spaces.filter(({ state }) => state !== "ready");
+    const [all, some] = [details.spaces.length, this.#resting.length];
+    const state = some === 0 ? "ok" : some === all ? "no-space" : "some-space";
+    this.#to(state, JSON.stringify(this.#resting));
+    clearTimeout(this.#looking);
+    if (some === 0) return;
+    const left = this.#until === null ? LOOK : this.#until * 1000 - Date.now() + 500;
+    this.#looking = setTimeout(() => this.#look(), Math.min(LOOK, Math.max(1000, left)));
+  }
+
+  /** The time at which the first of the Spaces that rest is back, in seconds since the epoch, or null. */
+  get #until() {
+    const times = this.#resting.map(({ until }) => until).filter(Boolean);
+    return times.length > 0 ? Math.min(...times) : null;
   }
 
   #to(state, why = "") {
@@ -88,9 +115,10 @@ export class Connection {
     const { state } = this;
     const button = byId("connection");
     button.dataset.tone = TONES[state];
-    setText(byId("connection-text"), t(`connection.${state}`));
+    const count = this.#spaces.length;
+    setText(byId("connection-text"), t(`connection.${state}`, { count, ready: count - this.#resting.length }));
     const banner = byId("banner");
-    const calm = state === "ok" || state === "connecting";
+    const calm = state === "ok" || state === "connecting" || state === "some-space";
     banner.hidden = calm;
     if (calm) {
       fill(banner);
@@ -106,9 +134,15 @@ export class Connection {
     }[state];
     const text = document.createElement("p");
     text.append(t(`banner.${state}`));
-    if (this.#why)
-      text.append(Object.assign(document.createElement("span"), { className: "why", textContent: this.#why }));
-    fill(banner, text, textButton(null, ...act));
+    const why = state === "no-space" ? this.#resting.map(described) : [this.#why].filter(Boolean);
+    for (const words of why) text.append(" ", h("span", { class: "why" }, words));
+    const until = state === "no-space" ? this.#until : null;
+    fill(
+      banner,
+      text,
+      until !== null && textButton(null, t("banner.wait"), () => this.#wait(until), { class: "primary wait" }),
+      textButton(null, ...act),
+    );
   }
 
   /** Asks for the key. */
@@ -155,7 +189,7 @@ export class Connection {
         error.kind === "offline"
           ? t("banner.offline")
           : error.kind !== "key"
-            ? error.message
+            ? failureText(error)
             : error.code === "invalid_api_key"
               ? t("key.wrong")
               : t("banner.unconfigured"),
@@ -165,3 +199,9 @@ export class Connection {
     }
   }
 }
+
+/** A Space that rests: why, and until when. */
+const described = ({ name, state, until }) =>
+  until
+    ? t("banner.spaceUntil", { name, why: troubled(state).replace(/[.。]$/, ""), time: timeOfDay(until * 1000) })
+    : t("banner.space", { name, why: troubled(state) });

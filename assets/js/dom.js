@@ -166,6 +166,9 @@ export class Emitter {
   }
 }
 
+/** Time in which what was done can be undone, in milliseconds. */
+export const UNDO = 8000;
+
 let announced;
 /** Announces a text to a screen reader, politely. */
 export function announce(text) {
@@ -196,7 +199,7 @@ export function toast(text, { failed = false, action } = {}) {
   const host = allOf("dialog[open]").at(-1) ?? document.body;
   if (region.parentNode !== host) host.append(region);
   region.append(item);
-  setTimeout(close, failed || action ? 9000 : 4500);
+  setTimeout(close, action ? UNDO : failed ? 9000 : 4500);
 }
 
 /** Opens a dialog so that a click beside it closes it. */

@@ -3,6 +3,7 @@
  * Controls of a model's own parameters: one for each field that `capabilities.js` describes.
  */
 
+import { numberIn } from "./checks.js";
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -33,6 +34,7 @@ export function control(field, value, set) {
   const id = `field-${field.name.replace(/[^\w-]/g, "_")}`;
   const known = ROLES.includes(field.role);
   const label = known ? t(`field.${field.role}`) : field.label;
+  const note = h("p", { class: "note", id: `${id}-note`, role: "status" });
   const head = (...rest) => h("div", { class: "field-head" }, h("label", { for: id }, label), ...rest);
   switch (field.control) {
     case "range": {
@@ -45,6 +47,7 @@ export function control(field, value, set) {
         step: field.step ?? "any",
         value: value ?? "",
         placeholder: t("auto"),
+        "aria-describedby": `${id}-note`,
       });
       const range = h("input", {
         type: "range",
@@ -61,17 +64,18 @@ export function control(field, value, set) {
       show(value);
       range.addEventListener("input", () => {
         number.value = range.value;
+        numberIn(number, note, field);
         set(Number(range.value));
         show(Number(range.value));
       });
       number.addEventListener("change", () => {
-        const next =
-          number.value === "" ? undefined : Math.min(field.maximum, Math.max(field.minimum, Number(number.value)));
+        const next = numberIn(number, note, field);
+        if (next === null) return;
         set(next);
         number.value = next ?? field.initial ?? "";
         show(next ?? field.initial);
       });
-      return h("div", { class: "field" }, head(number), range);
+      return h("div", { class: "field" }, head(number), range, note);
     }
     case "number": {
       const input = h("input", {
@@ -82,8 +86,11 @@ export function control(field, value, set) {
         max: field.maximum,
         value: value ?? "",
       });
-      input.addEventListener("change", () => set(input.value === "" ? undefined : Number(input.value)));
-      return h("div", { class: "field" }, head(), input);
+      input.addEventListener("change", () => {
+        const next = numberIn(input, note, field);
+        if (next !== null) set(next);
+      });
+      return h("div", { class: "field" }, head(), input, note);
     }
     case "choice": {
       const select = h(

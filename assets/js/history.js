@@ -3,14 +3,14 @@
  * The images there are: those kept on this device, and those that only the server remembers (`GET /v1/images`).
  */
 
-import { call, image as fetchImage, here } from "./api.js";
-import { Emitter } from "./dom.js";
-import { extension } from "./jobs.js";
+import { call, image as fetchImage } from "./api.js";
+import { Emitter, UNDO } from "./dom.js";
 import { embed } from "./metadata.js";
+import { extension } from "./requests.js";
 import * as store from "./store.js";
+import { tell } from "./tabs.js";
+import * as thumbs from "./thumbs.js";
 
-/** The longer side of a thumbnail, in pixels. */
-const THUMB = 480;
 /** Number of images that the server is asked for at once. */
 const PAGE = 50;
 
@@ -18,7 +18,7 @@ const PAGE = 50;
  * @typedef {object} Picture
  * @property {string} id
  * @property {number} at milliseconds since the epoch
- * @property {import("./jobs.js").Recipe} recipe
+ * @property {import("./requests.js").Recipe} recipe
  * @property {number} [width]
  * @property {number} [height]
  * @property {string} [format]
@@ -38,11 +38,39 @@ export const changed = new Emitter();
 /** State of the server's list: whether there is one, and whether it goes on. */
 export const remote = { state: "unknown", hasMore: false, last: null };
 
-const urls = new Map();
+/** What is deleted and can still be taken back, by id. */
+const trash = new Map();
 
-/** Reads what is kept on the device. */
+/** Reads what is kept on the device, and deletes what an earlier page was asked to. */
 export async function load() {
-  pictures = (await store.all("images")).map((picture) => ({ ...picture, remote: false }));
+  const [kept, gone] = await Promise.all([store.all("images"), store.all("trash"), thumbs.load()]);
+  for (const record of gone) {
+    trash.set(record.id, record);
+    setTimeout(() => purge([record]), Math.max(0, record.at + UNDO - Date.now()));
+  }
+  const known = new Set(pictures.map(({ id }) => id));
+  pictures.push(
+    ...kept.filter(({ id }) => !trash.has(id) && !known.has(id)).map((picture) => ({ ...picture, remote: false })),
+  );
+  sort();
+}
+
+/** Takes an image that another tab has kept. */
+export async function adopt(id) {
+  const picture = await store.get("images", id);
+  if (picture) enter(picture);
+}
+
+/** Takes images off the list that another tab has deleted. */
+export function forget(ids) {
+  pictures = pictures.filter(({ id }) => !ids.includes(id));
+  changed.emit();
+}
+
+/** Takes an image of this device onto the list. */
+function enter(picture) {
+  pictures = pictures.filter((other) => other.id !== picture.id && !(other.remote && isSame(other, picture)));
+  pictures.unshift({ ...picture, remote: false });
   sort();
 }
 
@@ -68,7 +96,7 @@ export function search(query) {
 
 /** Keeps a finished image under that id. */
 export async function add(id, blob, recipe, facts, before) {
-  const { thumb, width, height } = await thumbnail(blob);
+  const { thumb, width, height } = await thumbs.make(blob);
   const picture = {
     id,
     at: Date.now(),
@@ -83,32 +111,18 @@ export async function add(id, blob, recipe, facts, before) {
   await store.put("blobs", { id, blob });
   if (before) await store.put("blobs", { id: `${id}.before`, blob: before });
   await store.put("images", picture);
-  pictures = pictures.filter((other) => !(other.remote && isSame(other, picture)));
-  pictures.unshift({ ...picture, remote: false });
-  sort();
-}
-
-async function thumbnail(blob) {
-  const bitmap = await createImageBitmap(blob);
-  const { width, height } = bitmap;
-  const scale = Math.min(1, THUMB / Math.max(width, height));
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale))];
-  const context = canvas.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  bitmap.close();
-  const thumb = await new Promise((resolve) => canvas.toBlob(resolve, "image/webp", 0.82));
-  return { thumb, width, height };
+  enter(picture);
+  tell({ what: "image", id });
 }
 
 /** True where two are one: a seed, a model and a prompt make one image, and a repetition comes later. */
 const isSame = (one, other) =>
-  (one.taskId !== undefined && one.taskId === other.taskId) ||
-  (one.recipe.seed === other.recipe.seed &&
-    one.recipe.prompt === other.recipe.prompt &&
-    one.recipe.model === other.recipe.model &&
-    Math.abs(one.at - other.at) < 600_000);
+  one.taskId && other.taskId
+    ? one.taskId === other.taskId
+    : one.recipe.seed === other.recipe.seed &&
+      one.recipe.prompt === other.recipe.prompt &&
+      one.recipe.model === other.recipe.model &&
+      Math.abs(one.at - other.at) < 600_000;
 
 /** Asks the server for what it remembers, from the newest on, or from where it was left. */
 export async function ask({ more = false } = {}) {
@@ -126,8 +140,8 @@ export async function ask({ more = false } = {}) {
   }
 }
 
-/** Takes an image that the server remembers. */
-function merge(image) {
+/** An image that the server remembers. */
+function pictureOf(image) {
   const {
     id,
     created_at,
@@ -145,7 +159,7 @@ function merge(image) {
     output_format,
     task_id,
   } = image;
-  /** @type {import("./jobs.js").Recipe} */
+  /** @type {import("./requests.js").Recipe} */
   const recipe = {
     kind: kind === "generation" ? "generation" : "edit",
     model,
@@ -160,7 +174,7 @@ function merge(image) {
   };
   for (const [name, value] of Object.entries(recipe)) if (value === undefined || value === null) delete recipe[name];
   const [, width, height] = /^(\d+)x(\d+)$/.exec(size ?? "") ?? [];
-  const picture = {
+  return {
     id,
     at: created_at * 1000,
     recipe,
@@ -173,19 +187,23 @@ function merge(image) {
     serverId: id,
     remote: true,
   };
+}
+
+/** Takes an image that the server remembers. */
+function merge(image) {
+  const picture = pictureOf(image);
+  const { id, url } = picture;
   const known =
     pictures.find((other) => other.serverId === id) ??
     pictures.find((other) => !other.serverId && isSame(other, picture));
+  if (!known && isTrash(picture)) return;
   if (!known) pictures.push(picture);
   else Object.assign(known, { serverId: id, url: url ?? known.url });
 }
 
-/** Address of an image's thumbnail. */
-export function thumbUrl(picture) {
-  if (!picture.thumb) return picture.url ? here(picture.url) : "";
-  if (!urls.has(picture.id)) urls.set(picture.id, URL.createObjectURL(picture.thumb));
-  return urls.get(picture.id);
-}
+/** True for an image that is deleted here, though the server still lists it. */
+const isTrash = (picture) =>
+  [...trash.values()].some((gone) => gone.serverId === picture.id || (!gone.serverId && isSame(gone.picture, picture)));
 
 /** An image's bytes, from here or from the server. */
 export async function bytes(picture) {
@@ -215,23 +233,59 @@ export function fileName(picture) {
   );
 }
 
-/** Deletes images here and at the server. */
-export async function remove(chosen) {
+/** Takes images off the list and deletes them, here and at the server, in a while. Returns what takes that back. */
+export function remove(chosen) {
+  const records = chosen.map((picture) => {
+    const { thumb, ...rest } = picture;
+    return { id: picture.id, at: Date.now(), serverId: picture.serverId, picture: rest };
+  });
+  for (const record of records) trash.set(record.id, record);
+  const ids = records.map(({ id }) => id);
+  forget(ids);
+  tell({ what: "gone", ids });
+  // A page that is closed before the time is up leaves the rest to the next.
+  for (const record of records) store.put("trash", record);
+  const timer = setTimeout(() => purge(records), UNDO);
+  return async () => {
+    clearTimeout(timer);
+    ids.forEach((id) => trash.delete(id));
+    await store.remove("trash", ...ids);
+    const known = new Set(pictures.map(({ id }) => id));
+    pictures.push(...chosen.filter(({ id }) => !known.has(id)));
+    sort();
+    for (const id of ids) tell({ what: "image", id });
+  };
+}
+
+/** Deletes for good. */
+async function purge(records) {
   // What was made since the server was last asked has no id of the server's yet.
-  if (remote.state === "ready" && chosen.some(({ serverId }) => !serverId)) await ask();
-  const ids = new Set(chosen.map(({ id }) => id));
-  pictures = pictures.filter(({ id }) => !ids.has(id));
-  for (const id of ids) {
-    if (urls.has(id)) URL.revokeObjectURL(urls.get(id));
-    urls.delete(id);
-  }
-  changed.emit();
-  await store.removeImages(chosen.filter((picture) => !picture.remote).map(({ id }) => id));
-  if (remote.state === "ready") {
-    const gone = chosen
-      .filter(({ serverId }) => serverId)
-      .map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
-    await Promise.allSettled(gone);
+  if (remote.state === "ready" && records.some(({ serverId }) => !serverId)) await identify(records);
+  const local = records.filter(({ picture }) => !picture.remote).map(({ id }) => id);
+  await store.removeImages(local);
+  await thumbs.remove(records.flatMap(({ id, serverId }) => [id, serverId].filter(Boolean)));
+  const gone = records
+    .filter(({ serverId }) => serverId)
+    .map(({ serverId }) => call("DELETE", `/v1/images/${encodeURIComponent(serverId)}`, { background: true }));
+  const answers = await Promise.allSettled(gone);
+  // A server that can't be reached is asked by the next page.
+  const isOffline = answers.some((answer) => answer.status === "rejected" && answer.reason.kind === "offline");
+  if (isOffline) return;
+  const ids = records.map(({ id }) => id);
+  ids.forEach((id) => trash.delete(id));
+  await store.remove("trash", ...ids);
+}
+
+/** Finds the server's ids of images that have none here. */
+async function identify(records) {
+  try {
+    const { data } = await call("GET", `/v1/images?limit=${PAGE}`, { background: true });
+    for (const record of records.filter(({ serverId }) => !serverId)) {
+      const same = data.map(pictureOf).find((picture) => isSame(record.picture, picture));
+      if (same) record.serverId = same.id;
+    }
+  } catch {
+    // The images stay at the server.
   }
 }
 

@@ -71,12 +71,16 @@ export function ago(seconds) {
   return format.format(-Math.floor(Math.max(0, seconds)), "second");
 }
 
+/** Formats of dates, by language: one is made in no less time than a hundred are written. */
+const dates = {};
+
 /** Today, yesterday, or a date. */
 export function day(at) {
   const midnight = new Date().setHours(0, 0, 0, 0);
   if (at >= midnight) return t("day.today");
   if (at >= midnight - 86_400_000) return t("day.yesterday");
-  return new Intl.DateTimeFormat(locale(), { dateStyle: "long" }).format(at);
+  dates[locale()] ??= new Intl.DateTimeFormat(locale(), { dateStyle: "long" });
+  return dates[locale()].format(at);
 }
 
 /** A date and a time. */
@@ -88,20 +92,23 @@ export const timeOfDay = (at) =>
     at,
   );
 
-/** Reason of an image's failure. In Chinese, what the code says; the server's own words stand behind it. */
+/** Codes of errors whose messages hold words of the Space or name a field, which a translation would lose. */
+const QUOTED = new Set(["rejected_by_space", "image_generation_user_error", "space_error", "invalid_value"]);
+
+/**
+ * Reason of a failure, in one language: in English the server's own words, in others what the code says, with the words
+ * of the Space as a quotation.
+ */
 export function failureText({ message, code, kind, retryAfter }) {
-  const own =
-    kind === "offline"
-      ? t("error.offline")
-      : kind === "cut"
-        ? t("error.cut")
-        : code && TABLES[language()][`error.${code}`];
-  const words =
-    language() === "en" && message && kind === "http"
-      ? message
-      : [own, kind === "http" ? message : ""].filter(Boolean).join(" ") || message || t("error.unknown");
+  const own = kind === "offline" || kind === "cut" ? t(`error.${kind}`) : code && TABLES[language()][`error.${code}`];
+  const isHttp = kind === "http" || kind === "key";
+  let words = own || message || t("error.unknown");
+  if (language() === "en") words = isHttp && message ? message : words;
+  else if (own && isHttp && message && QUOTED.has(code)) words = t("error.quoted", { words: own, message });
+  else if (!own && isHttp && message) words = t("error.server", { message });
   return retryAfter ? `${words} ${t("error.retryAfter", { time: clock(retryAfter) })}` : words;
 }
 
-/** A Space's trouble, from its code: what the table says, or the code as words. */
-export const troubled = (code) => TABLES[language()][`error.${code}`] ?? code.replaceAll("_", " ");
+/** A Space's trouble: in English its `message`, else what the table says of its code, or the code as words. */
+export const troubled = (code, message = "") =>
+  (language() === "en" && message) || (TABLES[language()][`error.${code}`] ?? (message || code.replaceAll("_", " ")));

@@ -16,13 +16,14 @@
  * everything else.
  */
 
-import { call, decoded, image as fetchImage, note, send } from "./api.js";
+import { call, note, send } from "./api.js";
 import { Emitter, newId } from "./dom.js";
+import { keep, pause, payload } from "./fetching.js";
+import { request, turns } from "./requests.js";
 import { events } from "./sse.js";
 import * as store from "./store.js";
+import { alone } from "./tabs.js";
 
-/** The most streams at once. */
-const STREAMS = 4;
 /** The most tasks whose events are followed at once. */
 const FOLLOWED = 3;
 /** Pause between two questions about the others, in milliseconds. */
@@ -35,31 +36,11 @@ const PARTIALS = 3;
 
 /** Every change of a job. */
 export const changed = new Emitter();
-/** Keeps a finished image under the id that the job names. Only when that is done has the job succeeded. */
-export const made = { keep: async (_job, _blob, _facts) => {} };
-
 /** The batches that aren't put away, the newest first. */
 export const batches = [];
 
 /** Offers of the server beside OpenAI's API; `null` until it has been asked. */
 export const server = { tasks: null };
-
-/**
- * @typedef {object} Recipe what an image is made from
- * @property {"generation"|"edit"} kind
- * @property {string} model
- * @property {string} prompt
- * @property {string} [negative_prompt]
- * @property {string} [size]
- * @property {string} [aspect_ratio]
- * @property {number} [steps]
- * @property {number} [guidance_scale]
- * @property {string} [sampler]
- * @property {number} [strength]
- * @property {number} [seed]
- * @property {string} [output_format]
- * @property {object} extras parameters of the Space's own
- */
 
 /** One image on its way. */
 export class Job {
@@ -81,10 +62,16 @@ export class Job {
     this.error = null;
     this.imageId = null;
     this.taskId = null;
+    /** What the server says of the finished image, until it is here. */
+    this.made = null;
+    /** True in the tab that works for it. */
+    this.isHere = false;
     /** Key under which the server answers the request once, however often it is sent. */
     this.key = newId();
     this.isKept = false;
     this.stop = new AbortController();
+    /** Resolved when it is over. */
+    this.settled = new Promise((resolve) => (this.settle = () => resolve(undefined)));
     /** Times at which each state began, for the timeline. */
     this.marks = [{ state: "held", at: this.begun }];
   }
@@ -104,6 +91,7 @@ export class Job {
     if (this.isOver) {
       this.ended = Date.now();
       this.dropPartial();
+      this.settle();
     }
     changed.emit(this);
   }
@@ -133,12 +121,13 @@ export class Job {
 
 /**
  * Starts `count` images of a recipe.
- * @param {Recipe} recipe
+ * @param {import("./requests.js").Recipe} recipe
  * @param {number} count
- * @param {{way: "task"|"stream", partial: boolean, images?: Blob[], mask?: Blob|null}} how
+ * @param {{way: "task"|"stream", partial: boolean, images?: Blob[], mask?: Blob|null, after?: number}} how `after` is
+ *   the time before which no request is sent
  */
-export function start(recipe, count, { way, partial, images = [], mask = null }) {
-  const batch = { id: newId(), at: Date.now(), recipe, way, partial, images, mask, jobs: [] };
+export function start(recipe, count, { way, partial, images = [], mask = null, after = 0 }) {
+  const batch = { id: newId(), at: Date.now(), recipe, way, partial, images, mask, after, jobs: [] };
   for (let index = 0; index < count; index++) {
     const seed = recipe.seed === undefined ? {} : { seed: (recipe.seed + index) % 2 ** 31 };
     batch.jobs.push(new Job(batch, index, { ...recipe, ...seed }));
@@ -149,11 +138,30 @@ export function start(recipe, count, { way, partial, images = [], mask = null })
   return batch;
 }
 
-/** Starts a job again that has failed or was cancelled. */
+/** Starts a job again that has failed or was cancelled. An image that is made already is only fetched again. */
 export function retry(job) {
+  const { made, taskId } = job;
   job.reset();
-  launch(job);
+  if (made) fetchAgain(job, made, taskId);
+  else launch(job);
   changed.emit(job);
+}
+
+/** Fetches an image again that is made. */
+function fetchAgain(job, facts, taskId) {
+  Object.assign(job, { taskId, isHere: true });
+  keep(job, facts).catch((error) => failed(job, error));
+}
+
+/** Starts a job again that an earlier page has left without an image. */
+export function again(record) {
+  const { id, index, recipe, at, way, partial, images, mask, made, taskId } = record;
+  const batch = { id: newId(), at, recipe, way, partial, images, mask, after: 0, jobs: [] };
+  const job = Object.assign(new Job(batch, index, recipe), { id, made, taskId });
+  batch.jobs.push(job);
+  batches.unshift(batch);
+  changed.emit(null);
+  retry(job);
 }
 
 /** Cancels a job, at the server too. */
@@ -187,11 +195,48 @@ export async function probe() {
   }
 }
 
+/** Sends a job's request, in this tab alone; where another tab has done so meanwhile, its task is followed. */
 function launch(job) {
-  const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
-  patiently(job, go).catch((error) => {
-    if (!job.stop.signal.aborted) job.to("failed", { error: failureOf(error) });
+  own(job, () => {
+    if (job.taskId) {
+      attend(job);
+      return;
+    }
+    const go = job.way === "task" && server.tasks ? submit : (job) => turns(() => stream(job));
+    held(job)
+      .then(() => (job.stop.signal.aborted ? undefined : patiently(job, go)))
+      .catch((error) => failed(job, error));
   });
+}
+
+/**
+ * Does `work` for a job in this tab alone, until the job is over. While another tab does, that one tells what becomes
+ * of it; when it has gone, this one goes on.
+ */
+function own(job, work) {
+  if (job.isHere) {
+    work();
+    return;
+  }
+  alone(job.id, job.stop.signal, () => {
+    if (job.isOver) return undefined;
+    job.isHere = true;
+    changed.emit(job);
+    work();
+    return job.settled;
+  }).catch(() => {});
+}
+
+/** Waits until the time before which a batch's requests aren't sent. */
+async function held(job) {
+  const left = (job.batch.after ?? 0) - Date.now();
+  if (left <= 0) return;
+  job.progress = { eta_seconds: left / 1000, etaAt: Date.now() };
+  await pause(left, job.stop.signal);
+}
+
+function failed(job, error) {
+  if (!job.stop.signal.aborted) job.to("failed", { error: failureOf(error) });
 }
 
 /**
@@ -208,10 +253,7 @@ async function patiently(job, go) {
       if (signal.aborted || code !== "rate_limit_exceeded" || !(retryAfter <= PATIENCE) || tries === TRIES) throw error;
       job.progress = { eta_seconds: retryAfter, etaAt: Date.now() };
       job.to("held");
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, retryAfter * 1000);
-        signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
-      });
+      await pause(retryAfter * 1000, signal);
       if (signal.aborted) return undefined;
     }
   }
@@ -223,49 +265,6 @@ const failureOf = (error) => ({
   kind: error.kind ?? "page",
   retryAfter: error.retryAfter ?? null,
 });
-
-/** Lets so many run at once; the others wait in order. */
-let running = 0;
-const line = [];
-
-async function turns(work) {
-  if (running >= STREAMS) await new Promise((resolve) => line.push(resolve));
-  running++;
-  try {
-    return await work();
-  } finally {
-    running--;
-    line.shift()?.();
-  }
-}
-
-/** A recipe as the body of a request for one image. */
-export function body(recipe, more = {}) {
-  const { kind, extras, ...fields } = recipe;
-  return { ...fields, ...extras, n: 1, ...more };
-}
-
-/** Sends a job's request, as JSON or as a form. */
-function request(job, more, headers = {}) {
-  const { recipe, stop, batch } = job;
-  const options = { headers, signal: stop.signal };
-  if (recipe.kind === "generation")
-    return send("POST", "/v1/images/generations", { ...options, json: body(recipe, more) });
-  const form = new FormData();
-  for (const [name, value] of Object.entries(body(recipe, more))) {
-    form.append(name, typeof value === "object" ? JSON.stringify(value) : String(value));
-  }
-  batch.images.forEach((image, index) =>
-    form.append(batch.images.length > 1 ? "image[]" : "image", image, `image-${index + 1}.${extension(image.type)}`),
-  );
-  if (batch.mask) form.append("mask", batch.mask, "mask.png");
-  return send("POST", "/v1/images/edits", { ...options, form });
-}
-
-/** The usual ending of a file of that type. */
-export const extension = (type) =>
-  ({ "image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif", "image/avif": "avif" })[type] ??
-  "png";
 
 async function stream(job) {
   if (job.isOver) return;
@@ -289,22 +288,6 @@ async function stream(job) {
       throw Object.assign(new Error(event.error?.message ?? ""), event.error, { kind: "http" });
   }
   if (!job.isOver) throw Object.assign(new Error("cut"), { kind: "cut" });
-}
-
-/** The image of an event: itself, or behind a link. */
-const payload = async (event, signal) =>
-  event.b64_json
-    ? new Blob([decoded(event.b64_json)], { type: `image/${event.output_format ?? "png"}` })
-    : fetchImage(event.url, signal);
-
-/** Brings a finished image here. */
-async function keep(job, facts) {
-  job.to("fetching", { progress: { ...job.progress, fraction: 1 } });
-  const blob = await payload(facts, job.stop.signal);
-  job.imageId = newId();
-  await made.keep(job, blob, { ...facts, space: facts.space ?? job.progress.space });
-  store.remove("jobs", job.id);
-  job.to("succeeded");
 }
 
 // Tasks.
@@ -414,7 +397,7 @@ function take(job, task) {
       ...result,
       ...image,
       url: image.url ?? result.url,
-    }).catch((error) => job.to("failed", { error: failureOf(error) }));
+    }).catch((error) => failed(job, error));
   } else if (["waiting", "queued", "running"].includes(image.status)) {
     job.update({ ...image, state: image.status });
   } else {
@@ -431,7 +414,10 @@ function pollLater() {
   if (timer === null) timer = setTimeout(poll, POLL);
 }
 
-function follow(job) {
+/** Follows a task, in this tab alone. */
+const follow = (job) => own(job, () => attend(job));
+
+function attend(job) {
   if (followed.size >= FOLLOWED) {
     polled.add(job);
     pollLater();
@@ -452,7 +438,7 @@ function follow(job) {
       const [next] = polled;
       if (next && next !== job) {
         polled.delete(next);
-        follow(next);
+        attend(next);
       }
       if (polled.size > 0) pollLater();
     });
@@ -488,13 +474,13 @@ async function poll() {
       // One of them is gone; each is reported by its own stream.
       const [job] = polled;
       polled.delete(job);
-      follow(job);
+      attend(job);
     }
   }
   for (const job of [...polled]) {
     if (followed.size >= FOLLOWED) break;
     polled.delete(job);
-    if (!job.isOver && job.state !== "fetching") follow(job);
+    if (!job.isOver && job.state !== "fetching") attend(job);
   }
   if (polled.size > 0) pollLater();
 }

@@ -4,30 +4,38 @@
  */
 
 import { call } from "./api.js";
+import { Batches } from "./batches.js";
 import { Composer, randomSeed } from "./composer.js";
 import { Connection } from "./connection.js";
 import { allOf, announce, byId, elementOf, fieldOf, openDialog, toast } from "./dom.js";
+import * as ended from "./ended.js";
+import { made } from "./fetching.js";
 import { Gallery } from "./gallery.js";
 import * as history from "./history.js";
 import { language, setLanguage, t, translate } from "./i18n.js";
 import * as jobs from "./jobs.js";
 import { Log } from "./log.js";
 import { extract } from "./metadata.js";
+import "./mirror.js";
 import { Prompts } from "./prompts.js";
 import { Spaces } from "./spaces.js";
 import { full, keepSetting, persist, setting } from "./store.js";
 import { Viewer } from "./viewer.js";
 
 const VIEWS = ["create", "gallery", "spaces", "log"];
+/** Pause after the time at which a Space is back, in milliseconds. */
+const AFTER = 500;
 /** Number of variations that are made at once. */
 const VARIATIONS = 4;
 
-const connection = new Connection();
+const connection = new Connection({ wait: makeLater, look: () => learn(composer.model) });
 const log = new Log();
 const spaces = new Spaces({ learn });
 const composer = new Composer({ onSubmit: make, onModel: learn });
 const viewer = new Viewer({ useAsInput, useSettings, vary });
-const gallery = new Gallery({ open: (pictures, id) => viewer.open(pictures, id) });
+const open = (pictures, id) => viewer.open(pictures, id);
+const gallery = new Gallery({ open });
+const batches = new Batches({ open });
 const prompts = new Prompts({ take: (text) => (composer.prompt = text), current: () => composer.prompt });
 
 // Making.
@@ -45,6 +53,12 @@ function make(order) {
   begin(order.recipe, order.count, order);
 }
 
+/** Makes what the form asks for when a Space is back; until then it is held in the page. */
+function makeLater(until) {
+  const order = composer.order();
+  make(order.problem ? order : { ...order, after: until * 1000 + AFTER });
+}
+
 function begin(recipe, count, how) {
   jobs.start(recipe, count, how);
   prompts.remember(recipe.prompt);
@@ -58,7 +72,7 @@ function setProblem(text) {
   byId("problem").textContent = text;
 }
 
-jobs.made.keep = async (job, blob, facts) => {
+made.keep = async (job, blob, facts) => {
   const { recipe, batch, begun } = job;
   const used = { ...recipe };
   if (Number.isInteger(facts.seed)) used.seed = facts.seed;
@@ -83,13 +97,19 @@ async function learn(id) {
   }
 }
 
-connection.ready.on(async (ids) => {
-  spaces.models = ids;
-  composer.setModels(ids);
+connection.ready.on(async (models) => {
+  spaces.models = models.map(({ id }) => id);
+  composer.setModels(models);
   await jobs.probe();
   composer.setTasks(jobs.server.tasks === true);
   await jobs.resume();
   history.ask();
+});
+
+// A failure may have been the last of several: whether a Space is left, the server knows.
+jobs.changed.on((job) => {
+  if (job?.state === "failed" && job.error.kind === "http" && job.recipe.model === composer.model)
+    learn(composer.model);
 });
 
 // What can be done with an image.
@@ -202,7 +222,8 @@ function speak() {
   byId("language").lang = language() === "zh" ? "en" : "zh-CN";
   composer.refresh();
   connection.refresh();
-  gallery.refresh();
+  gallery.show();
+  batches.refresh();
   viewer.refresh();
   setTheme(setting("theme", "auto"));
   show(document.body.dataset.view);
@@ -234,7 +255,7 @@ addEventListener("keydown", (event) => {
   const isModal = document.querySelector("dialog[open]");
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isModal) {
     event.preventDefault();
-    composer.submit();
+    if (!event.repeat) composer.submit();
   } else if (isTyping || isModal || event.ctrlKey || event.metaKey || event.altKey) {
     return;
   } else if (event.key === "/") {
@@ -271,4 +292,5 @@ speak();
 setTheme(setting("theme", "auto"));
 document.documentElement.dataset.ready = "";
 history.load();
+ended.load();
 connection.connect();

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Any request as a program: `curl`, Python (with OpenAI's SDK where that has a method, else `httpx`), JavaScript. The
- * key is a variable of the environment, never the key.
+ * Any request as a program: `curl`, Python (with OpenAI's SDK where that has a method, else `httpx`), JavaScript. One
+ * that makes an image ends with the image in a file. The key is a variable of the environment, never the key.
  */
 
 /** Name of each language. */
@@ -22,9 +22,23 @@ export function snippet(language, request, origin) {
 const isStreamed = (json, form) =>
   Boolean(json?.stream || form?.some(([name, value]) => name === "stream" && value === "true"));
 
+/** The way in which a request's image comes: `none`, `waiting`, `stream` or `task`. */
+function wayOf({ method, path, json, form, headers }) {
+  if (method !== "POST" || !/^\/v1\/images\/(generations|edits)$/.test(path)) return "none";
+  if (/respond-async/.test(headers.Prefer ?? "")) return "task";
+  return isStreamed(json, form) ? "stream" : "waiting";
+}
+
+/** The file that an image goes into. */
+function fileOf({ json, form }) {
+  const format = json?.output_format ?? new Map(form).get("output_format") ?? "png";
+  return `image.${format === "jpeg" ? "jpg" : String(format).replace(/\W/g, "")}`;
+}
+
 const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 
-function curl({ method, path, json, form, headers }, origin) {
+function curl(request, origin) {
+  const { method, path, json, form, headers } = request;
   const unbuffered = isStreamed(json, form) ? "N" : "";
   const verb = method === "GET" || json || form ? "" : `-X ${method} `;
   const lines = [`curl -sS${unbuffered} ${verb}${quoted(origin + path)}`, `-H "Authorization: Bearer $${VARIABLE}"`];
@@ -34,7 +48,19 @@ function curl({ method, path, json, form, headers }, origin) {
     lines.push(
       value.startsWith("@") ? `-F ${quoted(`${name}=${value}`)}` : `--form-string ${quoted(`${name}=${value}`)}`,
     );
-  return lines.join(" \\\n  ");
+  const call = lines.join(" \\\n  ");
+  const part = (name) => `sed -n 's/.*"${name}": *"\\([^"]*\\)".*/\\1/p'`;
+  const bytes = `base64 --decode > ${fileOf(request)}`;
+  const poll = `curl -sS "$poll" -H "Authorization: Bearer $${VARIABLE}"`;
+  return {
+    none: call,
+    waiting: `${call} |\n  ${part("b64_json")} | ${bytes}`,
+    stream: `${call} |\n  ${part("b64_json")} | tail -n 1 | ${bytes}`,
+    task: `poll=$(${call} |
+  ${part("poll_url")})
+until answer=$(${poll}) && printf '%s' "$answer" | grep -q '"completed_at"'; do sleep 1; done
+printf '%s' "$answer" | ${part("url")} | xargs curl -sS -o ${fileOf(request)}`,
+  }[wayOf(request)];
 }
 
 /** The parameters that OpenAI's SDK knows by name; the others go into `extra_body`. */
@@ -58,14 +84,14 @@ const SDK = new Set([
 function python(request, origin) {
   const { method, path, json, form, headers } = request;
   if (path === "/v1/images/generations" && json)
-    return sdk(origin, "client.images.generate", Object.entries(json), headers, []);
+    return sdk(origin, "client.images.generate", Object.entries(json), request, []);
   if (path === "/v1/images/edits" && form) {
     const files = form.filter(([, value]) => value.startsWith("@"));
     return sdk(
       origin,
       "client.images.edit",
       form.filter(([, value]) => !value.startsWith("@")),
-      headers,
+      request,
       files,
     );
   }
@@ -83,7 +109,8 @@ print(answer.text)
 `;
 }
 
-function sdk(origin, call, fields, headers, files) {
+function sdk(origin, call, fields, request, files) {
+  const { headers } = request;
   const known = fields.filter(([name]) => SDK.has(name));
   const others = Object.fromEntries(fields.filter(([name]) => !SDK.has(name)));
   const value = ([name, value]) =>
@@ -94,15 +121,26 @@ function sdk(origin, call, fields, headers, files) {
   if (files.some(([name]) => name === "mask")) lines.push(`mask=open("mask.png", "rb"),`);
   if (Object.keys(others).length > 0) lines.push(`extra_body=${literal(others)},`);
   if (Object.keys(headers).length > 0) lines.push(`extra_headers=${literal(headers)},`);
-  const streamed = known.some((field) => field[0] === "stream" && value(field));
-  const end = headers.Prefer
-    ? `print(answer.model_extra["poll_url"])  # a task: ask there until it has succeeded`
-    : streamed
-      ? "for event in answer:\n    print(event.type)"
-      : `data = answer.data[0]\nprint(data.url or data.b64_json[:60])`;
-  return `import os
-
-from openai import OpenAI
+  const file = literal(fileOf(request));
+  const way = wayOf(request);
+  const end = {
+    waiting: `image = answer.data[0]
+Path(${file}).write_bytes(b64decode(image.b64_json) if image.b64_json else httpx.get(image.url).content)`,
+    stream: `for event in answer:
+    if event.type.endswith(".completed"):
+        Path(${file}).write_bytes(b64decode(event.b64_json))`,
+    task: `task = answer.model_extra
+while "completed_at" not in task:
+    time.sleep(1)
+    task = httpx.get(task["poll_url"], headers={"Authorization": f"Bearer {client.api_key}"}).json()
+Path(${file}).write_bytes(httpx.get(task["data"][0]["url"]).content)`,
+  }[way];
+  const imports = {
+    waiting: "import os\nfrom base64 import b64decode\nfrom pathlib import Path\n\nimport httpx\n",
+    stream: "import os\nfrom base64 import b64decode\nfrom pathlib import Path\n\n",
+    task: "import os\nimport time\nfrom pathlib import Path\n\nimport httpx\n",
+  }[way];
+  return `${imports}from openai import OpenAI
 
 client = OpenAI(base_url=${literal(`${origin}/v1`)}, api_key=os.environ["${VARIABLE}"])
 answer = ${call}(
@@ -125,14 +163,16 @@ function literal(value) {
   return JSON.stringify(value);
 }
 
-function javascript({ method, path, json, form, headers }, origin) {
+function javascript(request, origin) {
+  const { method, path, json, form, headers } = request;
+  const way = wayOf(request);
   const sent = { ...headers, ...(json ? { "Content-Type": "application/json" } : {}) };
   const lines = Object.entries(sent).map(([name, value]) => `    ${JSON.stringify(name)}: ${JSON.stringify(value)},\n`);
-  let before = "";
+  let before = way === "none" ? "" : `import { writeFile } from "node:fs/promises";\n\n`;
   let body = "";
   if (json) body = `\n  body: JSON.stringify(${JSON.stringify(json, null, 2).replaceAll("\n", "\n  ")}),`;
   if (form) {
-    before = `import { openAsBlob } from "node:fs";\n\nconst form = new FormData();\n`;
+    before = `import { openAsBlob } from "node:fs";\n${before || "\n"}const form = new FormData();\n`;
     for (const [name, value] of form) {
       const path = JSON.stringify(value.slice(1));
       before += value.startsWith("@")
@@ -142,9 +182,24 @@ function javascript({ method, path, json, form, headers }, origin) {
     before += "\n";
     body = "\n  body: form,";
   }
-  const end = isStreamed(json, form)
-    ? `for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {\n  console.log(piece);\n}`
-    : "console.log(await response.json());";
+  const file = JSON.stringify(fileOf(request));
+  const end = {
+    none: "console.log(await response.json());",
+    waiting: `const [image] = (await response.json()).data;
+const bytes = image.b64_json
+  ? Buffer.from(image.b64_json, "base64")
+  : Buffer.from(await (await fetch(image.url)).arrayBuffer());
+await writeFile(${file}, bytes);`,
+    stream: `const images = (await response.text()).matchAll(/^data:.*"b64_json": *"([^"]*)"/gm);
+await writeFile(${file}, Buffer.from([...images].at(-1)[1], "base64"));`,
+    task: `const headers = { Authorization: \`Bearer \${process.env.${VARIABLE}}\` };
+let task = await response.json();
+while (!task.completed_at) {
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  task = await (await fetch(task.poll_url, { headers })).json();
+}
+await writeFile(${file}, Buffer.from(await (await fetch(task.data[0].url)).arrayBuffer()));`,
+  }[way];
   return `${before}const response = await fetch(${JSON.stringify(origin + path)}, {
   method: ${JSON.stringify(method)},
   headers: {

@@ -6,7 +6,7 @@
 
 import { call } from "./api.js";
 import { byId, fill, h, setText, svg } from "./dom.js";
-import { ago, clock, n, t, troubled } from "./i18n.js";
+import { ago, clock, failureText, n, t, troubled } from "./i18n.js";
 
 /** Pause between two questions while the panel is in sight, in milliseconds. */
 const PERIOD = 4000;
@@ -59,7 +59,7 @@ export class Spaces {
         this.#show(data);
       } catch (error) {
         if (error.kind === "http" && error.status === 404) this.#listed = false;
-        else setText(byId("spaces-note"), error.kind === "offline" ? t("state.offline") : error.message);
+        else setText(byId("spaces-note"), failureText(error));
       }
     }
     if (this.#listed === false) {
@@ -102,7 +102,7 @@ export class Spaces {
       [t("spaces.waiting"), waiting],
       [
         t("spaces.queue"),
-        queue?.size !== undefined ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null,
+        queue?.size > 0 ? queue.size + (queue.eta_seconds ? ` · ${clock(queue.eta_seconds)}` : "") : null,
       ],
       [
         t("spaces.made"),
@@ -141,7 +141,7 @@ export class Spaces {
           { class: "space-error" },
           t("spaces.lastError", {
             when: last_error.at ? ago(now - last_error.at) : "",
-            message: last_error.message ?? troubled(last_error.code ?? ""),
+            message: troubled(last_error.code ?? "", last_error.message),
           }),
         ),
     );
@@ -154,7 +154,7 @@ export class Spaces {
       { class: "breaker" },
       h("strong", {}, t(state === "open" ? "breaker.open" : "breaker.half_open")),
       " ",
-      message ?? (reason ? troubled(reason) : ""),
+      reason || message ? troubled(reason ?? "", message) : "",
       failures ? ` ${n("breaker.failures", failures)}` : "",
       left > 0 ? ` ${t("breaker.until", { time: clock(left) })}` : "",
     );

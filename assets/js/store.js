@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Storage on the device: images, prompts, templates and jobs on their way (IndexedDB), and small settings (local
- * storage).
+ * Storage on the device (IndexedDB): images, their bytes, thumbnails of the server's images, what is to be deleted,
+ * prompts, templates, jobs on their way and jobs that ended without an image. Small settings are in local storage.
  *
  * An image's facts and its thumbnail are one record, its bytes another, so that a history of a thousand images is
  * listed without reading them. Where the browser gives no database (a private window, a full disk), everything works in
@@ -11,7 +11,9 @@
 import { Emitter } from "./dom.js";
 
 const NAME = "z-image-studio";
-const STORES = ["images", "blobs", "prompts", "templates", "jobs"];
+/** Bump with every new store. */
+const VERSION = 2;
+const STORES = ["images", "blobs", "thumbs", "trash", "prompts", "templates", "jobs", "ended"];
 
 let opened;
 
@@ -19,16 +21,25 @@ function database() {
   opened ??= new Promise((resolve) => {
     let request;
     try {
-      request = indexedDB.open(NAME, 1);
+      request = indexedDB.open(NAME, VERSION);
     } catch {
       resolve(null);
       return;
     }
-    request.onupgradeneeded = () => STORES.forEach((name) => request.result.createObjectStore(name, { keyPath: "id" }));
+    request.onupgradeneeded = () => {
+      const { result } = request;
+      for (const name of STORES) {
+        if (!result.objectStoreNames.contains(name)) result.createObjectStore(name, { keyPath: "id" });
+      }
+    };
     request.onsuccess = () => {
-      // Another tab with a newer version must be able to upgrade.
-      request.result.onversionchange = () => request.result.close();
-      resolve(request.result);
+      const { result } = request;
+      // Another tab with a newer version must be able to upgrade; what comes after is kept in memory.
+      result.onversionchange = () => {
+        result.close();
+        opened = Promise.resolve(null);
+      };
+      resolve(result);
     };
     request.onerror = () => resolve(null);
     request.onblocked = () => resolve(null);

@@ -5,12 +5,15 @@
 
 import { byId, copyText, elementOf, fieldOf, fill, h, openDialog, save, setText, textButton, toast } from "./dom.js";
 import * as history from "./history.js";
-import { clock, moment, t } from "./i18n.js";
-import { body } from "./jobs.js";
+import { clock, failureText, moment, n, t } from "./i18n.js";
 import { write } from "./metadata.js";
+import { body } from "./requests.js";
 import { LANGUAGES, snippet } from "./snippets.js";
+import * as thumbs from "./thumbs.js";
 
 const MOST = 12;
+/** Statuses of a link that leads nowhere, or not any more. */
+const DEAD_LINK = new Set([403, 404, 410]);
 
 export class Viewer {
   #pictures = [];
@@ -112,7 +115,8 @@ export class Viewer {
     this.#setZoom({ scale: 1, x: 0, y: 0 });
     const image = byId("viewer-image");
     image.alt = recipe.prompt;
-    image.src = history.thumbUrl(picture);
+    const thumb = thumbs.url(picture);
+    if (thumb) image.src = thumb;
     setText(byId("viewer-place"), `${this.#at + 1} / ${this.#pictures.length}`);
     byId("viewer-previous").disabled = this.#at === 0;
     byId("viewer-next").disabled = this.#at === this.#pictures.length - 1;
@@ -134,8 +138,9 @@ export class Viewer {
         byId("easel").style.setProperty("--cut", "50%");
         byId("easel").classList.add("compares");
       }
-    } catch {
-      setText(byId("viewer-problem"), t("viewer.gone"));
+    } catch (error) {
+      if (picture !== this.#picture) return;
+      setText(byId("viewer-problem"), DEAD_LINK.has(error.status) ? t("viewer.gone") : failureText(error));
     }
   }
 
@@ -225,16 +230,16 @@ export class Viewer {
     }
   }
 
-  async #delete() {
+  #delete() {
     const picture = this.#picture;
-    if (!confirm(t("viewer.reallyDelete"))) return;
     this.#pictures = this.#pictures.filter((other) => other !== picture);
-    await history.remove([picture]);
+    const undo = history.remove([picture]);
     if (this.#pictures.length === 0) byId("viewer").close();
     else {
       this.#at = Math.min(this.#at, this.#pictures.length - 1);
       this.#show();
     }
+    toast(n("gallery.deleted", 1), { action: { label: t("undo"), run: undo } });
   }
 
   // Zoom.

@@ -64,18 +64,29 @@ struct ParameterInfo {
 pub struct PoolSpace {
     name: String,
     /// `ready`, or why not.
-    state: &'static str,
+    state: String,
+    /// End of its pause, in seconds since the Unix epoch.
+    until: Option<u64>,
     gradio: Option<String>,
     endpoint: Option<String>,
     learnt_at: Option<u64>,
 }
 
-/// Capabilities of the first Space of `pool` that has any, and all its Spaces. Spaces that nothing is known of are
-/// asked.
+/// SpacePause of a Space that accepts no jobs.
+pub(super) struct SpacePause {
+    /// Code of its last error.
+    pub(super) reason: String,
+    /// End, in seconds since the Unix epoch.
+    pub(super) until: u64,
+}
+
+/// Capabilities of the first Space of `pool` that has any, and all its Spaces with their `pauses`. Spaces that nothing
+/// is known of are asked.
 pub(super) async fn survey(
     knowledge: &Rc<Knowledge>,
     client: &Client,
     pool: &[PoolMember],
+    pauses: Vec<Option<SpacePause>>,
     reveal_spaces: bool,
 ) -> (Option<Capabilities>, Vec<PoolSpace>) {
     let asked = pool.iter().map(|member| async { (&member.space, knowledge.of(client, &member.space).await) });
@@ -84,22 +95,25 @@ pub(super) async fn survey(
         asked.iter().find_map(|(_, known)| known.as_ref().ok()).and_then(|profile| capabilities(profile));
     let name =
         |space: &Space, number: usize| if reveal_spaces { space.name().to_owned() } else { format!("space-{number}") };
-    let spaces = (1..).zip(asked).map(|(number, (space, known))| state(name(space, number), known)).collect();
+    let spaces = (1..).zip(asked).zip(pauses);
+    let spaces = spaces.map(|((number, (space, known)), pause)| state(name(space, number), known, pause)).collect();
     (capabilities, spaces)
 }
 
-fn state(name: String, known: Result<Rc<Profile>, Failure>) -> PoolSpace {
+fn state(name: String, known: Result<Rc<Profile>, Failure>, pause: Option<SpacePause>) -> PoolSpace {
+    let until = pause.as_ref().map(|pause| pause.until);
     match known {
         Ok(profile) => PoolSpace {
             name,
-            state: "ready",
+            state: pause.map_or_else(|| "ready".to_owned(), |pause| pause.reason),
+            until,
             gradio: Some(profile.version.clone()),
             endpoint: profile.generate.as_ref().or(profile.edit.as_ref()).and_then(|skill| skill.api_name.clone()),
             learnt_at: Some(profile.learnt),
         },
         Err(failure) => {
-            let state = Error::from(failure).code.unwrap_or("unknown");
-            PoolSpace { name, state, gradio: None, endpoint: None, learnt_at: None }
+            let state = Error::from(failure).code.unwrap_or("unknown").to_owned();
+            PoolSpace { name, state, until, gradio: None, endpoint: None, learnt_at: None }
         }
     }
 }

@@ -53,9 +53,10 @@ impl Dispatcher {
     }
 
     /// Capabilities of the Spaces of `pool`, which are asked where nothing is known of them, and the Spaces by name or
-    /// by number.
+    /// by number, each `ready` or with the reason of its pause, as [`Self::status`] has it.
     pub async fn survey(&self, pool: &[PoolMember], reveal_spaces: bool) -> (Option<Capabilities>, Vec<PoolSpace>) {
-        capabilities::survey(&self.knowledge, &self.client, pool, reveal_spaces).await
+        let pauses = self.pauses(pool).await;
+        capabilities::survey(&self.knowledge, &self.client, pool, pauses, reveal_spaces).await
     }
 
     /// True if a Space of `pool` serves `purpose`. A Space that can't be asked counts as one that doesn't.

@@ -27,7 +27,7 @@ struct Report {
 /// Last report of a Space's queue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeenQueue {
-    /// Position in the report.
+    /// Position in the report; the size without the jobs that have started since.
     pub position: QueuePosition,
     /// Time of the report, in seconds since the Unix epoch.
     pub at: u64,
@@ -67,7 +67,10 @@ impl SpaceQueue {
     /// Last report, while it is valid.
     pub(super) fn seen(&self, now: Duration) -> Option<SeenQueue> {
         let is_valid = |report: &Report| now.saturating_sub(report.at).as_secs_f64() <= VALIDITY;
-        self.0.filter(is_valid).map(|report| SeenQueue { position: report.position, at: report.at.as_secs() })
+        self.0.filter(is_valid).map(|report| {
+            let size = Duration::try_from_secs_f64(report.size).map_or(report.position.size, |size| size.as_secs());
+            SeenQueue { position: QueuePosition { size, ..report.position }, at: report.at.as_secs() }
+        })
     }
 }
 

@@ -368,6 +368,7 @@ mod tests {
         assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(14)), 50.0, "and go on");
         space.started(1, 10.0, at(24));
         assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(24)), 30.0, "two are left");
+        assert_eq!(space.seen_queue(at(24)).unwrap().position.size, 2, "as the queue is told, too");
         space.stepped(1, 0.25, at(26));
         space.leave(1, at(26));
         assert_eq!(space.forecast(&member, 10.0, 0.0, 0.0, at(300)), 10.0);

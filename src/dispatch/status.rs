@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
+use super::capabilities::SpacePause;
 use super::dispatcher::Dispatcher;
 use super::health::breaker::Admission;
 use super::space_state::{SpaceAccess, SpaceState};
@@ -125,6 +126,23 @@ impl Dispatcher {
             !matches!(entry, Some(SpaceAccess::Tripped(_) | SpaceAccess::Resting(_)))
         };
         Usable { usable: members.iter().filter(is_usable).count(), total: members.len() }
+    }
+
+    /// Pauses of the Spaces of `pool`, by the database and this instance.
+    pub(super) async fn pauses(&self, pool: &[PoolMember]) -> Vec<Option<SpacePause>> {
+        self.scheduler.refresh(&pool.iter().map(|member| member.space.origin().clone()).collect()).await;
+        let now = self.scheduler.unix_time();
+        let state = self.scheduler.state();
+        let pause = |member: &PoolMember| {
+            let space = state.known(member.space.origin())?;
+            let (SpaceAccess::Tripped(until) | SpaceAccess::Resting(until)) = space.access(member, 0.0, now) else {
+                return None;
+            };
+            let last_error = space.health.view().last_error.as_ref();
+            let reason = last_error.map_or_else(|| "cooling_down".to_owned(), |error| error.code.clone());
+            Some(SpacePause { reason, until: until.as_secs() })
+        };
+        pool.iter().map(pause).collect()
     }
 
     /// Reads the shared state of the Spaces of `members`.

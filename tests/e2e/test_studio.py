@@ -42,6 +42,7 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         Host(spaces=spaces, extra_host="http://127.0.0.1:*", api_keys=api_keys, link_secret=secret),
         Host(spaces="nobody=http://127.0.0.1:9", extra_host="http://127.0.0.1:*", api_keys=api_keys),
         Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""),
+        Host(spaces=f"z-image-turbo={space.url}", extra_host="http://127.0.0.1:*", api_keys=api_keys),
     ]
     talker = Talker(NASTY[:500])
     hosts.append(Host(spaces=f"told={talker.url}", extra_host="http://127.0.0.1:*", auth="open", api_keys=""))
@@ -49,7 +50,11 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         "STUDIO_URL": f"{hosts[0].url}/",
         "STUDIO_DEAD_URL": f"{hosts[1].url}/",
         "STUDIO_OPEN_URL": f"{hosts[2].url}/",
+<<<<<<< HEAD
         "STUDIO_HOSTILE_URL": f"{hosts[3].url}/",
+=======
+        "STUDIO_SPENT_URL": f"{hosts[3].url}/",
+>>>>>>> h/studio
         "STUDIO_OUTPUT": str(OUTPUT),
         "PYTHON": sys.executable,
     }

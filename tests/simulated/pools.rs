@@ -325,6 +325,14 @@ impl Town {
         self.world.run(asked).json()["data"].as_array().unwrap().clone()
     }
 
+    /// Details of the first model.
+    fn details(&self) -> Value {
+        let get =
+            |path: &str| self.world.run(ask_of(Rc::clone(&self.app), request(Method::GET, path, ""))).json().clone();
+        let models = get("/v1/models");
+        get(&format!("/v1/models/{}", models["data"][0]["id"].as_str().unwrap()))
+    }
+
     /// Another instance of the same component.
     pub(super) fn renew(&mut self) {
         let host = self.world.host();
@@ -427,7 +435,18 @@ fn what_one_instance_finds_out_the_next_one_knows() {
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((250..300).contains(&wait), "{wait}");
     assert_eq!(town.spaces[0].jobs().len(), 1, "the Space isn't asked");
-    assert_eq!(town.status()[0]["state"], "cooling_down");
+    let (status, details) = (&town.status()[0], town.details());
+    assert_eq!(
+        (&status["state"], &status["breaker"]["reason"]),
+        (&json!("cooling_down"), &json!("insufficient_quota"))
+    );
+    let told = &details["spaces"][0];
+    assert_eq!(
+        (&told["state"], &told["until"]),
+        (&status["breaker"]["reason"], &status["breaker"]["until"]),
+        "one truth"
+    );
+    assert!(details["capabilities"].is_object(), "a pause changes nothing of what it can do");
     town.world.break_store();
     town.renew();
     town.spaces[0].fix_end(End::Image);

@@ -99,6 +99,10 @@ fn a_models_details_tell_what_its_space_can_do() {
     let steps =
         details["capabilities"]["parameters"].as_array().unwrap().iter().find(|one| one["name"] == "steps").unwrap();
     assert_eq!((&steps["default"], &steps["maximum"]), (&json!(9), &json!(20.0)));
+    let list = answer(&world, request(Method::GET, "/v1/models", "")).json();
+    let preset_of =
+        |id: &str| &list["data"].as_array().unwrap().iter().find(|model| model["id"] == id).unwrap()["preset_of"];
+    assert_eq!((preset_of("z-image-turbo-2048"), preset_of("z-image-turbo")), (&json!("z-image-turbo"), &Value::Null));
     assert_eq!(details["spaces"][0]["state"], "ready");
     assert_eq!(details["defaults"]["size"], "2048x2048");
     assert_eq!(

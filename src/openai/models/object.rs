@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Defaults, Model};
 use crate::dispatch::{Capabilities, PoolSpace};
 use crate::generation::Quality;
 
-/// OpenAI's model object.
+/// OpenAI's model object, and the model that it is a preset of.
 #[derive(Debug, Serialize)]
 pub(super) struct ModelObject<'a> {
     id: &'a str,
@@ -15,6 +15,8 @@ pub(super) struct ModelObject<'a> {
     /// Seconds since the Unix epoch: the time at which this instance read its settings.
     created: u64,
     owned_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preset_of: Option<&'a str>,
 }
 
 /// OpenAI's list object.
@@ -29,8 +31,6 @@ pub(super) struct ModelList<'a> {
 pub(super) struct ModelDetails<'a> {
     #[serde(flatten)]
     object: ModelObject<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    preset_of: Option<&'a str>,
     /// The catalogue's defaults of requests.
     defaults: DefaultFields<'a>,
     /// `null` where no Space can be asked.
@@ -65,7 +65,8 @@ impl<'a> DefaultFields<'a> {
 
 impl<'a> ModelObject<'a> {
     fn new(model: &'a Model, created: u64) -> Self {
-        Self { id: &model.id, object: "model", created, owned_by: "z-image-2api" }
+        let preset_of = model.preset_of.as_deref();
+        Self { id: &model.id, object: "model", created, owned_by: "z-image-2api", preset_of }
     }
 }
 
@@ -87,7 +88,6 @@ impl<'a> ModelDetails<'a> {
     ) -> Self {
         Self {
             object: ModelObject::new(model, created),
-            preset_of: model.preset_of.as_deref(),
             defaults: DefaultFields::of(&model.defaults),
             capabilities,
             spaces,

@@ -8,12 +8,25 @@ import { chromium } from "playwright-core";
 
 import { FLAGS } from "../flags.js";
 
-/** Addresses of the application: in front of real Spaces; of none that answers; and open to everybody. */
-export const { STUDIO_URL, STUDIO_DEAD_URL, STUDIO_OPEN_URL, API_KEYS, STUDIO_OUTPUT, PYTHON, CHROMIUM } = process.env;
+/**
+ * Addresses of the application: in front of real Spaces; of none that answers; open to everybody; and of a Space that
+ * may be spent.
+ */
+export const {
+  STUDIO_URL,
+  STUDIO_DEAD_URL,
+  STUDIO_OPEN_URL,
+  STUDIO_SPENT_URL,
+  API_KEYS,
+  STUDIO_OUTPUT,
+  PYTHON,
+  CHROMIUM,
+} = process.env;
 for (const [name, value] of Object.entries({
   STUDIO_URL,
   STUDIO_DEAD_URL,
   STUDIO_OPEN_URL,
+  STUDIO_SPENT_URL,
   API_KEYS,
   STUDIO_OUTPUT,
   PYTHON,
@@ -47,6 +60,7 @@ export class Eye {
     page.on("console", (message) => {
       if (message.type() !== "error" && message.type() !== "warning") return;
       const status = Number(/status of (\d+)/.exec(message.text())?.[1]);
+      if (message.text() === "Service Worker registration blocked by Playwright") return;
       const isNetwork = message.text().startsWith("Failed to load resource");
       if (isNetwork && (this.expected.has(status) || (Number.isNaN(status) && this.expected.has("offline")))) return;
       this.troubles.push(`console ${message.type()}: ${message.text()}`);
@@ -74,12 +88,14 @@ export class Eye {
  */
 export async function visit(
   browser,
-  { url = STUDIO_URL, key = newKey(), withKey = true, expected = [], ...options } = {},
+  { url = STUDIO_URL, isOwn = false, key = newKey(), withKey = true, expected = [], ...options } = {},
 ) {
   const context = await browser.newContext({
     viewport: { width: 1360, height: 860 },
     locale: "en-US",
     acceptDownloads: true,
+    // What a worker asks for, a test can't change on its way.
+    serviceWorkers: "block",
     ...options,
   });
   await context.addInitScript(
@@ -98,7 +114,7 @@ export async function visit(
   const page = await context.newPage();
   eye.watch(page);
   await page.goto(url);
-  if (withKey && url === STUDIO_URL) await ready(page);
+  if (withKey && (url === STUDIO_URL || isOwn)) await ready(page);
   const leave = async () => {
     for (const one of context.pages()) {
       assert.deepEqual(await one.evaluate(() => window.violations), [], "violations of the policy");
@@ -146,6 +162,12 @@ export const made = (page, total) =>
     total,
     { timeout: LIMIT },
   );
+
+/** Waits for the row of a job that ended without an image, and returns why it did. */
+export async function why(page, state = "failed") {
+  await page.waitForSelector(`.ended-row[data-state="${state}"]`);
+  return page.textContent(`.ended-row[data-state="${state}"] .ended-why`);
+}
 
 /** Waits until `holds` does; `what` is the failure's message. */
 export async function until(holds, what) {

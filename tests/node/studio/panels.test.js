@@ -79,7 +79,7 @@ test("a Space's queue, latency and breaker are shown, and its words are text", a
     assert(well.includes(words), `${words} in ${well}`);
   for (const words of [
     "<b>owner</b>/ill",
-    "left alone",
+    "paused after errors",
     "It <i>is</i> gone.",
     "3 failures in a row",
     "Next try in ",

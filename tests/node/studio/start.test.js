@@ -10,6 +10,7 @@ import {
   STUDIO_DEAD_URL,
   STUDIO_OPEN_URL,
   visit,
+  why,
 } from "./browser.js";
 
 let browser;
@@ -84,8 +85,7 @@ test("a model without a Space that answers is told, with the reason", async () =
   assert.match(await page.textContent("#banner"), /No Space of this model can be used.*unreachable/s);
   await page.fill("#prompt", "anything");
   await page.click("#make");
-  await page.waitForSelector('.job[data-state="failed"]');
-  assert.match(await page.textContent(".job-state"), /can't be reached/);
+  assert.match(await why(page), /can't be reached/);
   await leave();
 });
 
@@ -95,13 +95,12 @@ test("offline is told, and over when it is over", async () => {
   await context.setOffline(true);
   await page.fill("#prompt", "offline");
   await page.click("#make");
-  await page.waitForSelector('.job[data-state="failed"]');
-  assert.match(await page.textContent(".job-state"), /can't be reached/);
+  assert.match(await why(page), /can't be reached/);
   assert.match(await page.textContent("#banner"), /can't be reached/);
   assert.match(await page.textContent("#connection"), /Offline/);
   await context.setOffline(false);
   await page.waitForSelector("#banner[hidden]", { state: "attached" });
-  await page.click('.job[data-state="failed"] .job-buttons button');
+  await page.click(".ended-row .retry");
   await made(page, 1);
   await leave();
 });
@@ -110,11 +109,12 @@ test("what a Space refuses is told in its words, as text", async () => {
   const { page, leave } = await visit(browser, { expected: [400, 500, 502] });
   await page.fill("#prompt", "fault: gr.Error");
   await page.click("#make");
-  await page.waitForSelector('.job[data-state="failed"]');
-  assert.match(await page.textContent(".job-state"), /Prompt rejected/);
-  assert.equal(await page.locator(".job-state b").count(), 0);
-  await page.click(".batch .dismiss");
-  assert.equal(await page.locator(".batch").count(), 0);
+  assert.match(await why(page), /Prompt rejected/);
+  assert.equal(await page.locator(".ended-why b").count(), 0);
+  await page.click(".ended-row .dismiss");
+  assert.equal(await page.locator(".ended-row").count(), 0);
+  await page.click(".toast button");
+  assert.match(await why(page), /Prompt rejected/);
   await leave();
 });
 

@@ -150,7 +150,6 @@ test("another device sees what the server remembers, and deletes it for both", a
       document.querySelector("#viewer-image").naturalWidth === 1024,
   );
   assert.match(await other.page.textContent("#viewer-facts"), /Steps\s*1/);
-  other.page.on("dialog", (dialog) => dialog.accept());
   await other.page.keyboard.press("Delete");
   await other.page.waitForFunction(() => document.querySelector("#viewer-place").textContent === "1 / 1");
   await until(async () => (await ask(key, "/v1/images")).data.length <= 1, "it is gone at the server");
@@ -160,7 +159,6 @@ test("another device sees what the server remembers, and deletes it for both", a
   await ready(page);
   await made(page, 2);
   // Deleted here, it doesn't come back from the server.
-  page.on("dialog", (dialog) => dialog.accept());
   await page.click("#choose");
   await page.click("#choose-all");
   await page.click("#delete-chosen");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -207,8 +207,25 @@ test("every snippet is a program that sends the very request", { timeout: 300_00
         type: request.headers["content-type"],
         body: Buffer.concat(parts).toString(),
       });
+      const { host } = request.headers;
+      const b64_json = Buffer.from("THE IMAGE").toString("base64");
+      const isTask = request.url.startsWith("/v1/tasks/");
+      if (request.url === "/file") return response.end("THE IMAGE");
+      if (seen.at(-1).body.includes('"stream":true')) {
+        response.setHeader("content-type", "text/event-stream");
+        for (const [type, b64] of [
+          ["partial_image", Buffer.from("A PART").toString("base64")],
+          ["completed", b64_json],
+        ]) {
+          const event = JSON.stringify({ type: `image_generation.${type}`, b64_json: b64 });
+          response.write(`event: image_generation.${type}\ndata: ${event}\n\n`);
+        }
+        return response.end();
+      }
       response.setHeader("content-type", "application/json");
-      response.end('{"created":1,"data":[{"url":"http://x/"}],"object":"list","poll_url":"y"}');
+      if (request.headers.prefer) return response.end(JSON.stringify({ poll_url: `http://${host}/v1/tasks/1` }));
+      const done = isTask && { completed_at: 1, data: [{ url: `http://${host}/file` }] };
+      return response.end(JSON.stringify(done || { created: 1, object: "list", data: [{ b64_json }] }));
     });
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -236,6 +253,7 @@ test("every snippet is a program that sends the very request", { timeout: 300_00
   const requests = [
     { method: "POST", path: "/v1/images/generations", json },
     { method: "POST", path: "/v1/images/generations", json, headers: { Prefer: "respond-async" } },
+    { method: "POST", path: "/v1/images/generations", json: { ...json, stream: true, output_format: "webp" } },
     { method: "POST", path: "/v1/images/edits", form },
     { method: "GET", path: "/v1/tasks?limit=1" },
     { method: "DELETE", path: "/v1/tasks/task_1" },
@@ -250,6 +268,8 @@ test("every snippet is a program that sends the very request", { timeout: 300_00
       );
       assert(!program.includes(visitor.key));
       seen.length = 0;
+      const file = join(folder, request.json?.output_format === "webp" ? "image.webp" : "image.png");
+      await rm(file, { force: true });
       const [command, ...options] = {
         curl: ["bash", "-c", program],
         Python: [PYTHON, "-c", program],
@@ -264,6 +284,7 @@ test("every snippet is a program that sends the very request", { timeout: 300_00
         [request.method, request.path, "Bearer sk-placed", request.headers?.Prefer],
         language,
       );
+      if (method === "POST") assert.equal(await readFile(file, "utf8"), "THE IMAGE", `${language}: a file\n${program}`);
       if (request.json) assert.deepEqual(JSON.parse(body), request.json, language);
       if (request.form) {
         assert.match(type, /^multipart\/form-data/);
