@@ -4,6 +4,7 @@
 //! through, up to a size, and their type is the one that they show, never the one that the Space says. Redirects are
 //! not followed.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -87,11 +88,16 @@ pub async fn open_part(
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
 /// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three
-/// times.
+/// times; one that stalls, once.
 ///
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
+    let has_stalled = Cell::new(false);
+    let may_pass = |failure: &Failure| match failure {
+        Failure::Stalled { .. } => !has_stalled.replace(true),
+        failure => may_pass(failure),
+    };
     retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await).await
 }
 
@@ -108,12 +114,14 @@ fn may_pass(failure: &Failure) -> bool {
 async fn fetch_once(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
     let image = open_unbounded(client, file, limit).await?;
     let all = read_to_end(image.body, limit);
-    match timeout(client.host(), client.limits().job, all).await {
+    let most = client.limits().job;
+    match timeout(client.host(), most, all).await {
         Ok(Ok(bytes)) => Ok((image.format, bytes)),
         Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
-        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
+        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) => {
             Err(Failure::Stalled { after: client.limits().idle })
         }
+        Err(_) => Err(Failure::Overdue { after: most }),
         Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
     }
 }
