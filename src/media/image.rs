@@ -87,8 +87,8 @@ pub async fn open_part(
 /// Pauses before a file is asked for again: it is made, and to make it anew costs more than to wait.
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
-/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three
-/// times; one that stalls, once.
+/// Fetches the whole image in `file`, of `limit` bytes at most, within the time of a job. A call that comes to nothing
+/// is made again, three times; one that stalls, once.
 ///
 /// # Errors
 /// As [`open`], and where it breaks off or stalls.
@@ -98,7 +98,9 @@ pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(
         Failure::Stalled { .. } => !has_stalled.replace(true),
         failure => may_pass(failure),
     };
-    retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await).await
+    let most = client.limits().job;
+    let fetched = retry(client.host(), &AGAIN, may_pass, async || fetch_once(client, file, limit).await);
+    timeout(client.host(), most, fetched).await.unwrap_or(Err(Failure::Overdue { after: most }))
 }
 
 /// True for a failure after which the same call may go well a moment later.
@@ -113,16 +115,11 @@ fn may_pass(failure: &Failure) -> bool {
 
 async fn fetch_once(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
     let image = open_unbounded(client, file, limit).await?;
-    let all = read_to_end(image.body, limit);
-    let most = client.limits().job;
-    match timeout(client.host(), most, all).await {
-        Ok(Ok(bytes)) => Ok((image.format, bytes)),
-        Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
-        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) => {
-            Err(Failure::Stalled { after: client.limits().idle })
-        }
-        Err(_) => Err(Failure::Overdue { after: most }),
-        Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
+    match read_to_end(image.body, limit).await {
+        Ok(bytes) => Ok((image.format, bytes)),
+        Err(ReadError::TooLarge) => Err(too_large(limit)),
+        Err(ReadError::Transport(TransportError::TimedOut(_))) => Err(Failure::Stalled { after: client.limits().idle }),
+        Err(ReadError::Transport(_)) => Err(Failure::Cut),
     }
 }
 

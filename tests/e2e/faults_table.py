@@ -90,6 +90,6 @@ def document(matrix: Matrix) -> str:
 
 DATABASES = textwrap.fill(
     "A SQLite file that is locked, read-only or on a full disk, and a PostgreSQL server that takes no writes, is "
-    "paused, killed or restarted, are in `tests/e2e/test_database_trouble.py`, with the times that calls take meanwhile.",
+    "paused, killed or restarted: see `tests/e2e/test_database_trouble.py`, which measures calls meanwhile.",
     WIDTH,
 )

@@ -58,10 +58,12 @@ class FaultySpace:
     def __init__(self, surface: str = "", fault: str = "", once: bool = False, pause: float = 0) -> None:
         self.surface, self.fault, self.once, self.pause = surface, fault, once, pause
         self.calls: collections.Counter[str] = collections.Counter()
-        self.joined: list[str] = []
+        self.joined: dict[str, None] = {}
+        """Sessions of the jobs, in order."""
         self.over: set[str] = set()
         """Jobs that were done, or cancelled."""
         self.events = transcript("6.31.0", "image")
+        self.picture = PNG
         self.port = 0
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task] = set()
@@ -113,9 +115,12 @@ class FaultySpace:
         self.calls[surface] += 1
         fault = self._fault(surface)
         if surface == "join" and fault not in ACTS:
-            self.joined.append(json.loads(body)["session_hash"])
+            self.joined[json.loads(body)["session_hash"]] = None
         if surface == "cancel" and fault not in ACTS:
             self.over.add(json.loads(body)["session_hash"])
+        if (surface, fault) == ("data", "length too long"):
+            # All of the events are there.
+            self.over.update(self.joined)
         if fault in ACTS:
             await ACTS[fault](self._reply(surface), writer)
             return
@@ -160,7 +165,7 @@ class FaultySpace:
             case "cancel":
                 return Reply(b'{"success":true}')
             case "file":
-                return Reply(PNG, "application/octet-stream")
+                return Reply(self.picture, "application/octet-stream")
             case _:
                 return Reply(b'{"detail":"Not Found"}', status=404)
 

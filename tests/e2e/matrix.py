@@ -119,7 +119,7 @@ class Matrix:
             assert answer.status == 202, answer.body
         until = time.monotonic() + 60
         # A second call comes after some seconds, one to a receiver that says nothing after 15 s more.
-        while time.monotonic() < until and any(self.receiver.calls[fault] < 2 for fault in WEBHOOKS if retried(fault)):
+        while time.monotonic() < until and not all(self.receiver.calls[fault] > retried(fault) for fault in WEBHOOKS):
             await asyncio.sleep(0.2)
         await asyncio.sleep(1)
         for fault in WEBHOOKS:
