@@ -34,6 +34,8 @@ WARM = 0.2
 GROWTH = 1.25
 MEMORY, DESCRIPTORS = 96, 64
 """Figures that a host may have at the end against those when it was warm: the factor, and MB or descriptors beside."""
+MOST = 20
+"""Number of wrong things that are told in full."""
 SETTLING = 60
 """Longest wait for the last cancellation and task, in seconds."""
 
@@ -152,12 +154,17 @@ class Soak:
             outcome = await CLIENTS[name][1](self.world)
         except Wrong as wrong:
             outcome = "wrong"
-            self.wrong.append(f"{name}: {wrong}")
+            self._is_wrong(f"{name}: {wrong}")
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
             outcome = "no answer"
-            self.wrong.append(f"{name}: no answer: {error!r}")
+            self._is_wrong(f"{name}: no answer: {error!r}")
         self.outcomes[name][outcome] += 1
         self.longest[name] = max(self.longest[name], time.monotonic() - begun)
+
+    def _is_wrong(self, what: str) -> None:
+        self.wrong.append(what)
+        if len(self.wrong) <= MOST:
+            self.note(f"WRONG {what}")
 
     def _look(self) -> None:
         sizes = [resident(process) for process in self.processes]
@@ -244,7 +251,7 @@ class Soak:
             traps = [line for line in log.splitlines() if "panicked" in line or "an instance failed" in line]
             if traps:
                 self.wrong.append(f"{len(traps)} traps: {traps[:3]}")
-        for wrong in self.wrong[:20]:
+        for wrong in self.wrong[:MOST]:
             print(f"  WRONG {wrong}")
         print(f"{len(self.wrong)} wrong" if self.wrong else "all is well")
         return not self.wrong

@@ -12,6 +12,7 @@
 )]
 
 mod chats;
+mod clocks;
 mod faces;
 mod history;
 mod idempotency;

@@ -9,6 +9,7 @@ mod python;
 mod setup;
 mod shell;
 mod simulate;
+mod soak;
 mod test;
 mod up;
 
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::soak::SoakOptions;
 use crate::test::Stage;
 use crate::up::UpOptions;
 
@@ -46,6 +48,8 @@ enum Task {
         #[arg(long)]
         soak: bool,
     },
+    /// Builds, and sends very many requests of all kinds to hosts whose Spaces have faults at random.
+    Soak(SoakOptions),
     /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
     Simulate,
     /// Builds, and measures.
@@ -78,6 +82,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
         Task::Test { stages, soak } => test::test(&stages, soak),
+        Task::Soak(options) => soak::soak(&options),
         Task::Simulate => simulate::simulate(),
         Task::Bench { arguments } => build::bench(&arguments),
         Task::Format => lint::format(),
