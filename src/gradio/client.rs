@@ -55,6 +55,12 @@ impl Client {
         Self { limits: Limits { job, ..self.limits }, ..self.clone() }
     }
 
+    /// A client that waits for answers that many times as long.
+    pub fn patient(&self, factor: u32) -> Self {
+        let idle = self.limits.idle.saturating_mul(factor);
+        Self { limits: Limits { idle, ..self.limits }, ..self.clone() }
+    }
+
     /// Host that it calls through.
     pub fn host(&self) -> &Host {
         &self.host

@@ -14,6 +14,7 @@ from faults import (
     FULL,
     HEARTBEATS,
     JOIN_FAULTS,
+    LATE,
     RECORDED,
     REFUSED_BY_VALIDATOR,
     STREAMS,
@@ -153,6 +154,8 @@ def right(cell: Cell) -> Right:
         case "join", "400" | "413" | "422":
             # The request's own arguments.
             pool = alone
+        case "join", fault if fault == LATE:
+            alone, retry = STALLED, "at once"
         case "join", fault if fault == FULL:
             alone, retry = OVERLOADED, "5 s"
         case "join", fault if fault == REFUSED_BY_VALIDATOR:

@@ -163,10 +163,19 @@ FAULTS: dict[str, Act] = {
 }
 """By their names: those of any server. `refused` is there too, but the server itself must see to that."""
 
+
+async def late(reply: Reply, writer: asyncio.StreamWriter) -> None:
+    """Answers when nobody waits for it any longer: later than idle_timeout, which is 3 s in the matrix."""
+    await asyncio.sleep(4)
+    await send(writer, reply.head(), reply.body)
+
+
+LATE = "joined, and answered late"
 FULL = "the queue is full"
 REFUSED_BY_VALIDATOR = "422 of a validator"
 
 JOIN_FAULTS: dict[str, Act] = {
+    LATE: late,
     FULL: answer(b'{"detail":"Queue is full. Max size is 1 and size is 1."}', status=503),
     REFUSED_BY_VALIDATOR: answer(json.dumps({"detail": [VALIDATOR]}).encode(), status=422),
 }

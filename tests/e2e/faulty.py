@@ -8,7 +8,7 @@ import contextlib
 import json
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, Act, Over, Reply, script, send, transcript
+from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, LATE, Act, Over, Reply, script, send, transcript
 from wire import Head
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00\x00\x00\x01\x00" + bytes(range(256)) * 40
@@ -101,7 +101,7 @@ class FaultySpace:
         try:
             while True:
                 head = await Head.read(reader)
-                await self._answer(head, await head.body(reader), writer)
+                await self._answer(head, await head.body(reader), reader, writer)
         except (Over, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
@@ -109,12 +109,20 @@ class FaultySpace:
             with contextlib.suppress(OSError):
                 writer.close()
 
-    async def _answer(self, head: Head, body: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, head: Head, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         url = urlsplit(head.line[1])
         surface = "file" if url.path.startswith("/gradio_api/file=") else SURFACES.get(url.path, "elsewhere")
         self.calls[surface] += 1
         fault = self._fault(surface)
+        if surface == "join" and fault == LATE:
+            self.joined[json.loads(body)["session_hash"]] = None
         if surface == "join" and fault not in ACTS:
+            # A caller that has given up will never know the job's number.
+            await asyncio.sleep(0)
+            if reader.at_eof():
+                raise Over
             self.joined[json.loads(body)["session_hash"]] = None
         if surface == "cancel" and fault not in ACTS:
             self.over.add(json.loads(body)["session_hash"])

@@ -23,7 +23,7 @@ from database import Postgres, programs  # noqa: E402
 from faulty import PNG, FaultySpace  # noqa: E402
 from host import Hosts  # noqa: E402
 from measuring import descriptors, resident  # noqa: E402
-from soak_clients import AUTHORIZED, CLIENTS, END, IMAGES, World, Wrong  # noqa: E402
+from soak_clients import AUTHORIZED, CLIENTS, END, IMAGES, Starved, World, Wrong  # noqa: E402
 from soak_spaces import RandomSpace  # noqa: E402
 from wire import Caller  # noqa: E402
 
@@ -83,7 +83,7 @@ class Soak:
             try:
                 await self._soak(hosts)
                 await self._settle()
-                self._count(postgres)
+                await self._count(postgres)
             finally:
                 for caller in self.world.callers:
                     caller.close()
@@ -114,15 +114,16 @@ class Soak:
             postgres,
             catalog="\n".join(pool(name, *spaces) for name, spaces in models.items()),
             extra_host="http://127.0.0.1:*",
-            idle_timeout=3,
-            job_timeout=30,
+            idle_timeout=8,
+            job_timeout=60,
             max_waiting=10_000,
             max_tasks=10_000,
             idempotency_ttl=60,
             link_secret="a-secret-that-all-hosts-know",
         )
         self.processes = [host.process.pid for host in hosts.running]
-        self.world = World([Caller(host.url, AUTHORIZED) for host in hosts.running], self.chance)
+        callers = [Caller(host.url, AUTHORIZED) for host in hosts.running]
+        self.world = World(callers, self.chance, logs=[host.log for host in hosts.running])
         self.note(f"{len(hosts.running)} hosts on {'PostgreSQL' if postgres else 'SQLite'}, {len(self.spaces)} Spaces")
         return hosts
 
@@ -155,6 +156,8 @@ class Soak:
         except Wrong as wrong:
             outcome = "wrong"
             self._is_wrong(f"{name}: {wrong}")
+        except Starved as starved:
+            outcome = f"database starved: {starved}"
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError, ValueError) as error:
             outcome = "no answer"
             self._is_wrong(f"{name}: no answer: {error!r}")
@@ -212,24 +215,30 @@ class Soak:
                 begun = time.monotonic()
                 answer = await caller.ask("POST", IMAGES, {"model": f"only-{number}", "prompt": "last"})
                 took = time.monotonic() - begun
-                if answer.status != 200 or took > 10:
+                if answer.status != 200 or took > SETTLING:
                     self.wrong.append(
                         f"Space {number} is not served: {answer.status} after {took:.1f} s {answer.body!r}"
                     )
         await asyncio.sleep(5)
         self._look()
 
-    def _count(self, postgres: Postgres | None) -> None:
+    async def _count(self, postgres: Postgres | None) -> None:
         self.rows: dict[str, int] = {}
         psql = programs() / "psql" if postgres else None
         if psql and psql.exists():
             tables = ["image", "task", "task_file", "idempotency", "lease", "waiter", "space", "profile", "response"]
-            query = " union all ".join(f"select '{table}', count(*) from {table}" for table in tables)
-            command = [psql, postgres.url, "-AtF", " ", "-c", query]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            self.rows = {name: int(count) for name, count in (line.split() for line in said.splitlines())}
-            if self.rows["waiter"]:
-                self.wrong.append(f"{self.rows['waiter']} jobs wait though nobody does")
+            alive = "expires > 1000 * extract(epoch from now())"
+            parts = [f"select '{table}', count(*) from {table}" for table in tables]
+            parts.append(f"select 'waiting', count(*) from waiter where {alive}")
+            command = [psql, postgres.url, "-AtF", " ", "-c", " union all ".join(parts)]
+            # What an instance has no time to take back expires.
+            for _ in range(SETTLING):
+                said = await asyncio.to_thread(subprocess.check_output, command, text=True)
+                self.rows = {name: int(count) for name, count in (line.split() for line in said.splitlines())}
+                if not self.rows["waiting"]:
+                    return
+                await asyncio.sleep(1)
+            self.wrong.append(f"{self.rows['waiting']} jobs wait though nobody does")
 
     def report(self) -> bool:
         """Writes the figures, and returns whether all is well."""

@@ -8,6 +8,7 @@ import random
 
 from faults import FAULTS, FILE_FAULTS, HEARTBEATS, JOIN_FAULTS, STREAMS
 from faulty import FaultySpace
+from wire import Head
 
 HEAVY = (
     "too large",
@@ -54,11 +55,13 @@ class RandomSpace(FaultySpace):
         self.faults += 1
         return fault
 
-    async def _answer(self, head, body, writer) -> None:
+    async def _answer(
+        self, head: Head, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         # A cancellation counts, whatever becomes of it.
         if head.line[1].endswith("/cancel"):
             self.over.add(json.loads(body)["session_hash"])
-        await super()._answer(head, body, writer)
+        await super()._answer(head, body, reader, writer)
 
     async def restart(self, seconds: float) -> None:
         """Is down for that time, and knows nothing of its jobs then."""

@@ -121,7 +121,7 @@ class Caller:
         path: str,
         body: bytes | dict | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 60,
+        timeout: float = 150,
     ) -> Answer:
         """The whole answer, over a connection that is kept for the next call where it can be."""
         return await asyncio.wait_for(self._ask(method, self._call(method, path, body, headers)), timeout)
