@@ -62,7 +62,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Right:
-    """What is right in a cell."""
+    """Answers that are right in a cell."""
 
     alone: str
     """Answer where the Space is the model's only one."""
@@ -130,7 +130,7 @@ OVERDUE = {("data", "dripping body"), ("data", HEARTBEATS), ("file", "dripping b
 
 
 def right(cell: Cell) -> Right:
-    """What is right in that cell."""
+    """Answers that are right in that cell."""
     alone, retry = (OF_ANY | OF_STREAM | dict.fromkeys(JOIN_FAULTS | FILE_FAULTS, (UNREADABLE, "no")))[
         cell.fault if not cell.fault.startswith(("cut of", "cut inside", "stalled after")) else "reset"
     ]

@@ -24,7 +24,7 @@ class Over(Exception):
 
 @dataclass
 class Reply:
-    """What a server without a fault would answer."""
+    """Answer of a server without a fault."""
 
     body: bytes
     kind: str = "application/json"
@@ -235,13 +235,13 @@ STREAMS: dict[str, list[bytes]] = {
     "session is unknown": transcript("6.31.0", "unknown-session")[-1:],
     "closed before the end": [event(msg="close_stream")],
 }
-"""What a job says after it has begun, in place of its end."""
+"""Words of a job after it has begun, in place of its end."""
 
 HEARTBEATS = "heartbeats for ever"
 
 
 def script(fault: str, events: list[bytes]) -> Iterable[bytes | float]:
-    """What a job's stream says: bytes, and pauses in seconds."""
+    """Script of a job's stream: bytes, and pauses in seconds."""
     name, _, after = fault.rpartition(" after message ")
     if name:
         version, recording = RECORDED.get(name.removeprefix("cut of "), ("6.31.0", "image"))

@@ -77,7 +77,7 @@ CELLS = [f"PostgreSQL: {fault}" for fault in POSTGRES] + [f"SQLite: {fault}" for
 
 @dataclass
 class DatabaseOutcome:
-    """What clients got."""
+    """Answers that clients got."""
 
     image: str = ""
     """Answer to a generation meanwhile."""

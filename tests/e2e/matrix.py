@@ -30,7 +30,7 @@ WEBHOOKS = list(FAULTS)
 
 @dataclass
 class Outcome:
-    """What a cell has come to."""
+    """Outcome of a cell."""
 
     alone: str = ""
     retry: str = ""

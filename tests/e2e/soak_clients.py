@@ -36,7 +36,7 @@ class Starved(Exception):
 
 @dataclass
 class World:
-    """What the clients know."""
+    """Knowledge of the clients."""
 
     callers: list[Caller]
     chance: random.Random
