@@ -157,18 +157,18 @@ impl Client {
 /// The words of a function's validator (from Gradio 5.45 on), which refuses arguments when a job joins.
 fn objection(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Refusal {
-        detail: Vec<Objection>,
+    struct WireRefusal {
+        detail: Vec<WireObjection>,
     }
     #[derive(Deserialize)]
-    struct Objection {
+    struct WireObjection {
         #[serde(rename = "__type__")]
         kind: String,
         is_valid: Option<bool>,
         message: Option<String>,
     }
-    let refusal: Refusal = JsonBounds::EVENT.parse(body).ok()?;
-    let objects = |one: &Objection| one.kind == "validate" && one.is_valid != Some(true);
+    let refusal: WireRefusal = JsonBounds::EVENT.parse(body).ok()?;
+    let objects = |one: &WireObjection| one.kind == "validate" && one.is_valid != Some(true);
     let message = refusal.detail.into_iter().find(objects)?.message.as_deref().map(plain)?;
     (!message.is_empty()).then_some(message)
 }
