@@ -71,5 +71,8 @@ class RandomSpace(FaultySpace):
             talk.cancel()
         self.joined.clear()
         self.over.clear()
-        await asyncio.sleep(seconds)
-        await self.start()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            # At the soak's end too, which asks each Space for an image.
+            await self.start()

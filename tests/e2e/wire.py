@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 LIMIT = 1 << 20
 """Longest head that is read, in bytes."""
+IDLE = 20
+"""Time after which a kept connection isn't used again, in seconds: before the host closes it."""
 
 
 @dataclass
@@ -93,7 +96,7 @@ class Caller:
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self.address = address(url)
         self.headers = dict(headers or {})
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     @contextlib.asynccontextmanager
     async def open(
@@ -137,20 +140,20 @@ class Caller:
             is_kept = head.headers.get("connection", "").lower() != "close"
         finally:
             if is_kept:
-                self._idle.append((reader, writer))
+                self._idle.append((time.monotonic(), reader, writer))
             else:
                 writer.close()
         return Answer(head.status, head.headers, body)
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
+            since, reader, writer = self._idle.pop()
+            if not reader.at_eof() and time.monotonic() - since < IDLE:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(*self.address, limit=LIMIT)
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, _, writer in self._idle:
             writer.close()
         self._idle.clear()
