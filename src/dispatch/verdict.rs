@@ -57,11 +57,12 @@ impl Verdict {
             Failure::Transport(TransportError::Denied | TransportError::Unreachable(_)) => moves(false, Blame::Fault),
             Failure::NotReady { stage } => moves(false, of_stage(*stage)),
             Failure::Status { retry_after: Some(wait), .. } => moves(false, Blame::Rest((*wait).min(LONGEST))),
-            Failure::Status { status, .. } => match status.as_u16() {
-                // The arguments are at fault. The statuses left out mean that the Space refuses every call.
-                400 | 405..=407 | 409..=428 | 430..=499 => {
-                    Self { moves: false, has_worked: false, blame: Blame::Asker }
-                }
+            Failure::Status { call, status, .. } => match (*call, status.as_u16()) {
+                // The arguments are at fault.
+                ("queue/join", 400 | 413 | 422) => Self { moves: false, has_worked: false, blame: Blame::Asker },
+                // The images are, and another Space may take them.
+                ("upload", 400 | 413 | 415 | 422) => moves(false, Blame::Nothing),
+                // The other calls bring nothing of the request's, and the other statuses refuse every call.
                 _ => moves(false, Blame::Fault),
             },
             Failure::Quota { message, retry_after } => moves(false, of_quota(message, *retry_after)),
@@ -123,6 +124,23 @@ mod tests {
             };
             assert_eq!(of(failure), (false, false, Blame::Asker), "{status}");
         }
+    }
+
+    #[test]
+    fn calls_that_bring_nothing_of_the_askers_are_not_the_askers_fault() {
+        let status = |call, status: u16| Failure::Status {
+            call,
+            status: StatusCode::from_u16(status).unwrap(),
+            detail: String::new(),
+            retry_after: None,
+        };
+        for code in [400, 409, 413, 422] {
+            for call in ["/config", "queue/data", "file"] {
+                assert_eq!(of(status(call, code)), (true, false, Blame::Fault), "{call} {code}");
+            }
+        }
+        assert_eq!(of(status("queue/join", 409)), (true, false, Blame::Fault));
+        assert_eq!(of(status("upload", 413)), (true, false, Blame::Nothing));
     }
 
     #[test]

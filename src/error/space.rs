@@ -101,7 +101,16 @@ impl From<Failure> for Error {
                 format!("The Space's queue failed, as when it restarts. Try again. ({message})"),
             ),
             Failure::NotReady { stage } => of_stage(stage),
-            Failure::Status { status, .. } => of_status(status),
+            Failure::Status { call: "upload", status: StatusCode::PAYLOAD_TOO_LARGE, .. } => Self {
+                param: Some("image"),
+                ..Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    INVALID_REQUEST,
+                    Some("image_too_large"),
+                    "The Space takes no images as large as these. Send smaller ones.",
+                )
+            },
+            Failure::Status { status, retry_after, .. } => of_status(status, retry_after),
             Failure::Unreadable(_) => Self::bad_gateway(
                 "space_unreadable",
                 Retry::Never,
@@ -155,8 +164,8 @@ fn of_stage(stage: Option<Stage>) -> Error {
     }
 }
 
-/// A call's status that is no success, and has no better reading.
-fn of_status(status: StatusCode) -> Error {
+/// A call's status that is no success, and has no better reading; with the wait that the Space names, if it does.
+fn of_status(status: StatusCode, retry_after: Option<Duration>) -> Error {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::bad_gateway(
             "space_forbidden",
@@ -169,7 +178,7 @@ fn of_status(status: StatusCode) -> Error {
             "There is no such Space any more. The server's operator must correct the variable spaces.",
         ),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Error {
-            retry: Retry::After(Duration::from_secs(10)),
+            retry: Retry::After(retry_after.unwrap_or(Duration::from_secs(10))),
             ..Error::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service_unavailable_error",
@@ -207,6 +216,31 @@ mod tests {
         assert_eq!(retry(Failure::Overdue { after: Duration::from_secs(300) }), Retry::Never);
         assert_eq!(retry(Failure::Rejected { message: String::new() }), Retry::Never);
         assert!(matches!(retry(Failure::QueueFull { detail: String::new() }), Retry::After(_)));
+    }
+
+    #[test]
+    fn a_wait_that_the_space_names_is_passed_on() {
+        let failure = |retry_after| Failure::Status {
+            call: "queue/join",
+            status: StatusCode::TOO_MANY_REQUESTS,
+            detail: String::new(),
+            retry_after,
+        };
+        let retry = |retry_after| Error::from(failure(retry_after)).retry;
+        assert_eq!(retry(Some(Duration::from_secs(120))), Retry::After(Duration::from_secs(120)));
+        assert_eq!(retry(None), Retry::After(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn an_image_that_is_too_large_for_the_space_is_the_clients_to_mend() {
+        let failure = |call| Failure::Status {
+            call,
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            detail: String::new(),
+            retry_after: None,
+        };
+        assert_eq!(Error::from(failure("upload")).status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(Error::from(failure("queue/join")).status, StatusCode::BAD_GATEWAY);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
 use url::Url;
 
 use super::failure::{Failure, plain};
@@ -56,6 +57,12 @@ impl Client {
     pub fn within(&self, limit: Duration) -> Self {
         let job = self.limits.job.min(limit);
         Self { limits: Limits { job, ..self.limits }, ..self.clone() }
+    }
+
+    /// A client that waits for answers that many times as long.
+    pub fn patient(&self, factor: u32) -> Self {
+        let idle = self.limits.idle.saturating_mul(factor);
+        Self { limits: Limits { idle, ..self.limits }, ..self.clone() }
     }
 
     /// Host that it calls through.
@@ -143,15 +150,38 @@ impl Client {
         let seconds = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let retry_after = seconds.map(Duration::from_secs);
         let body = timeout(&self.host, self.limits.idle, read_to_end(answer.body, MAX_ERROR)).await;
-        let detail = match body {
-            Ok(Ok(body)) => detail(&body),
-            _ => String::new(),
+        let body = match body {
+            Ok(Ok(body)) => body,
+            _ => Bytes::new(),
         };
+        if let Some(message) = objection(&body) {
+            return Failure::Rejected { message };
+        }
+        let detail = detail(&body);
         if status == StatusCode::SERVICE_UNAVAILABLE && detail.to_lowercase().contains("queue is full") {
             return Failure::QueueFull { detail };
         }
         Failure::Status { call, status, detail, retry_after }
     }
+}
+
+/// The words of a function's validator (from Gradio 5.45 on), which refuses arguments when a job joins.
+fn objection(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct WireRefusal {
+        detail: Vec<WireObjection>,
+    }
+    #[derive(Deserialize)]
+    struct WireObjection {
+        #[serde(rename = "__type__")]
+        kind: String,
+        is_valid: Option<bool>,
+        message: Option<String>,
+    }
+    let refusal: WireRefusal = JsonBounds::EVENT.parse(body).ok()?;
+    let objects = |one: &WireObjection| one.kind == "validate" && one.is_valid != Some(true);
+    let message = refusal.detail.into_iter().find(objects)?.message.as_deref().map(plain)?;
+    (!message.is_empty()).then_some(message)
 }
 
 /// The readable part of an error's body; empty where there is none, as in a page of HTML.
@@ -171,7 +201,18 @@ fn detail(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::detail;
+    use super::{detail, objection};
+
+    #[test]
+    fn the_words_of_a_validator_are_found() {
+        let of = |body: &str| objection(body.as_bytes());
+        let valid = r#"{"__type__":"validate","is_valid":true,"message":""}"#;
+        let wrong = r#"{"__type__":"validate","is_valid":false,"message":"<b>Too</b> short","parameter_name":"x"}"#;
+        assert_eq!(of(&format!(r#"{{"detail":[{valid},{wrong}]}}"#)).as_deref(), Some("Too short"));
+        assert_eq!(of(&format!(r#"{{"detail":[{valid}]}}"#)), None);
+        assert_eq!(of(r#"{"detail":[{"type":"missing"}]}"#), None);
+        assert_eq!(of(r#"{"detail":"Queue is full."}"#), None);
+    }
 
     #[test]
     fn an_errors_detail_is_found_in_json_and_in_text_but_not_in_a_page() {

@@ -37,6 +37,8 @@ use crate::platform::{Body, Reservation, TransportError, UNCOUNTED, random_hex, 
 const MAX_EVENT: usize = 32 << 20;
 /// Time limit of a cancel call: nobody waits for it.
 const CANCEL: Duration = Duration::from_secs(5);
+/// Factor on the idle limit for the answer to a join of which nobody waits any longer: the job is cancelled then.
+const PATIENCE: u32 = 2;
 /// Time that the rest of a stream is read after the result, so that the connection can be used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -326,7 +328,18 @@ async fn enter(client: &Client, endpoint: &Endpoint, data: &[Value], hold: Hold)
     let (client_there, endpoint) = (client.clone(), endpoint.clone());
     client.host().spawn(Box::pin(async move {
         let client = client_there;
-        let entered = match join(&client, endpoint, session_hash, json).await {
+        let (patient, idle) = (client.patient(PATIENCE), client.limits().idle);
+        let mut joining = Box::pin(join(&patient, endpoint, session_hash, json));
+        let Ok(joined) = timeout(client.host(), idle, joining.as_mut()).await else {
+            let _ = send.send(Err(Failure::Stalled { after: idle }));
+            // The Space may have taken the job all the same, and say so later.
+            if let Ok(ticket) = joining.await {
+                ticket.cancel(&client).await;
+            }
+            drop(hold);
+            return;
+        };
+        let entered = match joined {
             Ok(ticket) => match open(&client, &ticket).await {
                 Ok(events) => Ok(OpenJob { ticket, events }),
                 Err(failure) => {

@@ -1,5 +1,7 @@
 //! Fetching of whole images, within the budget of the instance's memory.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -11,13 +13,13 @@ use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::platform::{HeldBuffer, ReadError, TransportError, read_held, retry, timeout};
 
-/// Fetches the whole image in `file`, of `limit` bytes at most. A call that comes to nothing is made again, three
-/// times.
+/// Fetches the whole image in `file`, of `limit` bytes at most, within the time of a job. A call that comes to nothing
+/// is made again, three times; one that stalls, once.
 ///
 /// # Errors
 /// As [`open`], and where it breaks off or stalls; [`Failure::OutOfMemory`] where there is no memory for it.
 pub async fn fetch(client: &Client, file: &RemoteFile, limit: usize) -> Result<(Format, Bytes), Failure> {
-    retry(client.host(), &AGAIN, may_pass, async || {
+    persistently(client, async || {
         let image = open_unbounded(client, file, limit).await?;
         let buffer = HeldBuffer::new(client.host(), 1);
         read(client, image, limit, buffer).await
@@ -44,7 +46,7 @@ pub async fn fetch_or_leave(
     limit: usize,
     may_hold: impl Fn(usize) -> bool,
 ) -> Result<Fetched, Failure> {
-    retry(client.host(), &AGAIN, may_pass, async || {
+    persistently(client, async || {
         let image = open_unbounded(client, file, limit).await?;
         let mut buffer = HeldBuffer::new(client.host(), 1);
         if let Some(length) = image.length.and_then(|length| usize::try_from(length).ok())
@@ -59,6 +61,18 @@ pub async fn fetch_or_leave(
     .await
 }
 
+/// Does `work` until it succeeds or fails for good.
+async fn persistently<T>(client: &Client, work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    let has_stalled = Cell::new(false);
+    let may_pass = |failure: &Failure| match failure {
+        Failure::Stalled { .. } => !has_stalled.replace(true),
+        failure => may_pass(failure),
+    };
+    let most = client.limits().job;
+    let done = retry(client.host(), &AGAIN, may_pass, work);
+    timeout(client.host(), most, done).await.unwrap_or(Err(Failure::Overdue { after: most }))
+}
+
 /// True for a failure after which the same call may go well a moment later.
 fn may_pass(failure: &Failure) -> bool {
     match failure {
@@ -70,14 +84,11 @@ fn may_pass(failure: &Failure) -> bool {
 }
 
 async fn read(client: &Client, image: OpenImage, limit: usize, buffer: HeldBuffer) -> Result<(Format, Bytes), Failure> {
-    let all = read_held(client.host(), image.body, limit, buffer);
-    match timeout(client.host(), client.limits().job, all).await {
-        Ok(Ok(bytes)) => Ok((image.format, bytes)),
-        Ok(Err(ReadError::TooLarge)) => Err(too_large(limit)),
-        Ok(Err(ReadError::OutOfMemory(refused))) => Err(refused.into()),
-        Ok(Err(ReadError::Transport(TransportError::TimedOut(_)))) | Err(_) => {
-            Err(Failure::Stalled { after: client.limits().idle })
-        }
-        Ok(Err(ReadError::Transport(_))) => Err(Failure::Cut),
+    match read_held(client.host(), image.body, limit, buffer).await {
+        Ok(bytes) => Ok((image.format, bytes)),
+        Err(ReadError::TooLarge) => Err(too_large(limit)),
+        Err(ReadError::OutOfMemory(refused)) => Err(refused.into()),
+        Err(ReadError::Transport(TransportError::TimedOut(_))) => Err(Failure::Stalled { after: client.limits().idle }),
+        Err(ReadError::Transport(_)) => Err(Failure::Cut),
     }
 }

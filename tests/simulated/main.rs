@@ -12,6 +12,7 @@
 )]
 
 mod chats;
+mod clocks;
 mod conversions;
 mod faces;
 mod history;

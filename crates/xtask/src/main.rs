@@ -10,6 +10,7 @@ mod python;
 mod setup;
 mod shell;
 mod simulate;
+mod soak;
 mod test;
 mod up;
 
@@ -20,6 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::fuzz::FuzzOptions;
+use crate::soak::SoakOptions;
 use crate::test::Stage;
 use crate::up::UpOptions;
 
@@ -50,6 +52,8 @@ enum Task {
     },
     /// Looks for inputs from outside that break a property, for some time for each target.
     Fuzz(FuzzOptions),
+    /// Builds, and sends very many requests of all kinds to hosts whose Spaces have faults at random.
+    Soak(SoakOptions),
     /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
     Simulate,
     /// Builds, and measures.
@@ -83,6 +87,7 @@ fn run(task: Task) -> Result<()> {
         Task::Up(options) => up::up(options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
+        Task::Soak(options) => soak::soak(&options),
         Task::Simulate => simulate::simulate(),
         Task::Bench { arguments } => build::bench(&arguments),
         Task::Format => lint::format(),
