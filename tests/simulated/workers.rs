@@ -85,7 +85,7 @@ fn a_client_that_takes_nothing_for_a_minute_is_gone() {
 
 #[test]
 fn every_stream_that_is_left_takes_its_job_along() {
-    const STREAMS: u64 = 300;
+    const STREAMS: u64 = 100;
     let (world, space) = world(78, Fate::NeverEnds);
     world.set_variable("catalog", &format!("[models.z]\nspaces = [{{ space = \"{SPACE}\", slots = {STREAMS} }}]\n"));
     world.set_variable("spaces", "");
