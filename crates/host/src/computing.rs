@@ -14,7 +14,7 @@ use http::HeaderMap;
 
 /// The most characters of a header or a path that are written into the log.
 const MAX_SHOWN: usize = 200;
-/// The longest part of a path that is written into the log: a longer one may be a secret, such as a signed link's token.
+/// The longest part of a path that is written into the log: a longer one may be a secret, such as a link's token.
 const MAX_SEGMENT: usize = 40;
 
 /// Interruptions of an instance since it last waited.

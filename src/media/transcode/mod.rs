@@ -5,10 +5,11 @@
 //! are written row by row, and JPEG in strips. Only what must be decoded as a whole (a WebP) isn't interrupted: 0.2 s
 //! for the largest that is converted.
 //!
-//! The memory of a conversion is the image's file, the new one of 32 MiB at most (48 while it grows), and some rows; for
-//! one that is decoded as a whole, its pixels too, 30 MB at most. An image that would be a larger file, or has more than
-//! 4096 × 4096 pixels, or 2048 × 2048 for a WebP, stays as it is, and so does what is neither a PNG nor a WebP, which is
-//! what Gradio makes: an image in another format is worth more than none, and the answer names the format that it has.
+//! The memory of a conversion is the image's file, the new one of 32 MiB at most (48 while it grows), and some rows;
+//! for one that is decoded as a whole, its pixels too, 30 MB at most. An image that would be a larger file, or has more
+//! than 4096 × 4096 pixels, or 2048 × 2048 for a WebP, stays as it is, and so does what is neither a PNG nor a WebP,
+//! which is what Gradio makes: an image in another format is worth more than none, and the answer names the format that
+//! it has.
 //!
 //! WebP is written without loss, as no maintained Rust codec writes it otherwise, by an encoder of our own that needs
 //! no copy of the image.
