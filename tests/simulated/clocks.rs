@@ -47,9 +47,10 @@ fn a_clock_that_is_set_forward_costs_nothing() {
     }
 }
 
-/// A task that was submitted in what is the future now can't be asked for until then, which is yet to be mended.
+/// By no more than machines may differ: what is said to end at a time that lies an hour ahead is waited for.
 #[test]
-#[should_panic(expected = "the task")]
-fn a_clock_that_is_set_back_costs_nothing() {
-    set_clock(0, HOUR, Duration::ZERO);
+fn a_clock_that_is_set_back_a_little_costs_nothing() {
+    for seed in 0..20 {
+        set_clock(seed, Duration::from_secs(10), Duration::ZERO);
+    }
 }
