@@ -50,11 +50,8 @@ def environment(many: Shapes) -> Iterator[dict[str, str]]:
         "STUDIO_URL": f"{hosts[0].url}/",
         "STUDIO_DEAD_URL": f"{hosts[1].url}/",
         "STUDIO_OPEN_URL": f"{hosts[2].url}/",
-<<<<<<< HEAD
-        "STUDIO_HOSTILE_URL": f"{hosts[3].url}/",
-=======
         "STUDIO_SPENT_URL": f"{hosts[3].url}/",
->>>>>>> h/studio
+        "STUDIO_HOSTILE_URL": f"{hosts[4].url}/",
         "STUDIO_OUTPUT": str(OUTPUT),
         "PYTHON": sys.executable,
     }
