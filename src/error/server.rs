@@ -25,8 +25,8 @@ impl Error {
 
     /// 503: other requests of the instance leave no memory for this one.
     pub fn out_of_memory(refused: &OutOfMemory) -> Self {
-        let message = "The server has no memory left for a request of this size. Try again in a moment, or send smaller \
-                       images.";
+        let message =
+            "The server has no memory left for a request of this size. Try again in a moment, or send smaller images.";
         let error = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "service_unavailable_error",

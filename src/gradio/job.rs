@@ -31,7 +31,7 @@ use super::message::{Completion, Message};
 use super::sse::Decoder;
 use crate::bounded_json::JsonBounds;
 use crate::generation::{QueuePosition, StepProgress};
-use crate::platform::{Body, Reservation, TransportError, UNCOUNTED, random_hex, timeout};
+use crate::platform::{Body, Reservation, TransportError, UNCOUNTED, grow, random_hex, timeout};
 
 /// The longest event that is read, in bytes: outputs with images as data URLs come in one.
 const MAX_EVENT: usize = 32 << 20;
@@ -162,7 +162,7 @@ impl Job {
         if memory <= UNCOUNTED {
             self.memory.shrink_to(0);
         } else if memory > self.memory.bytes() {
-            self.memory.grow_to(self.client.host(), memory.saturating_add(STEP)).await?;
+            grow(self.client.host(), &mut self.memory, memory.saturating_add(STEP)).await?;
         } else if pending == 0 {
             self.memory.shrink_to(memory);
         }

@@ -18,7 +18,7 @@ use super::config::Base;
 use super::failure::Failure;
 use crate::bounded_json::JsonBounds;
 use crate::generation::SourceImage;
-use crate::platform::{Inbound, OnSent, Outbound, TransportError, UNCOUNTED, random_hex};
+use crate::platform::{Inbound, OnSent, Outbound, TransportError, UNCOUNTED, grow, random_hex};
 
 /// A request's images, as a Space's own files: each a `FileData`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +50,7 @@ impl Uploaded {
         let mut memory = client.host().memory().none();
         let length = all.iter().map(|image| image.bytes.len()).sum::<usize>();
         if length > UNCOUNTED {
-            memory.grow_to(client.host(), length).await?;
+            grow(client.host(), &mut memory, length).await?;
         }
         let form = memory.hold(multipart(&boundary, &all));
         let answer = post(client, base.url("/upload"), content_type, form).await?;

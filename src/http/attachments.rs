@@ -362,11 +362,11 @@ mod tests {
         let (long, short) = (STANDARD.encode(&image), STANDARD.encode(&small));
         let escaped = long.replace('/', "\\/");
         let text = format!(
-            r#"{{"a":"data:image/png;base64,{long}","b":["{long}","x ![y](data:image/png;base64,{escaped}) z"],
+            r#"{{"a":"data:image/png;base64,{long}","b":["{long}","!(data:image/png;base64,{escaped})"],
             "c":"data:image/png;base64,{short}","d":"{short}","e":"\"{long}\\","{short}":";base64,"}}"#
         );
         let expected = format!(
-            r#"{{"a":"data:image/png;base64,attachment:0","b":["attachment:1","x ![y](data:image/png;base64,attachment:2) z"],
+            r#"{{"a":"data:image/png;base64,attachment:0","b":["attachment:1","!(data:image/png;base64,attachment:2)"],
             "c":"data:image/png;base64,{short}","d":"{short}","e":"\"{long}\\","{short}":";base64,"}}"#
         );
         for size in [1, 2, 3, 5, 11, 100, 4095, text.len()] {

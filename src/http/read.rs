@@ -9,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 
 use super::attachments::{JsonReader, JsonText};
 use crate::error::Error;
-use crate::platform::{Body, HeldBuffer, Host, UNCOUNTED, timeout};
+use crate::platform::{Body, HeldBuffer, Host, UNCOUNTED, grow, timeout};
 
 /// Step by which a body's memory is reserved, in bytes.
 const STEP: usize = 1 << 20;
@@ -62,7 +62,7 @@ pub async fn json(
             }
             let memory = reader.memory();
             if memory > UNCOUNTED && memory > reservation.bytes() {
-                let grown = reservation.grow_to(host, memory.saturating_add(STEP)).await;
+                let grown = grow(host, &mut reservation, memory.saturating_add(STEP)).await;
                 grown.map_err(|refused| Error::out_of_memory(&refused))?;
             }
         }

@@ -116,7 +116,7 @@ impl Fields {
 
     /// True where all fields together take no more than `limit` bytes as JSON.
     pub(super) fn fit(&self, limit: usize) -> bool {
-        serde_json::to_writer(Room(limit), &self.fields).is_ok()
+        serde_json::to_writer(FieldsRoom(limit), &self.fields).is_ok()
     }
 
     /// A field's value; `null` is as good as none.
@@ -360,9 +360,9 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// Room for so many bytes, which are counted only.
-struct Room(usize);
+struct FieldsRoom(usize);
 
-impl Write for Room {
+impl Write for FieldsRoom {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
         Ok(bytes.len())

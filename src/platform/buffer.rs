@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::memory::{OutOfMemory, Reservation, UNCOUNTED};
 use super::port::Host;
+use super::reserve::grow;
 
 /// Bytes that come in pieces, with the memory that they take.
 pub struct HeldBuffer {
@@ -41,7 +42,7 @@ impl HeldBuffer {
     /// Adds a piece.
     ///
     /// # Errors
-    /// [`OutOfMemory`], as of [`Reservation::grow_to`].
+    /// [`OutOfMemory`], as of [`grow`].
     pub async fn push(&mut self, host: &Host, piece: &[u8]) -> Result<(), OutOfMemory> {
         let (length, needed) = (self.bytes.len(), self.bytes.len().saturating_add(piece.len()));
         if needed > self.bytes.capacity() {
@@ -49,7 +50,7 @@ impl HeldBuffer {
             let capacity = needed.max(length.saturating_add(length / 2)).max(4096);
             if capacity > UNCOUNTED {
                 let all = capacity.saturating_mul(self.copies).saturating_add(length);
-                self.reservation.grow_to(host, all).await?;
+                grow(host, &mut self.reservation, all).await?;
             }
             self.bytes.reserve_exact(capacity.saturating_sub(length));
         }

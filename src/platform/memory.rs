@@ -1,7 +1,7 @@
 //! Budget of the instance's memory: what large things draw on before they take up room.
 //!
-//! An instance has 256 MiB for up to 16 requests, and one that runs out of them traps, all its requests with it. Bodies,
-//! events, images and answers therefore reserve their bytes here first, and wait their turn or are refused where there
+//! An instance has 256 MiB for up to 16 requests, and one that runs out of them traps, all its requests with it. So
+//! bodies, events, images and answers reserve their bytes here first, and wait their turn or are refused where there
 //! are none. What is small by its own bounds (heads, fields, progress) isn't counted: the budget leaves room for it.
 //!
 //! A reservation may travel with the bytes that it stands for: [`Reservation::hold`] makes [`Bytes`] that give it back
@@ -11,21 +11,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
 use send_wrapper::SendWrapper;
 use thiserror::Error;
 
-use super::port::Host;
-use super::time::timeout;
-
 /// Bytes that large things may take in an instance: what 256 MiB leave beside the instance's own 10 MiB, the waste of
 /// the allocator, and a body or an answer of the usual size for each of 16 requests.
 const CAPACITY: usize = 160 << 20;
-/// Time that a reservation is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes that need no reservation, as 16 requests of them do no harm.
 pub const UNCOUNTED: usize = 256 << 10;
 
@@ -150,33 +144,27 @@ impl Reservation {
         is_free
     }
 
-    /// Grows to `bytes`, in turn with all others who wait.
+    /// Grows to `bytes`, in turn with all others who wait, for as long as that takes.
     ///
     /// # Errors
-    /// [`OutOfMemory`] where there are as many within 10 s only if others give theirs back, and they don't; or never.
-    pub async fn grow_to(&mut self, host: &Host, bytes: usize) -> Result<(), OutOfMemory> {
+    /// [`OutOfMemory`] where there can never be as many.
+    pub async fn wait_to_grow_to(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         if self.try_grow_to(bytes) {
             return Ok(());
         }
-        let more = bytes.saturating_sub(self.bytes);
-        let refused = OutOfMemory { bytes };
+        let (more, refused) = (bytes.saturating_sub(self.bytes), OutOfMemory { bytes });
         if bytes > self.budget.0.capacity {
             return Err(refused);
         }
         let (send, granted) = oneshot::channel();
         self.budget.0.waiting.borrow_mut().push_back((more, send));
-        let mut waiting = Waiting { budget: &self.budget, more, granted };
-        let outcome = timeout(host, PATIENCE, &mut waiting.granted).await;
-        match outcome {
-            Ok(Ok(())) => {
-                // It is this one's now, not the waiting's.
-                waiting.more = 0;
-                drop(waiting);
-                self.bytes = bytes;
-                Ok(())
-            }
-            _ => Err(refused),
-        }
+        let mut wait = MemoryWait { budget: &self.budget, more, granted };
+        (&mut wait.granted).await.map_err(|oneshot::Canceled| refused)?;
+        // It is this one's now, not the wait's.
+        wait.more = 0;
+        drop(wait);
+        self.bytes = bytes;
+        Ok(())
     }
 
     /// Gives back all but `bytes`.
@@ -227,13 +215,13 @@ impl AsRef<[u8]> for Held {
 }
 
 /// A wait for memory. Who leaves it gives back what it was granted in the same moment.
-struct Waiting<'a> {
+struct MemoryWait<'a> {
     budget: &'a MemoryBudget,
     more: usize,
     granted: oneshot::Receiver<()>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for MemoryWait<'_> {
     fn drop(&mut self) {
         if self.more == 0 {
             return;
@@ -252,60 +240,8 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use futures::future::join_all;
 
     use super::*;
-    use crate::platform::Platform as _;
-    use crate::platform::sim::World;
-
-    #[test]
-    fn memory_is_given_in_turn_and_given_back() {
-        let world = World::new(1);
-        let (host, budget) = (world.host(), MemoryBudget::new(100));
-        let first = budget.try_reserve(60).unwrap();
-        assert!(budget.try_reserve(60).is_none());
-        let waiting = [60, 30, 20].map(|bytes| {
-            let (host, budget) = (host.clone(), budget.clone());
-            async move {
-                let mut reservation = budget.none();
-                reservation.grow_to(&host, bytes).await.map(|()| reservation.bytes())
-            }
-        });
-        let releasing = host.sleep(Duration::from_secs(3)).map(|()| drop(first));
-        let used = budget.clone();
-        let granted = world.run(async move { futures::join!(join_all(waiting), releasing).0 });
-        assert_eq!(granted, [Ok(60), Ok(30), Ok(20)]);
-        assert_eq!(used.used(), 0);
-    }
-
-    #[test]
-    fn who_waits_for_long_is_refused_and_lets_the_next_one_go_on() {
-        let world = World::new(1);
-        let (host, budget) = (world.host(), MemoryBudget::new(100));
-        let _kept = budget.try_reserve(50).unwrap();
-        let waiting = [60, 10].map(|bytes| {
-            let (host, budget) = (host.clone(), budget.clone());
-            async move {
-                let mut reservation = budget.none();
-                let outcome = reservation.grow_to(&host, bytes).await;
-                (outcome.map(|()| reservation.bytes()), host.now())
-            }
-        });
-        let begun = host.now();
-        let outcomes = world.run(join_all(waiting));
-        assert_eq!(outcomes[0], (Err(OutOfMemory { bytes: 60 }), begun + PATIENCE));
-        assert_eq!(outcomes[1], (Ok(10), begun + PATIENCE));
-        assert_eq!(budget.used(), 50);
-    }
-
-    #[test]
-    fn what_can_never_be_is_refused_at_once() {
-        let world = World::new(1);
-        let (host, budget) = (world.host(), MemoryBudget::new(100));
-        let begun = world.now();
-        let outcome = world.run(async move { budget.none().grow_to(&host, 101).await });
-        assert_eq!((outcome, world.now()), (Err(OutOfMemory { bytes: 101 }), begun));
-    }
 
     #[test]
     fn bytes_hold_their_reservation_to_their_last_slice() {
@@ -320,12 +256,11 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_left_holds_nothing() {
-        let world = World::new(1);
-        let (host, budget) = (world.host(), MemoryBudget::new(100));
+        let budget = MemoryBudget::new(100);
         let first = budget.try_reserve(100).unwrap();
         let (mut one, mut two) = (budget.none(), budget.none());
-        let mut left = Box::pin(one.grow_to(&host, 80));
-        let mut stays = Box::pin(two.grow_to(&host, 80));
+        let mut left = Box::pin(one.wait_to_grow_to(80));
+        let mut stays = Box::pin(two.wait_to_grow_to(80));
         assert!(left.as_mut().now_or_never().is_none() && stays.as_mut().now_or_never().is_none());
         drop(first);
         // Granted to the first one, which doesn't look any more.

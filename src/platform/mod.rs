@@ -1,9 +1,9 @@
 //! The port to the host: everything that it does for the component.
 //!
 //! [`Platform`] is the whole of it: send a request and stream its answer, sleep, read the clocks, give random bytes,
-//! spawn, read a variable, run an SQL statement, write a log line, share out the memory. Two things implement it: [`spin`], which names the
-//! Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain Rust that can't distinguish
-//! one from the other.
+//! spawn, read a variable, run an SQL statement, write a log line, share out the memory. Two things implement it:
+//! [`spin`], which names the Spin SDK, and `sim`, the simulated world in which the tests run. All other code is plain
+//! Rust that can't distinguish one from the other.
 //!
 //! A component instance has one thread, so nothing here is `Send`; futures are boxed because the port is a trait
 //! object: a handful of allocations for each request, which a network round trip hides, in exchange for code that is
@@ -17,6 +17,7 @@ pub mod log;
 mod memory;
 mod port;
 mod random;
+mod reserve;
 #[cfg(feature = "simulated")]
 #[allow(
     clippy::unwrap_used,
@@ -37,4 +38,5 @@ pub use self::exchange::{Body, Content, Inbound, OnSent, Outbound, TransportErro
 pub use self::memory::{MemoryBudget, OutOfMemory, Reservation, UNCOUNTED};
 pub use self::port::{Host, Platform};
 pub use self::random::{random_bytes, random_hex};
+pub use self::reserve::grow;
 pub use self::time::{Elapsed, retry, timeout};

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import socket
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, LATE, Act, Over, Reply, script, send, transcript
@@ -66,9 +67,12 @@ class FaultySpace:
         self.picture = PNG
         self.port = 0
         self._server: asyncio.Server | None = None
+        self._held: socket.socket | None = None
+        """Its port, while nobody can connect."""
         self._talks: set[asyncio.Task] = set()
 
     async def start(self) -> FaultySpace:
+        self._free()
         self._server = await asyncio.start_server(self._converse, "127.0.0.1", self.port, limit=1 << 20)
         self.port = self._server.sockets[0].getsockname()[1]
         if (self.surface, self.fault) == ("config", "refused"):
@@ -84,13 +88,22 @@ class FaultySpace:
         return [job for job in self.joined if job not in self.over]
 
     def refuse(self) -> None:
-        """Lets nobody connect any more."""
+        """Lets nobody connect any more, and nobody else have the port."""
         if self._server:
             self._server.close()
             self._server = None
+            self._held = socket.socket()
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._held.bind(("127.0.0.1", self.port))
+
+    def _free(self) -> None:
+        if self._held:
+            self._held.close()
+            self._held = None
 
     async def stop(self) -> None:
         self.refuse()
+        self._free()
         for talk in self._talks:
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)

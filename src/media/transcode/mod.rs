@@ -31,7 +31,7 @@ use super::image::size;
 use super::turn::{Turn, Turns};
 use crate::generation::{Format, TargetFormat};
 use crate::gradio::failure::Failure;
-use crate::platform::{Host, UNCOUNTED};
+use crate::platform::{Host, UNCOUNTED, grow};
 
 /// The most memory that any conversion takes, in bytes.
 const MAX_MEMORY: usize = 80 << 20;
@@ -88,7 +88,7 @@ impl Converter {
         let mut memory = self.host.memory().none();
         let needed = memory_for(&bytes, format);
         if needed > UNCOUNTED {
-            memory.grow_to(&self.host, needed).await?;
+            grow(&self.host, &mut memory, needed).await?;
         }
         match self.write(bytes.clone(), format, wanted).await {
             Ok(Some(mut written)) => {
