@@ -278,7 +278,7 @@ class Liar:
                 except OSError:
                     pass
                 handler.close_connection = True
-            case _ if behaviour.startswith("large "):
+            case _ if behaviour.startswith("megabytes "):
                 self.answer(handler, 200, large(behaviour), "image/png")
             case _ if behaviour.startswith("breaking "):
                 self.breaking(handler, large(behaviour))

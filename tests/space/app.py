@@ -11,6 +11,7 @@ With ``--faults`` some prompts fail on purpose: see ``FAULTS``.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -137,9 +138,12 @@ def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of loopback that nobody has, of those that the system gives to no connection of its own choice."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 def main() -> None:

@@ -223,6 +223,7 @@ impl HandlerState for AppState {
             },
             state: Worker {
                 id: Arc::clone(&self.id),
+                stopping: self.runtime.stopping.clone(),
                 running: RunningRequests::default(),
                 _alive: self.runtime.instances.token(),
             },
@@ -259,6 +260,7 @@ impl WorkerExpiration for Expiration {
 /// Load that an instance takes on.
 struct Worker {
     id: Arc<str>,
+    stopping: CancellationToken,
     running: RunningRequests,
     _alive: TaskTrackerToken,
 }
@@ -290,6 +292,8 @@ impl WorkerState for Worker {
     fn drop(&self, store: Store<Guest>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
             match error.downcast_ref::<Endless>() {
+                // What goes on for too long is cut off when the host stops, which is said once for all.
+                None if self.stopping.is_cancelled() && error.to_string() == "worker panicked" => {}
                 Some(endless) => eprintln!("{}: an instance failed: {endless}; in it were {}", self.id, self.running),
                 None => eprintln!("{}: an instance failed: {error:#}", self.id),
             }

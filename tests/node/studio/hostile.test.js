@@ -27,7 +27,7 @@ test("no word of a Space becomes a part of the page", async () => {
   for (const [before, where] of ["raised", "shown"].entries()) {
     await page.fill("#prompt", where);
     await page.click("#make");
-    await page.locator(".job[data-state=failed]").nth(before).waitFor();
+    await page.locator(".ended-row[data-state=failed]").nth(before).waitFor();
     await unhurt(page);
   }
   await page.click('.tabs [data-view="spaces"]');
