@@ -67,6 +67,7 @@ pub(crate) struct RunningRequest {
 
 impl RunningRequest {
     /// A request that begins now.
+    #[allow(clippy::disallowed_methods, reason = "the host is what time comes from")]
     pub(crate) fn new<B>(request: &http::Request<B>) -> Arc<Self> {
         Arc::new(Self {
             method: shown(request.method().as_str()),
