@@ -87,7 +87,7 @@
 //! let mut body = JsonBody::default();
 //! body.push_object(|object| {
 //!     object.field("seed", &7);
-//!     object.field_with("b64_json", |body| body.push_base64_string("image".into()));
+//!     object.field_with("b64_json", |body| body.push_base64_string(|body| body.push_base64("image".into())));
 //! });
 //! let written = block_on(read_to_end(body.into_stream(), 1000)).unwrap();
 //! assert_eq!(written, r#"{"seed":7,"b64_json":"aW1hZ2U="}"#);
