@@ -118,7 +118,8 @@ def test_a_client_that_takes_nothing_for_a_minute_is_gone(liar: Liar) -> None:
         waited = wait_until(lambda: session in liar.cancelled, "the job is left at its Space", limit=110)
         assert waited > 50, "for a minute, a client may be busy"
         assert generate(host, "fine").status_code == 200
-        assert sum("took nothing" in line for line in host.log) == 1, host.log
+        # Unless the host, which has the same limit, was the first to close the connection.
+        assert sum("took nothing" in line for line in host.log) <= 1, host.log
 
 
 def test_a_foreign_page_makes_nothing_where_no_key_is_asked_for(liar: Liar) -> None:

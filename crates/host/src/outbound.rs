@@ -25,8 +25,9 @@ use crate::allowed_hosts::AllowedHosts;
 
 /// A time limit that the guest hasn't set.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-/// Time that a connection that nobody uses is kept.
-const IDLE_CONNECTION: Duration = Duration::from_secs(90);
+/// Time that a connection that nobody uses is kept: less than the 5 s after which uvicorn, which Gradio runs on, closes
+/// it, as a request that meets the close is lost.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 tokio::task_local! {
     /// Time that the request that is being sent may wait for a connection.
