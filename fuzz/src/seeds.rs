@@ -66,7 +66,7 @@ pub fn messages() -> Vec<Vec<u8>> {
     all
 }
 
-/// What recorded generators yielded, and some edits of every kind.
+/// Outputs that recorded generators yielded, and some edits of every kind.
 pub fn diffs() -> Vec<Vec<u8>> {
     let outputs = |event: &Vec<u8>| {
         let message: Value = serde_json::from_slice(event).ok()?;
@@ -81,7 +81,7 @@ pub fn diffs() -> Vec<Vec<u8>> {
     values(all)
 }
 
-/// What Spaces of all shapes say of themselves.
+/// Descriptions of Spaces of all shapes by themselves.
 pub fn config() -> Vec<Vec<u8>> {
     recorded("recorded", "json")
 }

@@ -34,7 +34,7 @@ use crate::platform::Content;
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// What answers requests for images by their links.
+/// Responder to requests for images by their links.
 pub struct LinkedImages<'a> {
     /// Client for all Spaces.
     pub client: &'a Client,

@@ -1,4 +1,4 @@
-//! What the operator writes.
+//! Catalogues, as operators write them.
 
 use z_image_2api::catalog::Catalog;
 use z_image_2api::settings::Settings;

@@ -1,4 +1,4 @@
-//! What a Space says of itself, and the arguments that it gets.
+//! Descriptions of Spaces by themselves, and the arguments that they get.
 
 use serde_json::{Map, Value, json};
 use z_image_2api::bounded_json::JsonBounds;
