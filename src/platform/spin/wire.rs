@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::unfold;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use spin_sdk::wasip3::http::{client, types};
-use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use types::ErrorCode;
 
@@ -19,7 +19,7 @@ use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
 
 /// The most bytes that one read of a body takes.
 const READ: usize = 32 << 10;
-/// Length of the pieces of a body that is counted on its way, in bytes.
+/// Length of the pieces of a body that is written, in bytes.
 const SENT: usize = 64 << 10;
 
 type Trailers = FutureReader<Result<Option<types::Trailers>, ErrorCode>>;
@@ -59,7 +59,7 @@ pub(crate) fn response(response: http::Response<Content>) -> Result<types::Respo
             let (mut writer, reader) = wit_stream::new();
             spawn(async move {
                 // What is left over was not wanted: the client has gone away.
-                let _ = writer.write_all(Vec::from(bytes)).await;
+                write_pieces(&mut writer, &bytes, || {}).await;
                 drop(writer);
                 drop(trailers);
             });
@@ -110,16 +110,12 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
             let (mut writer, reader) = wit_stream::new();
             let on_sent = outbound.on_sent;
             let mut write = Box::pin(async move {
-                // In pieces only where somebody counts them.
-                let piece = if on_sent.is_some() { SENT } else { body.len().max(1) };
-                for piece in body.chunks(piece) {
-                    if !writer.write_all(piece.to_vec()).await.is_empty() {
-                        break;
+                let sent = || {
+                    if let Some(OnSent(sent)) = &on_sent {
+                        sent();
                     }
-                    if let Some(OnSent(told)) = &on_sent {
-                        told();
-                    }
-                }
+                };
+                write_pieces(&mut writer, &body, sent).await;
                 drop(writer);
                 drop(no_trailers);
             });
@@ -153,6 +149,17 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     let (stream, trailers) = types::Response::consume_body(response, on_done);
     drop(done);
     Ok(Inbound { status, headers, body: body(stream, trailers) })
+}
+
+/// Writes `bytes` in pieces, so that no more of them is copied at a time, until they are not wanted any more. Calls
+/// `sent` behind each.
+async fn write_pieces(writer: &mut StreamWriter<u8>, bytes: &[u8], sent: impl Fn()) {
+    for piece in bytes.chunks(SENT) {
+        if !writer.write_all(piece.to_vec()).await.is_empty() {
+            return;
+        }
+        sent();
+    }
 }
 
 /// In WASI's unit.
