@@ -25,7 +25,7 @@ use crate::generation::TargetFormat;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::limits::rate::Rates;
-use crate::platform::{Host, timeout};
+use crate::platform::{Host, grow, timeout};
 use crate::store::Store;
 
 /// Conversions of a link in a minute.
@@ -116,11 +116,12 @@ impl Conversions {
         if let Some(found) = self.find_here(key) {
             return Ok(found);
         }
-        match timeout(&self.host, PATIENCE, self.find_or_claim(key)).await {
-            Ok(Some(ConversionState::Image(image))) => return Ok(image),
-            Ok(Some(ConversionState::Claimed)) => {}
-            Ok(Some(ConversionState::InTheMaking)) | Err(_) => return Err(Error::conversions_busy()),
-            Ok(None) => {
+        let found = timeout(&self.host, PATIENCE, self.find_or_claim(key)).await;
+        match found.map_err(|_| Error::conversions_busy())?? {
+            Some(ConversionState::Image(image)) => return Ok(image),
+            Some(ConversionState::Claimed) => {}
+            Some(ConversionState::InTheMaking) => return Err(Error::conversions_busy()),
+            None => {
                 let image = self.make(conversion).await?;
                 self.keep_here(key, &image);
                 return Ok(image);
@@ -136,15 +137,29 @@ impl Conversions {
     }
 
     /// Finds the image in the database, or claims it; `None` without a database.
-    async fn find_or_claim(&self, key: &str) -> Option<ConversionState> {
+    ///
+    /// # Errors
+    /// 503 where there is no memory for it.
+    async fn find_or_claim(&self, key: &str) -> Result<Option<ConversionState>, Error> {
         while self.store.is_up() {
+            // Before the database sends it: its length is known only then.
+            let mut memory = self.host.memory().none();
+            let granted = grow(&self.host, &mut memory, MAX_KEPT).await;
+            granted.map_err(|refused| Error::out_of_memory(&refused))?;
             match converted::find_or_claim(&self.store, key).await {
-                Ok(ConversionState::InTheMaking) => self.host.sleep(LOOK).await,
-                Ok(found) => return Some(found),
-                Err(_) => return None,
+                Ok(ConversionState::Image(Converted::Image(format, bytes))) => {
+                    memory.shrink_to(bytes.len());
+                    return Ok(Some(ConversionState::Image(Converted::Image(format, memory.hold(bytes)))));
+                }
+                Ok(ConversionState::InTheMaking) => {
+                    drop(memory);
+                    self.host.sleep(LOOK).await;
+                }
+                Ok(found) => return Ok(Some(found)),
+                Err(_) => return Ok(None),
             }
         }
-        None
+        Ok(None)
     }
 
     async fn make(&self, conversion: &Conversion) -> Answer {
