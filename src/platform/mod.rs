@@ -30,6 +30,8 @@ pub mod sim;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod spin;
 mod time;
+#[cfg(any(target_arch = "wasm32", feature = "simulated", test))]
+mod wall_clock;
 
 pub use self::body::{ReadError, read_held, read_to_end};
 pub use self::buffer::HeldBuffer;

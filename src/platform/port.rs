@@ -27,7 +27,7 @@ pub trait Platform {
     /// Monotonic time since an arbitrary origin: for durations and deadlines.
     fn now(&self) -> Duration;
 
-    /// Wall-clock time since the Unix epoch: for what people and other machines read.
+    /// Wall-clock time since the Unix epoch, for what people and other machines read. It never goes back.
     fn unix_time(&self) -> Duration;
 
     /// Fills `bytes` with cryptographically secure randomness.

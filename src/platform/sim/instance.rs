@@ -13,6 +13,7 @@ use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
 use crate::platform::log::LogRecord;
+use crate::platform::wall_clock::WallClock;
 use crate::platform::{
     Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value,
 };
@@ -32,6 +33,7 @@ struct InstanceInner {
     /// Time by which its clock is ahead of the world's slowest.
     ahead: Cell<Duration>,
     memory: MemoryBudget,
+    clock: WallClock,
 }
 
 impl Instance {
@@ -45,6 +47,7 @@ impl Instance {
             is_dead: Cell::default(),
             ahead: Cell::default(),
             memory: MemoryBudget::default(),
+            clock: WallClock::default(),
         }))
     }
 
@@ -119,7 +122,7 @@ impl Platform for Instance {
     }
 
     fn unix_time(&self) -> Duration {
-        self.0.world.unix_time() + self.0.ahead.get()
+        self.0.clock.read(self.0.world.unix_time() + self.0.ahead.get(), self.now())
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -13,6 +13,7 @@ use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
 use super::log::LogRecord;
+use super::wall_clock::WallClock;
 use super::{Database, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The host, by way of the Spin SDK.
@@ -20,6 +21,7 @@ use super::{Database, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError
 pub(crate) struct Spin {
     sqlite: Rc<Connection>,
     memory: MemoryBudget,
+    clock: WallClock,
 }
 
 impl Platform for Spin {
@@ -38,7 +40,8 @@ impl Platform for Spin {
     fn unix_time(&self) -> Duration {
         let now = system_clock::now();
         // A clock before 1970 is a clock that was never set.
-        Duration::new(u64::try_from(now.seconds).unwrap_or(0), now.nanoseconds)
+        let unix = Duration::new(u64::try_from(now.seconds).unwrap_or(0), now.nanoseconds);
+        self.clock.read(unix, self.now())
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
