@@ -85,7 +85,7 @@ impl Dispatcher {
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
         let (events, emitted, gone) = event_channel();
-        let (scheduler, limit) = (Rc::clone(&self.scheduler), self.client.limits().job);
+        let (scheduler, limits) = (Rc::clone(&self.scheduler), self.client.limits());
         let shared = Rc::new(WorkerContext {
             id: scheduler.new_request(),
             since: (scheduler.now(), scheduler.unix_time()),
@@ -100,7 +100,7 @@ impl Dispatcher {
             worked: Cell::default(),
             failed_probes: RefCell::default(),
             has_previews,
-            limit,
+            limits,
         });
         let (host, pool) = (Rc::clone(self.client.host()), pool.to_vec());
         let work = {

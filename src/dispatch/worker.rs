@@ -34,6 +34,7 @@ use super::verdict::{Blame, Verdict};
 use crate::generation::QueuePosition;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
+use crate::gradio::limits::Limits;
 use crate::gradio::space::Space;
 
 /// Ratio of a Space's estimate to another's forecast above which a job moves.
@@ -69,8 +70,8 @@ pub(super) struct WorkerContext<T> {
     pub(super) failed_probes: RefCell<Vec<(Space, Failure)>>,
     /// Set where the request shows previews.
     pub(super) has_previews: bool,
-    /// Time limit of the request, waits and attempts included.
-    pub(super) limit: Duration,
+    /// Time limits: a job's is that of the request, waits and attempts included.
+    pub(super) limits: Limits,
 }
 
 /// One of a request's workers.
@@ -143,7 +144,7 @@ impl<T: 'static> Worker<T> {
 
     /// End of the request's time, in monotonic time.
     fn deadline(&self) -> Duration {
-        self.shared.since.0.saturating_add(self.shared.limit)
+        self.shared.since.0.saturating_add(self.shared.limits.job)
     }
 
     /// Waits for a slot.
@@ -188,10 +189,10 @@ impl<T: 'static> Worker<T> {
         match tried.last() {
             Some(last) => Refusal::OutOfTime {
                 last: Box::new(last.failure.clone()),
-                after: self.shared.limit,
+                after: self.shared.limits.job,
                 tried: tried.to_vec(),
             },
-            None => Refusal::NoSlot { after: self.shared.limit },
+            None => Refusal::NoSlot { after: self.shared.limits.job },
         }
     }
 
@@ -337,7 +338,8 @@ impl<T: 'static> Worker<T> {
         }
     }
 
-    /// Delivers images. Returns those that can't be delivered, with the failure of the first.
+    /// Delivers images until the request's deadline, or for `idle_timeout` where that is later. Returns those that can't
+    /// be delivered, with the failure of the first.
     async fn deliver(
         &self,
         images: Vec<(u32, Image)>,
@@ -345,9 +347,13 @@ impl<T: 'static> Worker<T> {
         wait: Duration,
         space: &Space,
     ) -> Option<(Vec<u32>, Failure)> {
+        let left = self.deadline().saturating_sub(self.shared.scheduler.now()).max(self.shared.limits.idle);
         let delivered = images.into_iter().map(|(index, image)| async move {
             let begun = self.shared.scheduler.now();
-            let outcome = (self.shared.deliver)(index, image).await;
+            let outcome = match select((self.shared.deliver)(index, image), self.shared.scheduler.pause(left)).await {
+                Either::Left((outcome, _)) => outcome,
+                Either::Right(_) => Err(Failure::Overdue { after: self.shared.limits.job }),
+            };
             let fetch = self.shared.scheduler.now().saturating_sub(begun);
             match outcome {
                 Ok(item) => {

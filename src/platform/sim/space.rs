@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
 use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
@@ -59,10 +60,12 @@ pub enum Fate {
     ImageRedirects,
     /// The image is far too large.
     ImageHuge,
+    /// The image comes byte by byte and has no end.
+    ImageDrips,
 }
 
 impl Fate {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Succeeds,
         Self::Rejected,
         Self::Crashes,
@@ -82,6 +85,7 @@ impl Fate {
         Self::ImageGone,
         Self::ImageRedirects,
         Self::ImageHuge,
+        Self::ImageDrips,
     ];
 }
 
@@ -238,7 +242,7 @@ impl SimSpace {
         Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body }
     }
 
-    fn file(&self, path: &str) -> Inbound {
+    fn file(&self, world: &World, path: &str) -> Inbound {
         self.0.fetches.borrow_mut().push(path.to_owned());
         let session = path.rsplit('/').nth(1).unwrap_or_default();
         let fate = self.0.jobs.borrow().get(session).map(|job| job.fate);
@@ -267,6 +271,18 @@ impl SimSpace {
                     headers: HeaderMap::new(),
                     body: Box::pin(futures::stream::iter(huge)),
                 }
+            }
+            Some(Fate::ImageDrips) => {
+                let clock = world.clone();
+                let bytes = self.0.image.borrow().clone().into_iter().chain(std::iter::repeat(0));
+                let drops = futures::stream::iter(bytes).then(move |byte| {
+                    let pause = clock.sleep(Duration::from_secs(1));
+                    async move {
+                        pause.await;
+                        Ok(Bytes::copy_from_slice(&[byte]))
+                    }
+                });
+                Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body: drops.boxed_local() }
             }
             Some(_) => Inbound { status: StatusCode::OK, headers: HeaderMap::new(), body: pieces(whole()) },
         }
@@ -297,7 +313,7 @@ impl SimServer for SimSpace {
                     this.data(&world, session.expect("data has a session hash"))
                 }
                 "/gradio_api/cancel" => this.cancel(&body),
-                path if path.starts_with("/gradio_api/file=") => this.file(path),
+                path if path.starts_with("/gradio_api/file=") => this.file(&world, path),
                 _ => answer(404, json!({"detail": "Not Found"}).to_string()),
             };
             world.sleep(latency).await;
