@@ -1,9 +1,9 @@
-//! Embeds `assets/`: every file as it is, in brotli and in gzip where that is smaller, each with an entity tag made
-//! from its bytes. The order is the names', so that the same files always make the same component.
+//! Embeds `assets/`: every file in gzip where that is smaller, else as it is, with entity tags made from the bytes of
+//! both. The order is the names', so that the same files always make the same component.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -27,30 +27,37 @@ fn main() -> io::Result<()> {
     walk(&assets, "", &mut files)?;
     files.retain(|(name, _)| !name.starts_with(PARTS));
     files.sort();
-    let mut table = String::from("&[\n");
+    let (mut kept_files, mut table) = (String::new(), String::from("&[\n"));
     for (number, (name, path)) in files.iter().enumerate() {
         let bytes = if name == SHEET { join(&assets)?.into_bytes() } else { fs::read(path)? };
-        let mut entry = format!("    File {{ path: {name:?}, variants: &[\n");
-        for (coding, encoded) in [
-            ("None", Some(bytes.clone())),
-            ("Some(Coding::Brotli)", smaller(brotli(&bytes)?, &bytes)),
-            ("Some(Coding::Gzip)", smaller(gzip(&bytes)?, &bytes)),
-        ] {
-            let Some(encoded) = encoded else { continue };
-            let file = out.join(format!("{number}-{}", coding.replace(|c: char| !c.is_alphanumeric(), "")));
-            fs::write(&file, &encoded)?;
-            writeln!(
-                entry,
-                "        Variant {{ coding: {coding}, tag: {:?}, bytes: include_bytes!({file:?}) }},",
-                tag(&encoded)
+        let compressed = gzip(&bytes)?;
+        let is_smaller = compressed.len() < bytes.len();
+        let kept = out.join(number.to_string());
+        fs::write(&kept, if is_smaller { &compressed } else { &bytes })?;
+        writeln!(kept_files, "static KEPT_{number}: &[u8] = include_bytes!({kept:?});").map_err(io::Error::other)?;
+        let (plain, length) = (tag(&bytes), bytes.len());
+        let entry = if is_smaller {
+            let coded = tag(&compressed);
+            format!(
+                "    File {{ path: {name:?}, variants: &[
+        Variant {{
+            coding: None,
+            tag: {plain:?},
+            content: Content::Inflated {{ gzip: KEPT_{number}, length: {length} }},
+        }},
+        Variant {{ coding: Some(Coding::Gzip), tag: {coded:?}, content: Content::Kept(KEPT_{number}) }},\n"
             )
-            .map_err(io::Error::other)?;
-        }
+        } else {
+            format!(
+                "    File {{ path: {name:?}, variants: &[
+        Variant {{ coding: None, tag: {plain:?}, content: Content::Kept(KEPT_{number}) }},\n"
+            )
+        };
         table += &entry;
         table += "    ] },\n";
     }
     table += "]";
-    fs::write(out.join("files.rs"), table)
+    fs::write(out.join("files.rs"), format!("{{\n{kept_files}{table}\n}}"))
 }
 
 /// The style sheet, with its parts in the place of their imports: a page that followed those would wait for each. A
@@ -92,22 +99,11 @@ fn walk(folder: &Path, below: &str, files: &mut Vec<(String, PathBuf)>) -> io::R
     Ok(())
 }
 
-fn smaller(encoded: Vec<u8>, original: &[u8]) -> Option<Vec<u8>> {
-    (encoded.len() < original.len()).then_some(encoded)
-}
-
-fn brotli(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoded = Vec::new();
-    let mut writer = brotli::CompressorWriter::new(&mut encoded, 1 << 16, 11, 22);
-    writer.write_all(bytes)?;
-    drop(writer);
-    Ok(encoded)
-}
-
+/// The file in gzip, as small as it gets.
 fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    writer.write_all(bytes)?;
-    writer.finish()
+    let mut encoded = Vec::new();
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, bytes, &mut encoded)?;
+    Ok(encoded)
 }
 
 /// A strong entity tag.

@@ -1,6 +1,6 @@
 //! A component that serves the web studio.
 //!
-//! The files of `assets/` are inside it ([`files`]), each in up to three codings, so it needs no file system and runs
+//! The files of `assets/` are inside it ([`files`]), each as it is and in gzip, so it needs no file system and runs
 //! on every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
 //! [`answer`] decides, [`negotiate`] reads the headers that matter, and the edge to Spin is a few lines.
 
@@ -8,6 +8,8 @@ pub mod files;
 pub mod negotiate;
 #[cfg(target_arch = "wasm32")]
 mod spin;
+
+use std::borrow::Cow;
 
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
@@ -50,7 +52,12 @@ const PERMISSIONS: HeaderValue = HeaderValue::from_static(
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// Answers a request from `files`.
-pub fn answer(files: &'static [File], method: &Method, path: &str, headers: &HeaderMap) -> Response<&'static [u8]> {
+pub fn answer(
+    files: &'static [File],
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Response<Cow<'static, [u8]>> {
     let mut response = match (method, find(files, path)) {
         (_, None) => error(StatusCode::NOT_FOUND, NOT_FOUND),
         (&Method::GET | &Method::HEAD, Some(file)) => serve(file, headers),
@@ -72,7 +79,7 @@ pub fn answer(files: &'static [File], method: &Method, path: &str, headers: &Hea
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     if method == Method::HEAD {
-        *response.body_mut() = b"";
+        *response.body_mut() = Cow::default();
     }
     response
 }
@@ -84,9 +91,9 @@ fn find(files: &'static [File], path: &str) -> Option<&'static File> {
     files.iter().find(|file| file.path == path)
 }
 
-fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
+fn serve(file: &'static File, headers: &HeaderMap) -> Response<Cow<'static, [u8]>> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let mut response = Response::new(b"".as_slice());
+    let mut response = Response::new(Cow::default());
     let answer = response.headers_mut();
     answer.insert(CACHE_CONTROL, REVALIDATE);
     answer.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -103,16 +110,19 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
     if let Some(coding) = variant.coding {
         answer.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     }
-    let whole = variant.bytes.len();
+    let whole = variant.content.len();
     let range = text(RANGE).filter(|_| text(IF_RANGE).is_none_or(|known| known == variant.tag));
     match range.map_or(Range::Whole, |range| range::parse(range, whole)) {
-        Range::Whole => *response.body_mut() = variant.bytes,
+        Range::Whole => *response.body_mut() = variant.content.bytes(),
         Range::Part(first, last) => {
             if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{whole}")) {
                 answer.insert(CONTENT_RANGE, value);
             }
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            *response.body_mut() = variant.bytes.get(first..=last).unwrap_or_default();
+            *response.body_mut() = match variant.content.bytes() {
+                Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(first..=last).unwrap_or_default()),
+                Cow::Owned(bytes) => Cow::Owned(bytes.get(first..=last).unwrap_or_default().to_vec()),
+            };
         }
         Range::Unsatisfiable => {
             response = plain(StatusCode::RANGE_NOT_SATISFIABLE, b"There are no such bytes.\n");
@@ -124,16 +134,16 @@ fn serve(file: &'static File, headers: &HeaderMap) -> Response<&'static [u8]> {
     response
 }
 
-fn plain(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
-    let mut response = Response::new(text);
+fn plain(status: StatusCode, text: &'static [u8]) -> Response<Cow<'static, [u8]>> {
+    let mut response = Response::new(Cow::Borrowed(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
 /// An error that clients of the API can show.
-fn error(status: StatusCode, text: &'static [u8]) -> Response<&'static [u8]> {
-    let mut response = Response::new(text);
+fn error(status: StatusCode, text: &'static [u8]) -> Response<Cow<'static, [u8]>> {
+    let mut response = Response::new(Cow::Borrowed(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -162,31 +172,37 @@ fn content_type(path: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::{Coding, FILES, Variant};
+    use crate::files::{Coding, Content, FILES, Variant};
     use http::header::IF_NONE_MATCH;
 
     const TEST_FILES: &[File] = &[
         File {
             path: "/index.html",
             variants: &[
-                Variant { coding: None, tag: "\"plain\"", bytes: b"0123456789" },
-                Variant { coding: Some(Coding::Brotli), tag: "\"br\"", bytes: b"BR" },
-                Variant { coding: Some(Coding::Gzip), tag: "\"gz\"", bytes: b"GZIP" },
+                Variant {
+                    coding: None,
+                    tag: "\"plain\"",
+                    content: Content::Inflated { gzip: b"0123456789\x01\x0a\0\xf5\xff0123456789", length: 10 },
+                },
+                Variant { coding: Some(Coding::Gzip), tag: "\"gz\"", content: Content::Kept(b"GZIP") },
             ],
         },
-        File { path: "/a b/é.svg", variants: &[Variant { coding: None, tag: "\"svg\"", bytes: b"<svg/>" }] },
+        File {
+            path: "/a b/é.svg",
+            variants: &[Variant { coding: None, tag: "\"svg\"", content: Content::Kept(b"<svg/>") }],
+        },
     ];
 
-    fn ask(method: Method, path: &str, headers: &[(HeaderName, &'static str)]) -> Response<&'static [u8]> {
+    fn ask(method: Method, path: &str, headers: &[(HeaderName, &'static str)]) -> Response<Cow<'static, [u8]>> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         answer(TEST_FILES, &method, path, &headers)
     }
 
-    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response<&'static [u8]> {
+    fn get(path: &str, headers: &[(HeaderName, &'static str)]) -> Response<Cow<'static, [u8]>> {
         ask(Method::GET, path, headers)
     }
 
-    fn header(response: &Response<&'static [u8]>, name: HeaderName) -> Option<String> {
+    fn header(response: &Response<Cow<'static, [u8]>>, name: HeaderName) -> Option<String> {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
     }
 
@@ -194,20 +210,20 @@ mod tests {
     fn a_file_comes_in_the_best_coding_that_is_accepted() {
         for (accepts, body, coding) in [
             (None, b"0123456789".as_slice(), None),
-            (Some("br, gzip"), b"BR", Some("br")),
+            (Some("br, gzip"), b"GZIP", Some("gzip")),
             (Some("gzip"), b"GZIP", Some("gzip")),
-            (Some("br;q=0.1, gzip;q=0.5"), b"GZIP", Some("gzip")),
-            (Some("br;q=0, gzip;q=0"), b"0123456789", None),
-            (Some("*"), b"BR", Some("br")),
+            (Some("identity;q=0.1, gzip;q=0.5"), b"GZIP", Some("gzip")),
+            (Some("br, gzip;q=0"), b"0123456789", None),
+            (Some("*"), b"GZIP", Some("gzip")),
         ] {
             let headers: Vec<_> = accepts.map(|value| (ACCEPT_ENCODING, value)).into_iter().collect();
             let response = get("/", &headers);
-            assert_eq!((response.status().as_u16(), *response.body()), (200, body), "{accepts:?}");
+            assert_eq!((response.status().as_u16(), &**response.body()), (200, body), "{accepts:?}");
             assert_eq!(header(&response, CONTENT_ENCODING).as_deref(), coding);
             assert_eq!(header(&response, VARY).as_deref(), Some("accept-encoding"));
             assert_eq!(header(&response, CONTENT_LENGTH), Some(body.len().to_string()));
         }
-        assert_eq!(get("/", &[(ACCEPT_ENCODING, "identity;q=0, br;q=0, gzip;q=0")]).status(), 406);
+        assert_eq!(get("/", &[(ACCEPT_ENCODING, "identity;q=0, gzip;q=0")]).status(), 406);
     }
 
     #[test]
@@ -218,24 +234,24 @@ mod tests {
             assert_eq!(header(&response, CONTENT_LENGTH), None);
             assert!(header(&response, ETAG).is_some() && header(&response, CACHE_CONTROL).is_some());
         }
-        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"br\"")]).status(), 200, "another coding is another thing");
-        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"br\""), (ACCEPT_ENCODING, "br")]).status(), 304);
+        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"gz\"")]).status(), 200, "another coding is another thing");
+        assert_eq!(get("/", &[(IF_NONE_MATCH, "\"gz\""), (ACCEPT_ENCODING, "gzip")]).status(), 304);
     }
 
     #[test]
     fn a_part_can_be_had() {
         let part = get("/", &[(RANGE, "bytes=2-4")]);
-        assert_eq!((part.status().as_u16(), *part.body()), (206, b"234".as_slice()));
+        assert_eq!((part.status().as_u16(), &**part.body()), (206, b"234".as_slice()));
         assert_eq!(header(&part, CONTENT_RANGE).as_deref(), Some("bytes 2-4/10"));
         assert_eq!(get("/", &[(RANGE, "bytes=10-")]).status(), 416);
         assert_eq!(get("/", &[(RANGE, "bytes=2-4"), (IF_RANGE, "\"plain\"")]).status(), 206);
         assert_eq!(get("/", &[(RANGE, "bytes=2-4"), (IF_RANGE, "\"old\"")]).status(), 200);
-        assert_eq!(*get("/", &[(RANGE, "bytes=2-4"), (ACCEPT_ENCODING, "gzip")]).body(), b"IP");
+        assert_eq!(**get("/", &[(RANGE, "bytes=2-4"), (ACCEPT_ENCODING, "gzip")]).body(), *b"IP");
     }
 
     #[test]
     fn only_what_is_there_can_be_had() {
-        assert_eq!(*get("/a%20b/%C3%A9.svg", &[]).body(), b"<svg/>");
+        assert_eq!(**get("/a%20b/%C3%A9.svg", &[]).body(), *b"<svg/>");
         for path in [
             "",
             "//",
@@ -294,7 +310,8 @@ mod tests {
     #[test]
     fn the_studio_is_inside_and_keeps_to_its_own_policy() {
         let page = FILES.iter().find(|file| file.path == "/index.html").expect("there is a page");
-        let text = std::str::from_utf8(page.variants[0].bytes).unwrap();
+        let page = page.variants[0].content.bytes();
+        let text = std::str::from_utf8(&page).unwrap();
         for forbidden in ["<style", " style=", "onclick=", "onload=", "http://", "https://", "<script>"] {
             assert!(!text.contains(forbidden), "the policy forbids {forbidden}");
         }
@@ -310,8 +327,11 @@ mod tests {
         for file in FILES {
             assert!(content_type(file.path) != "application/octet-stream", "{} has no type", file.path);
             assert!(file.variants[0].coding.is_none());
+            for variant in file.variants {
+                assert_eq!(variant.content.bytes().len(), variant.content.len(), "{}", file.path);
+            }
         }
-        let smallest = |file: &File| file.variants.iter().map(|variant| variant.bytes.len()).min().unwrap();
+        let smallest = |file: &File| file.variants.iter().map(|variant| variant.content.len()).min().unwrap();
         assert!(FILES.iter().map(smallest).sum::<usize>() < 110_000);
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::optimize;
 use crate::setup;
 use crate::shell::{TARGET, cargo, root, run, say, target};
 
@@ -13,8 +14,16 @@ use crate::shell::{TARGET, cargo, root, run, say, target};
 const COMPONENTS: [(&str, &str); 2] =
     [("z-image-2api", "z_image_2api.wasm"), ("z-image-fileserver", "z_image_fileserver.wasm")];
 
-/// Builds everything that serves.
+/// Builds everything that serves, as it is meant to be deployed.
 pub(crate) fn all() -> Result<()> {
+    setup::target()?;
+    components()?;
+    optimize_components()?;
+    host()
+}
+
+/// Builds everything that serves, as soon as can be: the components aren't optimized.
+pub(crate) fn quickly() -> Result<()> {
     setup::target()?;
     components()?;
     host()
@@ -26,9 +35,18 @@ fn components() -> Result<()> {
     for (package, _) in COMPONENTS {
         build.args(["--package", package]);
     }
-    run(&mut build)?;
+    run(&mut build)
+}
+
+fn optimize_components() -> Result<()> {
+    if !optimize::is_possible() {
+        say("npm is not installed here: the components are not optimized, and a fifth larger");
+        return Ok(());
+    }
+    let folder = target().join(TARGET).join("release");
     for (_, file) in COMPONENTS {
-        let path = target().join(TARGET).join("release").join(file);
+        let path = folder.join(file);
+        optimize::optimize(&path, &folder.join("optimized"))?;
         let size = std::fs::metadata(&path)?.len();
         say(&format!("{file}: {} KB", size.div_ceil(1000)));
     }

@@ -24,8 +24,8 @@ const CODE: [&str; 7] = ["css", "js", "mjs", "py", "rs", "sh", "ts"];
 /// Runs biome, the type check of the studio's JavaScript, ruff, and the check of lines.
 pub(crate) fn others() -> Result<()> {
     node::packages()?;
-    run(node::program("biome").args(["ci", "--error-on-warnings"]).current_dir(root()))?;
-    run(node::program("tsc").args(["--noEmit", "--project", "tsconfig.json"]).current_dir(root()))?;
+    run(node::test_program("biome").args(["ci", "--error-on-warnings"]).current_dir(root()))?;
+    run(node::test_program("tsc").args(["--noEmit", "--project", "tsconfig.json"]).current_dir(root()))?;
     let python = python::lint()?;
     let ruff = |arguments: &[&str]| {
         let mut command = Command::new(python.python());
@@ -40,7 +40,7 @@ pub(crate) fn others() -> Result<()> {
 /// Rewrites JavaScript, CSS and Python in the form that [`others`] asks for.
 pub(crate) fn format() -> Result<()> {
     node::packages()?;
-    run(node::program("biome").args(["check", "--write"]).current_dir(root()))?;
+    run(node::test_program("biome").args(["check", "--write"]).current_dir(root()))?;
     let python = python::lint()?;
     for arguments in [["check", "--fix"], ["format", "--quiet"]] {
         run(Command::new(python.python()).args(["-m", "ruff"]).args(arguments).arg("--no-cache").current_dir(root()))?;

@@ -6,6 +6,7 @@ mod fuzz;
 mod golden;
 mod lint;
 mod node;
+mod optimize;
 mod python;
 mod setup;
 mod shell;

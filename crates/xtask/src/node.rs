@@ -1,4 +1,4 @@
-//! Node's packages and a browser, for the JavaScript clients that are tested.
+//! Node's packages and a browser: the JavaScript clients that are tested, and what optimizes the components.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,23 @@ const OLDEST: u32 = 20;
 /// Names of browsers of Chromium's kind.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Installs the packages that tests/node names, where they aren't there as they should be.
+/// Folder that names the packages of the tests.
+const TESTS: &str = "tests/node";
+
+/// Installs the tests' packages, where they aren't there as they should be.
 pub(crate) fn packages() -> Result<()> {
+    install(TESTS)
+}
+
+/// Installs the packages that `folder` names, where they aren't there as they should be.
+pub(crate) fn install(folder: &str) -> Result<()> {
     let version = run_quietly(Command::new("node").args(["--print", "process.versions.node"]))
         .context("there is no Node here; install Node 20 or newer")?;
     let major = version.split('.').next().and_then(|major| major.trim().parse::<u32>().ok());
     if major.is_none_or(|major| major < OLDEST) {
         bail!("Node {} is too old; install Node {OLDEST} or newer", version.trim());
     }
-    let folder = root().join("tests/node");
+    let folder = root().join(folder);
     let wanted = fs::read_to_string(folder.join("package-lock.json")).context("cannot read package-lock.json")?;
     let stamp = folder.join("node_modules/.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -33,9 +41,14 @@ pub(crate) fn packages() -> Result<()> {
     Ok(())
 }
 
-/// A program of one of those packages.
-pub(crate) fn program(name: &str) -> Command {
-    Command::new(root().join("tests/node/node_modules/.bin").join(name))
+/// A program of the packages that `folder` names.
+pub(crate) fn program(folder: &str, name: &str) -> Command {
+    Command::new(root().join(folder).join("node_modules/.bin").join(name))
+}
+
+/// A program of the tests' packages.
+pub(crate) fn test_program(name: &str) -> Command {
+    program(TESTS, name)
 }
 
 /// A browser: the machine's own, or Debian's, which is installed where this machine lets us.
@@ -76,9 +89,11 @@ mod tests {
 
     #[test]
     fn the_packages_are_locked_to_contents_and_not_to_a_registry() {
-        let lock = fs::read_to_string(root().join("tests/node/package-lock.json")).unwrap();
-        assert!(!lock.contains("\"resolved\"") && !lock.contains("registry"));
-        let packages = lock.matches("\"node_modules/").count();
-        assert_eq!(lock.matches("\"integrity\": \"sha512-").count(), packages);
+        for folder in [TESTS, "crates/xtask/node"] {
+            let lock = fs::read_to_string(root().join(folder).join("package-lock.json")).unwrap();
+            assert!(!lock.contains("\"resolved\"") && !lock.contains("registry"));
+            let packages = lock.matches("\"node_modules/").count();
+            assert_eq!(lock.matches("\"integrity\": \"sha512-").count(), packages);
+        }
     }
 }

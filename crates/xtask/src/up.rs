@@ -39,7 +39,7 @@ pub(crate) struct UpOptions {
 /// Sets up, builds and serves, until a signal stops it.
 pub(crate) fn up(options: UpOptions) -> Result<()> {
     let arguments = options.host_arguments()?;
-    build::all()?;
+    build::quickly()?;
     let mut host = Command::new(build::host_program());
     host.current_dir(root()).arg("--manifest").arg(root().join("spin.toml")).args(arguments);
     if options.demo {
