@@ -1,6 +1,7 @@
 //! Images from text, links to them, and the routes.
 
 use super::*;
+use z_image_2api::platform::Platform as _;
 
 #[test]
 fn a_prompt_becomes_an_image() {
@@ -262,7 +263,7 @@ fn every_way_to_fail_is_told_as_what_it_is_and_in_time() {
             assert_eq!(answer.header("x-should-retry"), Some(retry), "{fate:?}");
             assert_eq!(world.log_lines().len(), 1, "{fate:?} is logged once");
         }
-        assert!(z_image_2api::platform::Platform::now(&world) < Duration::from_secs(301), "{fate:?}");
+        assert!(world.now() < Duration::from_secs(301), "{fate:?}");
         world.settle();
         check_jobs(0, &space);
         assert!(world.contacted().iter().all(|origin| origin == SPACE), "{fate:?} leads nowhere else");
@@ -300,7 +301,7 @@ fn whatever_happens_the_invariants_hold() {
             Some(after) => world.run_for(after, ask(world.clone(), asked)),
             None => Some(world.run(ask(world.clone(), asked))),
         };
-        let took = z_image_2api::platform::Platform::now(&world);
+        let took = world.now();
         assert!(took < Duration::from_secs(4 * 400), "seed {seed}: took {took:?}");
 
         if let Some(answer) = &answer {
@@ -338,5 +339,38 @@ fn whatever_happens_the_invariants_hold() {
             assert!(!shown, "seed {seed}: a secret in the answer");
         }
         assert!(world.contacted().iter().all(|origin| origin == SPACE), "seed {seed}: led elsewhere");
+    }
+}
+
+#[test]
+fn a_body_that_drips_is_not_waited_for() {
+    let form = "multipart/form-data; boundary=x";
+    for (path, kind, seconds) in [
+        ("/v1/images/generations", "application/json", 120),
+        ("/v1/images/edits", "application/json", 120),
+        ("/v1/images/edits", form, 120),
+        ("/v1/chat/completions", "application/json", 120),
+    ] {
+        let (world, space) = world(12, Fate::Succeeds);
+        let clock = world.clone();
+        let text =
+            if kind == form { "--x\r\ncontent-disposition: form-data; name=a\r\n\r\n" } else { "{\"prompt\": \"" };
+        let bytes = text.bytes().chain(std::iter::repeat(b'a'));
+        let drops = futures::stream::unfold(bytes, move |mut bytes| {
+            let clock = clock.clone();
+            async move {
+                clock.sleep(Duration::from_secs(1)).await;
+                Some((Ok(bytes::Bytes::copy_from_slice(&[bytes.next()?])), bytes))
+            }
+        });
+        let mut asked = request(Method::POST, path, "");
+        asked.headers_mut().insert("content-type", kind.parse().unwrap());
+        *asked.body_mut() = Box::pin(drops);
+        let begun = world.now();
+        let reply = answer(&world, asked);
+        assert_eq!(reply.status.as_u16(), 408, "{path} {kind}: {reply:?}");
+        let took = world.now() - begun;
+        assert!(took <= Duration::from_secs(seconds + 1), "{path} {kind}: {took:?}");
+        assert!(space.jobs().is_empty());
     }
 }
