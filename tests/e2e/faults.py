@@ -12,14 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wire import Over
+
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 
 HANG = 300
 """Duration of what hangs, in seconds: longer than any test waits."""
-
-
-class Over(Exception):
-    """The end of a connection."""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 from database import Gate, Postgres
-from host import KEY, Host
+from host import KEY, Host, is_clean
 
 LIMIT = 60
 """Longest wait for a change to be seen, in seconds."""
@@ -88,7 +88,7 @@ class DatabaseOutcome:
     log: str = ""
 
     def is_clean(self) -> bool:
-        return "panicked" not in self.log and "an instance failed" not in self.log
+        return is_clean(self.log)
 
 
 class Client:

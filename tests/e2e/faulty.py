@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import json
 import socket
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, LATE, Act, Over, Reply, script, send, transcript
-from wire import Head
+from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, LATE, Act, Reply, script, send, transcript
+from wire import CallServer, Head, Over
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x01\x00\x00\x00\x01\x00" + bytes(range(256)) * 40
 """Enough of a PNG for whoever only looks at its beginning: 256 pixels wide and high."""
@@ -50,13 +49,14 @@ CONFIG = {
 }
 
 
-class FaultySpace:
+class FaultySpace(CallServer):
     """The server, on a free port of loopback until ``stop``; it counts what it was asked, and what became of it.
 
     With ``once``, the fault is gone after the first call; ``pause`` is that before each event, in seconds.
     """
 
     def __init__(self, surface: str = "", fault: str = "", once: bool = False, pause: float = 0) -> None:
+        super().__init__()
         self.surface, self.fault, self.once, self.pause = surface, fault, once, pause
         self.calls: collections.Counter[str] = collections.Counter()
         self.joined: dict[str, None] = {}
@@ -66,15 +66,12 @@ class FaultySpace:
         self.events = transcript("6.31.0", "image")
         self.picture = PNG
         self.port = 0
-        self._server: asyncio.Server | None = None
         self._held: socket.socket | None = None
         """Its port, while nobody can connect."""
-        self._talks: set[asyncio.Task] = set()
 
     async def start(self) -> FaultySpace:
         self._free()
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", self.port, limit=1 << 20)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._listen(self.port)
         if (self.surface, self.fault) == ("config", "refused"):
             self.refuse()
         return self
@@ -90,8 +87,7 @@ class FaultySpace:
     def refuse(self) -> None:
         """Lets nobody connect any more, and nobody else have the port."""
         if self._server:
-            self._server.close()
-            self._server = None
+            self._deafen()
             self._held = socket.socket()
             self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._held.bind(("127.0.0.1", self.port))
@@ -104,23 +100,7 @@ class FaultySpace:
     async def stop(self) -> None:
         self.refuse()
         self._free()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        self._talks.add(talk)
-        try:
-            while True:
-                head = await Head.read(reader)
-                await self._answer(head, await head.body(reader), reader, writer)
-        except (Over, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass
-        finally:
-            self._talks.discard(talk)
-            with contextlib.suppress(OSError):
-                writer.close()
+        await super().stop()
 
     async def _answer(
         self, head: Head, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -215,45 +195,27 @@ class FaultySpace:
             await send(writer, b"0\r\n\r\n")
 
 
-class FaultyReceiver:
+class FaultyReceiver(CallServer):
     """A receiver of webhooks whose paths name faults: the first call of each meets it, later ones are taken."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: collections.Counter[str] = collections.Counter()
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task] = set()
 
     async def start(self) -> FaultyReceiver:
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0, limit=1 << 20)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{await self._listen()}"
         return self
 
     def url_of(self, fault: str) -> str:
         return f"{self.url}/{quote(fault)}"
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        self._talks.add(talk)
-        try:
-            while True:
-                head = await Head.read(reader)
-                await head.body(reader)
-                fault = unquote(head.line[1].lstrip("/"))
-                self.calls[fault] += 1
-                reply = Reply(b"", "text/plain", 200)
-                if self.calls[fault] == 1:
-                    await FAULTS[fault](reply, writer)
-                else:
-                    await send(writer, reply.head())
-        except (Over, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
-            pass
-        finally:
-            self._talks.discard(talk)
-            writer.close()
-
-    async def stop(self) -> None:
-        if self._server:
-            self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
+    async def _answer(
+        self, head: Head, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        fault = unquote(head.line[1].lstrip("/"))
+        self.calls[fault] += 1
+        reply = Reply(b"", "text/plain", 200)
+        if self.calls[fault] == 1:
+            await FAULTS[fault](reply, writer)
+        else:
+            await send(writer, reply.head())

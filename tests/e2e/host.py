@@ -23,6 +23,11 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 KEY = "sk-end-to-end-0123456789abcdef"
 
 
+def is_clean(log: str) -> bool:
+    """True for a host's log in which no instance has failed."""
+    return "panicked" not in log and "an instance failed" not in log
+
+
 class Host:
     """The application, serving on a free port of loopback until ``stop``.
 
@@ -63,6 +68,14 @@ class Host:
         self.process.kill()
         self.process.wait(60)
         self._end()
+
+    def end(self) -> str:
+        """Stops it and returns its log: it ends well, no instance has failed, and the key isn't in the log."""
+        status = self.stop()
+        log = "".join(self.log)
+        assert status == 0, log
+        assert is_clean(log) and KEY not in log, log
+        return log
 
     def stop(self) -> int:
         """Asks it to stop and waits until it has."""
@@ -117,7 +130,7 @@ class Hosts:
         self._folder.cleanup()
         log = "".join(self.log)
         assert statuses == [0] * len(self.running), log
-        assert KEY not in log and "panicked" not in log and "an instance failed" not in log, log
+        assert is_clean(log) and KEY not in log, log
 
 
 class Space:
@@ -158,11 +171,11 @@ class Shapes:
         self.client = openai.OpenAI(base_url=f"{self.host.url}/v1", api_key=KEY, max_retries=0)
 
     def stop(self) -> None:
-        status = self.host.stop()
-        self.process.kill()
-        self.process.wait(20)
-        assert status == 0
-        assert "panicked" not in "".join(self.host.log)
+        try:
+            self.host.end()
+        finally:
+            self.process.kill()
+            self.process.wait(20)
 
     def make(self, model: str, **fields) -> tuple[list[Image.Image], object]:
         """Images made by the SDK: OpenAI's parameters as they are, the others in ``extra_body``."""

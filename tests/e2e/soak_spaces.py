@@ -67,8 +67,7 @@ class RandomSpace(FaultySpace):
         """Is down for that time, and knows nothing of its jobs then."""
         self.restarts += 1
         self.refuse()
-        for talk in self._talks:
-            talk.cancel()
+        self._hang_up()
         self.joined.clear()
         self.over.clear()
         try:

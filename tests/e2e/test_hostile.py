@@ -5,49 +5,21 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
 import pytest
-from host import KEY, Host
+from host import Host
 from liar import Liar
 from pictures import events
+from strangers import HEADERS, generate, serving, strangers
 from waiting import wait_until
-
-HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
 def shared(liar: Liar) -> Iterator[Host]:
-    """The application in front of the lying Space, with room for all."""
-    catalog = f'[models.z-image-turbo]\nspaces = [{{ space = "{liar.url}", slots = 16 }}]\n'
-    host = Host(catalog=catalog, extra_host=liar.url)
-    yield host
-    assert host.stop() == 0
-    log = "".join(host.log)
-    assert "panicked" not in log and "an instance failed" not in log, log
-
-
-def generate(host: Host, prompt: str, **fields: object) -> httpx.Response:
-    return httpx.post(
-        f"{host.url}/v1/images/generations", json={"prompt": prompt} | fields, headers=HEADERS, timeout=60
-    )
-
-
-@contextmanager
-def strangers(host: Host, liar: Liar, prompt: str) -> Iterator[None]:
-    """Others whose streams are open meanwhile, and end well after it."""
-    with ThreadPoolExecutor() as pool:
-        made: list[Future] = [pool.submit(generate, host, prompt, stream=True) for _ in range(4)]
-        try:
-            wait_until(lambda: liar.joined(prompt) == 4)
-            yield
-        finally:
-            liar.release(prompt)
-        for stream in made:
-            names = [name for name, _ in events(stream.result())]
-            assert names[-1] == "image_generation.completed"
+    with serving(liar) as host:
+        yield host
 
 
 @pytest.mark.parametrize("body", [b"[" + b"{}," * 9_000_000 + b"{}]", b"[" * 100_000, b'{"a":' * 90_000], ids=len)

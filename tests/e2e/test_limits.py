@@ -31,10 +31,7 @@ def serve(liar: Liar) -> Iterator[Callable[..., Host]]:
 
     yield start
     for host in hosts:
-        assert host.stop() == 0
-        log = "".join(host.log)
-        assert "panicked" not in log and "an instance failed" not in log, log
-        assert KEY not in log
+        host.end()
 
 
 def sdk(host: Host, key: str = KEY, retries: int = 0) -> openai.OpenAI:

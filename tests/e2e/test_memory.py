@@ -5,68 +5,25 @@ its requests with it.
 from __future__ import annotations
 
 import json
-import threading
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import httpx
 import pytest
-from host import KEY, Host
+from host import Host
 from liar import PNG, Liar, large
 from pictures import events
-from waiting import wait_until
+from strangers import HEADERS, generate, serving, strangers
 
-HEADERS = {"authorization": f"Bearer {KEY}"}
 MANY = HEADERS | {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
 def shared(liar: Liar) -> Iterator[Host]:
-    """The application in front of the lying Space, with room for all."""
-    catalog = f'[models.z-image-turbo]\nspaces = [{{ space = "{liar.url}", slots = 64 }}]\n'
-    host = Host(catalog=catalog, extra_host=liar.url)
-    yield host
-    assert host.stop() == 0
-    log = "".join(host.log)
-    assert "panicked" not in log and "an instance failed" not in log, log
-
-
-def generate(host: Host, prompt: str, **fields: object) -> httpx.Response:
-    body = {"prompt": prompt, "response_format": "b64_json"} | fields
-    return httpx.post(f"{host.url}/v1/images/generations", json=body, headers=HEADERS, timeout=100)
-
-
-@contextmanager
-def strangers(host: Host, liar: Liar, prompt: str) -> Iterator[None]:
-    """Others meanwhile: their streams are open, and end well after it; the server's health is answered."""
-    times: list[float] = []
-    is_over = threading.Event()
-
-    def look() -> None:
-        with httpx.Client(timeout=60) as client:
-            while not is_over.wait(0.02):
-                begun = time.monotonic()
-                assert client.get(f"{host.url}/healthz").status_code == 200
-                times.append(time.monotonic() - begun)
-
-    with ThreadPoolExecutor() as pool:
-        made = [pool.submit(generate, host, prompt, stream=True) for _ in range(4)]
-        looking = pool.submit(look)
-        try:
-            wait_until(lambda: liar.joined(prompt) == 4)
-            yield
-        finally:
-            liar.release(prompt)
-            is_over.set()
-        looking.result()
-        for stream in made:
-            assert events(stream.result())[-1][0] == "image_generation.completed"
-    times.sort()
-    print(f"{prompt}: healthz p50 {times[len(times) // 2] * 1e3:.0f} ms, worst {times[-1] * 1e3:.0f} ms")
+    with serving(liar) as host:
+        yield host
 
 
 def post(url: str, body: bytes) -> httpx.Response:

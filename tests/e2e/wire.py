@@ -157,3 +157,56 @@ class Caller:
         for _, _, writer in self._idle:
             writer.close()
         self._idle.clear()
+
+
+class Over(Exception):
+    """The end of a connection, as a server wants it."""
+
+
+class CallServer:
+    """Answers calls on a port of loopback, one after the other of each connection."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task] = set()
+
+    async def _answer(
+        self, head: Head, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answers a call; ``Over`` ends its connection."""
+        raise NotImplementedError
+
+    async def _listen(self, port: int = 0) -> int:
+        """Listens on that port, or a free one, which is returned."""
+        self._server = await asyncio.start_server(self._converse, "127.0.0.1", port, limit=LIMIT)
+        return self._server.sockets[0].getsockname()[1]
+
+    def _deafen(self) -> None:
+        """Takes no more connections."""
+        if self._server:
+            self._server.close()
+            self._server = None
+
+    def _hang_up(self) -> None:
+        """Ends all connections."""
+        for talk in self._talks:
+            talk.cancel()
+
+    async def stop(self) -> None:
+        self._deafen()
+        self._hang_up()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        self._talks.add(talk)
+        try:
+            while True:
+                head = await Head.read(reader)
+                await self._answer(head, await head.body(reader), reader, writer)
+        except (Over, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
+            pass
+        finally:
+            self._talks.discard(talk)
+            with contextlib.suppress(OSError):
+                writer.close()
