@@ -338,8 +338,8 @@ impl<T: 'static> Worker<T> {
         }
     }
 
-    /// Delivers images until the request's deadline, or for `idle_timeout` where that is later. Returns those that can't
-    /// be delivered, with the failure of the first.
+    /// Delivers images until the request's deadline, or for `idle_timeout` where that is later. Returns those that
+    /// can't be delivered, with the failure of the first.
     async fn deliver(
         &self,
         images: Vec<(u32, Image)>,

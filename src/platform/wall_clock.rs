@@ -9,11 +9,11 @@ use std::time::Duration;
 /// half its speed until the machine's has caught up, so that what waits until some time waits twice as long at most.
 #[derive(Debug, Default)]
 pub(crate) struct WallClock {
-    last: Cell<Option<Reading>>,
+    last: Cell<Option<ClockReading>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+struct ClockReading {
     unix: Duration,
     monotonic: Duration,
 }
@@ -23,7 +23,7 @@ impl WallClock {
     pub(crate) fn read(&self, unix: Duration, monotonic: Duration) -> Duration {
         let slowest = self.last.get().map(|last| last.unix + monotonic.saturating_sub(last.monotonic) / 2);
         let unix = slowest.map_or(unix, |slowest| slowest.max(unix));
-        self.last.set(Some(Reading { unix, monotonic }));
+        self.last.set(Some(ClockReading { unix, monotonic }));
         unix
     }
 }

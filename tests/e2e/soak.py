@@ -32,8 +32,9 @@ AT_ONCE = 40
 WARM = 0.2
 """Part of the requests after which memory is held to be warm."""
 GROWTH = 1.25
-MEMORY, DESCRIPTORS = 96, 64
-"""Figures that a host may have at the end against those when it was warm: the factor, and MB or descriptors beside."""
+MEMORY, DESCRIPTORS = 256, 64
+"""Figures that a host may have at the end against those when it was warm: the factor, and MB or descriptors beside. An
+instance that a large request has made large, up to 256 MB, stays so until it ends."""
 MOST = 20
 """Number of wrong things that are told in full."""
 SETTLING = 60

@@ -1,7 +1,7 @@
 //! The studio's files, as the build embeds them.
 //!
-//! A file is kept once: compressed where that makes it smaller. As it is, it is inflated for each of the few clients that
-//! don't understand gzip, which costs a millisecond and halves the component.
+//! A file is kept once: compressed where that makes it smaller. For each of the few clients that don't understand gzip
+//! it is inflated, which costs a millisecond and halves the component.
 
 use std::borrow::Cow;
 

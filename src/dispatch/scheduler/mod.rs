@@ -211,7 +211,16 @@ impl Scheduler {
                 Either::Right(_) if self.host.now() >= deadline => {
                     return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
                 }
-                Either::Right(_) => self.schedule(),
+                Either::Right(_) => {
+                    // A pass for another job may just have been one for this job too.
+                    let is_due = {
+                        let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
+                        again.is_none_or(|at| at <= self.host.unix_time())
+                    };
+                    if is_due {
+                        self.schedule();
+                    }
+                }
             }
         }
     }
@@ -270,15 +279,9 @@ impl Scheduler {
     /// Notifies waiting jobs of changed positions.
     fn notify_positions(&self) {
         let mut state = self.state.borrow_mut();
-        let is_shared = state.is_shared;
-        // A job that may still get a slot at once isn't waiting yet.
-        let waits = |waiter: &wait_queue::Waiter| {
-            !is_shared || !waiter.wants_slot || matches!(waiter.entry, wait_queue::RowState::Written(_))
-        };
-        let ids: Vec<u64> = state.queue.iter().filter(|waiter| waits(waiter)).map(|waiter| waiter.id).collect();
-        for id in ids {
-            let before = state.before(id);
-            if let Some(waiter) = state.queue.find(id).filter(|waiter| waiter.notified != Some(before)) {
+        let positions = state.positions();
+        for (waiter, before) in state.queue.iter_mut().zip(positions) {
+            if let Some(before) = before.filter(|before| waiter.notified != Some(*before)) {
                 waiter.notified = Some(before);
                 let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
             }

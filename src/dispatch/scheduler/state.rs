@@ -98,13 +98,22 @@ impl SchedulerState {
         self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
     }
 
-    /// Number of jobs of all instances ahead of the job of that id.
-    pub(super) fn before(&self, id: u64) -> usize {
-        let Some(waiter) = self.queue.iter().find(|waiter| waiter.id == id) else { return 0 };
-        let queue = &waiter.request.place.queue;
-        let here = self.queue.iter().take_while(|other| other.id != id);
-        let here = here.filter(|other| other.request.place.queue == *queue).count();
-        here + self.view.all_before(&waiter.rank, queue)
+    /// Numbers of jobs of all instances ahead of each waiting job, in the order of the queue; none for a job that may
+    /// still get a slot at once, and so isn't waiting yet.
+    pub(super) fn positions(&self) -> Vec<Option<usize>> {
+        let mut foreign = self.view.iter().peekable();
+        let mut ahead: HashMap<&str, usize> = HashMap::new();
+        let mut positions = Vec::with_capacity(self.queue.len());
+        for waiter in self.queue.iter() {
+            while let Some(earlier) = foreign.next_if(|foreign| foreign.rank < waiter.rank) {
+                *ahead.entry(&earlier.queue).or_default() += 1;
+            }
+            let waits = !self.is_shared || !waiter.wants_slot || matches!(waiter.entry, RowState::Written(_));
+            let before = ahead.entry(&waiter.request.place.queue).or_default();
+            positions.push(waits.then_some(*before));
+            *before += 1;
+        }
+        positions
     }
 
     /// Refuses the waiting jobs of a request; with `only_idle`, those without images of their own.

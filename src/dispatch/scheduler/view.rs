@@ -24,6 +24,11 @@ impl View {
         Self(foreign)
     }
 
+    /// The jobs, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &RemoteWaiter> {
+        self.0.iter()
+    }
+
     /// Number of jobs ahead of `rank` that can run at the Space at `origin`.
     pub(super) fn before(&self, rank: &Rank, origin: &Origin, crowds: &Crowds) -> usize {
         let earlier = self.0.iter().take_while(|foreign| foreign.rank < *rank);
