@@ -43,6 +43,7 @@ fn generation(size: Option<(u32, u32)>) -> Generation {
         quality: None,
         guidance: None,
         sampler: None,
+        choice: None,
         images: vec![],
         mask: None,
         strength: None,
@@ -86,7 +87,7 @@ fn a_sessions_state_is_left_empty() {
 #[test]
 fn values_are_brought_into_range_and_onto_steps() {
     let asked = Generation { steps: Some(999), guidance: Some(0.0), ..generation(Some((4000, 1000))) };
-    asks("flux-dev", &asked, &json!(["fox", 7, false, 2048, 512, 1.0, 50]));
+    asks("flux-dev", &asked, &json!(["fox", 7, false, 2048, 512, 1, 50]));
     let tiny = generation(Some((64, 128)));
     asks("flux-schnell", &tiny, &json!(["fox", 7, false, 256, 512, 4]));
     asks("lightning", &Generation { steps: Some(6), ..tiny.clone() }, &json!(["fox", "4-Step"]));
@@ -104,7 +105,8 @@ fn a_range_that_is_none_to_count_in_gives_a_number_within_it() {
         let (minimum, maximum, step) = (Some(minimum), Some(maximum), Some(step));
         let (name, label, choices) = (String::new(), String::new(), vec![]);
         let (kind, role, default) = (Kind::Number, Some(Role::Guidance), json!(1));
-        let input = Input { name, label, kind, role, default, minimum, maximum, step, choices };
+        let optional = false;
+        let input = Input { name, label, kind, role, default, optional, minimum, maximum, step, choices };
         let signature = Signature { inputs: vec![input], outputs: vec![], generator: false };
         let asked = Generation { guidance: Some(7.0), ..generation(None) };
         let data = Arguments::new(&signature, &asked, asked.seed, 1, &Uploaded::default()).data;

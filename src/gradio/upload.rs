@@ -77,14 +77,14 @@ async fn post(client: &Client, url: Url, content_type: HeaderValue, body: Bytes)
         let (host, alive) = (Rc::clone(host), Rc::clone(&alive));
         Some(OnSent(Rc::new(move || alive.set(host.now()))))
     };
-    let request = client.outbound(Method::POST, url, headers, Some(body));
+    let request = client.outbound(Method::POST, url.clone(), headers, Some(body));
     let mut sending = host.send(Outbound { head_timeout: limits.job, on_sent, ..request });
     loop {
         let overdue = begun.saturating_add(limits.job);
         let ends = alive.get().saturating_add(limits.idle).min(overdue);
         match select(sending, host.sleep(ends.saturating_sub(host.now()))).await {
             Either::Left((Err(TransportError::TimedOut(_)), _)) => return Err(Failure::Stalled { after: limits.idle }),
-            Either::Left((answer, _)) => return Ok(answer?),
+            Either::Left((answer, _)) => return Ok(client.keep_cookies(&url, answer?)),
             Either::Right(((), _)) if host.now() >= overdue => return Err(Failure::Overdue { after: limits.job }),
             Either::Right(((), _)) if host.now() >= alive.get().saturating_add(limits.idle) => {
                 return Err(Failure::Stalled { after: limits.idle });
