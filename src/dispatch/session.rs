@@ -106,8 +106,10 @@ impl SpaceSession {
         let upload = || {
             let cookies = CookieJar::new(call.base.origin().clone());
             let (client, base, generation) = (client.with_cookies(&cookies), call.base.clone(), Rc::clone(generation));
+            let is_for_editor = call.signature.inputs.iter().any(|input| input.kind == Kind::Editor);
             async move {
-                let sent = Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await;
+                let (images, mask) = (&generation.images, generation.mask.as_ref());
+                let sent = Uploaded::send(&client, &base, images, mask, is_for_editor).await;
                 sent.map(|files| Rc::new(UploadedThere { files, cookies }))
             }
             .boxed_local()

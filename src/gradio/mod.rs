@@ -16,6 +16,7 @@ pub mod failure;
 pub mod file;
 pub mod job;
 pub mod limits;
+mod mask;
 pub mod message;
 pub mod result;
 mod shown;

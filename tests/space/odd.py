@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -34,9 +35,9 @@ def picture(width: int = 128, height: int = 64, **arguments):
     return draw(width, height, **arguments)
 
 
-def saved(name: str, **arguments) -> str:
-    """A picture in a file of that name, whatever its ending says."""
-    path = FOLDER / name
+def saved(file: str, **arguments) -> str:
+    """A picture in a new file of that name, whatever its ending says."""
+    path = Path(tempfile.mkdtemp(dir=FOLDER)) / file
     picture(**arguments).save(path, "png")
     return str(path)
 
@@ -142,8 +143,12 @@ def outputs() -> None:
 
 def inputs() -> None:
     """Inputs that need not be given, that nobody sees, or that hold several things."""
+    progress_bar = gr.Progress()
 
-    def optional(prompt, image=None, seed=0):
+    def optional(prompt, image=None, seed=0, progress=progress_bar):
+        for step in range(80 if prompt == "slow" else 0):
+            progress((step, 80), unit="steps")
+            time.sleep(0.25)
         return picture(prompt=prompt, image=image and colour(image), seed=seed)
 
     def inpaint(editor, prompt):
