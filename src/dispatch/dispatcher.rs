@@ -59,8 +59,8 @@ impl Dispatcher {
         capabilities::survey(&self.knowledge, &self.client, pool, pauses, reveal_spaces).await
     }
 
-    /// Names of the choices that the Spaces of `pool` are known to have. Those that nothing is known of, or what is old,
-    /// are asked meanwhile.
+    /// Names of the choices that the Spaces of `pool` are known to have. Spaces that little or nothing is known of are
+    /// asked meanwhile.
     pub async fn choices(&self, pool: &[PoolMember]) -> Vec<String> {
         capabilities::choices(&self.knowledge, &self.client, pool).await
     }

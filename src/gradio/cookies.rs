@@ -21,31 +21,33 @@ const LONGEST: usize = 4096;
 
 /// Cookies of one origin. Clones share them.
 #[derive(Clone)]
-pub struct CookieJar {
+pub struct CookieJar(Rc<Cookies>);
+
+struct Cookies {
     origin: Origin,
     /// Names and values, in the order in which they came.
-    cookies: Rc<RefCell<Vec<(String, String)>>>,
+    pairs: RefCell<Vec<(String, String)>>,
 }
 
 impl CookieJar {
     /// A jar without cookies.
     pub fn new(origin: Origin) -> Self {
-        Self { origin, cookies: Rc::default() }
+        Self(Rc::new(Cookies { origin, pairs: RefCell::default() }))
     }
 
     /// A jar of its own with the same cookies.
     pub fn copy(&self) -> Self {
-        Self { origin: self.origin.clone(), cookies: Rc::new(RefCell::new(self.cookies.borrow().clone())) }
+        Self(Rc::new(Cookies { origin: self.0.origin.clone(), pairs: self.0.pairs.clone() }))
     }
 
     /// Keeps what an answer from `url` sets. Of a cookie's attributes only an end that has come counts.
     pub(super) fn keep(&self, url: &Url, headers: &HeaderMap) {
-        if !self.origin.is_of(url) {
+        if !self.0.origin.is_of(url) {
             return;
         }
         for header in headers.get_all(SET_COOKIE) {
             let Some((name, value, is_over)) = header.to_str().ok().and_then(read) else { continue };
-            let mut cookies = self.cookies.borrow_mut();
+            let mut cookies = self.0.pairs.borrow_mut();
             cookies.retain(|(known, _)| known != name);
             if !is_over && cookies.len() < MOST {
                 cookies.push((name.to_owned(), value.to_owned()));
@@ -55,8 +57,8 @@ impl CookieJar {
 
     /// Value of the header `Cookie` of a call to `url`, where it is to have one.
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
-        let cookies = self.cookies.borrow();
-        if cookies.is_empty() || !self.origin.is_of(url) {
+        let cookies = self.0.pairs.borrow();
+        if cookies.is_empty() || !self.0.origin.is_of(url) {
             return None;
         }
         let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -75,7 +77,7 @@ impl fmt::Debug for CookieJar {
 impl PartialEq for CookieJar {
     /// True for the same jar.
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.cookies, &other.cookies)
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 

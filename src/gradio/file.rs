@@ -9,7 +9,6 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
-use url::Url;
 
 use super::config::Base;
 use super::failure::Failure;
@@ -43,9 +42,12 @@ impl RemoteFile {
             percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
         };
         let path = match (text("path"), text("url")) {
-            (Some(path), _) if !is_url(path) => Some(path.to_owned()),
+            (Some(path), _) if behind_scheme(path).is_none() => Some(path.to_owned()),
             (Some(url), _) | (None, Some(url)) => match own_path(url) {
-                None if is_url(url) => return Err(elsewhere(url)),
+                None => match behind_scheme(url) {
+                    Some(rest) => return Err(elsewhere(rest)),
+                    None => None,
+                },
                 path => path,
             },
             (None, None) => None,
@@ -61,24 +63,22 @@ impl RemoteFile {
     }
 }
 
-fn is_url(text: &str) -> bool {
-    ["http://", "https://"]
-        .into_iter()
-        .any(|scheme| text.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme)))
+/// What stands behind the scheme of an `http` or `https` URL.
+fn behind_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
 }
 
-/// Failure of a file at the host of `url`.
-fn elsewhere(url: &str) -> Failure {
-    let url = Url::parse(url).ok();
-    let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port())));
-    match host {
-        // A name of the DNS has 253 characters at most.
-        Some((host, port)) if host.len() <= 253 => {
-            let port = port.map_or_else(String::new, |port| format!(":{port}"));
-            Failure::Elsewhere { host: format!("{host}{port}") }
-        }
-        _ => Failure::Unreadable("its output names a file that can't be fetched".into()),
+/// Failure of a file at the host of a URL, of which `rest` stands behind the scheme.
+fn elsewhere(rest: &str) -> Failure {
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase();
+    // A name of the DNS has 253 characters at most, and a port 5. One of other letters than ASCII's isn't shown.
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if host.is_empty() || host.len() > 259 || !host.bytes().all(is_host) {
+        return Failure::Unreadable("its output names a file that can't be fetched".into());
     }
+    Failure::Elsewhere { host }
 }
 
 #[cfg(test)]
@@ -109,13 +109,19 @@ mod tests {
         for (data, host) in [
             (json!({"url": "http://evil.example/gradio_api/file=/x.png"}), "evil.example"),
             (json!({"path": "https://cdn.example:8443/a.png?x", "url": "x"}), "cdn.example:8443"),
-            (json!({"path": "HTTPS://user:word@B\u{fc}cher.example/a.png"}), "xn--bcher-kva.example"),
+            (json!({"path": "HTTPS://user:word@CDN.example\\@x/a.png"}), "cdn.example"),
+            (json!({"path": "http://[::1]:80#x"}), "[::1]:80"),
         ] {
             assert_eq!(file(data), Err(Failure::Elsewhere { host: host.to_owned() }));
         }
         let own = json!({"path": "http://127.0.0.1:7860/gradio_api/file=/tmp/a%20b.png"});
         assert_eq!(file(own).unwrap().path, "/gradio_api/file=/tmp/a%20b.png");
-        for url in ["http://", "https://[", &format!("https://{}.example/", "x".repeat(300))] {
+        for url in [
+            "http://",
+            "https://b\u{fc}cher.example/",
+            "https://a b/",
+            &format!("https://{}.example/", "x".repeat(300)),
+        ] {
             assert!(matches!(file(json!({ "path": url })), Err(Failure::Unreadable(_))), "{url}");
         }
         for output in [json!(7), json!("x"), json!([]), json!({}), json!({"path": null}), json!({"path": ""})] {

@@ -67,7 +67,7 @@ async fn painted(host: &Host, bytes: &[u8]) -> Result<Option<Vec<u8>>, NoMask> {
     encoder.set_compression(Compression::Fast);
     let mut file = encoder.write_header()?;
     let mut writer = file.stream_writer()?;
-    let is_painted = |pixel: &Pixel| if is_transparent { pixel.alpha < 128 } else { pixel.light > 127 };
+    let is_painted = |pixel: &MaskPixel| if is_transparent { pixel.alpha < 128 } else { pixel.light > 127 };
     each_row(host, bytes, |pixels| {
         let row: Vec<u8> = pixels.iter().flat_map(|pixel| if is_painted(pixel) { PAINTED } else { BLANK }).collect();
         Ok(writer.write_all(&row)?)
@@ -79,7 +79,7 @@ async fn painted(host: &Host, bytes: &[u8]) -> Result<Option<Vec<u8>>, NoMask> {
 }
 
 /// A pixel of a mask.
-struct Pixel {
+struct MaskPixel {
     light: u8,
     alpha: u8,
 }
@@ -89,7 +89,7 @@ struct Pixel {
 async fn each_row(
     host: &Host,
     bytes: &[u8],
-    mut take: impl FnMut(&[Pixel]) -> Result<(), NoMask>,
+    mut take: impl FnMut(&[MaskPixel]) -> Result<(), NoMask>,
 ) -> Result<Option<(u32, u32)>, NoMask> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MAX_MEMORY });
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
@@ -102,7 +102,7 @@ async fn each_row(
     let (color, _) = reader.output_color_type();
     let mut number = 0_u32;
     while let Some(row) = reader.next_row()? {
-        let pixels: Vec<Pixel> = row.data().chunks_exact(color.samples()).map(pixel).collect();
+        let pixels: Vec<MaskPixel> = row.data().chunks_exact(color.samples()).map(pixel).collect();
         take(&pixels)?;
         number = number.wrapping_add(1);
         if number.is_multiple_of(BREATH) {
@@ -113,13 +113,13 @@ async fn each_row(
 }
 
 /// A pixel of grey or colours, with a transparency or without.
-fn pixel(samples: &[u8]) -> Pixel {
+fn pixel(samples: &[u8]) -> MaskPixel {
     match samples {
-        [light] => Pixel { light: *light, alpha: 255 },
-        [light, alpha] => Pixel { light: *light, alpha: *alpha },
-        [red, green, blue] => Pixel { light: mean(*red, *green, *blue), alpha: 255 },
-        [red, green, blue, alpha, ..] => Pixel { light: mean(*red, *green, *blue), alpha: *alpha },
-        [] => Pixel { light: 0, alpha: 255 },
+        [light] => MaskPixel { light: *light, alpha: 255 },
+        [light, alpha] => MaskPixel { light: *light, alpha: *alpha },
+        [red, green, blue] => MaskPixel { light: mean(*red, *green, *blue), alpha: 255 },
+        [red, green, blue, alpha, ..] => MaskPixel { light: mean(*red, *green, *blue), alpha: *alpha },
+        [] => MaskPixel { light: 0, alpha: 255 },
     }
 }
 

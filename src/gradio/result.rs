@@ -1,9 +1,9 @@
 //! The images in a function's outputs.
 //!
-//! An image comes as a `FileData`, a gallery as a list of them with captions, in the forms that Gradio 4 to 6 use; other
-//! components wrap one: a slider of two is a pair, an editor has layers and what they compose, an annotated image has
-//! annotations. Some apps return a file, or write images into HTML, text or JSON as data URLs. A null where an image
-//! should be is no image, and a video among images is none of them.
+//! An image comes as a `FileData`, a gallery as a list of them with captions, in the forms that Gradio 4 to 6 use;
+//! other components wrap one: a slider of two is a pair, an editor has layers and what they compose, an annotated image
+//! has annotations. Some apps return a file, or write images into HTML, text or JSON as data URLs. A null where an
+//! image should be is no image, and a video among images is none of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

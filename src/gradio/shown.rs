@@ -16,9 +16,9 @@ impl Shown {
         self.0.resize(outputs.len(), Value::Null);
         for (shown, output) in self.0.iter_mut().zip(outputs) {
             match updated(output) {
-                Update::All => shown.clone_from(output),
-                Update::Value(value) => shown.clone_from(value),
-                Update::Nothing => {}
+                Change::All => shown.clone_from(output),
+                Change::Value(value) => shown.clone_from(value),
+                Change::Nothing => {}
             }
         }
         self.0.clone()
@@ -26,7 +26,7 @@ impl Shown {
 }
 
 /// What an output changes of a component's value.
-enum Update<'a> {
+enum Change<'a> {
     /// It is the value.
     All,
     /// It holds the value.
@@ -35,10 +35,10 @@ enum Update<'a> {
     Nothing,
 }
 
-fn updated(output: &Value) -> Update<'_> {
+fn updated(output: &Value) -> Change<'_> {
     match output.get("__type__").and_then(Value::as_str) {
-        Some("update") => output.get("value").map_or(Update::Nothing, Update::Value),
-        _ => Update::All,
+        Some("update") => output.get("value").map_or(Change::Nothing, Change::Value),
+        _ => Change::All,
     }
 }
 
