@@ -58,6 +58,8 @@ def updates() -> None:
     def yields(prompt, seed):
         yield gr.update(value=None), None
         yield gr.update(value=picture(prompt=prompt, seed=seed)), gr.update(value=seed + 4)
+        # Long enough for somebody to fetch it.
+        time.sleep(1)
         yield gr.update(visible=True), gr.update(label="Seed used")
 
     for function, output in [(update, gr.Image), (component, gr.Image), (gallery, gr.Gallery), (yields, gr.Image)]:
