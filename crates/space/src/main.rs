@@ -39,6 +39,8 @@ fn main() -> Result<()> {
             Info::default()
         }
     };
-    print!("{}", Report { space: &space, config: &config, info: &info });
+    let report = Report { space: &space, config: &config, info: &info }.to_string();
+    // What a Space says is nothing for a terminal to obey.
+    print!("{}", report.replace(|c: char| c.is_control() && c != '\n', "�"));
     Ok(())
 }
