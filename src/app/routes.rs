@@ -70,7 +70,7 @@ static ROUTES: [RouteRow; 17] = [
     RouteRow::images("responses", "/v1/responses", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { responses::respond(&exchange, body).await })
     }),
-    RouteRow::read("models", "/v1/models", |exchange, _| Box::pin(async move { models::list(&exchange) })),
+    RouteRow::read("models", "/v1/models", |exchange, _| Box::pin(async move { models::list(&exchange).await })),
     RouteRow::read("model", "/v1/models/{id*}", |exchange, _| {
         Box::pin(async move { models::details(&exchange).await })
     }),

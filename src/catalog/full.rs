@@ -9,6 +9,9 @@
 //! aliases = ["flux.1"]
 //! steps = 4                          # defaults: size, steps, quality, guidance, negative_prompt, sampler
 //!
+//! [models.flux.choices.Turbo]        # a choice of the Spaces' own, which is the model flux/Turbo
+//! steps = 4
+//!
 //! [models.flux.presets.flux-wide]    # a model of its own, with defaults of its own
 //! size = "1536x1024"
 //! ```
@@ -77,6 +80,7 @@ impl Reader<'_> {
         let mut pool = Vec::new();
         let mut aliases = Vec::new();
         let mut presets = Vec::new();
+        let mut choices = Vec::new();
         let mut defaults = Defaults::default();
         for (key, entry) in fields {
             match (key.get_ref().as_ref(), entry.get_ref()) {
@@ -87,6 +91,7 @@ impl Reader<'_> {
                     aliases = entries.iter().filter_map(|entry| self.string(key, entry)).collect();
                 }
                 ("presets", DeValue::Table(entries)) => presets.extend(entries.iter()),
+                ("choices", DeValue::Table(entries)) => choices = self.choices(entries),
                 (name @ ("spaces" | "aliases"), _) => {
                     self.report(key.span().start, name, "must be a list: [\"…\", \"…\"]")
                 }
@@ -113,12 +118,31 @@ impl Reader<'_> {
                 pool: pool.clone(),
                 defaults: own.over(&defaults),
                 preset_of: Some(id.get_ref().to_string()),
+                choices: choices.clone(),
+                choice: None,
             };
             models.push((self.line(preset.span().start), model));
         }
-        let model = Model { id: id.get_ref().to_string(), aliases, pool, defaults, preset_of: None };
+        let model = Model { aliases, defaults, choices, ..Model::new(id.get_ref().to_string(), pool) };
         models.push((self.line(id.span().start), model));
         models
+    }
+
+    /// Defaults of the choices that a model's Spaces have.
+    fn choices(&mut self, entries: &DeTable<'_>) -> Vec<(String, Defaults)> {
+        let mut choices = Vec::new();
+        for (name, entry) in entries {
+            let DeValue::Table(fields) = entry.get_ref() else {
+                self.report(name.span().start, name.get_ref(), "must be a table: [models.NAME.choices.CHOICE]");
+                continue;
+            };
+            let mut own = Defaults::default();
+            for (key, entry) in fields {
+                self.default(&mut own, key, entry);
+            }
+            choices.push((name.get_ref().to_string(), own));
+        }
+        choices
     }
 
     fn member(&mut self, entry: &Entry<'_>) -> Option<PoolMember> {
@@ -210,7 +234,7 @@ impl Reader<'_> {
             other => self.report(
                 at,
                 other,
-                "is not known; there are spaces, aliases, presets, size, steps, quality, \
+                "is not known; there are spaces, aliases, presets, choices, size, steps, quality, \
                  guidance, negative_prompt, sampler",
             ),
         }
@@ -272,7 +296,8 @@ mod tests {
              tokens = [\"hf_x\", \"hf_y\"], slots = 1, weight = 0.5 }]\n\
              aliases = [\"f\"]\nsteps = 4\nguidance = 3.5\nnegative_prompt = \"blur\"\nsampler = \"Euler\"\n\
              size = \"512x768\"\n\
-             [models.flux.presets.flux-hq]\nquality = \"high\"\n",
+             [models.flux.presets.flux-hq]\nquality = \"high\"\n\
+             [models.flux.choices.\"Turbo, 8 steps\"]\nsteps = 8\n",
         );
         assert_eq!(problems, [""; 0]);
         let flux = models.iter().find(|model| model.id == "flux").unwrap();
@@ -283,6 +308,9 @@ mod tests {
             (flux.defaults.steps, flux.defaults.guidance, flux.aliases.as_slice()),
             (Some(4), Some(3.5), ["f".to_owned()].as_slice())
         );
+        let turbo = flux.with_choice("turbo, 8 steps");
+        assert_eq!((turbo.id.as_str(), turbo.defaults.steps), ("flux/turbo, 8 steps", Some(8)));
+        assert_eq!((turbo.defaults.guidance, flux.with_choice("x").defaults.steps), (Some(3.5), Some(4)));
         let preset = models.iter().find(|model| model.id == "flux-hq").unwrap();
         assert_eq!(
             (preset.preset_of.as_deref(), preset.defaults.quality, preset.defaults.size),

@@ -8,7 +8,9 @@ pub mod full;
 pub mod model;
 pub mod spaces;
 
-pub use self::model::{Defaults, Model, PoolMember};
+use std::borrow::Cow;
+
+pub use self::model::{Defaults, Model, ModelChoice, PoolMember};
 use crate::gradio::space::{Origin, Space};
 
 /// The catalogue that is built in.
@@ -52,7 +54,7 @@ impl Catalog {
             }
             models.retain(|model| !is_it(model));
             if about.is_empty() {
-                about.push(Model { id, aliases: Vec::new(), pool, defaults: Defaults::default(), preset_of: None });
+                about.push(Model::new(id, pool));
             }
             first.extend(about);
         }
@@ -69,13 +71,25 @@ impl Catalog {
         &self.models
     }
 
-    /// The model of that id or alias, or the default where none is named.
-    pub fn find(&self, id: Option<&str>) -> Option<&Model> {
-        let Some(id) = id else { return self.models.first() };
-        let by_id = self.models.iter().find(|model| model.id == id);
-        let by_alias = || self.models.iter().find(|model| model.aliases.iter().any(|alias| alias == id));
+    /// The model of that id or alias, or the default where none is named. Behind a model's id or alias and a slash may
+    /// stand a choice of its Spaces: which they have, only they know.
+    pub fn find(&self, id: Option<&str>) -> Option<Cow<'_, Model>> {
+        let Some(id) = id else { return self.models.first().map(Cow::Borrowed) };
         let by_client = || self.models.first().filter(|_| CLIENT_NAMES.contains(&id));
-        by_id.or_else(by_alias).or_else(by_client)
+        let known = self.named(id).or_else(by_client).map(Cow::Borrowed);
+        // The longest name goes first: it may hold slashes.
+        known.or_else(|| {
+            id.rmatch_indices('/').find_map(|(at, _)| {
+                let choice = id.get(at + 1..).filter(|choice| !choice.trim().is_empty())?;
+                Some(Cow::Owned(self.named(id.get(..at)?)?.with_choice(choice)))
+            })
+        })
+    }
+
+    /// The model of that id, or else of that alias.
+    fn named(&self, id: &str) -> Option<&Model> {
+        let by_id = self.models.iter().find(|model| model.id == id);
+        by_id.or_else(|| self.models.iter().find(|model| model.aliases.iter().any(|alias| alias == id)))
     }
 
     /// The Space at that origin.
@@ -125,7 +139,8 @@ mod tests {
         assert_eq!(ids(&catalog)[..2], ["z-image-turbo", "other"]);
         assert_eq!(ids(&catalog)[2..], BUILT_IN_IDS[1..]);
         for id in ["z-image-turbo", "z-image-quality"] {
-            let pool: Vec<_> = catalog.find(Some(id)).unwrap().pool.iter().map(|member| member.space.name()).collect();
+            let model = catalog.find(Some(id)).unwrap();
+            let pool: Vec<_> = model.pool.iter().map(|member| member.space.name()).collect();
             assert_eq!(pool, ["http://127.0.0.1:7860", "c/d"], "{id}");
         }
         assert_eq!(ids(&parse("flux=a/b", "").0), ["flux"], "presets of a model that isn't there aren't either");
@@ -137,6 +152,19 @@ mod tests {
         assert_eq!(catalog.find(Some("dall-e-3")).unwrap().id, "flux");
         assert_eq!(catalog.find(Some("dall-e-2")).unwrap().id, "dall-e-2");
         assert_eq!(catalog.find(Some("gpt-5")), None);
+    }
+
+    #[test]
+    fn behind_a_models_name_may_stand_a_choice_of_its_spaces() {
+        let (catalog, _) = parse("", "[models.\"o/flux\"]\nspaces = [\"a/b\"]\naliases = [\"f\"]\n");
+        let find = |id| catalog.find(Some(id)).map(|model| (model.id.clone(), model.choice.clone()));
+        let choice = |name: &str| Some(ModelChoice { of: "o/flux".to_owned(), name: name.to_owned() });
+        assert_eq!(find("o/flux"), Some(("o/flux".to_owned(), None)));
+        assert_eq!(find("o/flux/org/turbo"), Some(("o/flux/org/turbo".to_owned(), choice("org/turbo"))));
+        assert_eq!(find("f/Ink"), Some(("o/flux/Ink".to_owned(), choice("Ink"))));
+        for unknown in ["o/flux/", "o/flux/ ", "o", "x/y", "/", "flux/Ink", ""] {
+            assert_eq!(find(unknown), None, "{unknown}");
+        }
     }
 
     #[test]

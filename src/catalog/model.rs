@@ -16,6 +16,41 @@ pub struct Model {
     pub defaults: Defaults,
     /// The model that this is a preset of.
     pub preset_of: Option<String>,
+    /// Defaults of choices that its Spaces have, by their names.
+    pub choices: Vec<(String, Defaults)>,
+    /// The choice of its Spaces that this is, where it is one.
+    pub choice: Option<ModelChoice>,
+}
+
+/// A choice that a model's Spaces have: a checkpoint, a LoRA, a style. It is a model of its own, `name/choice`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelChoice {
+    /// Id of the model.
+    pub of: String,
+    /// Name of the choice.
+    pub name: String,
+}
+
+impl Model {
+    /// A model of these Spaces, and nothing else said of it.
+    pub(super) fn new(id: String, pool: Vec<PoolMember>) -> Self {
+        let (aliases, choices) = (Vec::new(), Vec::new());
+        Self { id, aliases, pool, defaults: Defaults::default(), preset_of: None, choices, choice: None }
+    }
+
+    /// The model that the choice of that name is.
+    pub fn with_choice(&self, name: &str) -> Self {
+        let own = self.choices.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let defaults = own.map_or_else(Defaults::default, |(_, defaults)| defaults.clone()).over(&self.defaults);
+        let choice = Some(ModelChoice { of: self.id.clone(), name: name.to_owned() });
+        Self { id: format!("{}/{name}", self.id), aliases: Vec::new(), defaults, choice, ..self.clone() }
+    }
+
+    /// Fills in what `generation` doesn't say.
+    pub fn fill(&self, generation: &mut Generation) {
+        self.defaults.fill(generation);
+        generation.choice = self.choice.as_ref().map(|choice| choice.name.clone());
+    }
 }
 
 /// A Space in a model's pool.

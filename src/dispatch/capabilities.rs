@@ -100,6 +100,21 @@ pub(super) async fn survey(
     (capabilities, spaces)
 }
 
+/// Names of the choices that the Spaces of `pool` are known to have, each once.
+pub(super) async fn choices(knowledge: &Rc<Knowledge>, client: &Client, pool: &[PoolMember]) -> Vec<String> {
+    let known = join_all(pool.iter().map(|member| knowledge.glance(client, &member.space))).await;
+    let mut names: Vec<String> = Vec::new();
+    for profile in known.into_iter().flatten() {
+        let skills = [&profile.generate, &profile.edit].into_iter().flatten();
+        for name in skills.flat_map(|skill| skill.signature.model_choices()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
+}
+
 fn state(name: String, known: Result<Rc<Profile>, Failure>, pause: Option<SpacePause>) -> PoolSpace {
     let until = pause.as_ref().map(|pause| pause.until);
     match known {

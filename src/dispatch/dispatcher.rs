@@ -59,6 +59,12 @@ impl Dispatcher {
         capabilities::survey(&self.knowledge, &self.client, pool, pauses, reveal_spaces).await
     }
 
+    /// Names of the choices that the Spaces of `pool` are known to have. Spaces that little or nothing is known of are
+    /// asked meanwhile.
+    pub async fn choices(&self, pool: &[PoolMember]) -> Vec<String> {
+        capabilities::choices(&self.knowledge, &self.client, pool).await
+    }
+
     /// True if a Space of `pool` serves `purpose`. A Space that can't be asked counts as one that doesn't.
     pub async fn can(&self, pool: &[PoolMember], purpose: Purpose) -> bool {
         for member in pool {

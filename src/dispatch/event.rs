@@ -7,6 +7,7 @@ use futures::future::LocalBoxFuture;
 
 use super::refusal::Refusal;
 use crate::generation::{Seed, Size};
+use crate::gradio::cookies::CookieJar;
 use crate::gradio::discovery::signature::Signature;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::Progress;
@@ -112,6 +113,8 @@ pub struct Image {
     pub seed: Seed,
     /// Size that the Space was asked for, if its function takes one.
     pub size: Option<Size>,
+    /// Cookies of its job, by which its file is found among replicas.
+    pub cookies: CookieJar,
 }
 
 /// Converts an image at a Space into the form that the request wants. A failure counts against the Space, and the image

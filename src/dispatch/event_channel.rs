@@ -117,6 +117,7 @@ mod tests {
     use crate::dispatch::event::{EventKind, Image, Made, Placement, Timing};
     use crate::dispatch::refusal::Refusal;
     use crate::generation::{QueuePosition, Seed, StepProgress};
+    use crate::gradio::cookies::CookieJar;
     use crate::gradio::discovery::signature::Signature;
     use crate::gradio::job::Progress;
     use crate::gradio::result::Picture;
@@ -141,7 +142,8 @@ mod tests {
             4 => EventKind::Progress(Progress::Step(StepProgress { index: Some(long), ..StepProgress::default() })),
             5 => {
                 let (picture, seed) = (Picture::Inline(Bytes::new()), Seed::new(tag).unwrap());
-                EventKind::Partial(Box::new(Image { space: space(), picture, seed, size: None }))
+                let cookies = CookieJar::new(space().origin().clone());
+                EventKind::Partial(Box::new(Image { space: space(), picture, seed, size: None, cookies }))
             }
             6 => EventKind::Made(Made { item: tag, space: space(), timing: Timing::default() }),
             _ => EventKind::Failed(Refusal::NoSlot { after: Duration::from_secs(long) }),

@@ -27,8 +27,10 @@ use crate::store::statements::waiter;
 const YOUNG: Duration = Duration::from_secs(600);
 /// Age from which a profile is discarded.
 const USABLE: Duration = Duration::from_secs(86_400);
+/// Pause between two background refreshes of what is listed of a Space.
+const GLANCE: Duration = Duration::from_secs(60);
 /// Bump on incompatible schema changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Cache of the capabilities of Spaces.
 pub struct Knowledge {
@@ -36,6 +38,8 @@ pub struct Knowledge {
     profiles: RefCell<HashMap<Space, Rc<Profile>>>,
     /// Spaces whose profiles the next read of the database is to return, by key.
     wanted: RefCell<HashMap<String, Space>>,
+    /// Times at which Spaces were asked because somebody wanted to know what they have.
+    glances: RefCell<HashMap<Space, Duration>>,
 }
 
 /// A profile as stored in the database.
@@ -48,7 +52,8 @@ struct StoredProfile {
 impl Knowledge {
     /// An empty cache over `store`.
     pub fn new(store: &Store) -> Rc<Self> {
-        Rc::new(Self { store: store.clone(), profiles: RefCell::default(), wanted: RefCell::default() })
+        let (profiles, wanted, glances) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Rc::new(Self { store: store.clone(), profiles, wanted, glances })
     }
 
     /// Adds `space` to the next read of the database, unless its profile is in memory.
@@ -107,6 +112,26 @@ impl Knowledge {
             Some(profile) => Some(profile),
             None => self.kept(space).await,
         }
+    }
+
+    /// Profile of `space` from memory or the database. Where there is none, or it is old, the Space is asked in the
+    /// background, at most once in [`GLANCE`].
+    pub(super) async fn glance(self: &Rc<Self>, client: &Client, space: &Space) -> Option<Rc<Profile>> {
+        let (known, now) = (self.known(space).await, client.host().unix_time());
+        let is_young = |profile: &Rc<Profile>| now.saturating_sub(Duration::from_secs(profile.learnt)) < YOUNG;
+        if !known.as_ref().is_some_and(is_young) {
+            let mut glances = self.glances.borrow_mut();
+            if glances.get(space).is_none_or(|last| now.saturating_sub(*last) >= GLANCE) {
+                glances.insert(space.clone(), now);
+                let (this, client, space) = (Rc::clone(self), client.clone(), space.clone());
+                let host = Rc::clone(client.host());
+                host.spawn(Box::pin(async move {
+                    // What is known stays in use where this fails.
+                    let _ = this.learn(&client, &space).await;
+                }));
+            }
+        }
+        known
     }
 
     /// Asks `space` for its profile and stores it.

@@ -12,6 +12,7 @@ use crate::catalog::PoolMember;
 use crate::generation::{Generation, Purpose, Quality, Size};
 use crate::gradio::client::Client;
 use crate::gradio::config::{Base, Endpoint};
+use crate::gradio::cookies::CookieJar;
 use crate::gradio::discovery::Profile;
 use crate::gradio::discovery::role::{Kind, Role};
 use crate::gradio::discovery::signature::{Output, Signature};
@@ -49,7 +50,14 @@ pub(super) struct SpaceSession {
     knowledge: Rc<Knowledge>,
     known: RefCell<SharedResult<SpaceCall>>,
     refreshed: SharedResult<SpaceCall>,
-    uploads: RefCell<HashMap<Base, SharedResult<Rc<Uploaded>>>>,
+    uploads: RefCell<HashMap<Base, SharedResult<Rc<UploadedThere>>>>,
+}
+
+/// A request's images at a replica of a Space.
+pub(super) struct UploadedThere {
+    pub(super) files: Uploaded,
+    /// Cookies by which the replica is found.
+    pub(super) cookies: CookieJar,
 }
 
 /// Result that is determined once and shared by all who await it.
@@ -94,12 +102,15 @@ impl SpaceSession {
         client: &Client,
         call: &SpaceCall,
         generation: &Rc<Generation>,
-    ) -> Result<Rc<Uploaded>, Failure> {
+    ) -> Result<Rc<UploadedThere>, Failure> {
         let upload = || {
-            let (client, base, generation) = (client.clone(), call.base.clone(), Rc::clone(generation));
+            let cookies = CookieJar::new(call.base.origin().clone());
+            let (client, base, generation) = (client.with_cookies(&cookies), call.base.clone(), Rc::clone(generation));
+            let is_for_editor = call.signature.inputs.iter().any(|input| input.kind == Kind::Editor);
             async move {
-                let sent = Uploaded::send(&client, &base, &generation.images, generation.mask.as_ref()).await;
-                sent.map(Rc::new)
+                let (images, mask) = (&generation.images, generation.mask.as_ref());
+                let sent = Uploaded::send(&client, &base, images, mask, is_for_editor).await;
+                sent.map(|files| Rc::new(UploadedThere { files, cookies }))
             }
             .boxed_local()
             .shared()
@@ -226,6 +237,7 @@ mod tests {
             kind: Kind::Number,
             role: Some(Role::Count),
             default: 1.into(),
+            optional: false,
             minimum: Some(1.0),
             maximum: Some(greatest),
             step: Some(1.0),

@@ -8,8 +8,9 @@ use super::event::Image;
 use super::scheduler::SlotGuard;
 use super::session::{SpaceCall, SpaceSession};
 use crate::generation::{Generation, Seed, Size};
-use crate::gradio::arguments::Arguments;
+use crate::gradio::arguments::{Arguments, has_model};
 use crate::gradio::client::Client;
+use crate::gradio::cookies::CookieJar;
 use crate::gradio::failure::Failure;
 use crate::gradio::job::{Hold, Job, Progress};
 use crate::gradio::result::{Picture, pictures, used_seed};
@@ -36,6 +37,8 @@ struct JobInFlight {
     job: Box<Job>,
     seed: Seed,
     size: Option<Size>,
+    /// Cookies by which the replica is found that has it.
+    cookies: CookieJar,
     /// Time of submission, monotonic.
     sent: Duration,
     /// Time of its start, monotonic; none while it is queued.
@@ -133,16 +136,26 @@ impl SpaceRun {
     async fn start(&self) -> Result<JobInFlight, Failure> {
         let seed = self.generation.seed.plus(self.wanted.start);
         let count = self.wanted.end - self.wanted.start;
+        if let Some(choice) = &self.generation.choice
+            && !has_model(&self.call.signature, choice)
+        {
+            return Err(Failure::Unsupported(
+                "This model's Space has no such choice. GET /v1/models lists those that it has.",
+            ));
+        }
         let uploaded = self.session.uploaded(&self.client, &self.call, &self.generation).await?;
-        let Arguments { data, size } = Arguments::new(&self.call.signature, &self.generation, seed, count, &uploaded);
+        let files = &uploaded.files;
+        let Arguments { data, size, seed } = Arguments::new(&self.call.signature, &self.generation, seed, count, files);
         self.slot.wait_for_stagger().await;
         let sent = self.client.host().now();
         let hold: Hold = Rc::<SlotGuard>::clone(&self.slot);
-        let mut job = Box::new(Job::submit(&self.client, &self.call.endpoint, &data, hold).await?);
+        let cookies = uploaded.cookies.copy();
+        let client = self.client.with_cookies(&cookies);
+        let mut job = Box::new(Job::submit(&client, &self.call.endpoint, &data, hold).await?);
         if !self.has_previews {
             job.skip_yields();
         }
-        Ok(JobInFlight { job, seed, size, sent, began: None })
+        Ok(JobInFlight { job, seed, size, cookies, sent, began: None })
     }
 
     /// Images in the outputs of a job: at least one.
@@ -157,8 +170,8 @@ impl SpaceRun {
         }
         let used = used_seed(signature, outputs).unwrap_or(running.seed);
         let image = |(picture, offset)| {
-            let (space, seed) = (self.session.member.space.clone(), used.plus(offset));
-            Image { space, picture, seed, size: running.size }
+            let (space, cookies) = (self.session.member.space.clone(), running.cookies.clone());
+            Image { space, picture, seed: used.plus(offset), size: running.size, cookies }
         };
         Ok(found.into_iter().zip(0..).map(image).collect())
     }

@@ -66,7 +66,7 @@ impl Verdict {
                 _ => moves(false, Blame::Fault),
             },
             Failure::Quota { message, retry_after } => moves(false, of_quota(message, *retry_after)),
-            Failure::Cancelled => moves(true, Blame::Nothing),
+            Failure::Cancelled | Failure::Elsewhere { .. } => moves(true, Blame::Nothing),
             Failure::Transport(TransportError::TimedOut(_) | TransportError::Broken(_))
             | Failure::Crashed
             | Failure::NoImage
@@ -156,6 +156,7 @@ mod tests {
         }
         assert_eq!(of(status(429, Some(7))), (true, false, Blame::Rest(Duration::from_secs(7))));
         assert_eq!(of(Failure::Cut), (true, true, Blame::Fault));
+        assert_eq!(of(Failure::Elsewhere { host: "cdn.example".into() }), (true, true, Blame::Nothing));
         assert_eq!(of(Failure::QueueFull { detail: String::new() }), (true, false, Blame::Full));
         assert_eq!(of(Failure::NotReady { stage: Some(Stage::Sleeping) }), (true, false, Blame::Rest(WAKING)));
         assert_eq!(of(Failure::NotReady { stage: None }), (true, false, Blame::Fault));

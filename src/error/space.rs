@@ -95,6 +95,14 @@ impl From<Failure> for Error {
                 Retry::Never,
                 "The Space finished without an image. Another prompt may do.",
             ),
+            Failure::Elsewhere { host } => Self::bad_gateway(
+                "image_elsewhere",
+                Retry::Never,
+                format!(
+                    "The image was made, but lies at another host, {host}, and this server fetches from the Space \
+                     alone. Use another model."
+                ),
+            ),
             Failure::Queue { message } => Self::bad_gateway(
                 "space_queue_failed",
                 Retry::Soon,

@@ -33,6 +33,8 @@ pub struct Generation {
     pub guidance: Option<f64>,
     /// Name of the sampler or scheduler.
     pub sampler: Option<String>,
+    /// Name of the checkpoint, LoRA or style, of those that the Space has to choose from.
+    pub choice: Option<String>,
     /// The images to start from; none for an image made from text alone.
     pub images: Vec<SourceImage>,
     /// Part of the first image that is to change.

@@ -23,6 +23,16 @@ impl Seed {
         Self(self.0.wrapping_add(offset) & Self::MAX)
     }
 
+    /// The seed that this one is from `least` to `greatest`: itself, or one that differs for seeds that follow each
+    /// other, as long as there are any.
+    pub fn within(self, least: u32, greatest: u32) -> Self {
+        if (least..=greatest).contains(&self.0) {
+            return self;
+        }
+        let count = greatest.saturating_sub(least).saturating_add(1);
+        Self(least.saturating_add(self.0 % count).min(Self::MAX))
+    }
+
     /// The number.
     pub fn get(self) -> u32 {
         self.0
@@ -39,5 +49,14 @@ mod tests {
         assert_eq!(Seed::new(Seed::MAX + 1), None);
         assert_eq!(Seed::of_bits([0xff; 4]).get(), Seed::MAX);
         assert_eq!(Seed::new(41).unwrap().plus(1).get(), 42);
+    }
+
+    #[test]
+    fn seeds_stay_different_in_a_smaller_range() {
+        let within = |seed, least, greatest| Seed::new(seed).unwrap().within(least, greatest).get();
+        assert_eq!((within(42, 0, 999_999), within(1_000_042, 0, 999_999)), (42, 42));
+        assert_eq!((within(999_999, 0, 999_999), within(1_000_000, 0, 999_999)), (999_999, 0));
+        assert_eq!((within(0, 1, 10), within(10, 1, 10), within(11, 1, 10)), (1, 10, 2));
+        assert_eq!((within(7, 5, 5), within(7, 9, 3), within(Seed::MAX, 0, u32::MAX)), (5, 9, Seed::MAX));
     }
 }

@@ -3,6 +3,8 @@
 //! Every parameter keeps the Space's default unless its role, or its name among the request's own fields, says
 //! otherwise. Values are brought into the parameter's range and onto its steps, and choices are matched, so that what
 //! is sent is something the Space takes: Gradio 5 and 6 refuse what lies outside with an error, and Gradio 4 runs it.
+//! A seed is wrapped into the range in place of that, so that different seeds stay different. Whole numbers are written
+//! without a point, as a browser writes them: Python's `range` takes no `20.0`.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +12,7 @@ use super::discovery::choice::ParameterChoice;
 use super::discovery::role::{Kind, Role};
 use super::discovery::signature::{Input, Signature};
 use super::discovery::size::Shape;
+use super::failure::plain;
 use super::upload::Uploaded;
 use crate::generation::{Format, Generation, Quality, Seed, Size};
 
@@ -20,6 +23,8 @@ pub struct Arguments {
     pub data: Vec<Value>,
     /// The size that they ask for, where they ask for one.
     pub size: Option<Size>,
+    /// The seed that they ask for; the request's own where the function takes none.
+    pub seed: Seed,
 }
 
 impl Arguments {
@@ -28,9 +33,14 @@ impl Arguments {
     /// `uploaded` are the request's images, as files at the Space.
     pub fn new(signature: &Signature, generation: &Generation, seed: Seed, count: u32, uploaded: &Uploaded) -> Self {
         let size = Sizing::new(signature, generation.size);
+        let seed = signature.input(Role::Seed).map_or(seed, |input| wrapped(input, seed));
         let mut images = uploaded.images.iter();
         let argument = |input: &Input| match (input.role, input.kind) {
             (Some(Role::Image), Kind::Image) => images.next().cloned().unwrap_or_else(|| input.default.clone()),
+            (Some(Role::Image), Kind::Editor) => match images.next() {
+                Some(image) => json!({"background": image, "layers": layers(uploaded), "composite": image}),
+                None => input.default.clone(),
+            },
             (Some(Role::Image), Kind::Gallery) => {
                 let rest: Vec<_> = images.by_ref().map(|image| json!({"image": image, "caption": null})).collect();
                 if rest.is_empty() { input.default.clone() } else { json!(rest) }
@@ -38,8 +48,13 @@ impl Arguments {
             (Some(Role::Mask), _) => uploaded.mask.clone().unwrap_or_else(|| input.default.clone()),
             _ => argument(input, generation, seed, count, &size),
         };
-        Self { data: signature.inputs.iter().map(argument).collect(), size: size.asked() }
+        Self { data: signature.inputs.iter().map(argument).collect(), size: size.asked(), seed }
     }
+}
+
+/// What is painted over an image in an editor: the mask.
+fn layers(uploaded: &Uploaded) -> Vec<&Value> {
+    uploaded.mask.iter().collect()
 }
 
 /// The request's own fields that name no parameter of `signature`: they change nothing.
@@ -48,6 +63,12 @@ pub fn unused<'a>(signature: &Signature, extras: &'a Map<String, Value>) -> Vec<
         signature.inputs.iter().any(|input| is_named(input, name) && fitting(input, value).is_some())
     };
     extras.iter().filter(|(name, value)| !used(name, value)).map(|(name, _)| name.as_str()).collect()
+}
+
+/// True where `signature` has the choice of that name that a model may stand for.
+pub fn has_model(signature: &Signature, name: &str) -> bool {
+    let inputs = signature.inputs.iter().filter(|input| input.role.is_some_and(Role::is_model));
+    inputs.into_iter().any(|input| choice(input, name).is_some())
 }
 
 fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size: &Sizing) -> Value {
@@ -68,6 +89,9 @@ fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size
         Some(Role::Strength) => generation.strength.map(|strength| number(input, strength)),
         Some(Role::Format) => generation.format.and_then(|format| file_format(input, format)),
         Some(Role::Sampler) => generation.sampler.as_deref().and_then(|name| choice(input, name)),
+        Some(Role::Model | Role::Lora | Role::Style) => {
+            generation.choice.as_deref().and_then(|name| choice(input, name))
+        }
         Some(Role::Count) if input.kind == Kind::Number => Some(number(input, f64::from(count))),
         Some(Role::Count) => nearest_number(input, f64::from(count)),
         _ => None,
@@ -88,8 +112,8 @@ fn steps(input: &Input, generation: &Generation) -> Option<Value> {
     if input.kind == Kind::Choice { nearest_number(input, wanted) } else { Some(number(input, wanted)) }
 }
 
-/// `wanted`, within the parameter's range and on its steps; whole where those are. Where a range has no such steps, as
-/// one that no number can count, it is within the range alone.
+/// `wanted`, within the parameter's range and on its steps, where it has any. Where a range has no such steps, as one
+/// that no number can count, it is within the range alone. What counts something is whole.
 fn number(input: &Input, wanted: f64) -> Value {
     let least = input.minimum.unwrap_or(f64::MIN);
     let greatest = input.maximum.unwrap_or(f64::MAX).max(least);
@@ -105,13 +129,33 @@ fn number(input: &Input, wanted: f64) -> Value {
         value = format!("{value:.6}").parse().unwrap_or(value);
         value = if value.is_finite() { value.clamp(least, greatest) } else { within };
     }
-    let whole = value.fract() == 0.0 && input.step.is_none_or(|step| step.fract() == 0.0) && start.fract() == 0.0;
-    if whole && let Ok(integer) = format!("{value:.0}").parse::<i64>() { json!(integer) } else { json!(value) }
+    if input.role.is_some_and(Role::is_whole) {
+        let whole = value.round().clamp(least.ceil(), greatest.floor().max(least.ceil()));
+        value = if whole <= greatest { whole } else { within };
+    }
+    written(value)
+}
+
+/// A number as a browser writes it: without a point where it is whole.
+fn written(value: f64) -> Value {
+    match format!("{value:.0}").parse::<i64>() {
+        Ok(integer) if value.fract() == 0.0 => json!(integer),
+        _ => json!(value),
+    }
+}
+
+/// `seed`, wrapped into the parameter's range. What is below 0 has a meaning of its own, most often "random".
+fn wrapped(input: &Input, seed: Seed) -> Seed {
+    let whole = |bound: f64| format!("{:.0}", bound.clamp(0.0, f64::from(Seed::MAX))).parse::<u32>().ok();
+    let least = input.minimum.and_then(|least| whole(least.ceil())).unwrap_or(0);
+    let greatest = input.maximum.and_then(|greatest| whole(greatest.floor())).unwrap_or(Seed::MAX);
+    seed.within(least, greatest)
 }
 
 /// The choice of that name: by value or label, in any case.
 fn choice(input: &Input, name: &str) -> Option<Value> {
-    let is = |text: &str| text.trim().eq_ignore_ascii_case(name.trim());
+    // A label may be shown in a plainer form than it has.
+    let is = |text: &str| [text.trim(), plain(text).as_str()].iter().any(|one| one.eq_ignore_ascii_case(name.trim()));
     let found = input.choices.iter().find(|choice| is(&choice.label) || choice.value.as_str().is_some_and(is));
     found.map(|choice| choice.value.clone())
 }

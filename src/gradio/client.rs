@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
+use super::cookies::CookieJar;
 use super::failure::{Failure, plain};
 use super::limits::Limits;
 use super::space::{Origin, Space, Token};
@@ -35,12 +36,13 @@ pub struct Client {
     host: Host,
     limits: Limits,
     token: Option<Token>,
+    cookies: Option<CookieJar>,
 }
 
 impl Client {
     /// A client that calls through `host` within `limits`.
     pub fn new(host: Host, limits: Limits) -> Self {
-        Self { host, limits, token: None }
+        Self { host, limits, token: None, cookies: None }
     }
 
     /// A client that brings `space`'s first token, where it has one, and where a token may go.
@@ -51,6 +53,11 @@ impl Client {
     /// A client that brings `token`, where a token may go.
     pub fn with_token(&self, token: Option<&Token>) -> Self {
         Self { token: token.cloned(), ..self.clone() }
+    }
+
+    /// A client that keeps the cookies of answers in `jar`, and brings them where they came from.
+    pub fn with_cookies(&self, jar: &CookieJar) -> Self {
+        Self { cookies: Some(jar.clone()), ..self.clone() }
     }
 
     /// A client whose jobs may take no longer than `limit`.
@@ -104,10 +111,19 @@ impl Client {
         body: Option<Bytes>,
     ) -> Result<Inbound, Failure> {
         let idle = self.limits.idle;
-        match timeout(&self.host, idle, self.host.send(self.outbound(method, url, headers, body))).await {
+        let request = self.outbound(method, url.clone(), headers, body);
+        match timeout(&self.host, idle, self.host.send(request)).await {
             Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
-            Ok(answer) => Ok(answer?),
+            Ok(answer) => Ok(self.keep_cookies(&url, answer?)),
         }
+    }
+
+    /// An answer from `url`, whose cookies are kept.
+    pub(super) fn keep_cookies(&self, url: &Url, answer: Inbound) -> Inbound {
+        if let Some(jar) = &self.cookies {
+            jar.keep(url, &answer.headers);
+        }
+        answer
     }
 
     /// A request with the client's token, where that may go, and its limits.
@@ -117,6 +133,9 @@ impl Client {
             // Hugging Face's front keeps the one for itself; the other reaches the app.
             headers.insert(AUTHORIZATION, bearer.clone());
             headers.insert(HF_AUTHORIZATION, bearer);
+        }
+        if let Some(cookies) = self.cookies.as_ref().and_then(|jar| jar.header(&url)) {
+            headers.insert(COOKIE, cookies);
         }
         let idle = self.limits.idle;
         let (connect_timeout, head_timeout, read_timeout) = (CONNECT.min(idle), idle, idle);

@@ -26,7 +26,7 @@ pub struct Config {
     pub base: Base,
     /// The version of its Gradio.
     pub version: String,
-    /// The functions that can be called from outside.
+    /// The functions that run at the server.
     pub functions: Vec<Function>,
     /// By their ids.
     components: HashMap<u64, Component>,
@@ -57,6 +57,8 @@ pub struct Function {
     pub api_name: Option<String>,
     /// Marks a function that the app's documentation shows.
     pub documented: bool,
+    /// Marks a function that its author keeps from programs: the app's page calls it by its number all the same.
+    pub hidden: bool,
     /// The ids of the components that it reads.
     pub inputs: Vec<u64>,
     /// The ids of the components that it writes.
@@ -201,7 +203,7 @@ struct WireConfig {
 #[derive(Deserialize)]
 struct WireDependency {
     id: Option<u64>,
-    /// A name, `null` where the function has none, or `false` where it isn't to be called.
+    /// A name, `null` where the function has none, or `false` where only the page is to call it.
     #[serde(default)]
     api_name: Value,
     /// In place of `api_name: false`, from Gradio 6 on.
@@ -223,17 +225,19 @@ struct WireTypes {
 }
 
 impl WireDependency {
-    /// The function, where it can be called from outside.
+    /// The function, where it runs at the server.
     fn function(self) -> Option<Function> {
-        let api_name = match self.api_name {
-            Value::String(name) => Some(name.trim_start_matches('/').to_owned()),
-            Value::Null => None,
-            _ => return None,
+        let (api_name, is_off) = match self.api_name {
+            Value::String(name) => (Some(name.trim_start_matches('/').to_owned()), false),
+            Value::Null => (None, false),
+            _ => (None, true),
         };
-        let hidden = self.backend_fn == Some(false) || self.api_visibility.as_deref() == Some("private");
-        let documented = self.show_api != Some(false) && self.api_visibility.as_deref() != Some("undocumented");
+        let visibility = self.api_visibility.as_deref();
+        let hidden = is_off || visibility == Some("private");
+        let documented = !hidden && self.show_api != Some(false) && visibility != Some("undocumented");
         let (inputs, outputs, generator) = (self.inputs, self.outputs, self.types.generator);
-        (!hidden).then_some(Function { index: self.id?, api_name, documented, inputs, outputs, generator })
+        let function = Function { index: self.id?, api_name, documented, hidden, inputs, outputs, generator };
+        (self.backend_fn != Some(false)).then_some(function)
     }
 }
 
@@ -266,11 +270,12 @@ mod tests {
         let functions = parse("a/b", &config("")).unwrap().functions;
         let seen: Vec<_> = functions
             .iter()
-            .map(|function| (function.index, function.api_name.as_deref(), function.documented))
+            .map(|function| (function.index, function.api_name.as_deref(), function.documented, function.hidden))
             .collect();
-        assert_eq!(seen, [(3, None, false), (7, Some("generate_image"), true)]);
+        let hidden = [(0, None, false, true), (1, Some("a"), false, true)];
+        assert_eq!(seen, [hidden[0], hidden[1], (3, None, false, false), (7, Some("generate_image"), true, false)]);
         assert_eq!(
-            (functions[0].inputs.as_slice(), functions[0].outputs.as_slice(), functions[0].generator),
+            (functions[2].inputs.as_slice(), functions[2].outputs.as_slice(), functions[2].generator),
             ([1].as_slice(), [2].as_slice(), true)
         );
     }

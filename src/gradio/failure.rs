@@ -63,6 +63,12 @@ pub enum Failure {
     /// The function returned no image.
     #[error("the Space returned no image")]
     NoImage,
+    /// The image is a file at another host, from which nothing is fetched.
+    #[error("the image is at {host}, which is not the Space's own")]
+    Elsewhere {
+        /// The host, with its port where that isn't the scheme's own.
+        host: String,
+    },
     /// Gradio's queue failed: a restart, an unknown session, a closing server.
     #[error("the Space's queue failed: {message}")]
     Queue {

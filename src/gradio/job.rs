@@ -28,6 +28,7 @@ use super::config::Endpoint;
 use super::diff::Yielded;
 use super::failure::{Failure, plain};
 use super::message::{Completion, Message};
+use super::shown::Shown;
 use super::sse::Decoder;
 use crate::bounded_json::JsonBounds;
 use crate::generation::{QueuePosition, StepProgress};
@@ -85,6 +86,8 @@ pub struct Job {
     yielded: Yielded,
     /// Size of that, in bytes.
     yielded_size: usize,
+    /// Values that its page shows.
+    shown: Shown,
     /// Set where nobody wants what the function yields before its end.
     skips_yields: bool,
     /// Number of messages so far.
@@ -114,6 +117,7 @@ impl Job {
             memory: client.host().memory().none(),
             yielded: Yielded::default(),
             yielded_size: 0,
+            shown: Shown::default(),
             skips_yields: false,
             messages: 0,
             deadline,
@@ -121,7 +125,7 @@ impl Job {
         })
     }
 
-    /// Has what the function yields before its end passed over.
+    /// Keeps what the function yields before its end to itself.
     pub fn skip_yields(&mut self) {
         self.skips_yields = true;
     }
@@ -158,7 +162,7 @@ impl Job {
     /// Reserves the memory of the event that comes. What an event of before needed is given back.
     async fn reserve(&mut self) -> Result<(), Failure> {
         let (yielded, pending) = (self.yielded_size, self.decoder.pending());
-        let memory = pending.saturating_mul(COPIES).saturating_add(yielded.saturating_mul(2));
+        let memory = pending.saturating_mul(COPIES).saturating_add(yielded.saturating_mul(3));
         if memory <= UNCOUNTED {
             self.memory.shrink_to(0);
         } else if memory > self.memory.bytes() {
@@ -178,17 +182,17 @@ impl Job {
             Message::Estimation(position) => Ok(Some(Progress::Queued(position))),
             Message::ProcessStarts { eta } => Ok(Some(Progress::Started(eta))),
             Message::Progress(step) => Ok(Some(Progress::Step(step))),
-            // A preview that doesn't fit what came before is none: the end decides.
-            Message::ProcessGenerating(_) if self.skips_yields => Ok(None),
+            // A preview that doesn't fit what came before is none: the end decides. Even where nobody wants previews,
+            // the last of them may be the image: the end may be an update that leaves it.
             Message::ProcessGenerating(data) => {
-                let outputs = self.yielded.take(data).map(|outputs| Progress::Generating(outputs.to_vec()));
+                let outputs = self.yielded.take(data).map(|outputs| self.shown.take(outputs));
                 self.yielded_size = self.yielded.size();
-                Ok(outputs)
+                Ok(outputs.filter(|_| !self.skips_yields).map(Progress::Generating))
             }
             Message::ProcessCompleted(completion) => {
                 self.end();
                 match completion {
-                    Completion::Outputs(outputs) => Ok(Some(Progress::Finished(outputs))),
+                    Completion::Outputs(outputs) => Ok(Some(Progress::Finished(self.shown.take(&outputs)))),
                     Completion::Failed { message, title, is_meant } => {
                         Err(Failure::of_job(message, title.as_deref(), is_meant))
                     }

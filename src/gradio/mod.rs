@@ -8,6 +8,7 @@
 pub mod arguments;
 pub mod client;
 pub mod config;
+pub mod cookies;
 pub mod diagnosis;
 pub mod diff;
 pub mod discovery;
@@ -15,8 +16,10 @@ pub mod failure;
 pub mod file;
 pub mod job;
 pub mod limits;
+mod mask;
 pub mod message;
 pub mod result;
+mod shown;
 pub mod space;
 pub mod sse;
 pub mod stage;

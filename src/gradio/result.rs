@@ -1,7 +1,9 @@
 //! The images in a function's outputs.
 //!
-//! An image comes as a `FileData`, a gallery as a list of them with captions, in the forms that Gradio 4 to 6 use; some
-//! apps write images into HTML, text or JSON as data URLs. A null where an image should be is no image.
+//! An image comes as a `FileData`, a gallery as a list of them with captions, in the forms that Gradio 4 to 6 use;
+//! other components wrap one: a slider of two is a pair, an editor has layers and what they compose, an annotated image
+//! has annotations. Some apps return a file, or write images into HTML, text or JSON as data URLs. A null where an
+//! image should be is no image, and a video among images is none of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +14,7 @@ use super::config::Base;
 use super::discovery::signature::{Output, Signature};
 use super::failure::Failure;
 use super::file::RemoteFile;
-use crate::generation::Seed;
+use crate::generation::{Format, Seed};
 
 /// Words between a data URL's type and its data.
 const BASE64: &str = ";base64,";
@@ -37,15 +39,23 @@ pub enum Picture {
 /// fetched.
 pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result<Vec<Picture>, Failure> {
     let kinds = || signature.outputs.iter().zip(outputs);
+    let mut lost = None;
     for (kind, value) in kinds() {
         let found = match kind {
-            Output::Image => picture(base, value).transpose()?.into_iter().collect(),
-            Output::Gallery => gallery(base, value)?,
+            Output::Image => picture(base, value).into_iter().collect(),
+            Output::Gallery => items(base, value),
             _ => Vec::new(),
         };
+        // What can't be fetched of several loses none of the others.
+        let (found, failures): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let found: Vec<_> = found.into_iter().filter_map(Result::ok).collect();
         if !found.is_empty() {
             return Ok(found);
         }
+        lost = lost.or_else(|| failures.into_iter().find_map(Result::err));
+    }
+    if let Some(failure) = lost {
+        return Err(failure);
     }
     let written: Vec<_> = kinds()
         .filter(|(kind, _)| matches!(kind, Output::Markup | Output::Text))
@@ -54,14 +64,15 @@ pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result
     if !written.is_empty() {
         return Ok(written);
     }
-    // An app may put its image into a component that is none of ours, such as a slider of two.
+    // A file to download may be the image, and so may what is in a component that is none of Gradio's own.
     for (kind, value) in kinds() {
-        if *kind == Output::Other
-            && let Value::Array(items) = value
-            && let Some(last) = items.last()
-            && let Some(found) = picture(base, last).transpose()?
-        {
-            return Ok(vec![found]);
+        let found = match kind {
+            Output::File => files(base, value)?,
+            Output::Other => picture(base, value).transpose()?.into_iter().collect(),
+            _ => Vec::new(),
+        };
+        if !found.is_empty() {
+            return Ok(found);
         }
     }
     Err(Failure::NoImage)
@@ -75,23 +86,68 @@ pub fn used_seed(signature: &Signature, outputs: &[Value]) -> Option<Seed> {
     Seed::new(u32::try_from(seed).ok()?)
 }
 
-/// An image, where there is one.
+/// Endings of files that galleries hold beside images.
+const VIDEOS: [&str; 7] = [".mp4", ".webm", ".mov", ".mkv", ".avi", ".ogv", ".m4v"];
+/// Fields of a value that wraps an image, the finished one first: of a gallery's item or an annotated image, and of an
+/// editor.
+const WRAPPED: [&str; 3] = ["image", "composite", "background"];
+/// Wrappings of an image, at most.
+const MOST_WRAPPED: usize = 4;
+
+/// The image that a component holds, where there is one.
 fn picture(base: &Base, value: &Value) -> Option<Result<Picture, Failure>> {
+    wrapped(base, value, MOST_WRAPPED)
+}
+
+fn wrapped(base: &Base, value: &Value, depth: usize) -> Option<Result<Picture, Failure>> {
+    let depth = depth.checked_sub(1)?;
     match value {
         Value::Null => None,
         Value::String(text) => inline_image(text).map(|(bytes, _)| Ok(Picture::Inline(bytes))),
-        // A gallery's item, with its caption: as an object since Gradio 4, as a pair before.
-        Value::Object(fields) if fields.contains_key("image") => picture(base, fields.get("image")?),
-        Value::Array(pair) => picture(base, pair.first()?),
+        // The two of a slider: before and after.
+        Value::Array(pair) => pair
+            .iter()
+            .rev()
+            .find_map(|value| wrapped(base, value, depth).filter(Result::is_ok))
+            .or_else(|| pair.iter().rev().find_map(|value| wrapped(base, value, depth))),
+        Value::Object(fields) if WRAPPED.iter().any(|name| fields.contains_key(*name)) => {
+            WRAPPED.iter().find_map(|name| wrapped(base, fields.get(*name)?, depth))
+        }
+        Value::Object(fields) if fields.contains_key("video") => None,
+        file if is_video(file) => None,
         file => Some(RemoteFile::of_file_data(base, file).map(Picture::File)),
     }
 }
 
-fn gallery(base: &Base, value: &Value) -> Result<Vec<Picture>, Failure> {
-    match value {
-        Value::Array(items) => items.iter().filter_map(|item| picture(base, item)).collect(),
-        _ => Ok(Vec::new()),
-    }
+/// The images of a gallery: items with captions, as objects since Gradio 4, as pairs before.
+fn items(base: &Base, value: &Value) -> Vec<Result<Picture, Failure>> {
+    let Value::Array(items) = value else { return Vec::new() };
+    let image = |item: &Value| match item {
+        Value::Array(pair) => picture(base, pair.first()?),
+        item => picture(base, item),
+    };
+    items.iter().filter_map(image).collect()
+}
+
+/// The files that are images, by their names or types.
+fn files(base: &Base, value: &Value) -> Result<Vec<Picture>, Failure> {
+    let all = match value {
+        Value::Array(files) => files.as_slice(),
+        file => std::slice::from_ref(file),
+    };
+    let images = all.iter().filter(|file| {
+        let text = |name: &str| file.get(name).and_then(Value::as_str);
+        text("mime_type").is_some_and(|kind| kind.starts_with("image/"))
+            || ["orig_name", "path"].into_iter().filter_map(text).any(|name| Format::of_name(name).is_some())
+    });
+    images.filter_map(|file| picture(base, file)).collect()
+}
+
+/// True for a file that is a video by its type or its name: Gradio 4 has them where a gallery's images are.
+fn is_video(file: &Value) -> bool {
+    let text = |name: &str| file.get(name).and_then(Value::as_str);
+    let name = text("path").unwrap_or_default().to_ascii_lowercase();
+    text("mime_type").is_some_and(|kind| kind.starts_with("video/")) || VIDEOS.iter().any(|end| name.ends_with(end))
 }
 
 /// All images that are written into a text, or into the texts of a JSON value.
@@ -185,6 +241,39 @@ mod tests {
             found(&[Output::Other], json!([[file("/before.png"), file("/after.png")]])).unwrap(),
             ["/after.png"]
         );
+    }
+
+    #[test]
+    fn an_image_is_found_in_what_wraps_it() {
+        let file = |path: &str| json!({"path": path, "url": null, "meta": {"_type": "gradio.FileData"}});
+        let one = |kind, value: Value| found(&[kind], json!([value])).unwrap();
+        assert_eq!(one(Output::Image, json!([file("/a.png"), file("/b.png")])), ["/b.png"]);
+        assert_eq!(one(Output::Image, json!([null, file("/b.png")])), ["/b.png"]);
+        assert_eq!(one(Output::Image, json!([file("/a.png"), null])), ["/a.png"]);
+        let annotations = json!([{"image": file("/mask.png"), "label": "cat"}]);
+        assert_eq!(one(Output::Image, json!({"image": file("/a.png"), "annotations": annotations})), ["/a.png"]);
+        let layers = json!([file("/layer.png")]);
+        let edited = json!({"background": file("/a.png"), "layers": layers, "composite": file("/c.png")});
+        assert_eq!(one(Output::Image, edited), ["/c.png"]);
+        let edited = json!({"background": file("/a.png"), "layers": [], "composite": null});
+        assert_eq!(one(Output::Image, edited), ["/a.png"]);
+        assert_eq!(one(Output::File, file("/a.png")), ["/a.png"]);
+        assert_eq!(one(Output::File, json!([file("/notes.txt"), file("/a.webp")])), ["/a.webp"]);
+        assert_eq!(found(&[Output::File], json!([file("/model.safetensors")])), Err(Failure::NoImage));
+        let deep = (0..1000).fold(file("/a.png"), |value, _| json!([value]));
+        assert_eq!(found(&[Output::Image], json!([deep])), Err(Failure::NoImage));
+    }
+
+    #[test]
+    fn a_video_among_images_is_none_of_them() {
+        let file = |path: &str| json!({"path": path, "url": null, "meta": {"_type": "gradio.FileData"}});
+        let (image, late) = (json!({"image": file("/a.png")}), json!({"image": file("/b.png"), "caption": "x"}));
+        for video in [json!({"video": file("/v.mp4"), "caption": null}), json!({"image": file("/v.MP4")})] {
+            assert_eq!(found(&[Output::Gallery], json!([[image, video, late]])).unwrap(), ["/a.png", "/b.png"]);
+            assert_eq!(found(&[Output::Gallery], json!([[video]])), Err(Failure::NoImage));
+        }
+        let unreadable = json!({"image": file("/a/../b.png")});
+        assert_eq!(found(&[Output::Gallery], json!([[unreadable, late]])).unwrap(), ["/b.png"]);
     }
 
     #[test]

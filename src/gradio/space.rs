@@ -164,6 +164,11 @@ impl Origin {
         url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".hf.space"))
     }
 
+    /// True for a URL there.
+    pub fn is_of(&self, url: &Url) -> bool {
+        self.0.origin() == url.origin()
+    }
+
     /// The URL of `path_and_query` there. It begins with `/`; what a Space says can't make it lead to another host.
     pub fn url(&self, path_and_query: &str) -> Url {
         let (path, query) = match path_and_query.split_once('?') {

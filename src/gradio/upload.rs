@@ -16,6 +16,7 @@ use url::Url;
 use super::client::Client;
 use super::config::Base;
 use super::failure::Failure;
+use super::mask::layer;
 use crate::bounded_json::JsonBounds;
 use crate::generation::SourceImage;
 use crate::platform::{Inbound, OnSent, Outbound, TransportError, UNCOUNTED, grow, random_hex};
@@ -30,7 +31,8 @@ pub struct Uploaded {
 }
 
 impl Uploaded {
-    /// Uploads them in one call. It may take as long as a job, while it gets on.
+    /// Uploads them in one call. It may take as long as a job, while it gets on. A mask for an editor is turned into a
+    /// layer of it.
     ///
     /// # Errors
     /// Every [`Failure`] of a call; [`Failure::Unreadable`] where the Space doesn't say where it has put them.
@@ -39,8 +41,13 @@ impl Uploaded {
         base: &Base,
         images: &[SourceImage],
         mask: Option<&SourceImage>,
+        is_for_editor: bool,
     ) -> Result<Self, Failure> {
-        let all: Vec<&SourceImage> = images.iter().chain(mask).collect();
+        let layer = match mask {
+            Some(mask) if is_for_editor => Some(layer(client.host(), mask).await),
+            _ => None,
+        };
+        let all: Vec<&SourceImage> = images.iter().chain(layer.as_ref().or(mask)).collect();
         if all.is_empty() {
             return Ok(Self::default());
         }
@@ -77,14 +84,14 @@ async fn post(client: &Client, url: Url, content_type: HeaderValue, body: Bytes)
         let (host, alive) = (Rc::clone(host), Rc::clone(&alive));
         Some(OnSent(Rc::new(move || alive.set(host.now()))))
     };
-    let request = client.outbound(Method::POST, url, headers, Some(body));
+    let request = client.outbound(Method::POST, url.clone(), headers, Some(body));
     let mut sending = host.send(Outbound { head_timeout: limits.job, on_sent, ..request });
     loop {
         let overdue = begun.saturating_add(limits.job);
         let ends = alive.get().saturating_add(limits.idle).min(overdue);
         match select(sending, host.sleep(ends.saturating_sub(host.now()))).await {
             Either::Left((Err(TransportError::TimedOut(_)), _)) => return Err(Failure::Stalled { after: limits.idle }),
-            Either::Left((answer, _)) => return Ok(answer?),
+            Either::Left((answer, _)) => return Ok(client.keep_cookies(&url, answer?)),
             Either::Right(((), _)) if host.now() >= overdue => return Err(Failure::Overdue { after: limits.job }),
             Either::Right(((), _)) if host.now() >= alive.get().saturating_add(limits.idle) => {
                 return Err(Failure::Stalled { after: limits.idle });
@@ -172,7 +179,7 @@ mod tests {
         let limits = Limits { job: Duration::from_secs(300), idle: Duration::from_secs(30) };
         let (client, base) = (Client::new(world.host(), limits), Base::new(space.origin().clone(), String::new()));
         let image = SourceImage { bytes: Bytes::from_static(b"x"), format: Format::Png };
-        let sent = world.run(async move { Uploaded::send(&client, &base, &[image], None).await });
+        let sent = world.run(async move { Uploaded::send(&client, &base, &[image], None, false).await });
         (sent.map(|sent| sent.images.len()), world.now().as_secs())
     }
 

@@ -99,6 +99,7 @@ impl ImageRequest {
             quality: fields.text("quality")?.and_then(Quality::parse),
             guidance: fields.first_number(["guidance_scale", "guidance", "cfg_scale", "cfg"], 0.0, MAX_GUIDANCE)?,
             sampler: fields.first_text(["sampler", "scheduler"])?.map(str::to_owned),
+            choice: None,
             images: Vec::new(),
             mask: None,
             strength: fields.first_number(["strength", "image_strength"], 0.0, 1.0)?,

@@ -64,7 +64,7 @@ impl Delivery {
                 (Some(format), Payload::Bytes(bytes))
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
-                let client = self.client.for_space(&image.space);
+                let client = self.client.for_space(&image.space).with_cookies(&image.cookies);
                 if wanted.is_some() {
                     let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?).await?;
                     (Some(format), Payload::Bytes(bytes))

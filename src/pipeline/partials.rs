@@ -60,12 +60,14 @@ mod tests {
     use super::*;
     use crate::dispatch::Image;
     use crate::generation::{Seed, StepProgress};
+    use crate::gradio::cookies::CookieJar;
     use crate::gradio::space::Space;
 
     fn partial(number: u8) -> EventKind<()> {
         let space = Space::parse("http://127.0.0.1:7860").unwrap();
         let picture = Picture::Inline(Bytes::copy_from_slice(&[number]));
-        EventKind::Partial(Box::new(Image { space, picture, seed: Seed::of_bits([0; 4]), size: None }))
+        let (seed, cookies) = (Seed::of_bits([0; 4]), CookieJar::new(space.origin().clone()));
+        EventKind::Partial(Box::new(Image { space, picture, seed, size: None, cookies }))
     }
 
     fn step(index: u64) -> EventKind<()> {

@@ -42,7 +42,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Makes the images that `request` asks for with `model`, whose defaults fill in what it doesn't say.
     pub fn run(&self, model: &Model, mut request: RunRequest) -> Updates {
-        model.defaults.fill(&mut request.generation);
+        model.fill(&mut request.generation);
         let wanted = request.wanted;
         let mut partials = Partials::new(request.partial_images);
         let mut extras = Some(request.generation.extras.clone());

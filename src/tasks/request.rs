@@ -24,7 +24,7 @@ impl TaskSupervisor {
     /// Model and request of a task.
     pub(super) async fn request(&self, id: &TimeId, record: &TaskRecord) -> Result<(Model, ImageRequest), Error> {
         let known = self.catalog.models().iter().map(|model| model.id.as_str());
-        let model = self.catalog.models().iter().find(|model| model.id == record.model);
+        let model = self.catalog.find(Some(&record.model)).filter(|model| model.id == record.model);
         let model = model.ok_or_else(|| Error::model_not_found(&record.model, known))?;
         let mut request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host)?;
         (request.format, request.stream) = (ResponseFormat::Url, false);
@@ -37,7 +37,7 @@ impl TaskSupervisor {
                 request.generation.mask = Some(self.source(id, MASK).await?);
             }
         }
-        Ok((model.clone(), request))
+        Ok((model.into_owned(), request))
     }
 
     /// Entry of a task in the history, from the task's record as JSON.
@@ -47,10 +47,14 @@ impl TaskSupervisor {
 
     /// Entry of a task in the history.
     fn entry(&self, id: &TimeId, record: &TaskRecord) -> Option<HistoryEntry> {
-        let model = self.catalog.models().iter().find(|model| model.id == record.model);
+        let model = self.catalog.find(Some(&record.model)).filter(|model| model.id == record.model);
         let request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host).ok()?;
-        let mut entry =
-            HistoryEntry::new(&record.model, model.map(|model| &model.defaults), record.kind, &request.generation);
+        let mut entry = HistoryEntry::new(
+            &record.model,
+            model.as_ref().map(|model| &model.defaults),
+            record.kind,
+            &request.generation,
+        );
         entry.task = Some(task_id(id));
         entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
         Some(entry)

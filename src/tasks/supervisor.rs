@@ -219,7 +219,8 @@ impl TaskSupervisor {
     }
 }
 
-/// Queue of a model's tasks: presets share that of their model.
+/// Queue of a model's tasks: presets and choices share that of their model.
 pub(super) fn queue(model: &Model) -> &str {
-    model.preset_of.as_deref().unwrap_or(&model.id)
+    let of_choice = || model.choice.as_ref().map(|choice| choice.of.as_str());
+    model.preset_of.as_deref().or_else(of_choice).unwrap_or(&model.id)
 }

@@ -110,6 +110,7 @@ OF_STREAM: dict[str, tuple[str, str]] = {
     "no image": ("502 no_image", "no"),
     "no outputs": ("502 no_image", "no"),
     "not an image": ("502 no_image", "no"),
+    "URL of another host": ("502 image_elsewhere", "no"),
     "gr.Error": (REJECTED, "no"),
     "exception": (ERROR, "no"),
     "GPU quota": ("429 insufficient_quota", "no"),

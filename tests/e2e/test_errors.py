@@ -207,7 +207,7 @@ LIES = {
     "join hang": (504, "space_stalled"),
     "join redirect": (502, "space_redirects"),
     "dot path": (502, "space_unreadable"),
-    "no file": (502, "space_unreadable"),
+    "no file": (502, "image_elsewhere"),
     "page": (502, "space_unreadable"),
     "svg": (502, "space_unreadable"),
     "huge": (502, "space_unreadable"),

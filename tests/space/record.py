@@ -1,4 +1,4 @@
-"""Records what the Spaces of ``shapes.py`` say of themselves, for the tests of discovery that need no server.
+"""Records what the Spaces of ``shapes.py`` and ``odd.py`` say of themselves, for tests that need no server.
 
 ``python tests/space/record.py tests/recorded`` writes ``<Gradio's version>/<shape>.json`` with ``/config`` and
 ``/info``, less what only a browser needs (styles, layout, theme).
@@ -46,11 +46,17 @@ def slim_info(info: dict) -> dict:
 
 def main() -> None:
     out = Path(sys.argv[1])
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("shapes.py")], stdout=subprocess.PIPE, text=True
-    )
+    for script in ["shapes.py", "odd.py"]:
+        record(out, script)
+
+
+def record(out: Path, script: str) -> None:
+    process = subprocess.Popen([sys.executable, Path(__file__).with_name(script)], stdout=subprocess.PIPE, text=True)
     line = next(line for line in process.stdout if line.startswith("Spaces at "))
-    for name, url in json.loads(line.removeprefix("Spaces at ")).items():
+    urls = json.loads(line.removeprefix("Spaces at "))
+    # One more replica of what is recorded anyway.
+    urls.pop("twin", None)
+    for name, url in urls.items():
         config = fetch(f"{url}/config")
         info = fetch(f"{url}{config.get('api_prefix', '')}/info")
         path = out / config["version"] / f"{name}.json"

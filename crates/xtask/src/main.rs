@@ -12,6 +12,7 @@ mod setup;
 mod shell;
 mod simulate;
 mod soak;
+mod space;
 mod test;
 mod up;
 
@@ -55,6 +56,11 @@ enum Task {
     Fuzz(FuzzOptions),
     /// Builds, and sends very many requests of all kinds to hosts whose Spaces have faults at random.
     Soak(SoakOptions),
+    /// Tells what is made of a Space: the functions found, the arguments that a request would send, the outputs.
+    Space {
+        /// The Space: owner/name or https://host, either with /endpoint behind it.
+        space: OsString,
+    },
     /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
     Simulate,
     /// Builds, and measures.
@@ -89,6 +95,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Soak(options) => soak::soak(&options),
+        Task::Space { space } => space::space(&space),
         Task::Simulate => simulate::simulate(),
         Task::Bench { arguments } => build::bench(&arguments),
         Task::Format => lint::format(),

@@ -12,7 +12,7 @@ pub fn catalog(data: &[u8]) {
     let catalog = Catalog::parse(spaces, full, &mut problems);
     assert!(problems.len() <= text.len() + 1);
     let default = catalog.find(None).expect("a default model");
-    assert_eq!(default, &catalog.models()[0]);
+    assert_eq!(*default, catalog.models()[0]);
     for model in catalog.models() {
         assert!(!model.pool.is_empty(), "{}", model.id);
         assert!(catalog.find(Some(&model.id)).is_some());

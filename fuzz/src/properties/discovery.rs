@@ -137,6 +137,7 @@ fn check_argument(input: &Input, value: &Value, request: &Generation) {
             .as_array()
             .is_some_and(|chosen| chosen.iter().all(|one| input.choices.iter().any(|choice| choice.value == *one))),
         (Kind::Image, _) => value.get("path").is_some(),
+        (Kind::Editor, _) => value.get("background").is_some() && value["layers"].is_array(),
         (Kind::Gallery, _) => {
             value.as_array().is_some_and(|images| images.iter().all(|one| one.get("image").is_some()))
         }

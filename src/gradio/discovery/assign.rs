@@ -56,6 +56,15 @@ pub(super) fn assign(inputs: &[(Option<&str>, &str, Kind)]) -> Vec<Option<Role>>
     {
         *slot = Some(Role::Prompt);
     }
+    // And one with one image to give takes it there.
+    let is_image = |kind: &Kind| matches!(kind, Kind::Image | Kind::Editor);
+    let images: Vec<usize> =
+        (0..inputs.len()).filter(|i| inputs.get(*i).is_some_and(|(_, _, kind)| is_image(kind))).collect();
+    if let [only] = images.as_slice()
+        && let Some(slot @ None) = roles.get_mut(*only)
+    {
+        *slot = Some(Role::Image);
+    }
     roles
 }
 
@@ -148,5 +157,7 @@ mod tests {
             [Role::Prompt, Role::Steps].map(Some)
         );
         assert_eq!(roles(&[("x", "One", Text), ("y", "Two", Text)]), [None, None]);
+        let editor = roles(&[("im", "Sketch over it, with a mask", Kind::Editor), ("prompt", "", Text)]);
+        assert_eq!(editor, [Role::Image, Role::Prompt].map(Some));
     }
 }

@@ -3,8 +3,8 @@
 //! By what it takes and gives, then by its name, never by its position: a Space has functions for its buttons' looks,
 //! its examples and its editors too.
 
-use super::role::{Kind, Role};
-use super::signature::{Info, Output, Signature};
+use super::role::Role;
+use super::signature::{Info, Input, Output, Signature};
 use crate::generation::Purpose;
 use crate::gradio::config::{Config, Function};
 
@@ -48,14 +48,16 @@ pub fn choose<'a>(
 fn rate(function: &Function, signature: &Signature, purpose: Purpose, is_named: bool) -> Option<i32> {
     let mut points = 0;
     if !signature.gives_images() {
-        if !signature.outputs.contains(&Output::Markup) && !is_named {
+        let may_give = |output: &Output| matches!(output, Output::Markup | Output::File);
+        if !signature.outputs.iter().any(may_give) && !is_named {
             return None;
         }
         points -= 20;
     }
     let takes_image = signature.input(Role::Image).is_some();
-    // A function that wants one image can't do without; one that takes several, as a gallery, may.
-    let needs_image = signature.inputs.iter().any(|input| input.kind == Kind::Image && input.default.is_null());
+    // A function that wants one image can't do without, unless it says so; one that takes several, as a gallery, may.
+    let needs = |input: &Input| input.kind.is_one_image() && input.default.is_null() && !input.optional;
+    let needs_image = signature.inputs.iter().any(needs);
     match purpose {
         Purpose::Generate if !is_named => {
             signature.input(Role::Prompt)?;
@@ -92,6 +94,10 @@ fn rate(function: &Function, signature: &Signature, purpose: Purpose, is_named: 
     }
     if !function.documented {
         points -= 8;
+    }
+    // Where nothing else makes images: an author who keeps programs out most often means the copies of a function.
+    if function.hidden {
+        points -= 40;
     }
     Some(points)
 }

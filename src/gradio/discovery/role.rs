@@ -26,6 +26,12 @@ pub enum Role {
     Guidance,
     /// The sampler or scheduler.
     Sampler,
+    /// The checkpoint that makes the image, of several.
+    Model,
+    /// A LoRA, of several.
+    Lora,
+    /// A style, of several.
+    Style,
     /// Number of images.
     Count,
     /// An image to start from.
@@ -36,6 +42,18 @@ pub enum Role {
     Strength,
     /// The file format.
     Format,
+}
+
+impl Role {
+    /// True for what is counted: pixels, steps, images, seeds.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Width | Self::Height | Self::Seed | Self::Steps | Self::Count)
+    }
+
+    /// True for what a model of this server's may stand for.
+    pub fn is_model(self) -> bool {
+        matches!(self, Self::Model | Self::Lora | Self::Style)
+    }
 }
 
 /// Kind of value that a component holds.
@@ -54,6 +72,8 @@ pub enum Kind {
     Choices,
     /// An image.
     Image,
+    /// An image with layers that are painted over it: a mask.
+    Editor,
     /// Several images.
     Gallery,
     /// Nothing that a client sees: what Gradio keeps for a session.
@@ -63,6 +83,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// True for what holds one image.
+    pub fn is_one_image(self) -> bool {
+        matches!(self, Self::Image | Self::Editor)
+    }
+
     /// The kind of Gradio's component of that type, as `/config` names it.
     pub fn of_component(component: &str, multiselect: bool) -> Self {
         match component {
@@ -73,6 +98,7 @@ impl Kind {
             "dropdown" | "radio" => Self::Choice,
             "checkboxgroup" => Self::Choices,
             "image" => Self::Image,
+            "imageeditor" | "imagemask" | "sketchpad" | "paint" => Self::Editor,
             "gallery" => Self::Gallery,
             "state" => Self::State,
             _ => Self::Other,

@@ -13,7 +13,13 @@ use super::assign::assign;
 use super::choice::ParameterChoice;
 use super::role::{Kind, Role};
 use super::size::Shape;
-use crate::gradio::config::{Config, Function};
+use crate::gradio::config::{Component, Config, Function, Props};
+use crate::gradio::failure::plain;
+
+/// Choices that a model may stand for, at most.
+const MOST_CHOICES: usize = 200;
+/// Names of choices of nothing.
+const NO_CHOICE: [&str; 7] = ["none", "no style", "no lora", "default", "auto", "custom", "无"];
 
 /// Parameters and outputs of a function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,11 +45,14 @@ pub struct Input {
     pub role: Option<Role>,
     /// Value if nobody says otherwise.
     pub default: Value,
+    /// Marks a parameter that the function can do without: it has a default of its own, be it `None`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// The least value.
     pub minimum: Option<f64>,
     /// The greatest.
     pub maximum: Option<f64>,
-    /// From one value to the next, counted from the least.
+    /// From one value to the next, counted from the least, where the Space's author has said so.
     pub step: Option<f64>,
     /// Options, where it is chosen from a list.
     pub choices: Vec<ParameterChoice>,
@@ -53,10 +62,12 @@ pub struct Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Output {
-    /// An image.
+    /// An image, or what wraps one.
     Image,
     /// Several images.
     Gallery,
+    /// A file to download, which may be an image.
+    File,
     /// A number that is called a seed.
     Seed,
     /// HTML or Markdown, which can hold an image.
@@ -123,6 +134,11 @@ impl Signature {
                 || input.choices.is_empty()
                 || input.choices.iter().any(|choice| Shape::of_choice(choice).is_some());
             input.role = role.filter(|_| fits);
+            if input.kind == Kind::Number && input.role.is_some_and(Role::is_whole) {
+                // No seed is coarser than another.
+                let step = input.step.filter(|step| input.role != Some(Role::Seed) && step.fract() == 0.0);
+                input.step = Some(step.unwrap_or(1.0));
+            }
         }
         let outputs = function.outputs.iter().map(|id| output(config, *id)).collect();
         Self { inputs, outputs, generator: function.generator }
@@ -133,13 +149,28 @@ impl Signature {
         self.inputs.iter().find(|input| input.role == Some(role))
     }
 
+    /// Names of the choices that a model of this server's may stand for, each once: checkpoints, LoRAs, styles.
+    pub fn model_choices(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let inputs = self.inputs.iter().filter(|input| input.role.is_some_and(Role::is_model));
+        for choice in inputs.flat_map(|input| &input.choices) {
+            let name = plain(&choice.label);
+            let is_none =
+                NO_CHOICE.iter().any(|none| name.trim_matches(['(', ')', '-', ' ']).eq_ignore_ascii_case(none));
+            if !name.is_empty() && !is_none && !names.contains(&name) && names.len() < MOST_CHOICES {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// True where an output is an image or a gallery.
     pub fn gives_images(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output, Output::Image | Output::Gallery))
     }
 }
 
-fn input(component: Option<&crate::gradio::config::Component>, parameter: Option<&InfoParameter>) -> Input {
+fn input(component: Option<&Component>, parameter: Option<&InfoParameter>) -> Input {
     let props = component.map(|component| &component.props);
     let multiselect = props.and_then(|props| props.multiselect).unwrap_or(false);
     let kind = component.map_or(Kind::Other, |component| Kind::of_component(&component.kind, multiselect));
@@ -148,18 +179,40 @@ fn input(component: Option<&crate::gradio::config::Component>, parameter: Option
         _ if kind == Kind::State => Value::Null,
         _ => props.map_or(Value::Null, |props| props.value.clone()),
     };
-    let whole = props.is_some_and(|props| props.precision == Some(0));
     Input {
         name: parameter.and_then(|parameter| parameter.parameter_name.clone()).unwrap_or_default(),
         label: props.and_then(|props| props.label.clone()).unwrap_or_default(),
         kind,
         role: None,
         default,
+        optional: parameter.is_some_and(|parameter| parameter.parameter_has_default),
         minimum: props.and_then(|props| props.minimum),
         maximum: props.and_then(|props| props.maximum),
-        step: props.and_then(|props| props.step.filter(|step| *step > 0.0)).or(whole.then_some(1.0)),
+        step: component.and_then(step),
         choices: props.map_or_else(Vec::new, |props| choices(&props.choices)),
     }
+}
+
+/// Step that the author of a slider or number has chosen.
+///
+/// A slider that was made without has one all the same: 10 to the power of ⌊lg (maximum − minimum) − 2⌋, to move its
+/// handle by (Gradio's `slider.py`). It says nothing about the values that the function takes: 0.1 for 1 to 50 steps,
+/// 10,000,000 for seeds. A number's is 1 where nobody says otherwise, and is what its arrows change it by.
+fn step(component: &Component) -> Option<f64> {
+    let Props { minimum, maximum, step, precision, .. } = &component.props;
+    if *precision == Some(0) {
+        return Some(step.filter(|step| *step >= 1.0 && step.fract() == 0.0).unwrap_or(1.0));
+    }
+    let step = step.filter(|step| *step > 0.0)?;
+    let is_computed = match component.kind.as_str() {
+        "slider" => {
+            let range = maximum.unwrap_or(100.0) - minimum.unwrap_or(0.0);
+            let computed = 10_f64.powf((range.log10() - 2.0).floor());
+            (step / computed - 1.0).abs() < 1e-9
+        }
+        _ => (step - 1.0).abs() < f64::EPSILON,
+    };
+    (!is_computed).then_some(step)
 }
 
 /// Options of a dropdown or radio: pairs of label and value since Gradio 4, values alone before.
@@ -176,7 +229,10 @@ fn output(config: &Config, id: u64) -> Output {
     let Some(component) = config.component(id) else { return Output::Other };
     let label = component.props.label.as_deref().unwrap_or_default().to_lowercase();
     match component.kind.as_str() {
-        "image" => Output::Image,
+        "image" | "imageslider" | "annotatedimage" | "imageeditor" | "paint" | "sketchpad" | "imagemask" => {
+            Output::Image
+        }
+        "file" | "downloadbutton" => Output::File,
         "gallery" => Output::Gallery,
         "number" | "slider" | "textbox" if label.contains("seed") || label.contains("种子") => Output::Seed,
         "html" | "markdown" => Output::Markup,

@@ -164,6 +164,41 @@ pub(super) const WORDS: &[RoleWords] = &[
         without: &[],
     },
     RoleWords {
+        role: Role::Model,
+        kinds: &[Kind::Choice],
+        exact: &[
+            "model",
+            "model name",
+            "model id",
+            "model choice",
+            "base model",
+            "checkpoint",
+            "checkpoint name",
+            "sd model",
+            "模型",
+            "选择模型",
+            "底模",
+            "基础模型",
+            "大模型",
+        ],
+        within: &["model", "checkpoint", "模型", "底模"],
+        without: &["upscal", "llm", "language", "enhance", "vae", "encoder", "steps", "step", "lora"],
+    },
+    RoleWords {
+        role: Role::Lora,
+        kinds: &[Kind::Choice],
+        exact: &["lora", "lora name", "lora model", "select lora", "选择 lora"],
+        within: &["lora"],
+        without: &["scale", "weight", "strength"],
+    },
+    RoleWords {
+        role: Role::Style,
+        kinds: &[Kind::Choice],
+        exact: &["style", "style name", "image style", "art style", "style preset", "风格", "画风", "图片风格"],
+        within: &["style", "风格", "画风"],
+        without: &["strength", "negative"],
+    },
+    RoleWords {
         role: Role::Count,
         kinds: &[Kind::Number, Kind::Choice],
         exact: &[
@@ -196,7 +231,7 @@ pub(super) const WORDS: &[RoleWords] = &[
     },
     RoleWords {
         role: Role::Image,
-        kinds: &[Kind::Image, Kind::Gallery],
+        kinds: &[Kind::Image, Kind::Editor, Kind::Gallery],
         exact: &[
             "image",
             "input image",

@@ -28,6 +28,7 @@ pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Co
     let chat = ChatRequest::parse(&body)?;
     drop(body);
     let model = models::find(&services.catalog, call.deployment.as_deref().or(chat.model.as_deref()))?;
+    let model = model.as_ref();
     let mut context = ChatContext {
         id: format!("chatcmpl-{}", random_hex::<12>(host)),
         created: host.unix_time().as_secs(),

@@ -86,6 +86,7 @@ async fn answer(
 ) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
     let model = models::find(&services.catalog, call.deployment.as_deref().or(request.model.as_deref()))?;
+    let model = model.as_ref();
     if request.is_task || prefers_async(&call.head.headers) {
         return server.submit(model, request, fields).await;
     }

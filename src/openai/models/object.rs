@@ -17,6 +17,9 @@ pub(super) struct ModelObject<'a> {
     owned_by: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     preset_of: Option<&'a str>,
+    /// The model that this is a choice of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice_of: Option<&'a str>,
 }
 
 /// OpenAI's list object.
@@ -66,14 +69,16 @@ impl<'a> DefaultFields<'a> {
 impl<'a> ModelObject<'a> {
     fn new(model: &'a Model, created: u64) -> Self {
         let preset_of = model.preset_of.as_deref();
-        Self { id: &model.id, object: "model", created, owned_by: "z-image-2api", preset_of }
+        let choice_of = model.choice.as_ref().map(|choice| choice.of.as_str());
+        Self { id: &model.id, object: "model", created, owned_by: "z-image-2api", preset_of, choice_of }
     }
 }
 
 impl<'a> ModelList<'a> {
-    /// The models of a catalogue that was read at `created`.
-    pub(super) fn new(catalog: &'a Catalog, created: u64) -> Self {
-        let data = catalog.models().iter().map(|model| ModelObject::new(model, created)).collect();
+    /// The models of a catalogue that was read at `created`, and `choices` of their Spaces.
+    pub(super) fn new(catalog: &'a Catalog, choices: &'a [Model], created: u64) -> Self {
+        let models = catalog.models().iter().chain(choices);
+        let data = models.map(|model| ModelObject::new(model, created)).collect();
         Self { object: "list", data }
     }
 }

@@ -36,6 +36,7 @@ pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Con
     let request = ResponseRequest::parse(&body)?;
     drop(body);
     let model = models::find(&services.catalog, call.deployment.as_deref().or(request.model.as_deref()))?;
+    let model = model.as_ref();
     let before = recalled(services, call.caller.id(), &request).await?;
     let mut context = ResponseContext {
         suffix: Suffix::new(host, services.response_ttl),
