@@ -185,14 +185,14 @@ impl Job {
             // A preview that doesn't fit what came before is none: the end decides. Even where nobody wants previews,
             // the last of them may be the image: the end may be an update that leaves it.
             Message::ProcessGenerating(data) => {
-                let outputs = self.yielded.take(data).map(|outputs| self.shown.take(outputs));
+                let is_read = self.yielded.take(data).map(|outputs| self.shown.yielded(outputs)).is_some();
                 self.yielded_size = self.yielded.size();
-                Ok(outputs.filter(|_| !self.skips_yields).map(Progress::Generating))
+                Ok((is_read && !self.skips_yields).then(|| Progress::Generating(self.shown.values().to_vec())))
             }
             Message::ProcessCompleted(completion) => {
                 self.end();
                 match completion {
-                    Completion::Outputs(outputs) => Ok(Some(Progress::Finished(self.shown.take(&outputs)))),
+                    Completion::Outputs(outputs) => Ok(Some(Progress::Finished(self.shown.returned(outputs)))),
                     Completion::Failed { message, title, is_meant } => {
                         Err(Failure::of_job(message, title.as_deref(), is_meant))
                     }

@@ -11,35 +11,39 @@ use serde_json::Value;
 pub(super) struct Shown(Vec<Value>);
 
 impl Shown {
-    /// Takes what the function has returned or yielded, and gives the values that are shown then.
-    pub(super) fn take(&mut self, outputs: &[Value]) -> Vec<Value> {
+    /// Takes what the function has yielded.
+    pub(super) fn yielded(&mut self, outputs: &[Value]) {
         self.0.resize(outputs.len(), Value::Null);
         for (shown, output) in self.0.iter_mut().zip(outputs) {
-            match updated(output) {
-                Change::All => shown.clone_from(output),
-                Change::Value(value) => shown.clone_from(value),
-                Change::Nothing => {}
+            match output.get("value") {
+                _ if !is_update(output) => shown.clone_from(output),
+                Some(value) => shown.clone_from(value),
+                None => {}
             }
         }
-        self.0.clone()
+    }
+
+    /// The values.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.0
+    }
+
+    /// Takes what the function has returned, and gives the values that are shown at the end.
+    pub(super) fn returned(&mut self, outputs: Vec<Value>) -> Vec<Value> {
+        self.0.resize(outputs.len(), Value::Null);
+        for (shown, mut output) in self.0.iter_mut().zip(outputs) {
+            if !is_update(&output) {
+                *shown = output;
+            } else if let Some(value) = output.get_mut("value") {
+                *shown = value.take();
+            }
+        }
+        std::mem::take(&mut self.0)
     }
 }
 
-/// What an output changes of a component's value.
-enum Change<'a> {
-    /// It is the value.
-    All,
-    /// It holds the value.
-    Value(&'a Value),
-    /// It leaves the value.
-    Nothing,
-}
-
-fn updated(output: &Value) -> Change<'_> {
-    match output.get("__type__").and_then(Value::as_str) {
-        Some("update") => output.get("value").map_or(Change::Nothing, Change::Value),
-        _ => Change::All,
-    }
+fn is_update(output: &Value) -> bool {
+    output.get("__type__").and_then(Value::as_str) == Some("update")
 }
 
 #[cfg(test)]
@@ -54,10 +58,13 @@ mod tests {
         let outputs = |value: Value| value.as_array().unwrap().clone();
         let file = json!({"path": "/a.png"});
         let first = json!([{"__type__": "update", "visible": true, "value": file}, {"__type__": "update"}, 7]);
-        assert_eq!(json!(shown.take(&outputs(first))), json!([file, null, 7]));
+        shown.yielded(&outputs(first));
+        assert_eq!(json!(shown.values()), json!([file, null, 7]));
         let second = json!([{"__type__": "update", "visible": false}, {"__type__": "update", "value": 8}, null]);
-        assert_eq!(json!(shown.take(&outputs(second))), json!([file, 8, null]));
+        shown.yielded(&outputs(second.clone()));
+        assert_eq!(json!(shown.values()), json!([file, 8, null]));
+        assert_eq!(json!(shown.returned(outputs(second))), json!([file, 8, null]));
         let cleared = json!([{"__type__": "update", "value": null}, {"__type__": "other"}, "update"]);
-        assert_eq!(json!(shown.take(&outputs(cleared))), json!([null, {"__type__": "other"}, "update"]));
+        assert_eq!(json!(shown.returned(outputs(cleared))), json!([null, {"__type__": "other"}, "update"]));
     }
 }
