@@ -111,8 +111,8 @@ def test_what_is_announced_as_too_large_is_refused_before_it_comes(
     ("prompt", "status", "code", "kind"),
     [
         ("fault: gr.Error", 400, "rejected_by_space", "image_generation_user_error"),
-        ("fault: exception", 502, "space_error", "server_error"),
-        ("fault: no image", 502, "no_image", "server_error"),
+        ("fault: exception", 422, "space_error", "server_error"),
+        ("fault: no image", 422, "no_image", "server_error"),
     ],
 )
 def test_what_a_real_space_raises(client: openai.OpenAI, prompt: str, status: int, code: str, kind: str) -> None:
