@@ -10,8 +10,8 @@ use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
 
 impl Error {
-    /// 422: the Space is there, and this request comes to nothing however often it is sent. A status of the server's own
-    /// would have it made again by clients that go by that alone.
+    /// 422: the Space is there, and this request comes to nothing however often it is sent. A status of the server's
+    /// own would have it made again by clients that go by that alone.
     fn comes_to_nothing(code: &'static str, message: &str) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, SERVER, Some(code), message)
     }

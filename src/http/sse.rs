@@ -4,8 +4,9 @@
 //! no event without data, and a blank line behind the last one.
 //!
 //! **Silence.** A comment has no blank line behind it: the Python SDK, once an event had an id, and the Go SDK before
-//! March 2026 take the blank line for the end of an event, which has no data then, and fail on it. Clients of chats read
-//! with parsers of their own, some of which know no comments: there an event with an empty delta fills the silence.
+//! March 2026 take the blank line for the end of an event, which has no data then, and fail on it. Clients of chats
+//! read with parsers of their own, some of which know no comments: there an event with an empty delta fills the
+//! silence.
 
 use std::future::ready;
 use std::time::Duration;

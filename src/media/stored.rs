@@ -1,8 +1,8 @@
 //! Images that Spaces have sent inline, in the database.
 //!
 //! Such an image has no file that a link could lead to. It is kept for a while, in parts of a mebibyte, so that links,
-//! chats, the history and later edits work for its Space as for others. The oldest go where there are too many. A task's
-//! images are the task's own files, and stay as long as it.
+//! chats, the history and later edits work for its Space as for others. The oldest go where there are too many. A
+//! task's images are the task's own files, and stay as long as it.
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use crate::http::sse;
 use crate::openai::usage::{ChatUsage, Usage};
 use crate::pipeline::{Item, Payload};
 
-/// Bytes of an image in one chunk: a multiple of 3, so that base64 pads at its end only. A line of 64 KiB is the longest
-/// that some clients read.
+/// Bytes of an image in one chunk: a multiple of 3, so that base64 pads at its end only. A line of 64 KiB is the
+/// longest that some clients read.
 const PIECE: usize = 36 << 10;
 /// Bytes of a text in one chunk, each of which may take six as JSON.
 const MAX_TEXT: usize = 10 << 10;

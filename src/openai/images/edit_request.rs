@@ -124,7 +124,12 @@ impl EditRequest {
 
 /// True for what clients send where there is no image.
 fn is_nothing(value: &Value) -> bool {
-    value.is_null() || value.as_str().is_some_and(str::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.iter().all(is_nothing),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

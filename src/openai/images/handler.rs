@@ -62,7 +62,8 @@ pub async fn vary(server: &impl ApiServer, body: Body) -> Result<Response<Conten
     answer(server, read.finish_variation(&server.services().host)?, fields, "model").await
 }
 
-/// Reads fields and images: a form, with or without images, or the same as JSON, with the images behind this server's own links.
+/// Reads fields and images: a form, with or without images, or the same as JSON, with the images behind this server's
+/// own links.
 async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, Error> {
     let (services, call) = (server.services(), server.call());
     let (headers, limit) = (&call.head.headers, call.body_limit);
@@ -88,8 +89,8 @@ async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, E
     Ok(request)
 }
 
-/// Makes the images of a request of these fields, and answers with them, or with the task that makes them. `param` is at
-/// fault where the model edits no images.
+/// Makes the images of a request of these fields, and answers with them, or with the task that makes them. `param` is
+/// at fault where the model edits no images.
 async fn answer(
     server: &impl ApiServer,
     mut request: ImageRequest,
