@@ -111,7 +111,7 @@ OF_STREAM: dict[str, tuple[str, str]] = {
     "no outputs": ("422 no_image", "no"),
     "not an image": ("422 no_image", "no"),
     "gr.Error": (REJECTED, "no"),
-    "exception": (ERROR, "no"),
+    "exception": ("422 space_error", "no"),
     "GPU quota": ("429 insufficient_quota", "no"),
     "cancelled there": ("502 space_cancelled", "at once"),
     "server stops": (QUEUE_FAILED, "at once"),
