@@ -11,8 +11,8 @@ import OpenAI, {
   InternalServerError,
   NotFoundError,
   RateLimitError,
-  UnprocessableEntityError,
   toFile,
+  UnprocessableEntityError,
 } from "openai";
 
 import { argumentsOf, opened, plain, seedOf } from "./pictures.js";
