@@ -68,7 +68,7 @@ fn every_cell_of_the_table_is_filled() {
         .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
         .collect();
     let (heads, clients) = (rows.first().unwrap(), rows.get(2..).unwrap());
-    assert_eq!((heads.len(), clients.len()), (9, 12));
+    assert_eq!((heads.len(), clients.len()), (9, 20));
     for cells in clients {
         let name = cells.first().unwrap();
         assert_eq!(cells.len(), heads.len(), "{name}");

@@ -10,13 +10,15 @@ use super::log;
 use super::state::App;
 use crate::catalog::Model;
 use crate::error::Error;
+use crate::generation::ResponseFormat;
 use crate::http::call::Call;
 use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Permit;
 use crate::media::link::Links;
+use crate::media::stored::KeptImages;
 use crate::openai::image_request::ImageRequest;
 use crate::openai::server::{ApiServer, Services, Started, WarningLog};
-use crate::pipeline::{Pipeline, ResponseFormat, RunRequest, Update, Updates};
+use crate::pipeline::{Pipeline, RunRequest, Update, Updates};
 use crate::platform::Content;
 
 /// A request that is being answered.
@@ -40,7 +42,7 @@ impl ApiServer for Exchange {
         let (app, owner) = (&self.app, self.call.caller.id());
         // Before any work is done: without a secret there would be images and no way to them.
         let signer =
-            if request.format == ResponseFormat::Url { Some(app.services.keyring.signer().await?) } else { None };
+            if request.form() == ResponseFormat::Url { Some(app.services.keyring.signer().await?) } else { None };
         let expires = app.host.unix_time().saturating_add(app.settings.media.link_ttl).as_secs();
         let pipeline = Pipeline {
             dispatcher: Rc::clone(&app.services.dispatcher),
@@ -48,6 +50,7 @@ impl ApiServer for Exchange {
             max_image_bytes: app.settings.media.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
             links: Links { signer, base: self.call.base.clone(), expires },
+            kept: Some(KeptImages::new(&app.services.store, app.settings.media.link_ttl)),
             caller: Rc::from(owner),
         };
         let kind = request.kind();

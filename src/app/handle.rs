@@ -12,7 +12,7 @@ use super::routes::{Route, find};
 use super::state::App;
 use crate::error::Error;
 use crate::http::auth::{Auth, Caller, authenticate};
-use crate::http::base_url::base_url;
+use crate::http::base_url::{base_url, forwarded_elsewhere};
 use crate::http::call::Call;
 use crate::http::cors::Cors;
 use crate::http::page::refuse_foreign;
@@ -89,6 +89,11 @@ impl App {
             Access::Anyone | Access::Link => Caller::anonymous(),
         };
         let base = base_url(self.settings.public_url.as_deref(), &head);
+        if self.settings.public_url.is_none()
+            && let Some(said) = forwarded_elsewhere(&base, &head)
+        {
+            self.misled.warn(&format!("{said} instead of {base}"));
+        }
         let (id, parameter) = (id.to_owned(), parameter.to_owned());
         let call = Call { head, caller, id, parameter, body_limit: row.body_limit, deployment, base };
         let exchange = Exchange { app: Rc::clone(self), call, outcome: Outcome::default() };

@@ -13,8 +13,8 @@ use super::routes::RouteRow;
 use super::state::App;
 use crate::error::Error;
 use crate::http::call::Call;
-use crate::http::read;
-use crate::http::{reply, sse};
+use crate::http::sse::Heartbeat;
+use crate::http::{read, reply};
 use crate::idempotency::flight::{Begun, Flight};
 use crate::idempotency::key::{Fingerprint, Fingerprinting, IdempotencyKey};
 use crate::idempotency::outcome::Outcome;
@@ -101,13 +101,16 @@ struct Recording {
     flight: Option<Flight>,
     /// Copy of what has come, while it is little enough to be kept.
     copy: Option<BytesMut>,
+    /// What fills its silences, which is not repeated.
+    heartbeat: Option<Heartbeat>,
 }
 
 fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Response<Content> {
     let (head, content) = response.into_parts();
     let Content::Stream(body) = content else { return Response::from_parts(head, content) };
     let (status, headers) = (head.status, head.headers.clone());
-    let recording = Recording { body, flight: Some(flight), copy: Some(BytesMut::new()) };
+    let heartbeat = head.extensions.get().cloned();
+    let recording = Recording { body, flight: Some(flight), copy: Some(BytesMut::new()), heartbeat };
     let body = unfold((recording, status, headers, outcome), async |(mut recording, status, headers, outcome)| {
         let piece = recording.body.next().await;
         match &piece {
@@ -127,8 +130,7 @@ fn recorded(flight: Flight, response: Response<Content>, outcome: Outcome) -> Re
 
 impl Recording {
     fn take(&mut self, piece: &[u8]) {
-        // Heartbeats are not repeated.
-        if piece != sse::BEAT {
+        if !self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.is(piece)) {
             self.copy = self.copy.take().filter(|copy| copy.len() + piece.len() <= stored_response::MAX_BODY);
             if let Some(copy) = &mut self.copy {
                 copy.extend_from_slice(piece);

@@ -55,7 +55,7 @@ static ROUTES: [RouteRow; 17] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
-    RouteRow::images("generations", "/v1/images/generations", BodyLimit::FIELDS, |exchange, body| {
+    RouteRow::images("generations", "/v1/images/generations", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { images::generate(&exchange, body).await })
     }),
     RouteRow::images("edits", "/v1/images/edits", BodyLimit::IMAGES, |exchange, body| {
@@ -126,6 +126,7 @@ async fn file(exchange: &Exchange) -> Result<Response<Content>, Error> {
         client: &app.client,
         keyring: &app.services.keyring,
         catalog: &app.settings.catalog,
+        store: &app.services.store,
         conversions: &app.conversions,
         limit: app.settings.media.max_image_bytes,
     };
@@ -176,6 +177,11 @@ mod tests {
             ("/chat/completions", ("chat", "")),
             ("/openai/v1/chat/completions", ("chat", "")),
             ("/openai/responses", ("responses", "")),
+            ("/api/v1/images/generations", ("generations", "")),
+            ("/api/v1//chat///completions", ("chat", "")),
+            ("/api/models", ("models", "")),
+            ("/openai/images/edits", ("edits", "")),
+            ("//openai//v1//images//edits", ("edits", "")),
             ("/v1/models", ("models", "")),
             ("/models/", ("models", "")),
             ("/v1/models/a/b", ("model", "a/b")),

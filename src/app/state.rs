@@ -21,6 +21,12 @@ use crate::store::Store;
 use crate::store::lease::Leases;
 use crate::store::sweep::Sweeper;
 use crate::tasks::supervisor::{TaskSupervisor, Tools};
+use crate::warn_once::WarnOnce;
+
+/// Warning of links that lead elsewhere than clients ask.
+const MISLED: &str = "A proxy says that clients reach this server at another address than its links and task URLs \
+                      name. Set the variable public_url to that address; the proxy's headers themselves are not \
+                      trusted.";
 
 /// State that the requests of an instance share.
 pub struct App {
@@ -37,6 +43,8 @@ pub struct App {
     pub(super) tasks: Rc<TaskSupervisor>,
     /// Services that endpoints use.
     pub(super) services: Services,
+    /// Logged once a proxy says that clients use another address than the links.
+    pub(super) misled: WarnOnce,
     /// Set once the settings' problems have been logged.
     pub(super) is_reported: OnceCell<()>,
 }
@@ -100,6 +108,7 @@ impl App {
             host,
             settings,
             client,
+            misled: WarnOnce::new(MISLED, &log),
             is_reported: OnceCell::new(),
         }
     }

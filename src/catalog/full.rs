@@ -7,7 +7,8 @@
 //!     { space = "me/My-FLUX", endpoint = "infer", token = "hf_…", slots = 1, weight = 0.5 },
 //! ]
 //! aliases = ["flux.1"]
-//! steps = 4                          # defaults: size, steps, quality, guidance, negative_prompt, sampler
+//! steps = 4                          # defaults: size, steps, quality, guidance, negative_prompt, sampler,
+//!                                    # response_format
 //!
 //! [models.flux.choices.Turbo]        # a choice of the Spaces' own, which is the model flux/Turbo
 //! steps = 4
@@ -24,7 +25,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::model::{Defaults, Model, PoolMember, SLOTS};
-use crate::generation::{Quality, Size};
+use crate::generation::{Quality, ResponseFormat, Size};
 use crate::gradio::space::{Space, Token};
 
 type Key<'a> = Spanned<Cow<'a, str>>;
@@ -231,11 +232,18 @@ impl Reader<'_> {
             "guidance" => defaults.guidance = self.number(key, entry),
             "negative_prompt" => defaults.negative_prompt = self.string(key, entry),
             "sampler" => defaults.sampler = self.string(key, entry),
+            "response_format" => {
+                let named = self.string(key, entry);
+                defaults.response_format = named.and_then(|text| ResponseFormat::parse(&text));
+                if defaults.response_format.is_none() {
+                    self.report(at, "response_format", "must be \"url\" or \"b64_json\"");
+                }
+            }
             other => self.report(
                 at,
                 other,
                 "is not known; there are spaces, aliases, presets, choices, size, steps, quality, \
-                 guidance, negative_prompt, sampler",
+                 guidance, negative_prompt, sampler, response_format",
             ),
         }
     }

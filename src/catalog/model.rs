@@ -1,6 +1,6 @@
 //! A model of the catalogue.
 
-use crate::generation::{Generation, Quality, Size};
+use crate::generation::{Generation, Quality, ResponseFormat, Size};
 use crate::gradio::space::Space;
 
 /// A model.
@@ -89,6 +89,8 @@ pub struct Defaults {
     pub negative_prompt: Option<String>,
     /// The sampler.
     pub sampler: Option<String>,
+    /// Form in which the images are delivered.
+    pub response_format: Option<ResponseFormat>,
 }
 
 impl Defaults {
@@ -102,6 +104,7 @@ impl Defaults {
             guidance: self.guidance.or(base.guidance),
             negative_prompt: self.negative_prompt.or_else(|| base.negative_prompt.clone()),
             sampler: self.sampler.or_else(|| base.sampler.clone()),
+            response_format: self.response_format.or(base.response_format),
         }
     }
 

@@ -38,6 +38,17 @@ impl Error {
         )
     }
 
+    /// 404: the database doesn't have the image any more.
+    pub fn stored_image_gone() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            INVALID_REQUEST,
+            Some("image_gone"),
+            "The server no longer keeps this image: its time is over, or newer ones have taken its place. Make the \
+             image again.",
+        )
+    }
+
     /// 416: the image has no such bytes.
     pub fn unsatisfiable_range() -> Self {
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, INVALID_REQUEST, None, "The image has no such range of bytes.")

@@ -66,7 +66,8 @@ impl Error {
 
     /// True where a later try may go another way, as what failed was not the request.
     pub fn may_pass(&self) -> bool {
+        // A Space's crash or empty result is none of the request's faults, whatever its status.
         let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
-        self.status.is_server_error() || passing.contains(&self.status)
+        self.kind == SERVER || self.status.is_server_error() || passing.contains(&self.status)
     }
 }

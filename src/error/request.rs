@@ -11,6 +11,16 @@ impl Error {
         Self { param: Some(param), ..error }
     }
 
+    /// 400: images were sent along, and the model makes images from text only.
+    pub fn edits_nothing(model: &str) -> Self {
+        let message = format!(
+            "The model '{model}' makes images from text only, or can't be asked now: it takes no 'image'. Leave it \
+             out, or use a model that edits images."
+        );
+        let error = Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, Some("unsupported_by_model"), message);
+        Self { param: Some("image"), ..error }
+    }
+
     /// 400: `param` must be there and isn't.
     pub fn missing(param: &'static str) -> Self {
         let message = format!("Missing required parameter: '{param}'.");

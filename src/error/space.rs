@@ -10,6 +10,12 @@ use crate::gradio::stage::Stage;
 use crate::platform::TransportError;
 
 impl Error {
+    /// 422: the Space is there, and this request comes to nothing however often it is sent. A status of the server's
+    /// own would have it made again by clients that go by that alone.
+    fn comes_to_nothing(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, SERVER, Some(code), message)
+    }
+
     fn bad_gateway(code: &'static str, retry: Retry, message: impl Into<String>) -> Self {
         Self { retry, ..Self::new(StatusCode::BAD_GATEWAY, SERVER, Some(code), message) }
     }
@@ -81,23 +87,19 @@ impl From<Failure> for Error {
                     format!("The Space has no GPU time left for this server. {message}"),
                 )
             },
-            Failure::Crashed => Self::bad_gateway(
+            Failure::Crashed => Self::comes_to_nothing(
                 "space_error",
-                Retry::Never,
                 "The Space failed while it made the image, and does not say why. Another prompt, size or step count \
                  may do.",
             ),
             Failure::Cancelled => {
                 Self::bad_gateway("space_cancelled", Retry::Soon, "The Space cancelled the job. Try again.")
             }
-            Failure::NoImage => Self::bad_gateway(
-                "no_image",
-                Retry::Never,
-                "The Space finished without an image. Another prompt may do.",
-            ),
-            Failure::Elsewhere { host } => Self::bad_gateway(
+            Failure::NoImage => {
+                Self::comes_to_nothing("no_image", "The Space finished without an image. Another prompt may do.")
+            }
+            Failure::Elsewhere { host } => Self::comes_to_nothing(
                 "image_elsewhere",
-                Retry::Never,
                 format!(
                     "The image was made, but lies at another host, {host}, and this server fetches from the Space \
                      alone. Use another model."
@@ -255,7 +257,7 @@ mod tests {
     fn whose_fault_it_is_shows_in_the_status() {
         let status = |failure: Failure| Error::from(failure).status.as_u16();
         assert_eq!(status(Failure::Rejected { message: "no".into() }), 400);
-        assert_eq!(status(Failure::Crashed), 502);
+        assert_eq!((status(Failure::Crashed), status(Failure::NoImage)), (422, 422));
         assert_eq!(status(Failure::Stalled { after: Duration::from_secs(1) }), 504);
         assert_eq!(status(Failure::QueueFull { detail: String::new() }), 503);
         assert_eq!(status(Failure::Quota { message: String::new(), retry_after: None }), 429);

@@ -7,6 +7,7 @@ use crate::catalog::Defaults;
 use crate::generation::{Format, Generation, RequestKind, TargetFormat};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Space;
+use crate::media::file::{ImageFile, StoredImage};
 use crate::media::link::Links;
 
 /// A request and its images.
@@ -57,13 +58,13 @@ pub struct ImageRecord {
     pub file: KeptFile,
 }
 
-/// A file at a Space, and the format for its delivery.
+/// A file at a Space or in the database, and the format for its delivery.
 #[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
-    /// Origin of the Space.
+    /// Origin of the Space; empty for the database.
     pub origin: String,
-    /// Path at the Space.
+    /// Path there.
     pub path: String,
     /// Name and quality of the format for delivery; none for the file's own.
     #[serde(default)]
@@ -99,21 +100,24 @@ impl HistoryEntry {
 
 impl KeptFile {
     /// A file for delivery in the format `wanted`.
-    pub fn new(file: &RemoteFile, wanted: Option<TargetFormat>) -> Self {
-        Self {
-            origin: file.origin.to_string(),
-            path: file.path.clone(),
-            wanted: wanted.map(|wanted| (wanted.format.name().to_owned(), wanted.quality)),
+    pub fn new(file: &ImageFile, wanted: Option<TargetFormat>) -> Self {
+        let (origin, path) = match file {
+            ImageFile::Space(file) => (file.origin.to_string(), file.path.clone()),
+            ImageFile::Stored(image) => (String::new(), image.to_string()),
+        };
+        Self { origin, path, wanted: wanted.map(|wanted| (wanted.format.name().to_owned(), wanted.quality)) }
+    }
+
+    /// The file; none where it can't be read.
+    pub fn file(&self) -> Option<ImageFile> {
+        if self.origin.is_empty() {
+            return Some(ImageFile::Stored(StoredImage::parse(&self.path)?));
         }
-    }
-
-    /// File at the Space; none where the origin is invalid.
-    pub fn file(&self) -> Option<RemoteFile> {
         let space = Space::parse(&self.origin).ok()?;
-        Some(RemoteFile { origin: space.origin().clone(), path: self.path.clone() })
+        Some(ImageFile::Space(RemoteFile { origin: space.origin().clone(), path: self.path.clone() }))
     }
 
-    /// Link to the file; none where the origin is invalid.
+    /// Link to the file; none where it can't be read.
     pub fn url(&self, links: &Links) -> Option<String> {
         Some(links.to(&self.file()?, self.wanted()))
     }

@@ -159,7 +159,7 @@ impl Drop for Recorder {
     }
 }
 
-/// Record of an image; none for one without a file at a Space.
+/// Record of an image; none for one without a file.
 fn image(item: &Item, wanted: Option<TargetFormat>) -> Option<ImageRecord> {
     let file = item.file.as_ref()?;
     Some(ImageRecord {
@@ -167,6 +167,6 @@ fn image(item: &Item, wanted: Option<TargetFormat>) -> Option<ImageRecord> {
         seed: item.seed,
         size: item.size.map(|size| size.to_string()),
         format: item.format.map(|format| format.name().to_owned()),
-        file: KeptFile::new(file, conversion(file, wanted)),
+        file: KeptFile::new(file, file.remote().and_then(|file| conversion(file, wanted))),
     })
 }

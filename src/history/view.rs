@@ -37,8 +37,8 @@ impl RememberedObject {
     /// Images of an entry for their owner, the last one first; with the names of their Spaces if `spaces` is given.
     pub fn of_entry(id: &TimeId, entry: &HistoryEntry, links: &Links, spaces: Option<&Catalog>) -> Vec<Self> {
         let of_image = |image: &ImageRecord| {
-            let space =
-                spaces.and_then(|catalog| Some(catalog.space_at(&image.file.file()?.origin)?.name().to_owned()));
+            let space = spaces
+                .and_then(|catalog| Some(catalog.space_at(&image.file.file()?.remote()?.origin)?.name().to_owned()));
             Some(Self {
                 id: image_id(id, image.index),
                 object: "image",

@@ -103,6 +103,15 @@ impl JsonBody {
         self.push_text("]");
     }
 
+    /// Its text, without images.
+    pub fn into_text(self) -> String {
+        let text = |part| match part {
+            Part::Text(text) => Some(text),
+            Part::Base64(_) | Part::Base64Stream(_) => None,
+        };
+        self.parts.into_iter().filter_map(text).collect()
+    }
+
     /// Length as written, in bytes.
     pub fn len(&self) -> usize {
         self.length

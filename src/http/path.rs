@@ -5,6 +5,9 @@
 
 use percent_encoding::percent_decode_str;
 
+/// Segments before the routes of the API that say nothing, in any number and order.
+const PREFIXES: [&str; 3] = ["v1", "openai", "api"];
+
 /// Path of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath<'a> {
@@ -25,7 +28,7 @@ impl<'a> RequestPath<'a> {
             let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
             let after = after.trim_start_matches('/');
             match first {
-                "v1" | "openai" => rest = after,
+                _ if PREFIXES.contains(&first) => rest = after,
                 "deployments" if deployment.is_none() => {
                     let (name, after) = after.split_once('/').unwrap_or((after, ""));
                     deployment = Some(percent_decode_str(name).decode_utf8_lossy().into_owned());

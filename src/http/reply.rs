@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::json::JsonBody;
+use super::sse::{self, Events, Heartbeat};
 use crate::error::{Error, Retry};
-use crate::platform::{Body, Content};
+use crate::platform::{Content, Host};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// `Retry-After` in milliseconds, which both of OpenAI's SDKs read first.
@@ -53,9 +54,10 @@ pub fn add_total_timing(headers: &mut HeaderMap, milliseconds: u128) {
     insert(headers, SERVER_TIMING, &format!("{}total;dur={milliseconds}", parts.unwrap_or_default()));
 }
 
-/// Server-sent events.
-pub fn events(body: Body) -> Response<Content> {
-    let mut response = Response::new(Content::Stream(body));
+/// Server-sent events, with heartbeats where there are none for long.
+pub fn events(host: &Host, events: Events, heartbeat: Heartbeat) -> Response<Content> {
+    let mut response = Response::new(Content::Stream(sse::body(host, events, heartbeat.clone())));
+    response.extensions_mut().insert(heartbeat);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, EVENT_STREAM);
     headers.insert(CACHE_CONTROL, NO_STORE);

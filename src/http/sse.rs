@@ -2,7 +2,13 @@
 //!
 //! Both official SDKs read them with parsers of their own, which fail on what the standard allows: no `retry:` lines,
 //! no event without data, and a blank line behind the last one.
+//!
+//! **Silence.** A comment has no blank line behind it: the Python SDK, once an event had an id, and the Go SDK before
+//! March 2026 take the blank line for the end of an event, which has no data then, and fail on it. Clients of chats
+//! read with parsers of their own, some of which know no comments: there an event with an empty delta fills the
+//! silence.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +19,27 @@ use serde::Serialize;
 use super::json::JsonBody;
 use crate::platform::{Body, Host, timeout};
 
-/// Silence after which a comment is sent, so that no proxy takes the line for dead.
-const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Comment that is sent then.
-pub const BEAT: &[u8] = b": heartbeat\n\n";
+/// Silence after which a heartbeat is sent, so that no proxy takes the line for dead.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Bytes that fill a silence. The answer has them as an extension too, so that they can be told from its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat(Bytes);
+
+impl Heartbeat {
+    /// A comment.
+    pub const COMMENT: Self = Self(Bytes::from_static(b": heartbeat\n"));
+
+    /// An event without an image in it.
+    pub fn event(event: JsonBody) -> Self {
+        Self(event.into_text().into())
+    }
+
+    /// True for the piece of a body that is a heartbeat.
+    pub fn is(&self, piece: &[u8]) -> bool {
+        self.0 == piece
+    }
+}
 
 /// Events, each a text that ends with a blank line.
 pub type Events = LocalBoxStream<'static, JsonBody>;
@@ -50,15 +73,15 @@ pub fn event_with_id(id: i64, name: &str, data: &impl Serialize) -> JsonBody {
 }
 
 /// The events as a body, with heartbeats where there are none for long.
-pub fn body(host: &Host, events: Events) -> Body {
+pub(super) fn body(host: &Host, events: Events, heartbeat: Heartbeat) -> Body {
     let host = host.clone();
-    unfold((host, events), async |(host, mut events)| {
-        let piece: Body = match timeout(&host, HEARTBEAT, events.next()).await {
+    unfold((host, events, heartbeat), async |(host, mut events, heartbeat)| {
+        let piece: Body = match timeout(&host, SILENCE, events.next()).await {
             Ok(Some(event)) => event.into_stream(),
             Ok(None) => return None,
-            Err(_) => once(async { Ok(Bytes::from_static(BEAT)) }).boxed_local(),
+            Err(_) => once(ready(Ok(heartbeat.0.clone()))).boxed_local(),
         };
-        Some((piece, (host, events)))
+        Some((piece, (host, events, heartbeat)))
     })
     .flatten()
     .boxed_local()
@@ -71,20 +94,23 @@ mod tests {
     use futures::stream;
 
     #[test]
-    fn silence_is_filled_with_comments() {
+    fn silence_is_filled_without_an_event_that_has_no_data() {
         let world = World::new(1);
-        let clock = world.clone();
-        let events = stream::iter([5_u64, 25, 1]).then(move |wait| {
-            let clock = clock.clone();
-            async move {
-                clock.sleep(Duration::from_secs(wait)).await;
-                event(Some("x"), &wait)
-            }
-        });
-        let body = body(&world.host(), events.boxed_local());
-        let text = world.run(read_to_end(body, usize::MAX)).unwrap();
-        let event = |wait| format!("event: x\ndata: {wait}\n\n");
-        let beat = ": heartbeat\n\n";
-        assert_eq!(text, [event(5), beat.into(), beat.into(), event(25), event(1)].concat());
+        let text = |heartbeat| {
+            let clock = world.clone();
+            let events = stream::iter([5_u64, 25, 1]).then(move |wait| {
+                let clock = clock.clone();
+                async move {
+                    clock.sleep(Duration::from_secs(wait)).await;
+                    event(Some("x"), &wait)
+                }
+            });
+            let body = body(&world.host(), events.boxed_local(), heartbeat);
+            world.run(read_to_end(body, usize::MAX)).unwrap()
+        };
+        let said = |wait| format!("event: x\ndata: {wait}\n\n");
+        let with = |beat: &str| [said(5), beat.to_owned(), beat.to_owned(), said(25), said(1)].concat();
+        assert_eq!(text(Heartbeat::COMMENT), with(": heartbeat\n"));
+        assert_eq!(text(Heartbeat::event(event(None, &0))), with("data: 0\n\n"));
     }
 }

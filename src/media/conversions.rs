@@ -17,13 +17,13 @@ use futures::channel::oneshot;
 
 use super::converted::{self, ConversionState, Converted, MAX_KEPT};
 use super::fetch::fetch;
-use super::link::Link;
 use super::transcode::{Converter, is_converted};
 use super::turn::{Turn, Turns};
 use crate::error::Error;
 use crate::generation::TargetFormat;
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
+use crate::gradio::file::RemoteFile;
 use crate::limits::rate::Rates;
 use crate::platform::{Host, grow, timeout};
 use crate::store::Store;
@@ -60,8 +60,10 @@ pub struct Conversion {
     pub key: String,
     /// Client for the link's Space.
     pub client: Client,
-    /// The link.
-    pub link: Link,
+    /// The file.
+    pub file: RemoteFile,
+    /// Expiry of the link, in seconds since the Unix epoch.
+    pub expires: u64,
     /// Format that the link names.
     pub wanted: TargetFormat,
     /// Size of the largest image that is fetched, in bytes.
@@ -130,7 +132,7 @@ impl Conversions {
         let made = self.make(conversion).await;
         // Where the store fails, the claim runs out by itself.
         let _ = match &made {
-            Ok(image) => converted::keep(&self.store, key, image, conversion.link.expires).await,
+            Ok(image) => converted::keep(&self.store, key, image, conversion.expires).await,
             Err(_) => converted::release(&self.store, key).await,
         };
         made
@@ -163,13 +165,13 @@ impl Conversions {
     }
 
     async fn make(&self, conversion: &Conversion) -> Answer {
-        let Conversion { key, client, link, wanted, limit } = conversion;
+        let Conversion { key, client, file, wanted, limit, .. } = conversion;
         if let Some(wait) = self.rates.standing(&format!("link/{key}"), true).await.and_then(|found| found.refused) {
             return Err(Error::too_many_conversions(wait));
         }
-        let fetches = self.fetches.borrow_mut().entry(link.file.origin.to_string()).or_default().clone();
+        let fetches = self.fetches.borrow_mut().entry(file.origin.to_string()).or_default().clone();
         let fetching = self.patiently(fetches.take()).await?;
-        let (format, bytes) = match timeout(&self.host, FETCH, fetch(client, &link.file, *limit)).await {
+        let (format, bytes) = match timeout(&self.host, FETCH, fetch(client, file, *limit)).await {
             Ok(fetched) => fetched.map_err(Error::of_linked_image)?,
             Err(_) => return Err(Error::of_linked_image(Failure::Stalled { after: FETCH })),
         };

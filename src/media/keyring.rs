@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use crate::gradio::file::RemoteFile;
     use crate::gradio::space::Space;
+    use crate::media::file::ImageFile;
     use crate::platform::Platform as _;
     use crate::platform::sim::World;
     use crate::store::tests::store;
@@ -81,7 +82,8 @@ mod tests {
             world.slow_store(Duration::from_millis(200));
             let rings: Vec<Rc<Keyring>> = (0..4).map(|_| Rc::new(Keyring::new(&store(&world), None))).collect();
             let origin = Space::parse("a/b").unwrap().origin().clone();
-            let file = RemoteFile { origin: origin.clone(), path: "/gradio_api/file=/tmp/x.webp".to_owned() };
+            let path = "/gradio_api/file=/tmp/x.webp".to_owned();
+            let file = ImageFile::Space(RemoteFile { origin: origin.clone(), path });
             let signing = rings.iter().map(|ring| {
                 let (ring, file, expires) = (Rc::clone(ring), file.clone(), world.unix_time().as_secs() + 10_000);
                 async move { ring.signer().await.unwrap().sign(&file, None, expires) }

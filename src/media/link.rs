@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::file::{ImageFile, StoredImage};
 use crate::generation::{Format, TargetFormat};
 use crate::gradio::file::RemoteFile;
 use crate::gradio::space::Origin;
@@ -26,6 +27,8 @@ const VERSION: u8 = 2;
 const TAG: usize = 16;
 /// Length of the digest that distinguishes an origin from the others, in bytes.
 const ORIGIN: usize = 8;
+/// Place of an origin that stands for the database: no digest, in all likelihood.
+const STORED: [u8; ORIGIN] = [0; ORIGIN];
 /// Version, expiry, wanted format and its quality, origin.
 const HEAD: usize = 1 + 8 + 2 + ORIGIN;
 /// The longest token that is looked at, in bytes: that of the longest path of a file, each byte of it percent-encoded,
@@ -51,9 +54,9 @@ pub struct Links {
 
 impl Links {
     /// A link to `file` in the wanted format.
-    pub fn to(&self, file: &RemoteFile, wanted: Option<TargetFormat>) -> String {
+    pub fn to(&self, file: &ImageFile, wanted: Option<TargetFormat>) -> String {
         let token = self.signer.as_ref().map(|signer| signer.sign(file, wanted, self.expires)).unwrap_or_default();
-        let format = wanted.map(|wanted| wanted.format).or_else(|| Format::of_name(&file.path));
+        let format = wanted.map(|wanted| wanted.format).or_else(|| file.format());
         format!("{}{PATH}{token}.{}", self.base, format.map_or("png", Format::name))
     }
 }
@@ -62,7 +65,7 @@ impl Links {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The file.
-    pub file: RemoteFile,
+    pub file: ImageFile,
     /// The format that it is to come in; `None` for its own.
     pub wanted: Option<TargetFormat>,
     /// Expiry, in seconds since the Unix epoch.
@@ -90,13 +93,17 @@ impl Signer {
     }
 
     /// The token for `file` in the wanted format, good until `expires`, in seconds since the Unix epoch.
-    pub fn sign(&self, file: &RemoteFile, wanted: Option<TargetFormat>, expires: u64) -> String {
-        let mut token = Vec::with_capacity(HEAD + file.path.len() + TAG);
+    pub fn sign(&self, file: &ImageFile, wanted: Option<TargetFormat>, expires: u64) -> String {
+        let (origin, path) = match file {
+            ImageFile::Space(file) => (fingerprint(&file.origin), file.path.clone()),
+            ImageFile::Stored(stored) => (STORED, stored.to_string()),
+        };
+        let mut token = Vec::with_capacity(HEAD + path.len() + TAG);
         token.push(VERSION);
         token.extend_from_slice(&expires.to_be_bytes());
         token.extend_from_slice(&wanted_bytes(wanted));
-        token.extend_from_slice(&fingerprint(&file.origin));
-        token.extend_from_slice(file.path.as_bytes());
+        token.extend_from_slice(&origin);
+        token.extend_from_slice(path.as_bytes());
         let tag = self.mac.clone().chain_update(&token).finalize().into_bytes();
         token.extend(tag.iter().take(TAG));
         URL_SAFE_NO_PAD.encode(token)
@@ -130,9 +137,14 @@ impl Signer {
             return Err(InvalidLink::Expired);
         }
         let path = std::str::from_utf8(path).map_err(|_| InvalidLink::Forged)?.to_owned();
-        let found = origins.find(|known| fingerprint(known) == *origin).ok_or(InvalidLink::UnknownSpace)?;
+        let file = if *origin == STORED {
+            ImageFile::Stored(StoredImage::parse(&path).ok_or(InvalidLink::Forged)?)
+        } else {
+            let found = origins.find(|known| fingerprint(known) == *origin).ok_or(InvalidLink::UnknownSpace)?;
+            ImageFile::Space(RemoteFile { origin: found.clone(), path })
+        };
         let wanted = wanted_of([*format, *quality]);
-        Ok(Link { file: RemoteFile { origin: found.clone(), path }, wanted, expires })
+        Ok(Link { file, wanted, expires })
     }
 }
 
@@ -178,8 +190,8 @@ mod tests {
         Space::parse(text).unwrap().origin().clone()
     }
 
-    fn file() -> RemoteFile {
-        RemoteFile { origin: origin("a/b"), path: "/gradio_api/file=/tmp/x.webp".to_owned() }
+    fn file() -> ImageFile {
+        ImageFile::Space(RemoteFile { origin: origin("a/b"), path: "/gradio_api/file=/tmp/x.webp".to_owned() })
     }
 
     fn signer() -> Signer {
@@ -201,8 +213,16 @@ mod tests {
     fn a_link_leads_to_the_longest_path_that_a_file_has() {
         let base = Base::new(origin("a/b"), format!("/{}", "x".repeat(MAX_PATH - 1)));
         let longest = RemoteFile::of_file_data(&base, &json!({"path": "#".repeat(1024)})).unwrap();
+        let longest = ImageFile::Space(longest);
         let token = signer().sign(&longest, None, 1000);
         assert_eq!(signer().verify(&token, 1, [origin("a/b")].iter()).map(|link| link.file), Ok(longest));
+    }
+
+    #[test]
+    fn a_link_leads_to_an_image_in_the_database() {
+        let stored = ImageFile::Stored(StoredImage::parse("kept/0123/17.webp").unwrap());
+        let token = signer().sign(&stored, None, 1000);
+        assert_eq!(signer().verify(&token, 1, [].iter()).map(|link| link.file), Ok(stored));
     }
 
     #[test]

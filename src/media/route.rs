@@ -19,16 +19,20 @@ use z_image_conditional::range::{self, Range};
 use super::conversions::{Conversion, Conversions};
 use super::converted::Converted;
 use super::fetch::fetch;
+use super::file::{ImageFile, StoredImage};
 use super::image::{OpenImage, open, open_part};
 use super::keyring::Keyring;
 use super::link::Link;
+use super::stored;
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::generation::Format;
 use crate::gradio::client::Client;
+use crate::gradio::file::RemoteFile;
 use crate::gradio::space::{Origin, Space};
 use crate::hex::hex;
 use crate::platform::Content;
+use crate::store::Store;
 
 /// Everything that is forbidden to a page, should a browser ever take an image for one.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
@@ -42,6 +46,8 @@ pub struct LinkedImages<'a> {
     pub keyring: &'a Keyring,
     /// The Spaces that links may lead to.
     pub catalog: &'a Catalog,
+    /// Database, where images of Spaces lie that have no files.
+    pub store: &'a Store,
     /// Conversions to the formats that links name.
     pub conversions: &'a Rc<Conversions>,
     /// Size of the largest image that is passed on, in bytes.
@@ -65,22 +71,54 @@ impl LinkedImages<'_> {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Ok(response);
         }
-        let client = client_for(self.client, self.catalog, &link);
         let range =
             headers.get(RANGE).filter(|_| headers.get(IF_RANGE).is_none_or(|known| known.as_bytes() == tag.as_bytes()));
+        let file = match link.file {
+            ImageFile::Stored(image) => return self.stored(response, image, method, range).await,
+            ImageFile::Space(file) => file,
+        };
+        let client = client_for(self.client, self.catalog, &file);
         if let Some(wanted) = link.wanted {
             if method != Method::GET {
                 // The length isn't worth a conversion: it is there, or it isn't.
-                open(&client, &link.file, self.limit).await.map_err(Error::of_linked_image)?;
+                open(&client, &file, self.limit).await.map_err(Error::of_linked_image)?;
                 return Ok(response);
             }
-            let (client, link) = (client.clone(), link.clone());
-            let conversion = Conversion { key: digest, client, link, wanted, limit: self.limit };
+            let (client, file, expires) = (client.clone(), file.clone(), link.expires);
+            let conversion = Conversion { key: digest, client, file, expires, wanted, limit: self.limit };
             if let Converted::Image(format, bytes) = self.conversions.get(conversion).await? {
                 return part_of(response, format, bytes, range);
             }
         }
-        self.as_made(response, &client, &link, method, range).await
+        self.as_made(response, &client, &file, method, range).await
+    }
+
+    /// Answers with an image in the database.
+    async fn stored(
+        &self,
+        mut response: Response<Content>,
+        image: StoredImage,
+        method: &Method,
+        range: Option<&HeaderValue>,
+    ) -> Result<Response<Content>, Error> {
+        let whole = image.length;
+        let range = range.filter(|_| method == Method::GET);
+        let (first, end) = match range_of(&mut response, whole, range)? {
+            Some((first, last)) => (first, last.saturating_add(1)),
+            None => (0, whole),
+        };
+        // Before the answer begins: an image that is gone is none.
+        let is_there = stored::is_there(self.store, &image).await.map_err(|error| Error::store_failed(&error))?;
+        if !is_there {
+            return Err(Error::stored_image_gone());
+        }
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, image.format.media_type());
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(end - first));
+        if method == Method::GET {
+            *response.body_mut() = Content::Stream(stored::body(self.store, image, first, end));
+        }
+        Ok(response)
     }
 
     /// Answers with the image as its Space made it.
@@ -88,13 +126,13 @@ impl LinkedImages<'_> {
         &self,
         mut response: Response<Content>,
         client: &Client,
-        link: &Link,
+        file: &RemoteFile,
         method: &Method,
         range: Option<&HeaderValue>,
     ) -> Result<Response<Content>, Error> {
         let image = match range {
-            Some(range) if method == Method::GET => open_part(client, &link.file, self.limit, range).await,
-            _ => open(client, &link.file, self.limit).await,
+            Some(range) if method == Method::GET => open_part(client, file, self.limit, range).await,
+            _ => open(client, file, self.limit).await,
         }
         .map_err(Error::of_linked_image)?;
         let OpenImage { format, length, part, body } = image;
@@ -121,26 +159,37 @@ fn part_of(
     bytes: Bytes,
     range: Option<&HeaderValue>,
 ) -> Result<Response<Content>, Error> {
-    let whole = bytes.len();
-    let range = range.and_then(|range| range.to_str().ok()).map_or(Range::Whole, |range| range::parse(range, whole));
-    let bytes = match range {
-        Range::Whole => bytes,
-        Range::Unsatisfiable => return Err(Error::unsatisfiable_range()),
-        Range::Part(first, last) => {
-            // Both lie inside, by the range's own account.
-            let bytes = bytes.slice(first.min(whole)..last.saturating_add(1).min(whole));
-            if let Ok(part) = HeaderValue::try_from(format!("bytes {first}-{last}/{whole}")) {
-                response.headers_mut().insert(CONTENT_RANGE, part);
-            }
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            bytes
-        }
+    let bytes = match range_of(&mut response, bytes.len(), range)? {
+        Some((first, last)) => bytes.slice(first..last.saturating_add(1)),
+        None => bytes,
     };
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, format.media_type());
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     *response.body_mut() = Content::Full(bytes);
     Ok(response)
+}
+
+/// First and last byte that `range` asks for of `whole` bytes, inside of them; `None` for all. Marks the answer as a
+/// part.
+fn range_of(
+    response: &mut Response<Content>,
+    whole: usize,
+    range: Option<&HeaderValue>,
+) -> Result<Option<(usize, usize)>, Error> {
+    let range = range.and_then(|range| range.to_str().ok()).map_or(Range::Whole, |range| range::parse(range, whole));
+    match range {
+        Range::Whole => Ok(None),
+        Range::Unsatisfiable => Err(Error::unsatisfiable_range()),
+        Range::Part(first, last) => {
+            if let Ok(part) = HeaderValue::try_from(format!("bytes {first}-{last}/{whole}")) {
+                response.headers_mut().insert(CONTENT_RANGE, part);
+            }
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            // Both lie inside, by the range's own account.
+            Ok(Some((first.min(whole.saturating_sub(1)), last.min(whole.saturating_sub(1)))))
+        }
+    }
 }
 
 /// Link of that name.
@@ -156,22 +205,27 @@ async fn resolve(keyring: &Keyring, catalog: &Catalog, name: &str) -> Result<Lin
 /// The image behind the link of that name, of `limit` bytes at most.
 ///
 /// # Errors
-/// 403 or 410, where it leads nowhere; those of [`fetch`].
+/// 403 or 410, where it leads nowhere; those of [`fetch`]; 404 where it was in the database and isn't any more.
 pub async fn fetch_linked(
     client: &Client,
     keyring: &Keyring,
     catalog: &Catalog,
+    store: &Store,
     limit: usize,
     name: &str,
 ) -> Result<Bytes, Error> {
-    let link = resolve(keyring, catalog, name).await?;
-    let (_, bytes) = fetch(&client_for(client, catalog, &link), &link.file, limit).await?;
-    Ok(bytes)
+    match resolve(keyring, catalog, name).await?.file {
+        ImageFile::Space(file) => {
+            let (_, bytes) = fetch(&client_for(client, catalog, &file), &file, limit).await?;
+            Ok(bytes)
+        }
+        ImageFile::Stored(image) => stored::read(store, image).await,
+    }
 }
 
 /// A client that brings the token of the link's Space, where it has one.
-fn client_for(client: &Client, catalog: &Catalog, link: &Link) -> Client {
-    catalog.space_at(&link.file.origin).map_or_else(|| client.clone(), |space| client.for_space(space))
+fn client_for(client: &Client, catalog: &Catalog, file: &RemoteFile) -> Client {
+    catalog.space_at(&file.origin).map_or_else(|| client.clone(), |space| client.for_space(space))
 }
 
 fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {
@@ -192,10 +246,10 @@ fn fixed_headers(headers: &mut HeaderMap, tag: &str, lives: u64) {
 /// Digest of the file's address and the wanted format: a strong entity tag (RFC 9110 section 8.8.3).
 fn digest(link: &Link) -> String {
     let wanted = link.wanted.map_or_else(String::new, |wanted| format!(" {}{}", wanted.format.name(), wanted.quality));
-    let digest = Sha256::new()
-        .chain_update(link.file.origin.to_string())
-        .chain_update(&link.file.path)
-        .chain_update(wanted)
-        .finalize();
+    let file = match &link.file {
+        ImageFile::Space(file) => format!("{}{}", file.origin, file.path),
+        ImageFile::Stored(image) => image.to_string(),
+    };
+    let digest = Sha256::new().chain_update(file).chain_update(wanted).finalize();
     hex(digest.iter().take(16))
 }

@@ -136,13 +136,19 @@ impl Fields {
         }
     }
 
-    /// A boolean, false by default; a form's `"true"` counts.
+    /// A field's value; an empty text, as forms have it, is as good as none.
+    fn filled(&self, name: &str) -> Option<&Value> {
+        self.get(name).filter(|value| value.as_str().is_none_or(|text| !text.trim().is_empty()))
+    }
+
+    /// A boolean, false by default; a form's `"true"` or `"1"` counts.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, Error> {
-        match self.get(name) {
+        match self.filled(name) {
             None => Ok(false),
             Some(Value::Bool(flag)) => Ok(*flag),
-            // As a form has it.
-            Some(Value::String(text)) if text == "true" || text == "false" => Ok(text == "true"),
+            // As forms have it.
+            Some(Value::String(text)) if is_word(text, ["true", "1"]) => Ok(true),
+            Some(Value::String(text)) if is_word(text, ["false", "0"]) => Ok(false),
             Some(other) => Err(Error::invalid_value(
                 name,
                 format!("Invalid type for '{name}': expected true or false, got {}.", kind(other)),
@@ -152,7 +158,7 @@ impl Fields {
 
     /// A whole number from `least` to `greatest`; 2.0 and "2" are taken for 2.
     pub(super) fn integer(&self, name: &'static str, least: u32, greatest: u32) -> Result<Option<u32>, Error> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.filled(name) else { return Ok(None) };
         whole(value)
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| (least..=greatest).contains(number))
@@ -248,7 +254,7 @@ impl Fields {
         greatest: f64,
     ) -> Result<Option<f64>, Error> {
         let number = |name: &'static str| {
-            let value = self.get(name)?;
+            let value = self.filled(name)?;
             let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
             Some(number.filter(|number| (least..=greatest).contains(number)).ok_or_else(|| {
                 Error::invalid_value(
@@ -310,7 +316,7 @@ impl Fields {
 
     /// `seed`; −1 stands for a random one.
     pub(super) fn seed(&self) -> Result<Option<Seed>, Error> {
-        let Some(value) = self.get("seed") else { return Ok(None) };
+        let Some(value) = self.filled("seed") else { return Ok(None) };
         match whole(value) {
             Some(-1) => Ok(None),
             number => match number.and_then(|number| u32::try_from(number).ok()).and_then(Seed::new) {
@@ -332,9 +338,13 @@ impl Fields {
 fn whole(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.as_i64().or_else(|| whole_float(number.as_f64()?)),
-        Value::String(text) => text.trim().parse().ok(),
+        Value::String(text) => text.trim().parse().ok().or_else(|| whole_float(text.trim().parse().ok()?)),
         _ => None,
     }
+}
+
+fn is_word(text: &str, words: [&str; 2]) -> bool {
+    words.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
 }
 
 /// 2 for 2.0. Printing is exact where a cast would have to be argued for.

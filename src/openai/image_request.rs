@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use crate::error::Error;
-use crate::generation::{Generation, Purpose, Quality, RequestKind, Seed, TargetFormat};
-use crate::pipeline::{ResponseFormat, RunRequest};
+use crate::generation::{Generation, Purpose, Quality, RequestKind, ResponseFormat, Seed, TargetFormat};
+use crate::pipeline::RunRequest;
 use crate::platform::{Host, random_bytes};
 
 /// The most bytes of all fields as JSON, images left out: they are held for as long as the images are made.
@@ -28,8 +28,8 @@ pub struct ImageRequest {
     pub generation: Generation,
     /// Images from text, or from images.
     pub purpose: Purpose,
-    /// Form in which they are delivered.
-    pub format: ResponseFormat,
+    /// Form in which they are delivered; `None` where the request doesn't say.
+    pub format: Option<ResponseFormat>,
     /// File format that they are converted to; `None` for the Space's own.
     pub wanted: Option<TargetFormat>,
     /// `stream`: the answer is a stream of events.
@@ -65,6 +65,11 @@ pub struct Echo {
 }
 
 impl ImageRequest {
+    /// Form in which the images are delivered.
+    pub fn form(&self) -> ResponseFormat {
+        self.format.unwrap_or(ResponseFormat::Base64)
+    }
+
     /// Kind of the request.
     pub fn kind(&self) -> RequestKind {
         match self.purpose {
@@ -121,11 +126,8 @@ impl ImageRequest {
             },
             background: if fields.text("background")? == Some("opaque") { "opaque" } else { "auto" },
         };
-        // Any other value than "url" is taken for the default: some clients send names of their own.
-        let format = match fields.get("response_format").and_then(Value::as_str) {
-            Some("url") => ResponseFormat::Url,
-            _ => ResponseFormat::Base64,
-        };
+        // Any other value is taken for none: some clients send names of their own.
+        let format = fields.get("response_format").and_then(Value::as_str).and_then(ResponseFormat::parse);
         let model = fields.text("model")?.map(str::to_owned).filter(|model| !model.is_empty());
         let (is_task, webhook_url) = (fields.flag("async")?, fields.text("webhook_url")?.map(str::to_owned));
         Ok(Self {
@@ -148,9 +150,9 @@ impl From<ImageRequest> for RunRequest {
     fn from(request: ImageRequest) -> Self {
         Self {
             partial_images: if request.stream { request.streaming.partial_images } else { 0 },
+            format: request.form(),
             generation: request.generation,
             purpose: request.purpose,
-            format: request.format,
             wanted: request.wanted,
         }
     }

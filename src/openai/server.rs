@@ -60,7 +60,8 @@ impl Services {
             && let Some((_, name)) = url.split_once(link::PATH)
         {
             let (client, limit) = (self.dispatcher.client(), self.max_image_bytes);
-            *source = Source::Bytes(route::fetch_linked(client, &self.keyring, &self.catalog, limit, name).await?);
+            let bytes = route::fetch_linked(client, &self.keyring, &self.catalog, &self.store, limit, name).await?;
+            *source = Source::Bytes(bytes);
         }
         Ok(())
     }

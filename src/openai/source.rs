@@ -33,7 +33,11 @@ pub fn source(param: &'static str, value: &Value, attachments: &Attachments) -> 
     let invalid = |message: &str| Error::invalid_value(param, message);
     let url = url.ok_or_else(|| invalid("Each image must be a URL, or an object with an `image_url`."))?;
     match url.strip_prefix("data:") {
-        None => Ok(Source::Url(url.to_owned())),
+        // Some clients send the base64 alone.
+        None => Ok(match attachments.decode(url).filter(|bytes| Format::of_magic(bytes).is_some()) {
+            Some(bytes) => Source::Bytes(bytes),
+            None => Source::Url(url.to_owned()),
+        }),
         Some(data) => {
             let decoded = data.split_once(";base64,").and_then(|(_, data)| attachments.decode(data));
             let bytes = decoded.ok_or_else(|| invalid("The data URL of an image can't be read. It must be base64."))?;

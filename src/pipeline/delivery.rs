@@ -3,17 +3,20 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use super::item::{Item, Payload};
-use super::request::ResponseFormat;
 use crate::dispatch::{Image, Timing};
-use crate::generation::{Format, TargetFormat};
+use crate::generation::{Format, ResponseFormat, Size, TargetFormat};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
 use crate::gradio::result::Picture;
 use crate::media::fetch::{Fetched, fetch, fetch_or_leave};
+use crate::media::file::ImageFile;
 use crate::media::image;
 use crate::media::link::Links;
+use crate::media::stored::KeptImages;
 use crate::media::transcode::Converter;
 
 /// Form in which an image is delivered.
@@ -25,6 +28,8 @@ pub(super) struct Delivery {
     pub(super) converter: Converter,
     /// Links to images.
     pub(super) links: Links,
+    /// Keeper of images that come inline.
+    pub(super) kept: Option<KeptImages>,
     /// Size of the largest image that is fetched, in bytes.
     pub(super) max_image_bytes: usize,
     /// Bytes or links.
@@ -39,47 +44,71 @@ const MAX_HELD: usize = 24 << 20;
 impl Delivery {
     /// Fetches an image, or makes a link to it, in the wanted format.
     pub(super) async fn item(&self, wanted: Option<TargetFormat>, index: u32, image: Image) -> Result<Item, Failure> {
+        self.deliver(wanted, index, image, self.kept.as_ref()).await
+    }
+
+    /// The same for a partial image, which isn't kept.
+    pub(super) async fn partial(&self, index: u32, image: Image) -> Result<Item, Failure> {
+        self.deliver(None, index, image, None).await
+    }
+
+    async fn deliver(
+        &self,
+        wanted: Option<TargetFormat>,
+        index: u32,
+        image: Image,
+        kept: Option<&KeptImages>,
+    ) -> Result<Item, Failure> {
         let seed = image.seed.get();
         let limit = self.max_image_bytes;
-        let file = match &image.picture {
-            Picture::File(file) => Some(file.clone()),
-            Picture::Inline(_) => None,
-        };
         let as_wanted = async |(format, bytes)| match wanted {
             Some(wanted) => self.converter.convert(bytes, format, wanted).await,
             None => Ok((format, bytes)),
         };
-        let (format, payload) = match (self.format, image.picture) {
+        let Delivered { format, payload, size, file } = match (self.format, image.picture) {
             (ResponseFormat::Url, Picture::File(file)) => {
                 let wanted = conversion(&file, wanted);
                 let own = Format::of_name(&file.path);
-                (wanted.map(|wanted| wanted.format).or(own), Payload::Url(self.links.to(&file, wanted)))
+                let file = ImageFile::Space(file);
+                let payload = Payload::Url(self.links.to(&file, wanted));
+                Delivered { format: wanted.map(|wanted| wanted.format).or(own), payload, size: None, file: Some(file) }
             }
             (ResponseFormat::Url, Picture::Inline(bytes)) => {
                 let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
-                (Some(format), Payload::DataUrl(format, bytes))
+                let size = image::size(&bytes);
+                let stored = match kept {
+                    Some(kept) => kept.keep(format, &bytes).await.ok().map(ImageFile::Stored),
+                    None => None,
+                };
+                let payload = match &stored {
+                    Some(stored) => Payload::Url(self.links.to(stored, None)),
+                    None => Payload::DataUrl(format, bytes),
+                };
+                Delivered { format: Some(format), payload, size, file: stored }
             }
             (ResponseFormat::Base64, Picture::Inline(bytes)) => {
                 let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
-                (Some(format), Payload::Bytes(bytes))
+                let stored = kept.and_then(|kept| kept.spawn_keep(format, &bytes)).map(ImageFile::Stored);
+                Delivered { file: stored, ..Delivered::here(format, bytes) }
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
                 let client = self.client.for_space(&image.space).with_cookies(&image.cookies);
-                if wanted.is_some() {
+                let delivered = if wanted.is_some() {
                     let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?).await?;
-                    (Some(format), Payload::Bytes(bytes))
+                    Delivered::here(format, bytes)
                 } else {
                     match fetch_or_leave(&client, &file, limit, |length| self.may_hold(length)).await? {
-                        Fetched::Here(format, bytes) => (Some(format), Payload::Bytes(bytes)),
-                        Fetched::Left(remote) => (Some(remote.format), Payload::Remote(remote)),
+                        Fetched::Here(format, bytes) => Delivered::here(format, bytes),
+                        Fetched::Left(remote) => {
+                            let format = Some(remote.format);
+                            Delivered { format, payload: Payload::Remote(remote), size: None, file: None }
+                        }
                     }
-                }
+                };
+                Delivered { file: Some(ImageFile::Space(file)), ..delivered }
             }
         };
-        let size = match &payload {
-            Payload::Bytes(bytes) | Payload::DataUrl(_, bytes) => image::size(bytes).or(image.size),
-            Payload::Url(_) | Payload::Remote(_) => image.size,
-        };
+        let size = size.or(image.size);
         Ok(Item { index, seed, size, format, payload, file, space: None, timing: Timing::default() })
     }
 
@@ -91,6 +120,22 @@ impl Delivery {
             self.held.set(held);
         }
         may
+    }
+}
+
+/// An image as it is delivered.
+struct Delivered {
+    format: Option<Format>,
+    payload: Payload,
+    /// Size, where its bytes say it.
+    size: Option<Size>,
+    file: Option<ImageFile>,
+}
+
+impl Delivered {
+    fn here(format: Format, bytes: Bytes) -> Self {
+        let size = image::size(&bytes);
+        Self { format: Some(format), payload: Payload::Bytes(bytes), size, file: None }
     }
 }
 

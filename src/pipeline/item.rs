@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::dispatch::Timing;
 use crate::generation::{Format, Size};
-use crate::gradio::file::RemoteFile;
+use crate::media::file::ImageFile;
 use crate::media::remote::RemoteImage;
 
 /// An image as an answer has it.
@@ -25,8 +25,8 @@ pub struct Item {
     pub format: Option<Format>,
     /// The image, or the way to it.
     pub payload: Payload,
-    /// File at the Space, for later references.
-    pub file: Option<RemoteFile>,
+    /// File at the Space or in the database, for later references.
+    pub file: Option<ImageFile>,
     /// Name of the Space that made it, if clients may know it.
     pub space: Option<Rc<str>>,
     /// Times that it took.
@@ -42,7 +42,7 @@ pub enum Payload {
     Remote(RemoteImage),
     /// A link to it.
     Url(String),
-    /// Its bytes, where a link was asked for and there is no file that one could lead to.
+    /// Its bytes, where a link was asked for, and there is neither a file at the Space nor a database to keep it in.
     DataUrl(Format, Bytes),
 }
 
@@ -52,7 +52,7 @@ pub struct MadeFile {
     /// Index of the image in the request, from 0.
     pub index: u32,
     /// The file.
-    pub file: RemoteFile,
+    pub file: ImageFile,
 }
 
 /// Course of an image: the times that it took, and the Space.
@@ -70,7 +70,7 @@ impl Item {
         Course { timing: self.timing, space: self.space.clone() }
     }
 
-    /// Its file, where it lies at a Space.
+    /// Its file, where there is one.
     pub fn made_file(&self) -> Option<MadeFile> {
         Some(MadeFile { index: self.index, file: self.file.clone()? })
     }

@@ -23,6 +23,6 @@ pub use self::delivery::conversion;
 pub use self::first_update::await_first_update;
 pub use self::item::{Course, Item, MadeFile, Payload};
 pub use self::progress::ImageProgress;
-pub use self::request::{ResponseFormat, RunRequest};
+pub use self::request::RunRequest;
 pub use self::run::Pipeline;
 pub use self::update::{Update, Updates};

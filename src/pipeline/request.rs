@@ -1,6 +1,6 @@
 //! Request for images, as the pipeline runs it.
 
-use crate::generation::{Generation, Purpose, TargetFormat};
+use crate::generation::{Generation, Purpose, ResponseFormat, TargetFormat};
 
 /// Request for images, as the pipeline runs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,13 +15,4 @@ pub struct RunRequest {
     pub wanted: Option<TargetFormat>,
     /// Number of partial images that are shown of each image, at most.
     pub partial_images: u32,
-}
-
-/// Form in which images are delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseFormat {
-    /// In the answer, as base64.
-    Base64,
-    /// As links.
-    Url,
 }

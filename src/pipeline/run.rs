@@ -17,6 +17,7 @@ use crate::catalog::Model;
 use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Made};
 use crate::gradio::arguments::unused;
 use crate::media::link::Links;
+use crate::media::stored::KeptImages;
 use crate::media::transcode::Converter;
 
 /// Number of images that are fetched at the same time.
@@ -33,6 +34,8 @@ pub struct Pipeline {
     pub max_image_bytes: usize,
     /// Links to images.
     pub links: Links,
+    /// Keeper of images that come inline; `None` for a caller that keeps them itself.
+    pub kept: Option<KeptImages>,
     /// True where clients may know the Space that made an image.
     pub reveal_spaces: bool,
     /// Owner of the request.
@@ -50,6 +53,7 @@ impl Pipeline {
             client: self.dispatcher.client().clone(),
             converter: self.converter.clone(),
             links: self.links.clone(),
+            kept: self.kept.clone(),
             max_image_bytes: self.max_image_bytes,
             format: request.format,
             held: Rc::default(),
@@ -88,7 +92,7 @@ impl Pipeline {
                     }
                     // A preview that is gone before it was fetched is no loss.
                     EventKind::Partial(image) => {
-                        Update::Partial(index, chosen?, delivery.item(None, index, *image).await.ok()?)
+                        Update::Partial(index, chosen?, delivery.partial(index, *image).await.ok()?)
                     }
                 })
             };

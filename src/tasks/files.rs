@@ -22,11 +22,6 @@ pub fn input(index: u32) -> String {
     format!("in{index}")
 }
 
-/// Name of an output image that a Space has sent inline.
-pub fn output(index: u32) -> String {
-    format!("out{index}")
-}
-
 impl TaskStore {
     /// Adds a file to a task. It expires at `until`.
     ///

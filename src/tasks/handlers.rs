@@ -10,19 +10,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::cancel::Cancelled;
-use super::files::output;
-use super::image::{ImageLocation, TaskStatus};
-use super::record::TaskRecord;
+use super::image::TaskStatus;
 use super::store::Snapshot;
 use super::supervisor::TaskSupervisor;
 use super::view::{TaskObject, task_id};
 use crate::error::Error;
-use crate::generation::Format;
 use crate::http::call::Call;
 use crate::http::json::JsonBody;
 use crate::http::list::{ListObject, ListQuery, query_value};
-use crate::http::{reply, sse};
-use crate::pipeline::Payload;
+use crate::http::reply;
+use crate::http::sse::{self, Heartbeat};
 use crate::platform::{Content, StoreError};
 use crate::store::id::TimeId;
 
@@ -39,8 +36,7 @@ const ROWS: usize = 25;
 pub async fn read(tasks: &TaskSupervisor, call: &Call) -> Result<Response<Content>, Error> {
     let (time_id, snapshot) = owned(tasks, call).await?;
     let links = tasks.links(&call.base).await?;
-    let mut task = tasks.view(&time_id, &snapshot.record, &links);
-    embed(tasks, &time_id, &snapshot.record, &mut task).await.map_err(failed)?;
+    let task = tasks.view(&time_id, &snapshot.record, &links);
     let mut response = reply::json(&task)?;
     if !snapshot.record.status.is_end() {
         response.headers_mut().insert(RETRY_AFTER, POLL_AFTER);
@@ -121,13 +117,12 @@ pub async fn events(tasks: &Rc<TaskSupervisor>, call: &Call) -> Result<Response<
         let (tasks, id, links, topic) = (Rc::clone(&tasks), id.clone(), links.clone(), Rc::clone(&topic));
         async move {
             let snapshot = topic.newer(state?).await?;
-            let mut task = tasks.view(&id, &snapshot.record, &links);
-            let _ = embed(&tasks, &id, &snapshot.record, &mut task).await;
+            let task = tasks.view(&id, &snapshot.record, &links);
             let next = (!snapshot.record.status.is_end()).then_some(Some(snapshot.revision));
             Some((event(&task, &snapshot), next))
         }
     });
-    Ok(reply::events(sse::body(&host, events.boxed_local())))
+    Ok(reply::events(&host, events.boxed_local(), Heartbeat::COMMENT))
 }
 
 /// A task of the caller's.
@@ -137,23 +132,6 @@ async fn owned(tasks: &TaskSupervisor, call: &Call) -> Result<(TimeId, Snapshot)
     let read = tasks.store.read(&time_id, call.caller.id()).await.map_err(failed)?;
     let (snapshot, _) = read.ok_or_else(not_found)?;
     Ok((time_id, snapshot))
-}
-
-/// Puts in the images that came without a file.
-async fn embed(
-    tasks: &TaskSupervisor,
-    id: &TimeId,
-    record: &TaskRecord,
-    task: &mut TaskObject,
-) -> Result<(), StoreError> {
-    for (index, image) in record.images.iter().enumerate() {
-        let (Some(ImageLocation::Stored(_)), Ok(number)) = (&image.place, u32::try_from(index)) else { continue };
-        if let Some(bytes) = tasks.store.file(id, &output(number)).await? {
-            let format = Format::of_magic(&bytes);
-            task.embed(index, Payload::Bytes(bytes).into_url(format));
-        }
-    }
-    Ok(())
 }
 
 /// The id of a task, as clients have it.

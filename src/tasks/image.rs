@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::generation::{Format, Size};
 use crate::gradio::job::Receipt;
 use crate::history::entry::{ImageRecord, KeptFile};
+use crate::media::file::{ImageFile, ImageOwner, StoredImage};
+use crate::store::id::TimeId;
 
 /// Status of a task, or of an image of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
@@ -125,6 +127,11 @@ pub enum ImageLocation {
     Stored(u64),
 }
 
+/// Name of the file of an image that a Space has sent inline, among those of its task.
+pub(super) fn output(index: u32) -> String {
+    format!("out{index}")
+}
+
 /// An error in the stored form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
@@ -165,10 +172,28 @@ impl ImageState {
         }
     }
 
-    /// Entry of the image in the history; none where it isn't made, or is stored in the database.
-    pub fn remembered(&self, index: u32) -> Option<ImageRecord> {
-        let Some(ImageLocation::File(file)) = &self.place else { return None };
-        let (size, format, file) = (self.size.clone(), self.format.clone(), file.clone());
+    /// File of the image, which is that of the index of `task`; none where it isn't made.
+    pub(super) fn file(&self, task: &TimeId, index: u32) -> Option<KeptFile> {
+        match self.place.as_ref()? {
+            ImageLocation::File(file) => Some(file.clone()),
+            ImageLocation::Stored(length) => {
+                let owner = ImageOwner::Task(task.as_str().to_owned(), output(index));
+                let format = Format::of_name(&format!(".{}", self.format.as_deref().unwrap_or("png")))?;
+                let stored = StoredImage { owner, format, length: usize::try_from(*length).ok()? };
+                Some(KeptFile::new(&ImageFile::Stored(stored), None))
+            }
+        }
+    }
+
+    /// True for an image that has an entry in the history.
+    pub fn is_remembered(&self) -> bool {
+        self.place.is_some() && self.seed.is_some()
+    }
+
+    /// Entry of the image in the history; none where it isn't made.
+    pub fn remembered(&self, task: &TimeId, index: u32) -> Option<ImageRecord> {
+        let file = self.file(task, index)?;
+        let (size, format) = (self.size.clone(), self.format.clone());
         Some(ImageRecord { index, seed: self.seed?, size, format, file })
     }
 

@@ -117,7 +117,7 @@ impl TaskRecord {
 
     /// Images that the history lists: bit i stands for the image of index i.
     pub fn shown(&self) -> i64 {
-        let images = (0..).zip(&self.images).filter(|(index, image)| image.remembered(*index).is_some());
+        let images = (0..).zip(&self.images).filter(|(_, image)| image.is_remembered());
         images.filter_map(|(index, _)| bit(index)).fold(0, |shown, bit| shown | bit)
     }
 

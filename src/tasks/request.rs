@@ -12,11 +12,10 @@ use super::supervisor::TaskSupervisor;
 use super::view::task_id;
 use crate::catalog::Model;
 use crate::error::Error;
-use crate::generation::{Format, Purpose, SourceImage};
+use crate::generation::{Format, Purpose, ResponseFormat, SourceImage};
 use crate::history::entry::HistoryEntry;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
-use crate::pipeline::ResponseFormat;
 use crate::platform::retry;
 use crate::store::id::TimeId;
 
@@ -27,7 +26,7 @@ impl TaskSupervisor {
         let model = self.catalog.find(Some(&record.model)).filter(|model| model.id == record.model);
         let model = model.ok_or_else(|| Error::model_not_found(&record.model, known))?;
         let mut request = ImageRequest::read(&Fields::new(record.fields.clone()), &self.host)?;
-        (request.format, request.stream) = (ResponseFormat::Url, false);
+        (request.format, request.stream) = (Some(ResponseFormat::Url), false);
         if record.inputs > 0 {
             request.purpose = Purpose::Edit;
             for index in 0..record.inputs {
@@ -56,7 +55,7 @@ impl TaskSupervisor {
             &request.generation,
         );
         entry.task = Some(task_id(id));
-        entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(index)).collect();
+        entry.images = (0..).zip(&record.images).filter_map(|(index, image)| image.remembered(id, index)).collect();
         Some(entry)
     }
 

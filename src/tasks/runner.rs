@@ -14,8 +14,7 @@ use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, iter, select_all};
 use http::StatusCode;
 
-use super::files::output;
-use super::image::{Finished, ImageLocation, TaskStatus};
+use super::image::{Finished, ImageLocation, TaskStatus, output};
 use super::record::{RemainingWork, TaskRecord};
 use super::store::{ClaimedTask, NextHolder, RowEnd, RunnerToken};
 use super::supervisor::TaskSupervisor;
@@ -183,7 +182,10 @@ impl TaskRun {
     /// Location of an image; an inline image is stored in the database.
     async fn place(&self, item: Item) -> Result<ImageLocation, Error> {
         if let Some(file) = &item.file {
-            return Ok(ImageLocation::File(KeptFile::new(file, conversion(file, self.wanted))));
+            return Ok(ImageLocation::File(KeptFile::new(
+                file,
+                file.remote().and_then(|file| conversion(file, self.wanted)),
+            )));
         }
         let (Payload::Bytes(bytes) | Payload::DataUrl(_, bytes)) = item.payload else {
             return Err(Failure::NoImage.into());

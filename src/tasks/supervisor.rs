@@ -194,6 +194,8 @@ impl TaskSupervisor {
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
             links: Links { signer: None, base: String::new(), expires: 0 },
+            // A task keeps its images itself.
+            kept: None,
             caller: Rc::from(owner),
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_with::skip_serializing_none;
 
-use super::image::{Fault, ImageLocation, ImageState, ProgressState, TaskStatus};
+use super::image::{Fault, ImageState, ProgressState, TaskStatus};
 use super::record::TaskRecord;
 use super::supervisor::TaskSupervisor;
 use crate::generation::{Priority, RequestKind};
@@ -47,28 +47,13 @@ impl TaskObject {
     pub fn poll_url(&self) -> &str {
         &self.poll_url
     }
-
-    /// Sets the URL of an image that is stored in the database.
-    pub fn embed(&mut self, index: usize, url: String) {
-        let Some(image) = self.images.get_mut(index) else { return };
-        image.url = Some(url.clone());
-        let seed = image.seed;
-        let position = self.images.iter().take(index).filter(|image| image.url.is_some()).count();
-        let embedded = Datum::Image { url, seed };
-        if let Some(result) = &mut self.result {
-            result.data.insert(position.min(result.data.len()), embedded.clone());
-            if self.status == TaskStatus::Succeeded.name() {
-                self.data.clone_from(&result.data);
-            }
-        }
-    }
 }
 
 /// An image of a task.
 #[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ImageObject {
-    index: usize,
+    index: u32,
     status: &'static str,
     #[serde(flatten)]
     progress: ProgressState,
@@ -108,19 +93,19 @@ enum Datum {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct ErrorObject {
-    index: usize,
+    index: u32,
     message: String,
     r#type: String,
     code: Option<String>,
 }
 
 impl TaskSupervisor {
-    /// Form of a task for its owner. Images in the database have no URL yet; see [`TaskObject::embed`].
+    /// Form of a task for its owner.
     pub fn view(&self, key: &TimeId, record: &TaskRecord, links: &Links) -> TaskObject {
         let id = task_id(key);
         let base = &links.base;
         let images: Vec<ImageObject> =
-            record.images.iter().enumerate().map(|(index, image)| image_object(index, image, links)).collect();
+            (0..).zip(&record.images).map(|(index, image)| image_object(key, index, image, links)).collect();
         let result = (record.status.is_end() && record.images.iter().any(|image| image.place.is_some()))
             .then(|| result(record, &images));
         let data = match &result {
@@ -156,11 +141,7 @@ pub fn task_id(id: &TimeId) -> String {
     format!("task_{id}")
 }
 
-fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject {
-    let file = match &image.place {
-        Some(ImageLocation::File(file)) => Some(file),
-        _ => None,
-    };
+fn image_object(task: &TimeId, index: u32, image: &ImageState, links: &Links) -> ImageObject {
     ImageObject {
         index,
         status: image.status.name(),
@@ -169,7 +150,7 @@ fn image_object(index: usize, image: &ImageState, links: &Links) -> ImageObject 
         seed: image.seed,
         size: image.size.clone(),
         output_format: image.format.clone(),
-        url: file.and_then(|file| file.url(links)),
+        url: image.file(task, index).and_then(|file| file.url(links)),
         error: image.error.clone(),
     }
 }

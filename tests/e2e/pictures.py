@@ -34,9 +34,8 @@ def events(answer: httpx.Response) -> list[tuple[str | None, dict | str]]:
     assert answer.text.endswith("\n\n")
     read = []
     for block in answer.text.removesuffix("\n\n").split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        if set(fields) == {""}:
-            continue
+        # A comment fills a silence before an event.
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
         assert set(fields) <= {"event", "data"}, block[:200]
         data = fields["data"]
         read.append((fields.get("event"), data if data == "[DONE]" else json.loads(data)))

@@ -67,6 +67,8 @@ def images_of(answer: httpx.Response, reads: str) -> list:
             return [fetched(item["url"]) if item.get("url") else opened(item["b64_json"]) for item in items]
         case "b64_json":
             return [opened(item["b64_json"]) for item in answer.json()["data"]]
+        case "url":
+            return [fetched(item["url"]) for item in answer.json()["data"]]
         case "markdown":
             content = message(answer)["content"]
             return [fetched(url) for url in re.findall(r"!\[.*?\]\((https?://.*?)\)", content)]

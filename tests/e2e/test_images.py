@@ -86,7 +86,9 @@ def test_presets_and_the_names_that_clients_have_built_in(client: openai.OpenAI)
         ("z-image-turbo-2048", (2048, 2048)),
     ]:
         answer = client.images.generate(prompt="x", model=model, extra_body={"seed": 3, "steps": 1})
-        image = opened(answer.data[0].b64_json)
+        made = answer.data[0]
+        assert (made.url is None) == (model != "dall-e-3"), "DALL-E answers with links"
+        image = opened(made.b64_json or httpx.get(made.url).content)
         assert (image.size, seed_of(image)) == (size, 3), model
 
 

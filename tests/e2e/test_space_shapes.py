@@ -212,7 +212,7 @@ def test_an_image_at_another_host_is_told_without_blame(odd: OddSpaces) -> None:
     answer = odd.post("outputs_elsewhere", prompt="https://cdn.example/a.png")
     if odd.version == "5":
         error = answer.json()["error"]
-        assert (answer.status_code, error["code"]) == (502, "image_elsewhere"), answer.text
+        assert (answer.status_code, error["code"]) == (422, "image_elsewhere"), answer.text
         assert "cdn.example" in error["message"] and answer.headers["x-should-retry"] == "false"
         assert status()["failures"] == before
 

@@ -12,6 +12,7 @@ import OpenAI, {
   NotFoundError,
   RateLimitError,
   toFile,
+  UnprocessableEntityError,
 } from "openai";
 
 import { argumentsOf, opened, plain, seedOf } from "./pictures.js";
@@ -156,18 +157,15 @@ test("errors have their class, and say what is wrong", async () => {
 });
 
 test("only what another try can mend is tried again", async () => {
-  for (const [fields, calls] of [
-    [{ prompt: "fault: exception" }, 1],
-    [{ model: "tired", prompt: "fault: quota" }, 1],
-    [{ prompt: "fault: no image" }, 1],
-    [{ model: "down" }, 3],
+  for (const [fields, calls, kind] of [
+    [{ prompt: "fault: exception" }, 1, UnprocessableEntityError],
+    [{ model: "tired", prompt: "fault: quota" }, 1, RateLimitError],
+    [{ prompt: "fault: no image" }, 1, UnprocessableEntityError],
+    [{ model: "down" }, 3, InternalServerError],
   ]) {
     const counted = counting();
     const trying = new OpenAI({ baseURL, apiKey, fetch: counted, maxRetries: 2 });
-    await assert.rejects(
-      trying.images.generate({ ...quick, ...fields }),
-      fields.prompt === "fault: quota" ? RateLimitError : InternalServerError,
-    );
+    await assert.rejects(trying.images.generate({ ...quick, ...fields }), kind);
     assert.equal(counted.calls, calls, JSON.stringify(fields));
   }
 });

@@ -192,8 +192,11 @@ fn routes_methods_types_and_sizes_are_kept_to() {
     assert_eq!(answer(&world, request(Method::PUT, "/v1/images/generations", "")).header("allow"), Some("POST"));
     let mut typed = request(Method::POST, "/v1/images/generations", "prompt=x");
     typed.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+    assert_eq!(answer(&world, typed).status, 200);
+    let mut typed = request(Method::POST, "/v1/images/generations", "prompt=x");
+    typed.headers_mut().insert("content-type", "text/plain".parse().unwrap());
     assert_eq!(answer(&world, typed).error().0, 415);
-    let large = json!({"prompt": "x", "padding": "x".repeat(1 << 20)});
+    let large = json!({"prompt": "x", "padding": "x".repeat(9 << 20)});
     assert_eq!(generate(&world, large).error().0, 413);
     let mut announced = request(Method::POST, "/v1/images/generations", "{}");
     announced.headers_mut().insert("content-length", "99999999".parse().unwrap());
@@ -233,10 +236,10 @@ fn a_key_is_asked_for_where_it_must_be() {
 /// Error of each fate of a lone job: the status, the code, and whether it may be tried again.
 fn outcome(fate: Fate) -> (u16, &'static str, &'static str) {
     match fate {
-        Fate::Succeeds | Fate::Chatters => (200, "", ""),
+        Fate::Succeeds | Fate::Chatters | Fate::Inline => (200, "", ""),
         Fate::Rejected => (400, "rejected_by_space", "false"),
-        Fate::Crashes => (502, "space_error", "false"),
-        Fate::MakesNothing => (502, "no_image", "false"),
+        Fate::Crashes => (422, "space_error", "false"),
+        Fate::MakesNothing => (422, "no_image", "false"),
         Fate::QueueFull => (503, "server_is_overloaded", "true"),
         Fate::JoinBreaks => (502, "space_error", "true"),
         Fate::JoinHangs | Fate::Stalls => (504, "space_stalled", "true"),

@@ -18,6 +18,7 @@ mod faces;
 mod history;
 mod idempotency;
 mod images;
+mod inline;
 mod limits;
 mod pools;
 mod responses;

@@ -343,7 +343,7 @@ impl Town {
 #[test]
 fn what_a_space_fails_is_made_by_another() {
     for end in [End::Crash, End::Cut, End::Stall, End::Lie, End::Gone, End::Quota(60)] {
-        let town = Town::new(3, &[usual(1.0), usual(1.0)], &[], SelectionRule::Forecast);
+        let town = Town::new(5, &[usual(1.0), usual(1.0)], &[], SelectionRule::Forecast);
         town.spaces[0].fix_end(end);
         town.spaces[1].fix_end(End::Image);
         let asked: Vec<_> = (0..4)

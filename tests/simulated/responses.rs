@@ -81,7 +81,7 @@ fn without_the_tool_it_is_a_message() {
 #[test]
 fn a_response_that_comes_to_nothing_fails() {
     let (world, _) = world(83, Fate::Crashes);
-    assert_eq!(respond(&world, with_tool(json!({"input": "a fox"}))).error().0, 502);
+    assert_eq!(respond(&world, with_tool(json!({"input": "a fox"}))).error().0, 422);
     let streamed = respond(&world, with_tool(json!({"input": "a fox", "stream": true, "n": 2})));
     let (name, last) = events(streamed.body.as_ref().unwrap()).pop().unwrap();
     assert_eq!((name.as_deref(), &last["response"]["status"]), (Some("response.failed"), &json!("failed")));

@@ -301,7 +301,7 @@ fn failures_of_many_instances_open_the_breaker() {
     for of in 0..4_u32 {
         let sent = service.ask(usize::try_from(of).unwrap(), at(0), KEY, &image("x", 1, json!({})));
         service.world.pass(at(3));
-        assert_eq!(sent.borrow().answer.as_ref().unwrap().status, 502);
+        assert_eq!(sent.borrow().answer.as_ref().unwrap().status, 422);
     }
     assert_eq!(service.status(9)[0]["state"], "cooling_down", "{:?}", service.status(9));
     assert_eq!(service.status(9)[0]["failures"], 4);

@@ -46,8 +46,10 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), prefix: prefix.to_owned(), wildcard })
     }
 
-    /// Rest of `path` below this route, if it matches.
+    /// Rest of `path` below this route, if it matches. Several slashes at its beginning are one.
     pub(crate) fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let slashes = path.len() - path.trim_start_matches('/').len();
+        let path = path.get(slashes.saturating_sub(1)..)?;
         let rest = path.strip_prefix(self.prefix.as_str())?;
         match rest {
             "" | "/" => Some(rest),
@@ -118,6 +120,8 @@ mod tests {
             ("/v1", "/v1/..."),
             ("/v1/", "/v1/..."),
             ("/v1/models", "/v1/..."),
+            ("//v1//models", "/v1/..."),
+            ("//", "/..."),
             ("/v10", "/..."),
             ("/healthz", "/healthz"),
             ("/healthz/", "/healthz"),

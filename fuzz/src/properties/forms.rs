@@ -51,8 +51,9 @@ pub fn forms(data: &[u8]) {
 fn made(data: &[u8]) {
     const BOUNDARY: &str = "boundary-7f3a";
     let parts: Vec<&[u8]> = data.split(|byte| *byte == b'|').take(8).collect();
-    let has_boundary = data.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes());
-    if has_boundary || data.len() > BOUNDS.1 {
+    let has = |text: &str| data.windows(text.len()).any(|window| window == text.as_bytes());
+    // A part that names an image in place of one is another matter.
+    if [BOUNDARY, "data:", "/v1/images/files/"].into_iter().any(has) || data.len() > BOUNDS.1 {
         return;
     }
     let mut form = Vec::new();
@@ -69,7 +70,8 @@ fn made(data: &[u8]) {
         assert!(!is_text, "a form of texts and images is read");
         return;
     };
-    assert_eq!(images, parts.iter().skip(1).step_by(2).map(|part| part.to_vec()).collect::<Vec<_>>());
+    let sent = parts.iter().skip(1).step_by(2).filter(|part| !part.is_empty());
+    assert_eq!(images, sent.map(|part| part.to_vec()).collect::<Vec<_>>());
     let values: Vec<Vec<u8>> = fields.into_iter().map(|(_, value)| value.into_bytes()).collect();
     assert_eq!(values, parts.iter().step_by(2).map(|part| part.to_vec()).collect::<Vec<_>>());
 }

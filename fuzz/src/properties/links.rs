@@ -6,6 +6,7 @@ use z_image_2api::generation::{Format, TargetFormat};
 use z_image_2api::gradio::file::RemoteFile;
 use z_image_2api::http::list::ListQuery;
 use z_image_2api::http::path::RequestPath;
+use z_image_2api::media::file::ImageFile;
 use z_image_2api::media::link::{InvalidLink, Signer};
 
 use super::{check_error, origin};
@@ -26,7 +27,7 @@ pub fn links(data: &[u8]) {
     }
 
     let path = format!("/{}", URL_SAFE_NO_PAD.encode(data.get(..data.len().min(300)).unwrap_or_default()));
-    let file = RemoteFile { origin: origin(), path };
+    let file = ImageFile::Space(RemoteFile { origin: origin(), path });
     let number = |at: usize| data.get(at).copied().unwrap_or_default();
     let format = [Format::Png, Format::Jpeg, Format::Webp][usize::from(number(0)) % 3];
     let wanted = (number(1) % 2 == 0).then_some(TargetFormat { format, quality: number(2) % 101 });

@@ -6,6 +6,7 @@ use z_image_2api::gradio::config::Base;
 use z_image_2api::gradio::discovery::signature::{Output, Signature};
 use z_image_2api::gradio::file::RemoteFile;
 use z_image_2api::gradio::result::{Picture, pictures, used_seed};
+use z_image_2api::media::file::ImageFile;
 use z_image_2api::media::link::Signer;
 
 use super::origin;
@@ -37,8 +38,9 @@ fn check_file(file: &RemoteFile) {
     assert_eq!(url.path(), file.path, "the path that is asked for is the one that was named");
     assert_eq!((url.query(), url.origin().ascii_serialization()), (None, origin().to_string()));
     let signer = Signer::new(b"0123456789abcdef").unwrap();
-    let token = signer.sign(file, None, 1000);
-    assert_eq!(signer.verify(&token, 1, [origin()].iter()).map(|link| link.file).as_ref(), Ok(file));
+    let linked = &ImageFile::Space(file.clone());
+    let token = signer.sign(linked, None, 1000);
+    assert_eq!(signer.verify(&token, 1, [origin()].iter()).map(|link| link.file).as_ref(), Ok(linked));
     let again = RemoteFile::of_file_data(&Base::new(origin(), "/gradio_api".to_owned()), &json!({"url": url.as_str()}));
     assert_eq!(again.as_ref(), Ok(file), "its URL names the same file");
 }

@@ -25,7 +25,7 @@ pub(super) fn collected(context: &ChatContext, collected: Collected) -> ImageAns
         if context.wants_images {
             images.push(item);
         } else {
-            content += &format!("{}\n\n", markdown(context, item));
+            content += &format!("{}\n\n", markdown(context, item.payload, item.format));
         }
         content += &format!("{caption}\n\n");
     }

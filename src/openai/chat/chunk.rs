@@ -5,11 +5,17 @@ use serde_json::{Value, json};
 use serde_with::skip_serializing_none;
 
 use super::context::ChatContext;
-use super::image::{markdown, push_image};
+use super::image::{around, markdown, push_image};
 use crate::http::json::{JsonBody, ObjectWriter};
 use crate::http::sse;
-use crate::openai::usage::Usage;
-use crate::pipeline::Item;
+use crate::openai::usage::{ChatUsage, Usage};
+use crate::pipeline::{Item, Payload};
+
+/// Bytes of an image in one chunk: a multiple of 3, so that base64 pads at its end only. A line of 64 KiB is the
+/// longest that some clients read.
+const PIECE: usize = 36 << 10;
+/// Bytes of a text in one chunk, each of which may take six as JSON.
+const MAX_TEXT: usize = 10 << 10;
 
 /// `chat.completion.chunk`.
 #[skip_serializing_none]
@@ -20,7 +26,8 @@ struct Chunk<'a> {
     created: u64,
     model: &'a str,
     choices: Vec<ChunkChoice<'a>>,
-    usage: Option<Value>,
+    /// The usage, which is null before the last chunk, in streams that have it.
+    usage: Option<Option<ChatUsage>>,
 }
 
 #[derive(Serialize)]
@@ -39,7 +46,7 @@ impl<'a> Chunk<'a> {
             created: context.created,
             model: &context.model,
             choices: Vec::new(),
-            usage: None,
+            usage: context.include_usage.then_some(None),
         }
     }
 }
@@ -68,6 +75,9 @@ fn chunk_around(context: &ChatContext, write: impl FnOnce(&mut ObjectWriter<'_>)
                     });
                 });
             });
+            if context.include_usage {
+                object.field("usage", &());
+            }
         });
     })
 }
@@ -80,9 +90,37 @@ pub(super) fn image_chunk(context: &ChatContext, position: usize, item: Item) ->
     })
 }
 
-/// A chunk with an image in Markdown.
-pub(super) fn markdown_chunk(context: &ChatContext, gap: &str, item: Item) -> JsonBody {
-    chunk_around(context, |delta| delta.field("content", &format!("{gap}{}", markdown(context, item))))
+/// Chunks with an image in Markdown: one with a link, or as many as the image itself takes.
+pub(super) fn markdown_chunks(context: &ChatContext, gap: &str, item: Item) -> Vec<JsonBody> {
+    let (format, bytes) = match item.payload {
+        Payload::DataUrl(format, bytes) => (format, bytes),
+        payload => {
+            let image = markdown(context, payload, item.format);
+            return content_chunks(context, &format!("{gap}{image}"));
+        }
+    };
+    let (before, behind) = around(context);
+    let mut chunks = content_chunks(context, &format!("{gap}{before}data:image/{};base64,", format.name()));
+    let pieces = (0..bytes.len()).step_by(PIECE).map(|start| bytes.slice(start..bytes.len().min(start + PIECE)));
+    chunks.extend(pieces.map(|piece| {
+        chunk_around(context, |delta| {
+            delta.field_with("content", |body| body.push_base64_string(|body| body.push_base64(piece)));
+        })
+    }));
+    chunks.extend(content_chunks(context, behind));
+    chunks
+}
+
+/// Chunks with a text, none of them longer than a line may be.
+pub(super) fn content_chunks(context: &ChatContext, text: &str) -> Vec<JsonBody> {
+    let mut pieces = vec![String::new()];
+    for char in text.chars() {
+        match pieces.last_mut() {
+            Some(piece) if piece.len() < MAX_TEXT => piece.push(char),
+            _ => pieces.push(char.to_string()),
+        }
+    }
+    pieces.iter().map(|piece| chunk(context, &json!({"content": piece}), None)).collect()
 }
 
 /// The last chunks of a stream: the reason of its end, the usage, and OpenAI's mark.
@@ -91,7 +129,7 @@ pub(super) fn last_chunks(context: &ChatContext, usage: Usage) -> Vec<JsonBody> 
     if context.include_usage {
         chunks.push(sse::event(
             None,
-            &Chunk { choices: Vec::new(), usage: Some(json!(usage.of_chat())), ..Chunk::of(context) },
+            &Chunk { choices: Vec::new(), usage: Some(Some(usage.of_chat())), ..Chunk::of(context) },
         ));
     }
     let mut done = JsonBody::default();

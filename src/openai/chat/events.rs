@@ -1,6 +1,7 @@
 //! The streaming form of a chat's answer.
 //!
-//! The role comes at once, as clients give up on silence, then progress, then each image whole in one piece. An error
+//! The role comes at once, as clients give up on silence, then progress, then each image: a link in one piece, or where
+//! there is no database to keep it in, the image in pieces that no client's reader finds too long. An error
 //! is a text, and the stream ends as it should, since clients throw away what they have when it doesn't.
 
 use std::collections::HashMap;
@@ -8,12 +9,12 @@ use std::collections::HashMap;
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::chunk::{chunk, image_chunk, last_chunks, markdown_chunk};
+use super::chunk::{chunk, content_chunks, image_chunk, last_chunks, markdown_chunks};
 use super::context::ChatContext;
 use super::progress::ChatProgress;
 use crate::error::Error;
 use crate::http::json::JsonBody;
-use crate::http::sse::Events;
+use crate::http::sse::{Events, Heartbeat};
 use crate::openai::encoder::{EventEncoder, EventQueue};
 use crate::openai::usage::Usage;
 use crate::pipeline::{ErrorLog, Item, Update};
@@ -22,7 +23,8 @@ use crate::platform::Host;
 /// Events of a text.
 pub(super) fn of_text(context: &ChatContext, text: &str) -> Events {
     let usage = Usage::new(&context.prompt, context.images_sent, 0, text);
-    let mut chunks = vec![role(context), chunk(context, &json!({"content": text}), None)];
+    let mut chunks = vec![role(context)];
+    chunks.extend(content_chunks(context, text));
     chunks.extend(last_chunks(context, usage));
     futures::stream::iter(chunks).boxed_local()
 }
@@ -30,6 +32,11 @@ pub(super) fn of_text(context: &ChatContext, text: &str) -> Events {
 /// The first chunk of a stream.
 fn role(context: &ChatContext) -> JsonBody {
     chunk(context, &json!({"role": "assistant", "content": ""}), None)
+}
+
+/// What fills the silence of a stream: a chunk that adds nothing.
+pub(super) fn heartbeat(context: &ChatContext) -> Heartbeat {
+    Heartbeat::event(chunk(context, &json!({}), None))
 }
 
 /// Encoder of a chat's events.
@@ -76,7 +83,7 @@ impl EventEncoder for ChatEvents {
         let gap = if self.made == 0 && self.context.progress == ChatProgress::Text { "\n" } else { "" };
         for (index, error) in errors.iter().take(shown) {
             let text = self.context.language.failure(*index, count, &error.message);
-            events.push_back(self.content(&format!("{gap}{text}\n\n")));
+            events.extend(content_chunks(&self.context, &format!("{gap}{text}\n\n")));
         }
         let usage = Usage::new(&self.context.prompt, self.context.images_sent, self.made, "");
         events.extend(last_chunks(&self.context, usage));
@@ -108,16 +115,12 @@ impl ChatEvents {
         let caption = self.context.language.caption(item.seed, item.size, seconds);
         // A quotation of progress ends with a blank line.
         let gap = if self.context.progress == ChatProgress::Text { "\n" } else { "" };
-        let image = if self.context.wants_images {
-            image_chunk(&self.context, self.made, item)
+        if self.context.wants_images {
+            events.push_back(image_chunk(&self.context, self.made, item));
         } else {
-            markdown_chunk(&self.context, gap, item)
-        };
+            events.extend(markdown_chunks(&self.context, gap, item));
+        }
         self.made += 1;
-        events.extend([image, self.content(&format!("\n\n{caption}\n\n"))]);
-    }
-
-    fn content(&self, text: &str) -> JsonBody {
-        chunk(&self.context, &json!({"content": text}), None)
+        events.extend(content_chunks(&self.context, &format!("\n\n{caption}\n\n")));
     }
 }

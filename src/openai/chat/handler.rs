@@ -7,14 +7,15 @@ use super::context::ChatContext;
 use super::events::{self, ChatEvents};
 use super::request::ChatRequest;
 use crate::error::Error;
-use crate::http::{read, reply, sse};
+use crate::generation::ResponseFormat;
+use crate::http::{read, reply};
 use crate::openai::conversation::intent::Intent;
 use crate::openai::conversation::resolve::image_request;
 use crate::openai::conversation::wording::Language;
 use crate::openai::encoder::encoded;
 use crate::openai::models;
 use crate::openai::server::{ApiServer, Started};
-use crate::pipeline::{ResponseFormat, collect};
+use crate::pipeline::collect;
 use crate::platform::{Body, Content, random_hex};
 
 /// `POST /v1/chat/completions`.
@@ -45,20 +46,22 @@ pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Co
     let intent = match chat.intent {
         Intent::Images(intent) => *intent,
         Intent::Text(text) if chat.stream => {
-            return Ok(reply::events(sse::body(host, events::of_text(&context, &text))));
+            let heartbeat = events::heartbeat(&context);
+            return Ok(reply::events(host, events::of_text(&context, &text), heartbeat));
         }
         Intent::Text(text) => return Ok(reply::json_body(answer::text(&context, &text))),
     };
     context.language = intent.language;
     let mut request = image_request(services, model, intent).await?;
-    request.format = if context.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url };
+    request.format = Some(if context.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url });
     context.prompt.clone_from(&request.generation.prompt);
     context.images_sent = request.generation.images.len();
     context.count = request.generation.count;
     let Started { updates, log } = server.start(model, request).await?;
     if chat.stream {
+        let heartbeat = events::heartbeat(&context);
         let encoder = ChatEvents::new(host.clone(), log, context);
-        return Ok(reply::events(sse::body(host, encoded(encoder, updates))));
+        return Ok(reply::events(host, encoded(encoder, updates), heartbeat));
     }
     Ok(answer::collected(&context, collect(host, &log, updates).await?).into_response())
 }

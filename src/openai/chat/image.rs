@@ -26,6 +26,12 @@ pub(super) fn push_image(body: &mut JsonBody, position: usize, item: Item) {
 }
 
 /// Markdown of an image, by a link, or where there can be none, as a data URL.
-pub(super) fn markdown(context: &ChatContext, item: Item) -> String {
-    wording::image(&context.prompt, &item.payload.into_url(item.format))
+pub(super) fn markdown(context: &ChatContext, payload: Payload, format: Option<Format>) -> String {
+    let (before, behind) = around(context);
+    format!("{before}{}{behind}", payload.into_url(format))
+}
+
+/// Markdown before and behind the URL of an image.
+pub(super) fn around(context: &ChatContext) -> (String, &'static str) {
+    wording::around_image(&context.prompt)
 }

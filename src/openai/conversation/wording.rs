@@ -99,7 +99,13 @@ fn is_noticed(seconds: &f64) -> bool {
 
 /// An image in Markdown. Its alternative text is the beginning of its prompt.
 pub fn image(prompt: &str, url: &str) -> String {
-    format!("![{}]({url})", alternative(prompt))
+    let (before, behind) = around_image(prompt);
+    format!("{before}{url}{behind}")
+}
+
+/// Markdown before and behind the URL of an image.
+pub fn around_image(prompt: &str) -> (String, &'static str) {
+    (format!("![{}](", alternative(prompt)), ")")
 }
 
 /// The beginning of a prompt, without anything that Markdown would take for its own.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Error;
 use crate::generation::Purpose;
-use crate::http::attachments::JsonText;
+use crate::http::attachments::{Attachments, JsonText};
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
 use crate::openai::source::{Source, image, source};
@@ -39,7 +39,14 @@ impl EditRequest {
     /// # Errors
     /// 400 that names the parameter.
     pub fn read_json(body: &JsonText) -> Result<Self, Error> {
-        let mut fields = Fields::parse(&body.text)?.into_map();
+        Self::from_map(Fields::parse(&body.text)?.into_map(), &body.attachments)
+    }
+
+    /// The request of such fields, of a body with those attachments.
+    ///
+    /// # Errors
+    /// As [`EditRequest::read_json`].
+    pub fn from_map(mut fields: Map<String, Value>, attachments: &Attachments) -> Result<Self, Error> {
         let mut images = Vec::new();
         for name in ["images", "image"] {
             let listed = match fields.remove(name) {
@@ -47,18 +54,23 @@ impl EditRequest {
                 Some(Value::Array(items)) => items,
                 Some(one) => vec![one],
             };
-            for item in &listed {
-                images.push(source("images", item, &body.attachments)?);
+            for item in listed.iter().filter(|item| !is_nothing(item)) {
+                images.push(source(name, item, attachments)?);
             }
         }
         let mask = match fields.remove("mask") {
-            None | Some(Value::Null) => None,
-            Some(mask) => Some(source("mask", &mask, &body.attachments)?),
+            Some(mask) if !is_nothing(&mask) => Some(source("mask", &mask, attachments)?),
+            _ => None,
         };
         if images.len() > MAX_IMAGES {
             return Err(Error::invalid_value("images", format!("At most {MAX_IMAGES} images can be edited at once.")));
         }
         Ok(Self { fields, images, mask })
+    }
+
+    /// True where images were sent, or a mask of one.
+    pub fn has_images(&self) -> bool {
+        !self.images.is_empty() || self.mask.is_some()
     }
 
     /// Images as they were sent, the mask last; URLs are to be resolved.
@@ -110,6 +122,16 @@ impl EditRequest {
     }
 }
 
+/// True for what clients send where there is no image.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.iter().all(is_nothing),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +150,7 @@ mod tests {
         for images in [
             format!(r#""images":["{data}"]"#),
             format!(r#""image":"{data}""#),
+            format!(r#""image":["{data}",null,""],"images":null,"mask":"""#),
             format!(r#""images":[{{"image_url":"{data}"}}]"#),
             format!(r#""images":[{{"type":"image_url","image_url":{{"url":"{data}"}}}}]"#),
         ] {

@@ -13,7 +13,10 @@ use serde_json::{Map, Value};
 
 use super::edit_request::{EditRequest, MAX_IMAGES};
 use crate::error::Error;
-use crate::openai::source::Source;
+use crate::generation::Format;
+use crate::http::attachments::Attachments;
+use crate::media::link;
+use crate::openai::source::{Source, source};
 use crate::platform::{Body, HeldBuffer, Host};
 
 /// The longest field that isn't an image, in bytes.
@@ -32,15 +35,9 @@ pub async fn read_form(
 ) -> Result<EditRequest, Error> {
     let whole = u64::try_from(max_body).unwrap_or(u64::MAX);
     let image = u64::try_from(max_image).unwrap_or(u64::MAX);
-    let limits = SizeLimit::new()
-        .whole_stream(whole)
-        .per_field(MAX_FIELD)
-        .for_field("image", image)
-        .for_field("image[]", image)
-        .for_field("images", image)
-        .for_field("images[]", image)
-        .for_field("mask", image)
-        .for_field("markup", image);
+    let limits =
+        SizeLimit::new().whole_stream(whole).per_field(MAX_FIELD).for_field("mask", image).for_field("markup", image);
+    let limits = image_names().fold(limits, |limits, name| limits.for_field(name, image));
     // The parser asks for a stream that may move between threads. There is one thread, and the wrapper keeps to it.
     let body = send_wrapper::SendWrapper::new(paced(body));
     let mut form = Multipart::with_constraints(body, boundary, Constraints::new().size_limit(limits));
@@ -48,8 +45,13 @@ pub async fn read_form(
     while let Some(field) = form.next_field().await.map_err(|error| refused(&error))? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
-            "image" | "image[]" | "images" | "images[]" => {
-                request.images.push(Source::Bytes(contents(host, field).await?));
+            name if image_names().any(|known| known == name) => {
+                let bytes = contents(host, field).await?;
+                // Some clients send the field without an image, or a link or data URL in place of one.
+                if bytes.is_empty() {
+                    continue;
+                }
+                request.images.push(sent(bytes)?);
                 if request.images.len() > MAX_IMAGES {
                     return Err(Error::invalid_value(
                         "image",
@@ -57,7 +59,10 @@ pub async fn read_form(
                     ));
                 }
             }
-            "mask" => request.mask = Some(Source::Bytes(contents(host, field).await?)),
+            "mask" => {
+                let bytes = contents(host, field).await?;
+                request.mask = if bytes.is_empty() { None } else { Some(sent(bytes)?) };
+            }
             // A file that nothing here takes, such as OpenAI's `markup`, changes nothing: it is passed over, and named
             // as ignored.
             _ if field.file_name().is_some() => {
@@ -73,6 +78,25 @@ pub async fn read_form(
         }
     }
     Ok(request)
+}
+
+/// Names of the parts that are images: `image`, `image[]`, `image[0]`, and the same of `images`.
+fn image_names() -> impl Iterator<Item = String> {
+    ["image", "images"].into_iter().flat_map(|name| {
+        let numbered = (0..=MAX_IMAGES).map(move |index| format!("{name}[{index}]"));
+        [name.to_owned(), format!("{name}[]")].into_iter().chain(numbered)
+    })
+}
+
+/// An image as a part has it: its bytes, or a text that names it.
+fn sent(bytes: Bytes) -> Result<Source, Error> {
+    let is_text = Format::of_magic(&bytes).is_none();
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if is_text && (text.starts_with("data:") || text.contains(link::PATH)) => {
+            source("image", &Value::from(text.trim()), &Attachments::default())
+        }
+        _ => Ok(Source::Bytes(bytes)),
+    }
 }
 
 /// Bytes of a part.

@@ -9,8 +9,12 @@ use super::context::ImagesContext;
 use super::edit_request::EditRequest;
 use super::events::ImageEvents;
 use super::form::read_form;
+use super::urlencoded::{is_urlencoded, read_urlencoded};
 use crate::error::Error;
-use crate::http::{read, reply, sse};
+use crate::generation::{Purpose, ResponseFormat};
+use crate::http::attachments::Attachments;
+use crate::http::sse::Heartbeat;
+use crate::http::{read, reply};
 use crate::openai::encoder::encoded;
 use crate::openai::fields::Fields;
 use crate::openai::image_request::ImageRequest;
@@ -28,12 +32,14 @@ const RESPOND_ASYNC: &str = "respond-async";
 /// # Errors
 /// 400 that names the parameter, 404 of an unknown model, and what comes of images where none is made.
 pub async fn generate(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
-    let (host, call) = (&server.services().host, server.call());
-    let body = read::json(host, &call.head.headers, body, call.body_limit, "application/json").await?;
-    let fields = Fields::parse(&body.text)?;
-    drop(body);
-    let request = ImageRequest::read(&fields, host)?;
-    answer(server, request, fields.into_map()).await
+    let read = read_edit(server, body).await?;
+    let fields = read.fields().clone();
+    let host = &server.services().host;
+    // Other providers edit here, too: an image that is sent is never passed over.
+    if read.has_images() {
+        return answer(server, read.finish(host)?, fields, "image").await;
+    }
+    answer(server, ImageRequest::read(&Fields::new(fields.clone()), host)?, fields, "model").await
 }
 
 /// `POST /v1/images/edits`.
@@ -43,7 +49,7 @@ pub async fn generate(server: &impl ApiServer, body: Body) -> Result<Response<Co
 pub async fn edit(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let read = read_edit(server, body).await?;
     let fields = read.fields().clone();
-    answer(server, read.finish(&server.services().host)?, fields).await
+    answer(server, read.finish(&server.services().host)?, fields, "model").await
 }
 
 /// `POST /v1/images/variations`.
@@ -53,10 +59,11 @@ pub async fn edit(server: &impl ApiServer, body: Body) -> Result<Response<Conten
 pub async fn vary(server: &impl ApiServer, body: Body) -> Result<Response<Content>, Error> {
     let read = read_edit(server, body).await?;
     let fields = read.fields().clone();
-    answer(server, read.finish_variation(&server.services().host)?, fields).await
+    answer(server, read.finish_variation(&server.services().host)?, fields, "model").await
 }
 
-/// Reads a form with images, or the same as JSON, with the images behind this server's own links.
+/// Reads fields and images: a form, with or without images, or the same as JSON, with the images behind this server's
+/// own links.
 async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, Error> {
     let (services, call) = (server.services(), server.call());
     let (headers, limit) = (&call.head.headers, call.body_limit);
@@ -67,8 +74,12 @@ async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, E
             let form = read_form(&services.host, body, boundary, limit.bytes, services.max_image_bytes);
             timeout(&services.host, limit.time, form).await.map_err(|_| Error::body_stalled())??
         }
+        Err(_) if is_urlencoded(content_type) => {
+            let form = read_urlencoded(&services.host, headers, body, limit).await?;
+            EditRequest::from_map(form, &Attachments::default())?
+        }
         Err(_) => {
-            let expected = "multipart/form-data or application/json";
+            let expected = "application/json or multipart/form-data";
             EditRequest::read_json(&read::json(&services.host, headers, body, limit, expected).await?)?
         }
     };
@@ -78,15 +89,23 @@ async fn read_edit(server: &impl ApiServer, body: Body) -> Result<EditRequest, E
     Ok(request)
 }
 
-/// Makes the images of a request of these fields, and answers with them, or with the task that makes them.
+/// Makes the images of a request of these fields, and answers with them, or with the task that makes them. `param` is
+/// at fault where the model edits no images.
 async fn answer(
     server: &impl ApiServer,
-    request: ImageRequest,
+    mut request: ImageRequest,
     fields: Map<String, Value>,
+    param: &'static str,
 ) -> Result<Response<Content>, Error> {
     let (call, services) = (server.call(), server.services());
-    let model = models::find(&services.catalog, call.deployment.as_deref().or(request.model.as_deref()))?;
+    let named = call.deployment.as_deref().or(request.model.as_deref());
+    let model = models::find(&services.catalog, named)?;
     let model = model.as_ref();
+    if param == "image" && !services.dispatcher.can(&model.pool, Purpose::Edit).await {
+        return Err(Error::edits_nothing(&model.id));
+    }
+    let usual = model.defaults.response_format.or_else(|| named.map(ResponseFormat::of_model));
+    request.format = request.format.or(usual);
     if request.is_task || prefers_async(&call.head.headers) {
         return server.submit(model, request, fields).await;
     }
@@ -103,7 +122,7 @@ async fn answer(
     if is_streamed {
         let updates = await_first_update(host, updates).await?;
         let encoder = ImageEvents::new(host.clone(), log, context);
-        return Ok(reply::events(sse::body(host, encoded(encoder, updates))));
+        return Ok(reply::events(host, encoded(encoder, updates), Heartbeat::COMMENT));
     }
     Ok(answer::collected(context, collect(host, &log, updates).await?).into_response())
 }

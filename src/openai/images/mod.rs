@@ -10,5 +10,6 @@ mod events;
 pub mod form;
 mod handler;
 mod payload;
+mod urlencoded;
 
 pub use self::handler::{edit, generate, vary};

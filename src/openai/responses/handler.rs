@@ -11,8 +11,9 @@ use super::remember::remembering;
 use super::request::{Action, ResponseRequest};
 use crate::catalog::Model;
 use crate::error::Error;
-use crate::generation::Purpose;
-use crate::http::{read, reply, sse};
+use crate::generation::{Purpose, ResponseFormat};
+use crate::http::sse::Heartbeat;
+use crate::http::{read, reply};
 use crate::media::link;
 use crate::openai::conversation::intent::{ImageIntent, Intent};
 use crate::openai::conversation::resolve::image_request;
@@ -22,7 +23,7 @@ use crate::openai::image_request::Echo;
 use crate::openai::models;
 use crate::openai::server::{ApiServer, Services, Started};
 use crate::openai::source::Source;
-use crate::pipeline::{ResponseFormat, await_first_update, collect};
+use crate::pipeline::{await_first_update, collect};
 use crate::platform::{Body, Content};
 
 /// `POST /v1/responses`.
@@ -57,7 +58,7 @@ pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Con
     let mut intent = match request.intent {
         Intent::Images(intent) => *intent,
         Intent::Text(text) if request.stream => {
-            return Ok(reply::events(sse::body(host, events::of_text(context, &text))));
+            return Ok(reply::events(host, events::of_text(context, &text), Heartbeat::COMMENT));
         }
         Intent::Text(text) => return Ok(reply::json_body(answer::text(&context, &text))),
     };
@@ -67,7 +68,7 @@ pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Con
     }
     context.language = intent.language;
     let mut images = image_request(services, model, intent).await?;
-    images.format = if context.has_tool { ResponseFormat::Base64 } else { ResponseFormat::Url };
+    images.format = Some(if context.has_tool { ResponseFormat::Base64 } else { ResponseFormat::Url });
     context.prompt.clone_from(&images.generation.prompt);
     context.images_sent = images.generation.images.len() + images.generation.mask.iter().len();
     context.count = images.generation.count;
@@ -79,7 +80,7 @@ pub async fn respond(server: &impl ApiServer, body: Body) -> Result<Response<Con
     if request.stream {
         let updates = await_first_update(host, updates).await?;
         let encoder = ResponseEvents::new(host.clone(), log, context, remember);
-        return Ok(reply::events(sse::body(host, encoded(encoder, updates))));
+        return Ok(reply::events(host, encoded(encoder, updates), Heartbeat::COMMENT));
     }
     let collected = collect(host, &log, updates).await?;
     Ok(answer::collected(&context, collected, remember).await.into_response())

@@ -170,7 +170,7 @@ pub(super) fn shown(context: &ResponseContext, item: Item, at: Duration) -> Stri
 fn code(error: &Error) -> &'static str {
     match error.status {
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
-        status if status.is_client_error() => "invalid_prompt",
+        status if status.is_client_error() && !error.may_pass() => "invalid_prompt",
         _ => "server_error",
     }
 }

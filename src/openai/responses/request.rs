@@ -189,11 +189,19 @@ fn input(value: Option<&Value>, attachments: &Attachments) -> Result<(Vec<Conver
                     (None, None) => {}
                 }
             }
+            Some("item_reference") => {
+                named.extend(item.get("id").and_then(Value::as_str).filter(|id| is_image(id)).map(str::to_owned))
+            }
             // What other tools said, and what the model thought.
             Some(_) => {}
         }
     }
     Ok((messages, named))
+}
+
+/// True for the id of an image of a response; others name what isn't needed here.
+fn is_image(id: &str) -> bool {
+    id.starts_with("ig_")
 }
 
 /// The image of an earlier call that comes with its item.

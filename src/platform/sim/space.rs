@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::LocalBoxFuture;
@@ -62,6 +64,8 @@ pub enum Fate {
     ImageHuge,
     /// The image comes byte by byte and has no end.
     ImageDrips,
+    /// It answers with the image itself, as a data URL.
+    Inline,
 }
 
 impl Fate {
@@ -384,6 +388,10 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
             Fate::Stalls => ScriptStep::Silence,
             Fate::Babbles => ScriptStep::Say("data: {\"msg\": 7}\n\n".to_owned()),
             Fate::NeverEnds => say(json!({"msg": "heartbeat", "event_id": null})),
+            Fate::Inline => {
+                let url = format!("data:image/png;base64,{}", STANDARD.encode(inline_png()));
+                completed(json!({"data": [url, job.data[4]]}), true)
+            }
             _ => completed(image, true),
         },
     ));
@@ -392,6 +400,13 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
         steps.extend(std::iter::repeat_with(heartbeat).take(1000));
     }
     steps
+}
+
+/// The image of [`Fate::Inline`]: of 300,000 bytes.
+pub fn inline_png() -> Vec<u8> {
+    let mut png = png();
+    png.resize(300_000, 7);
+    png
 }
 
 pub(crate) fn event(value: &Value) -> String {

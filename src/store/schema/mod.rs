@@ -24,7 +24,7 @@ use super::{Meta, Store};
 use crate::platform::{Database, Row, StoreError, Value, retry};
 
 /// Number of the newest migration.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// Time limit of a migration's statement.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Length of the link secret, in bytes.
@@ -44,7 +44,7 @@ fn tables() -> impl Iterator<Item = &'static str> {
         limits::TABLES,
         idempotency::TABLES,
         responses::TABLES,
-        // Since version 2.
+        // Since version 2, and more since 3.
         media::TABLES,
     ];
     rooms.into_iter().flatten().copied()

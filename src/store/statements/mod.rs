@@ -6,6 +6,7 @@
 pub mod converted;
 pub mod history;
 pub mod idempotency;
+pub mod kept_image;
 pub mod lease;
 pub mod limits;
 pub mod meta;
@@ -25,6 +26,7 @@ pub const SWEEPS: &[&Statement] = &[
     &tasks::SWEEP_FILES,
     &history::SWEEP,
     &converted::SWEEP,
+    &kept_image::SWEEP,
 ];
 
 /// A statement with its name and sample parameters.
@@ -38,6 +40,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         converted::samples(),
         history::samples(),
         idempotency::samples(),
+        kept_image::samples(),
         lease::samples(),
         limits::samples(),
         meta::samples(),
