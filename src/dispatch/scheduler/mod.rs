@@ -200,6 +200,10 @@ impl Scheduler {
             // The host rounds times down: waking a moment too early would spin.
             let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
             match select(signals.next(), sleep).await {
+                // A slot that comes with the end of the request's time is for somebody else.
+                Either::Left((Some(Signal::Done(outcome)), _)) if outcome.is_ok() && self.host.now() >= deadline => {
+                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
+                }
                 Either::Left((Some(Signal::Done(outcome)), _)) => {
                     if outcome.is_ok() {
                         is_admitted.set(true);

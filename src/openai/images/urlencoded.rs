@@ -21,7 +21,8 @@ pub(super) fn is_urlencoded(content_type: &str) -> bool {
 /// Reads such a form. Names with `[]`, or that come several times, are lists.
 ///
 /// # Errors
-/// 400 where it has too many fields, 413 where it is larger than a text may be, 408 where it stalls, 503 where there is no memory for it.
+/// 400 where it has too many fields, 413 where it is larger than a text may be, 408 where it stalls, 503 where there is
+/// no memory for it.
 pub(super) async fn read_urlencoded(
     host: &Host,
     headers: &HeaderMap,
