@@ -313,3 +313,18 @@ test("a template takes the subject's place", async () => {
   });
   assert.deepEqual(filled, ["Photo of a $& fox, a $& fox", "柿子，水墨", "a fox, oil on canvas", "Photo of …"]);
 });
+
+test("an image is asked for at the page's own address, whatever address its link names", async () => {
+  const asked = await inPage(async () => {
+    const { here } = await import("/js/api.js");
+    const path = "/v1/images/files/token.png";
+    return [path, `https://elsewhere.example${path}`, `${location.origin.replace("http", "https")}${path}?x=1`].map(
+      here,
+    );
+  });
+  assert.deepEqual(asked, [
+    "/v1/images/files/token.png",
+    "/v1/images/files/token.png",
+    "/v1/images/files/token.png?x=1",
+  ]);
+});
