@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import random
 import socket
+import time
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from faults import FAULTS, FILE_FAULTS, JOIN_FAULTS, LATE, Act, Reply, script, send, transcript
@@ -24,6 +26,9 @@ SURFACES = {
 }
 BEFORE = {"info": "config", "upload": "info", "join": "info", "data": "join", "file": "data", "cancel": "data"}
 """Surface that is called before each one; of an edit, the upload comes before the join."""
+
+PORTS = range(20_000, 32_000)
+"""Ports of Spaces: none that a connection gets by itself, which a Space that comes back would then find taken."""
 
 ACTS: dict[str, Act] = FAULTS | JOIN_FAULTS | FILE_FAULTS
 
@@ -71,7 +76,15 @@ class FaultySpace(CallServer):
 
     async def start(self) -> FaultySpace:
         self._free()
-        self.port = await self._listen(self.port)
+        until = time.monotonic() + 20
+        while True:
+            try:
+                self.port = await self._listen(self.port or random.choice(PORTS))
+                break
+            except OSError:
+                if self.port and time.monotonic() > until:
+                    raise
+                await asyncio.sleep(0.05 if self.port else 0)
         if (self.surface, self.fault) == ("config", "refused"):
             self.refuse()
         return self
