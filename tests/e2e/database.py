@@ -153,7 +153,12 @@ class Gate:
         self._flows = threading.Event()
         self._sockets: set[socket.socket] = set()
         self._listener: socket.socket | None = None
-        self.open()
+        while self._listener is None:
+            # Somebody else may have found the same port free.
+            try:
+                self.open()
+            except OSError:
+                self.port = free_port()
 
     def url(self, url: str) -> str:
         """That URL, through the gate."""

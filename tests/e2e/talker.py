@@ -31,7 +31,7 @@ class Talker(Liar):
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
         if path == "/gradio_api/info":
-            named = [("prompt", ""), ("style", self.text), ("negative_prompt", self.text)]
+            named = [("prompt", ""), ("mood", self.text), ("negative_prompt", self.text)]
             parameters = [
                 {
                     "parameter_name": name,

@@ -79,7 +79,7 @@ test("a number that can't be used is told, is not sent, and changes no other", a
 });
 
 test("what has failed doesn't count as done", async () => {
-  const { page, leave } = await visit(browser, { expected: [400, 500, 502] });
+  const { page, leave } = await visit(browser, { expected: [400, 422, 500, 502] });
   await page.evaluate(() => {
     window.facts = new Set();
     new MutationObserver(() => window.facts.add(document.querySelector(".batch-facts")?.textContent)).observe(

@@ -115,7 +115,7 @@ test("what is made is fetched again by a button, after a reload too, and never m
 });
 
 test("failures and cancelled images stay over a reload, are tried again, and dismissed together", async () => {
-  const { page, leave } = await visit(browser, { expected: [400, 500, 502] });
+  const { page, leave } = await visit(browser, { expected: [400, 422, 500, 502] });
   await start(page, "fault: gr.Error");
   assert.match(await why(page), /Prompt rejected/);
   await start(page, "not this one", { steps: 20 });

@@ -86,13 +86,13 @@ test("one of several can be cancelled, then the rest, and any be tried again", a
   await made(page, 1);
   assert.deepEqual(await page.locator("#grid .picture-seed").allTextContents(), ["7"]);
   await page.fill(".readout[aria-label=Steps]", "20");
-  await page.fill("#count", "3");
+  await page.fill("#count", "8");
   await page.click("#make");
   await page.waitForFunction(() => /Step/.test(document.querySelector(".job-state")?.textContent));
   await page.click(".cancel-all");
   await page.waitForFunction(() => document.querySelectorAll(".batch").length === 0);
-  // Where the machine is slow, the first may be done by then; not all three.
-  assert((await page.locator("#grid .picture").count()) < 4);
+  // Where the machine is slow, some may be done by then; not all eight.
+  assert((await page.locator("#grid .picture").count()) < 9);
   await page.fill("#prompt", "fault: gr.Error");
   await page.fill("#count", "2");
   await page.locator("#count").blur();

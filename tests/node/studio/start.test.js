@@ -106,7 +106,7 @@ test("offline is told, and over when it is over", async () => {
 });
 
 test("what a Space refuses is told in its words, as text", async () => {
-  const { page, leave } = await visit(browser, { expected: [400, 500, 502] });
+  const { page, leave } = await visit(browser, { expected: [400, 422, 500, 502] });
   await page.fill("#prompt", "fault: gr.Error");
   await page.click("#make");
   assert.match(await why(page), /Prompt rejected/);
