@@ -40,7 +40,11 @@ for (const [name, options] of Object.entries({
 })) {
   test(`axe finds nothing: ${name}`, { timeout: 600_000 }, async () => {
     // What fades in has another contrast on its way.
-    const { page, leave } = await visit(browser, { ...options, reducedMotion: "reduce", expected: [400, 422, 500, 502] });
+    const { page, leave } = await visit(browser, {
+      ...options,
+      reducedMotion: "reduce",
+      expected: [400, 422, 500, 502],
+    });
     const go = (view) => page.click(`.tabs [data-view=${view}]`);
     const create = async () => options.isMobile && go("create");
     await create();

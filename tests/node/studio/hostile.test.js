@@ -19,7 +19,11 @@ async function unhurt(page) {
 }
 
 test("no word of a Space becomes a part of the page", async () => {
-  const { page, leave } = await visit(browser, { url: STUDIO_HOSTILE_URL, withKey: false, expected: [400, 422, 502, 503] });
+  const { page, leave } = await visit(browser, {
+    url: STUDIO_HOSTILE_URL,
+    withKey: false,
+    expected: [400, 422, 502, 503],
+  });
   await ready(page);
   await page.waitForSelector('#negative[placeholder*="<img src=x"]');
   await page.locator("#own-fields label", { hasText: "window.hurt=1" }).waitFor({ state: "attached" });
