@@ -101,7 +101,7 @@ struct Recording {
     flight: Option<Flight>,
     /// Copy of what has come, while it is little enough to be kept.
     copy: Option<BytesMut>,
-    /// What fills its silences, which is not repeated.
+    /// Filling of its silences, which is not repeated.
     heartbeat: Option<Heartbeat>,
 }
 

@@ -109,10 +109,7 @@ impl Reader<'_> {
                 self.report(preset.span().start, preset.get_ref(), "must be a table: [models.NAME.presets.NAME]");
                 continue;
             };
-            let mut own = Defaults::default();
-            for (key, entry) in fields {
-                self.default(&mut own, key, entry);
-            }
+            let own = self.defaults(fields);
             let model = Model {
                 id: preset.get_ref().to_string(),
                 aliases: Vec::new(),
@@ -137,13 +134,18 @@ impl Reader<'_> {
                 self.report(name.span().start, name.get_ref(), "must be a table: [models.NAME.choices.CHOICE]");
                 continue;
             };
-            let mut own = Defaults::default();
-            for (key, entry) in fields {
-                self.default(&mut own, key, entry);
-            }
-            choices.push((name.get_ref().to_string(), own));
+            choices.push((name.get_ref().to_string(), self.defaults(fields)));
         }
         choices
+    }
+
+    /// Defaults of a table that holds nothing else.
+    fn defaults(&mut self, fields: &DeTable<'_>) -> Defaults {
+        let mut defaults = Defaults::default();
+        for (key, entry) in fields {
+            self.default(&mut defaults, key, entry);
+        }
+        defaults
     }
 
     fn member(&mut self, entry: &Entry<'_>) -> Option<PoolMember> {

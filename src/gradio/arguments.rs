@@ -52,7 +52,7 @@ impl Arguments {
     }
 }
 
-/// What is painted over an image in an editor: the mask.
+/// Layers that are painted over an image in an editor: the mask.
 fn layers(uploaded: &Uploaded) -> Vec<&Value> {
     uploaded.mask.iter().collect()
 }
@@ -67,8 +67,8 @@ pub fn unused<'a>(signature: &Signature, extras: &'a Map<String, Value>) -> Vec<
 
 /// True where `signature` has the choice of that name that a model may stand for.
 pub fn has_model(signature: &Signature, name: &str) -> bool {
-    let inputs = signature.inputs.iter().filter(|input| input.role.is_some_and(Role::is_model));
-    inputs.into_iter().any(|input| choice(input, name).is_some())
+    let mut inputs = signature.inputs.iter().filter(|input| input.role.is_some_and(Role::is_model));
+    inputs.any(|input| choice(input, name).is_some())
 }
 
 fn argument(input: &Input, generation: &Generation, seed: Seed, count: u32, size: &Sizing) -> Value {

@@ -63,7 +63,7 @@ impl RemoteFile {
     }
 }
 
-/// What stands behind the scheme of an `http` or `https` URL.
+/// Rest behind the scheme of an `http` or `https` URL.
 fn behind_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
     ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)

@@ -19,8 +19,9 @@ const MAX_SIDE: u32 = 4096;
 const MAX_MEMORY: usize = 4 << 20;
 /// Rows after which others get their turn.
 const BREATH: u32 = 64;
-/// What is painted, and what isn't.
+/// Pixel that is painted.
 const PAINTED: [u8; 4] = [255; 4];
+/// Pixel that isn't.
 const BLANK: [u8; 4] = [0; 4];
 
 /// The layer that `mask` is, in white; `mask` itself where it is no PNG, or too large a one.

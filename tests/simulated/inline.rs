@@ -11,7 +11,7 @@ fn post(world: &World, path: &str, fields: Value) -> Reply {
     answer
 }
 
-/// What a link leads to, for who has no key.
+/// Answer that a link leads to, for who has no key.
 fn linked(world: &World, url: &str, range: &str) -> Reply {
     let path = url.strip_prefix("http://img.example").unwrap_or_else(|| panic!("{url:.80}"));
     let mut request = request(Method::GET, path, "");

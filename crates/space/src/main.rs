@@ -1,4 +1,4 @@
-//! What the component makes of a Space: what it discovers, the arguments that a request would send, and what it would
+//! Report on what the component makes of a Space: its discoveries, a request's arguments, and what it would
 //! take the outputs for. Nothing is made: only the Space's two descriptions are fetched, by `curl`.
 
 mod fetch;

@@ -16,7 +16,7 @@ const SHOWN: usize = 120;
 /// Choices of a parameter that are shown, at most.
 const CHOICES: usize = 8;
 
-/// What the component makes of a Space, for people.
+/// Report on what the component makes of a Space, for people.
 pub(crate) struct Report<'a> {
     pub(crate) space: &'a Space,
     pub(crate) config: &'a Config,

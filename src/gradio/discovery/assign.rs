@@ -57,9 +57,8 @@ pub(super) fn assign(inputs: &[(Option<&str>, &str, Kind)]) -> Vec<Option<Role>>
         *slot = Some(Role::Prompt);
     }
     // And one with one image to give takes it there.
-    let is_image = |kind: &Kind| matches!(kind, Kind::Image | Kind::Editor);
     let images: Vec<usize> =
-        (0..inputs.len()).filter(|i| inputs.get(*i).is_some_and(|(_, _, kind)| is_image(kind))).collect();
+        (0..inputs.len()).filter(|i| inputs.get(*i).is_some_and(|(_, _, kind)| kind.is_one_image())).collect();
     if let [only] = images.as_slice()
         && let Some(slot @ None) = roles.get_mut(*only)
     {

@@ -34,7 +34,7 @@ fn role(context: &ChatContext) -> JsonBody {
     chunk(context, &json!({"role": "assistant", "content": ""}), None)
 }
 
-/// What fills the silence of a stream: a chunk that adds nothing.
+/// Filling of a stream's silence: a chunk that adds nothing.
 pub(super) fn heartbeat(context: &ChatContext) -> Heartbeat {
     Heartbeat::event(chunk(context, &json!({}), None))
 }

@@ -27,8 +27,7 @@ pub(super) fn push_image(body: &mut JsonBody, position: usize, item: Item) {
 
 /// Markdown of an image, by a link, or where there can be none, as a data URL.
 pub(super) fn markdown(context: &ChatContext, payload: Payload, format: Option<Format>) -> String {
-    let (before, behind) = around(context);
-    format!("{before}{}{behind}", payload.into_url(format))
+    wording::image(&context.prompt, &payload.into_url(format))
 }
 
 /// Markdown before and behind the URL of an image.

@@ -1,13 +1,12 @@
 //! The form of a request as HTML has it without files (the URL standard, section 5).
 
-use futures::StreamExt as _;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::error::Error;
 use crate::http::read::{self, BodyLimit};
-use crate::platform::{Body, HeldBuffer, Host, timeout};
+use crate::platform::{Body, HeldBuffer, Host, ReadError, read_held, timeout};
 
 /// Number of fields, at most. A form of 8 MiB may have millions, which take a hundred times its own memory.
 const MAX_FIELDS: usize = 1000;
@@ -26,21 +25,18 @@ pub(super) fn is_urlencoded(content_type: &str) -> bool {
 pub(super) async fn read_urlencoded(
     host: &Host,
     headers: &HeaderMap,
-    mut body: Body,
+    body: Body,
     limit: BodyLimit,
 ) -> Result<Map<String, Value>, Error> {
     read::refuse_large(headers, BodyLimit { bytes: limit.text, ..limit })?;
     let read = async {
         // The text, and the fields in it.
-        let mut buffer = HeldBuffer::new(host, 2);
-        while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|_| Error::body_stalled())?;
-            if buffer.len().saturating_add(piece.len()) > limit.text {
-                return Err(Error::body_too_large(limit.text));
-            }
-            buffer.push(host, &piece).await.map_err(|refused| Error::out_of_memory(&refused))?;
+        match read_held(host, body, limit.text, HeldBuffer::new(host, 2)).await {
+            Ok(text) => fields(&text),
+            Err(ReadError::TooLarge) => Err(Error::body_too_large(limit.text)),
+            Err(ReadError::OutOfMemory(refused)) => Err(Error::out_of_memory(&refused)),
+            Err(ReadError::Transport(_)) => Err(Error::body_stalled()),
         }
-        fields(&buffer.finish())
     };
     timeout(host, limit.time, read).await.map_err(|_| Error::body_stalled())?
 }
