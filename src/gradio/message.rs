@@ -3,7 +3,7 @@
 //! Source: Gradio's `server_messages.py`, and recordings of 4.44, 5.50 and 6.31. A message is one flat JSON object that
 //! `msg` names; unknown messages and fields are passed over, as Gradio adds some with most releases.
 
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -62,6 +62,10 @@ impl Message {
     /// # Errors
     /// A text that isn't a JSON object with a `msg`, or a message that ends the job and can't be read.
     pub fn parse(data: &[u8]) -> Result<Self, serde_json::Error> {
+        // Serde would take an array for a structure's fields in their order.
+        if data.trim_ascii_start().first() != Some(&b'{') {
+            return Err(serde_json::Error::custom("not a JSON object"));
+        }
         let wire: WireMessage = match JsonBounds::EVENT.parse(data) {
             Ok(wire) => wire,
             Err(error) => {
@@ -226,6 +230,8 @@ mod tests {
         }
         assert!(Message::parse(br#"{"msg":"process_completed","output":7}"#).is_err());
         assert!(Message::parse(b"[]").is_err());
+        let fields = br#"["progress",null,null,null,null,null,null,null,null,null]"#;
+        assert!(Message::parse(fields).is_err(), "fields in their order, without their names");
         assert!(Message::parse(b"{}").is_err());
     }
 }
