@@ -10,7 +10,7 @@ use crate::platform::Host;
 use crate::platform::spin::{Spin, wake, wire};
 
 thread_local! {
-    /// State that the requests of an instance share: up to 16 at once, 128 in all.
+    /// State that the requests of an instance share: up to 16 at once.
     static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
 }
 

@@ -25,6 +25,10 @@ use crate::gradio::space::Token;
 
 /// Time for which another instance's probe is assumed to last after it was observed.
 const PROBED: Duration = Duration::from_secs(2);
+/// Time for which a slot goes on serving jobs of the instance that it was granted to, though others are ahead. Handing
+/// it over takes some ten milliseconds, which is more than a fast Space's generation; a generation of a second leaves
+/// nothing of the slice.
+const SLICE: Duration = Duration::from_millis(100);
 /// Time after which a free slot that jobs ahead don't take is anybody's: their instances may have died.
 const SPARE: Duration = Duration::from_millis(400);
 
@@ -35,7 +39,7 @@ pub(super) struct SpaceState {
     /// Jobs of this instance at the Space.
     running: Vec<RunningJob>,
     /// Idle slots of this instance, with the times since when they are idle.
-    idle: Vec<(i64, Duration)>,
+    idle: Vec<(HeldSlot, Duration)>,
     /// Free slots by the last read of the database; none before the first.
     free: Option<FreeSlots>,
     /// Jobs of other instances by the last read of the database.
@@ -71,7 +75,15 @@ struct RunningJob {
     /// Start; none while the job is queued.
     began: Option<Duration>,
     /// Slot of the job; none where the database failed.
-    slot: Option<i64>,
+    slot: Option<HeldSlot>,
+}
+
+/// A slot that this instance holds.
+#[derive(Clone, Copy, Debug)]
+struct HeldSlot {
+    number: i64,
+    /// End of its time slice.
+    until: Duration,
 }
 
 /// Access of jobs to a member of a pool.
@@ -144,12 +156,12 @@ impl SpaceState {
     }
 
     /// Room for one more job behind `before` jobs of other instances and `claimed` of this one.
-    pub(super) fn room(&self, before: usize, claimed: usize) -> Room {
+    pub(super) fn room(&self, before: usize, claimed: usize, now: Duration) -> Room {
         let Some(free) = self.free else {
             return if self.idle.is_empty() { Room::Likely } else { Room::Held };
         };
         let before = if free.is_spare { 0 } else { before };
-        if before == 0 && !self.idle.is_empty() {
+        if self.idle.iter().any(|(slot, _)| before == 0 || slot.until > now) {
             return Room::Held;
         }
         let count = usize::try_from(free.count).unwrap_or(usize::MAX);
@@ -167,7 +179,7 @@ impl SpaceState {
         let since = if count == 0 { None } else { Some(known.unwrap_or(now)) };
         let is_spare = since.is_some_and(|since| now.saturating_sub(since) >= SPARE);
         self.free = Some(FreeSlots { count, since, is_spare });
-        let mine = u32::try_from(self.idle.len() + self.running.len() - self.without_slot()).unwrap_or(u32::MAX);
+        let mine = u32::try_from(self.held()).unwrap_or(u32::MAX);
         self.elsewhere = taken.saturating_sub(mine);
     }
 
@@ -188,7 +200,7 @@ impl SpaceState {
 
     /// Adds granted slots, of `asked`. Jobs without a slot get theirs first.
     pub(super) fn add_slots(&mut self, slots: &[i64], asked: usize, now: Duration) {
-        let mut given = slots.iter().copied();
+        let mut given = slots.iter().map(|number| HeldSlot { number: *number, until: now.saturating_add(SLICE) });
         for job in self.running.iter_mut().filter(|job| job.slot.is_none()) {
             job.slot = given.next();
         }
@@ -202,9 +214,9 @@ impl SpaceState {
 
     /// Removes slots that another instance holds by now.
     pub(super) fn lose_slots(&mut self, slots: &[i64]) {
-        self.idle.retain(|(slot, _)| !slots.contains(slot));
+        self.idle.retain(|(slot, _)| !slots.contains(&slot.number));
         for job in &mut self.running {
-            job.slot = job.slot.filter(|slot| !slots.contains(slot));
+            job.slot = job.slot.filter(|slot| !slots.contains(&slot.number));
         }
     }
 
@@ -214,7 +226,7 @@ impl SpaceState {
         self.idle.retain(|(slot, since)| {
             let goes = taken.len() < most && *since <= before;
             if goes {
-                taken.push(*slot);
+                taken.push(slot.number);
             }
             !goes
         });
@@ -229,6 +241,11 @@ impl SpaceState {
     /// Number of idle slots of this instance.
     pub(super) fn idle(&self) -> usize {
         self.idle.len()
+    }
+
+    /// Number of slots that this instance holds.
+    pub(super) fn held(&self) -> usize {
+        self.idle.len() + self.running.len() - self.without_slot()
     }
 
     /// Time until the next of this instance's jobs is expected to end, in seconds.
@@ -426,21 +443,22 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_unless_others_come_first() {
         let (mut space, member) = (SpaceState::default(), member(1.0));
-        assert_eq!(space.room(0, 0), Room::Likely, "nobody knows");
+        assert_eq!(space.room(0, 0, at(9)), Room::Likely, "nobody knows");
         space.set_free(1, 1, at(0));
-        assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Likely, Room::None));
-        assert_eq!(space.room(0, 1), Room::None, "it is claimed for another one here");
+        assert_eq!((space.room(0, 0, at(9)), space.room(1, 0, at(9))), (Room::Likely, Room::None));
+        assert_eq!(space.room(0, 1, at(9)), Room::None, "it is claimed for another one here");
         space.add_slots(&[4], 1, at(0));
-        assert_eq!((space.room(0, 0), space.room(1, 0)), (Room::Held, Room::None));
+        assert_eq!((space.room(0, 0, at(9)), space.room(1, 0, at(9))), (Room::Held, Room::None));
+        assert_eq!(space.room(1, 0, at(0)), Room::Held, "its slice has begun");
         space.enter(1, &member, 1.0, at(0));
-        assert_eq!((space.room(0, 0), space.idle()), (Room::None, 0));
+        assert_eq!((space.room(0, 0, at(9)), space.idle()), (Room::None, 0));
         space.leave(1, at(3));
-        assert_eq!(space.room(0, 0), Room::Held);
+        assert_eq!(space.room(0, 0, at(9)), Room::Held);
         assert_eq!(space.take_idle(1, at(2)), [0; 0], "it was used a moment ago");
         assert_eq!(space.take_idle(1, at(3)), [4]);
         space.set_free(1, 1, at(4));
         space.set_free(1, 1, at(5));
-        assert_eq!(space.room(3, 0), Room::Likely, "those before don't take it");
+        assert_eq!(space.room(3, 0, at(9)), Room::Likely, "those before don't take it");
     }
 
     #[test]

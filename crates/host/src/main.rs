@@ -41,7 +41,7 @@ use crate::connections::{ConnectionLimits, room_for_connections};
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
 use crate::route::Router;
-use crate::runtime::{App, Runtime};
+use crate::runtime::{App, InstanceLimits, Runtime};
 use crate::runtime_config::RuntimeConfig;
 use crate::sqlite::Databases;
 use crate::statement_log::StatementLog;
@@ -91,6 +91,9 @@ struct Arguments {
     /// that are in it, and the log names them.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     max_compute: u64,
+    /// Requests that an instance of a component answers in all. Spin has 128 by default.
+    #[arg(long, value_name = "N", default_value_t = 2048)]
+    max_instance_requests: usize,
 }
 
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -120,7 +123,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
-        let runtime = Runtime::new(statements, Duration::from_secs(arguments.max_compute.max(1)))?;
+        let limits = InstanceLimits {
+            compute: Duration::from_secs(arguments.max_compute.max(1)),
+            requests: arguments.max_instance_requests.max(1),
+        };
+        let runtime = Runtime::new(statements, limits)?;
         let outbound = Outbound::new()?;
         let mut apps = Vec::new();
         for component in manifest.components() {

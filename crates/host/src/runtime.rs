@@ -1,7 +1,8 @@
 //! Components in wasmtime: compiled once, instantiated when there is work, used again while they last.
 //!
-//! The numbers are Spin 4.1's: an instance answers up to 16 requests at once and 128 in all, and is dropped after a
-//! second of idleness. A component that traps takes the requests in its instance with it and nothing else.
+//! As in Spin 4.1, an instance answers up to 16 requests at once, and is dropped after a second of idleness. It answers
+//! 2048 in all, where Spin has 128 unless told otherwise: a start takes some milliseconds, and a busy service would have
+//! a twentieth of its time for them. A component that traps takes the requests in its instance with it and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,7 +40,6 @@ use crate::statement_log::StatementLog;
 use crate::variables::Variables;
 
 const CONCURRENT_REQUESTS: usize = 16;
-const REQUESTS: usize = 128;
 const IDLE: Duration = Duration::from_secs(1);
 /// Time that an instance may still work after its last answer.
 const POST_RETURN: Duration = Duration::from_secs(600);
@@ -59,14 +59,22 @@ pub(crate) struct Runtime {
     /// Set when the host stops: instances that have nothing to do are dropped at once then.
     stopping: CancellationToken,
     statements: StatementLog,
-    /// Time for which an instance may compute without a pause.
-    max_compute: Duration,
+    limits: InstanceLimits,
+}
+
+/// Limits of an instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InstanceLimits {
+    /// Time for which it may compute without a pause.
+    pub(crate) compute: Duration,
+    /// Number of requests that it answers in all.
+    pub(crate) requests: usize,
 }
 
 impl Runtime {
     /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
-    /// databases is listed in `statements`; an instance that computes for `max_compute` without a pause is ended.
-    pub(crate) fn new(statements: StatementLog, max_compute: Duration) -> Result<Self> {
+    /// databases is listed in `statements`.
+    pub(crate) fn new(statements: StatementLog, limits: InstanceLimits) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
         match Cache::from_file(None) {
@@ -94,7 +102,7 @@ impl Runtime {
                 std::thread::park_timeout(TICK);
             }
         });
-        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new(), statements, max_compute })
+        Ok(Self { engine, instances: TaskTracker::new(), stopping: CancellationToken::new(), statements, limits })
     }
 
     /// Returns when all instances have done what they still had to do after their last answer.
@@ -201,7 +209,7 @@ impl HandlerState for AppState {
         store.limiter(|guest| &mut guest.limits);
         // A component that computes for long lets others have their turn, until it has done nothing else for too long.
         let computing = Arc::new(Computing::default());
-        let (interrupted, limit) = (Arc::clone(&computing), self.runtime.max_compute);
+        let (interrupted, limit) = (Arc::clone(&computing), self.runtime.limits.compute);
         store.epoch_deadline_callback(move |_| {
             let ticks = u32::try_from(interrupted.interrupt()).unwrap_or(u32::MAX);
             if TICK.saturating_mul(ticks) < limit {
@@ -225,6 +233,7 @@ impl HandlerState for AppState {
                 id: Arc::clone(&self.id),
                 stopping: self.runtime.stopping.clone(),
                 running: RunningRequests::default(),
+                requests: self.runtime.limits.requests,
                 _alive: self.runtime.instances.token(),
             },
         })
@@ -262,6 +271,8 @@ struct Worker {
     id: Arc<str>,
     stopping: CancellationToken,
     running: RunningRequests,
+    /// Number of requests that it answers in all.
+    requests: usize,
     _alive: TaskTrackerToken,
 }
 
@@ -270,7 +281,7 @@ impl WorkerState for Worker {
     type RequestData = Arc<RunningRequest>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= REQUESTS {
+        if total >= self.requests {
             ShouldAccept::Never
         } else if concurrent >= CONCURRENT_REQUESTS {
             ShouldAccept::No

@@ -179,7 +179,7 @@ fn a_trap_is_a_500_and_no_more() {
 
 #[test]
 fn instances_are_used_again_until_they_are_idle_or_worn_out() {
-    let host = Host::start("", &[]);
+    let host = Host::start("", &["--max-instance-requests", "128"]);
     let counts: Vec<u32> = (0..130).map(|_| host.text("/guest/count").parse().unwrap()).collect();
     assert_eq!(counts[..128], (1..=128).collect::<Vec<_>>());
     assert_eq!(counts[128..], [1, 2], "an instance answers 128 requests");

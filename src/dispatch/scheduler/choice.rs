@@ -122,17 +122,24 @@ impl SchedulerState {
         let stagger = stagger.left(origin, now);
         let seconds = before.seconds.get(origin).copied().unwrap_or_default();
         let forecast = space.forecast(member, generation, seconds, stagger.as_secs_f64(), now);
-        let room = self.room(space, member, waiter, before);
+        let room = self.room(space, member, waiter, before, now);
         Some(Rating { index, member, probe, generation, forecast, room, is_due: stagger.is_zero() })
     }
 
-    fn room(&self, space: &SpaceState, member: &PoolMember, waiter: Option<&Waiter>, before: &Reserved) -> Room {
+    fn room(
+        &self,
+        space: &SpaceState,
+        member: &PoolMember,
+        waiter: Option<&Waiter>,
+        before: &Reserved,
+        now: Duration,
+    ) -> Room {
         if !self.is_shared {
             return space.standalone_room(member.slots);
         }
         let origin = member.space.origin();
         let foreign = waiter.map_or(0, |waiter| self.view.before(&waiter.rank, origin, &self.crowds));
-        space.room(foreign, before.claims.get(origin).copied().unwrap_or_default())
+        space.room(foreign, before.claims.get(origin).copied().unwrap_or_default(), now)
     }
 
     /// Decision where no Space up to `past` accepts the job: probes one whose breaker is open by failures, or waits for
@@ -168,6 +175,7 @@ impl SchedulerState {
                 &candidate.member,
                 Some(waiter),
                 before,
+                now,
             ),
             is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };

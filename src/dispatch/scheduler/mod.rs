@@ -67,8 +67,6 @@ pub(super) struct Scheduler {
     viewed: Cell<Option<Duration>>,
     /// Set where a job has started since then.
     has_begun: Cell<bool>,
-    /// Time at which a job started last, monotonic.
-    started: Cell<Duration>,
     /// End of the time without claims after a failure of the database, monotonic.
     standalone_until: Cell<Duration>,
     /// Ids of rows of jobs that wait no longer, to be deleted.
@@ -107,7 +105,6 @@ impl Scheduler {
             claims: RefCell::default(),
             viewed: Cell::default(),
             has_begun: Cell::default(),
-            started: Cell::default(),
             standalone_until: Cell::default(),
             leaving: RefCell::default(),
             learning: RefCell::default(),
@@ -271,7 +268,6 @@ impl Scheduler {
         for (waiter, outcome) in effects.done {
             if outcome.is_ok() {
                 self.has_begun.set(true);
-                self.started.set(self.host.now());
             }
             let owner = || -> Rc<dyn SlotOwner> { Rc::<Self>::clone(self) };
             let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));

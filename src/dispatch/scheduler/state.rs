@@ -180,10 +180,14 @@ impl SchedulerState {
     }
 
     /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: an eighth of
-    /// those that are free, where nobody elsewhere waits.
+    /// those that are free, or as many as this instance holds up to a quarter of those; none where others wait.
     pub(super) fn spare(&mut self, origin: &Origin, count: usize, limit: usize) -> usize {
-        let is_wanted = self.view.waiting_for(origin, &self.crowds) > 0;
-        if is_wanted { 0 } else { self.space(origin).free().min(limit).saturating_sub(count) / 8 }
+        if self.view.waiting_for(origin, &self.crowds) > 0 {
+            return 0;
+        }
+        let space = self.space(origin);
+        let left = space.free().min(limit).saturating_sub(count);
+        (left / 8).max(space.held().min(left / 4))
     }
 
     fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {

@@ -10,9 +10,8 @@ use crate::gradio::space::Origin;
 
 /// Time for which an idle slot is kept for the next job.
 const LINGER: Duration = Duration::from_millis(150);
-/// The same for a Space without free slots, after a time without a new job: others need them, and this instance may
-/// get no more jobs.
-const LINGER_QUIETLY: Duration = Duration::from_millis(40);
+/// The same for a Space of which half of the slots or fewer are free: others may need them.
+const LINGER_SCARCE: Duration = Duration::from_millis(20);
 /// Interval of reads of the database without idle slots.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -38,7 +37,7 @@ impl Scheduler {
                 self.has_upkeep.set(false);
                 return;
             }
-            self.host.sleep(if idle > 0 { LINGER_QUIETLY } else { LOOK }).await;
+            self.host.sleep(if idle > 0 { LINGER_SCARCE } else { LOOK }).await;
             self.release_idle();
             let viewed = self.viewed.get().unwrap_or_default();
             // Started jobs may have overtaken others, and a failed database may be back.
@@ -51,13 +50,12 @@ impl Scheduler {
         }
     }
 
-    /// Releases slots that have been idle for [`LINGER`] or [`LINGER_QUIETLY`].
+    /// Releases slots that have been idle for [`LINGER`] or [`LINGER_SCARCE`].
     fn release_idle(&self) {
         let now = self.host.unix_time();
-        let is_quiet = self.host.now().saturating_sub(self.started.get()) >= LINGER_QUIETLY;
         let mut unused: Vec<(Origin, Vec<i64>)> = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
-            let linger = if is_quiet && space.free() == 0 { LINGER_QUIETLY } else { LINGER };
+            let linger = if space.free() <= space.limit() / 2 { LINGER_SCARCE } else { LINGER };
             let slots = space.take_idle(usize::MAX, now.saturating_sub(linger));
             if !slots.is_empty() {
                 unused.push((origin.clone(), slots));
