@@ -2,8 +2,8 @@
 //!
 //! One task of an instance serves all of its waiting jobs. A round reads the shared state (one statement), claims slots
 //! for jobs whose turn it is (one for each Space), and enters jobs without a slot into the common queue (one for all of
-//! them). Rounds follow each other after 50 to 250 ms (20 ms at the fastest Spaces), longer the farther the first job is
-//! from the front, and end once no job waits for a slot.
+//! them). Rounds follow each other after 50 to 250 ms (20 ms at the fastest Spaces), longer the farther the first job
+//! is from the front, and end once no job waits for a slot.
 
 use std::collections::HashSet;
 use std::rc::Rc;
