@@ -70,10 +70,14 @@ fn a_streamed_chat_tells_what_happens_and_ends_as_it_should() {
     assert!(!content.contains("!["), "{content}");
     for (position, image) in images.iter().enumerate() {
         assert_eq!((&image["type"], &image["index"]), (&json!("image_url"), &json!(position)));
-        let data = image["image_url"]["url"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();
-        assert_eq!(STANDARD.decode(data).unwrap(), png());
+        let url = image["image_url"]["url"].as_str().unwrap();
+        assert!(url.starts_with("http://img.example/v1/images/files/"), "a line has no room for an image: {url}");
     }
     assert_eq!(images.len(), 2);
+    let waited = json!({"messages": said("a fox"), "modalities": ["image"]});
+    let waited = chat(&world, waited).json()["choices"][0]["message"]["images"].clone();
+    let data = waited[0]["image_url"]["url"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();
+    assert_eq!(STANDARD.decode(data).unwrap(), png());
     let with_usage = chat(&world, body("a fox", json!({"stream_options": {"include_usage": true}})));
     let events = events(with_usage.body.as_ref().unwrap());
     let usage = &events[events.len() - 2].1;

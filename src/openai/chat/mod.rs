@@ -3,7 +3,8 @@
 //! [`request`] parses the chat, [`answer`] and [`events`] write the two forms of the answer, with the words of
 //! [`super::conversation::wording`]. OpenAI's own API makes no images here; the form in which they are handed over
 //! follows the clients: an image in Markdown with an absolute link, whole in one piece, since none of them loses that;
-//! or, where `modalities` names `image`, data URLs in `images`, as OpenRouter does it.
+//! or, where `modalities` names `image`, data URLs in `images`, as OpenRouter does it. A stream has links there, since
+//! its lines must stay short.
 
 mod answer;
 mod chunk;
