@@ -18,6 +18,7 @@ mod guest;
 mod manifest;
 mod outbound;
 mod postgres;
+mod resolver;
 mod route;
 mod rows;
 mod runtime;
@@ -26,6 +27,7 @@ mod server;
 mod spin;
 mod sqlite;
 mod statement_log;
+mod tls;
 mod variables;
 
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ use clap::Parser;
 use crate::connections::{ConnectionLimits, room_for_connections};
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
+use crate::resolver::Resolver;
 use crate::route::Router;
 use crate::runtime::{App, Runtime};
 use crate::runtime_config::RuntimeConfig;
@@ -91,6 +94,12 @@ struct Arguments {
     /// that are in it, and the log names them.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     max_compute: u64,
+    /// Address of a host that components connect to, in place of what its name resolves to. Repeatable.
+    #[arg(long = "resolve", value_name = "NAME=ADDR")]
+    resolved: Vec<String>,
+    /// Certificates, as PEM, of authorities that outbound HTTPS trusts beside those of the web.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
 }
 
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -117,11 +126,16 @@ fn run(arguments: &Arguments) -> Result<()> {
 
     let statements = arguments.statement_log.as_deref().map(StatementLog::create).transpose()?.unwrap_or_default();
 
+    let resolver = Resolver::parse(&arguments.resolved)?;
+    let read =
+        |file: &PathBuf| std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let authority = arguments.trust.as_ref().map(read).transpose()?;
+
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
         let runtime = Runtime::new(statements, Duration::from_secs(arguments.max_compute.max(1)))?;
-        let outbound = Outbound::new()?;
+        let outbound = Outbound::new(resolver, authority.as_deref())?;
         let mut apps = Vec::new();
         for component in manifest.components() {
             let app = App::load(&runtime, component, directory, &variables, &outbound, &databases)?;
