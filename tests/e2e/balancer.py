@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import ssl
@@ -89,6 +90,10 @@ class Balancer:
         finally:
             replica.close()
             call.close_connection = True
+            if isinstance(call.connection, ssl.SSLSocket):
+                # A body without a length ends with TLS, not with the connection.
+                with contextlib.suppress(OSError):
+                    call.connection.unwrap()
 
     def stop(self) -> None:
         self._server.shutdown()
