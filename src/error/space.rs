@@ -165,7 +165,7 @@ impl Error {
     }
 }
 
-/// Error of an argument that a function's validator refuses. A parameter that isn't one of ours is named in the message.
+/// Error of an argument that a function's validator refuses. The message names a parameter that isn't one of ours.
 fn of_validator(message: String, parameter: Option<&str>) -> Error {
     let param = parameter.and_then(|name| PARAMETERS.iter().find(|(known, _)| *known == name)).map(|(_, ours)| *ours);
     let message = match (param, parameter) {

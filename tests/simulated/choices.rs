@@ -59,8 +59,8 @@ fn the_choices_of_a_space_are_models_with_their_own_defaults_and_listed_anew_whe
     world.set_variable("catalog", &catalog);
     assert_eq!(listed(&world), ["z/Base", "z/Turbo"]);
     for (model, steps, choice) in [("z/Turbo", 4, "Turbo"), ("z/base", 7, "Base"), ("z", 7, "Base")] {
-        assert_eq!(generate(&world, json!({"model": model, "prompt": "x"})).status, 200, "{model}");
-        let data = space.jobs().last().unwrap().data.clone();
+        assert_eq!(generate(&world, json!({"model": model, "prompt": model})).status, 200, "{model}");
+        let data = space.jobs().iter().find(|job| job.data[0] == model).unwrap().data.clone();
         assert_eq!((&data[3], &data[6]), (&json!(steps), &json!(choice)), "{model}");
     }
     *chooser.models.borrow_mut() = vec!["Base", "Nova"];

@@ -46,7 +46,7 @@ fn an_image_that_comes_inline_has_a_link_and_is_in_the_history() {
     let (content, longest) = streamed(&post(&world, "/v1/chat/completions", chat("a stream", true)));
     assert!(longest < 64 << 10, "{longest}");
     let mut beside = chat("images", true);
-    beside["modalities"] = json!(["image", "text"]);
+    (beside["modalities"], beside["response_format"]) = (json!(["image", "text"]), json!("url"));
     let beside = post(&world, "/v1/chat/completions", beside);
     assert!(streamed(&beside).1 < 64 << 10);
     let images = events(beside.body.as_ref().unwrap());
@@ -122,7 +122,7 @@ fn without_a_database_a_chat_has_the_image_in_short_lines() {
     let data = markdown_url(&content).strip_prefix("data:image/png;base64,").unwrap();
     assert!(STANDARD.decode(data).unwrap() == inline_png());
     let mut beside = chat("a stream", true);
-    beside["modalities"] = json!(["image"]);
+    (beside["modalities"], beside["response_format"]) = (json!(["image"]), json!("url"));
     let (content, longest) = streamed(&post(&world, "/v1/chat/completions", beside));
     assert!(longest < 64 << 10, "{longest}");
     let data = markdown_url(&content).strip_prefix("data:image/png;base64,").unwrap();

@@ -53,8 +53,7 @@ pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Co
     };
     context.language = intent.language;
     let mut request = image_request(services, model, intent).await?;
-    // A line of a stream has room for a link, and not for an image.
-    let is_base64 = context.wants_images && !chat.stream;
+    let is_base64 = context.wants_images && !chat.wants_links;
     request.format = Some(if is_base64 { ResponseFormat::Base64 } else { ResponseFormat::Url });
     context.prompt.clone_from(&request.generation.prompt);
     context.images_sent = request.generation.images.len();
