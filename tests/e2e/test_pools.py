@@ -83,6 +83,8 @@ def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None
             streamed = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
             texts = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
             details = httpx.get(f"{host.url}/v1/models/z", headers=HEADERS).json()["spaces"][0]["name"]
+            (state,) = states(host).values()
+            assert not (state.get("queue") or {}).get("size"), "nobody waits at a Space that is idle"
             texts += [failure(host, "fault: exception"), failure(host, "fault: exception", stream=True)]
             refused = failure(host, "fault: gr.Error")
             assert "Prompt rejected: bad words" in refused and space.url not in refused, "which are the Space's words"
