@@ -98,7 +98,7 @@
 //! - A request ends, with images or with one error that says what the client can do.
 //! - An image that a Space has finished is never lost to another's failure.
 //! - A job that nobody waits for is cancelled at the Space.
-//! - Nothing is fetched but from the configured Spaces.
+//! - Nothing is fetched but from the configured Spaces and image hosts.
 //! - No key or secret is in any answer, link or log line.
 //! - Memory is bounded by the settings.
 //! - Nothing here panics, since a trap ends the requests of everybody who shares the instance.
@@ -121,6 +121,7 @@ pub mod media;
 pub mod openai;
 pub mod pipeline;
 pub mod platform;
+pub mod safe_url;
 pub mod settings;
 pub mod store;
 pub mod tasks;

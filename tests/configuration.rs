@@ -68,8 +68,12 @@ fn the_component_gets_every_variable_that_it_reads_and_no_other() {
     assert_eq!(*given, expected.collect());
     let hosts = manifest["component"]["api"]["allowed_outbound_hosts"].as_array().unwrap();
     let unread: Vec<_> = read_by(ReadBy::Host).map(|row| row.name).collect();
-    assert_eq!(unread, ["extra_host", "database_host"], "which widens where the component may connect to:");
-    for widening in ["{{ extra_host }}", "{{ webhook_host }}", "{{ database_host }}"] {
+    assert_eq!(
+        unread,
+        ["extra_host", "extra_image_host", "database_host"],
+        "which widens where the component may connect to:"
+    );
+    for widening in ["{{ extra_host }}", "{{ extra_image_host }}", "{{ webhook_host }}", "{{ database_host }}"] {
         assert!(hosts.contains(&toml::Value::from(widening)), "{widening}");
     }
 }

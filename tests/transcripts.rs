@@ -10,6 +10,7 @@ use z_image_2api::gradio::diff::Yielded;
 use z_image_2api::gradio::discovery::signature::{Output, Signature};
 use z_image_2api::gradio::failure::Failure;
 use z_image_2api::gradio::file::RemoteFile;
+use z_image_2api::gradio::image_hosts::ImageHosts;
 use z_image_2api::gradio::message::{Completion, Message};
 use z_image_2api::gradio::result::{Picture, pictures};
 use z_image_2api::gradio::space::Space;
@@ -106,7 +107,7 @@ fn remote(prefix: &str, outputs: &[Value]) -> Result<RemoteFile, Failure> {
     let space = Space::parse("http://127.0.0.1:7860").unwrap();
     let base = Base::new(space.origin().clone(), prefix.to_owned());
     let signature = Signature { inputs: vec![], outputs: vec![Output::Image, Output::Seed], generator: false };
-    match pictures(&base, &signature, outputs)?.pop() {
+    match pictures(&base, &ImageHosts::default(), &signature, outputs)?.pop() {
         Some(Picture::File(file)) => Ok(file),
         other => panic!("{other:?}"),
     }

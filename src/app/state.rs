@@ -58,7 +58,7 @@ impl App {
 
     /// Composes the application of `settings`.
     pub fn new(host: Host, settings: Settings) -> Self {
-        let client = Client::new(Rc::clone(&host), settings.limits);
+        let client = Client::new(Rc::clone(&host), settings.limits).with_image_hosts(&settings.media.image_hosts);
         let log = log::aside(&host);
         let store = Store::new(&host, settings.database.clone(), &log);
         let leases = Leases::new(&store);

@@ -36,9 +36,9 @@ pub(super) struct Attempts {
     /// Spaces that have failed after work, each as often as it has.
     worked: Vec<Space>,
     /// First failure of an attempt.
-    first: Option<Failure>,
+    first: Option<Tried>,
     /// First reason for which a Space can't serve the request.
-    cannot: Option<Failure>,
+    cannot: Option<Tried>,
     /// Failed attempts, in order.
     failures: Vec<Tried>,
     unclear: u32,
@@ -84,12 +84,12 @@ impl Attempts {
     }
 
     /// First failure of an attempt.
-    pub(super) fn first(&self) -> Option<&Failure> {
+    pub(super) fn first(&self) -> Option<&Tried> {
         self.first.as_ref()
     }
 
     /// Reason for which no Space is left, where it is its own.
-    pub(super) fn why_none_is_left(&self) -> Option<Failure> {
+    pub(super) fn why_none_is_left(&self) -> Option<Tried> {
         self.first.clone().or_else(|| self.cannot.clone())
     }
 
@@ -106,12 +106,12 @@ impl Attempts {
 
     /// Notes that a Space can't serve the request.
     pub(super) fn unsupported(&mut self, space: &Space, failure: Failure) {
-        self.cannot.get_or_insert(failure);
+        self.cannot.get_or_insert_with(|| Tried::new(space, failure));
         remember(&mut self.unfit, space);
     }
 
     /// Notes a failed attempt. Returns the first failure of all.
-    pub(super) fn failed(&mut self, at: &FailedAt<'_>, failure: &Failure, verdict: &Verdict) -> Failure {
+    pub(super) fn failed(&mut self, at: &FailedAt<'_>, failure: &Failure, verdict: &Verdict) -> Tried {
         // With another token the Space is usable at once.
         if !matches!(verdict.blame, Blame::Exhausted(_)) || !at.has_token {
             remember(&mut self.tried, at.space);
@@ -126,8 +126,9 @@ impl Attempts {
         if matches!(failure, Failure::Crashed | Failure::NoImage) {
             self.unclear += 1;
         }
-        self.failures.push(Tried { space: at.space.name().to_owned(), failure: failure.clone() });
-        self.first.get_or_insert_with(|| failure.clone()).clone()
+        let tried = Tried::new(at.space, failure.clone());
+        self.failures.push(tried.clone());
+        self.first.get_or_insert(tried).clone()
     }
 
     /// True where it has had all attempts that it may have with so many Spaces; `tokens` more where quotas are used up.

@@ -6,18 +6,22 @@ use thiserror::Error;
 
 use crate::error::{Error, Retry};
 use crate::gradio::failure::Failure;
+use crate::gradio::space::Space;
 
 /// Reason for which an image isn't made.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// A Space failed, and no other could do better.
+    #[error("{}", .0.failure)]
+    Failed(Box<Tried>),
+    /// No Space could be tried.
     #[error(transparent)]
-    Failed(#[from] Failure),
+    Untried(#[from] Failure),
     /// All Spaces of the model are resting. Cause and end are those of the Space that returns first.
-    #[error("every Space of the model rests, for {} s: {last}", .wait.as_secs())]
+    #[error("every Space of the model rests, for {} s: {}", .wait.as_secs(), .last.failure)]
     Resting {
-        /// Cause of its rest.
-        last: Box<Failure>,
+        /// The Space, and the cause of its rest.
+        last: Box<Tried>,
         /// Time until it returns.
         wait: Duration,
     },
@@ -36,8 +40,8 @@ pub enum Refusal {
     /// The request's time ran out after failed attempts.
     #[error("not made within {} s: {}", .after.as_secs(), listed(.tried))]
     OutOfTime {
-        /// Failure of the last attempt.
-        last: Box<Failure>,
+        /// The last attempt.
+        last: Box<Tried>,
         /// Time limit of the request.
         after: Duration,
         /// Failed attempts, in order.
@@ -58,38 +62,86 @@ fn listed(tried: &[Tried]) -> String {
     tried.iter().map(|one| format!("{}: {}", one.space, one.failure)).collect::<Vec<_>>().join("; ")
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        let detail = Some(refusal.to_string());
-        let error = match refusal {
-            Refusal::Failed(failure) => return failure.into(),
-            Refusal::Resting { last, wait } => {
-                let error = Self::from(*last);
+impl From<Tried> for Refusal {
+    fn from(tried: Tried) -> Self {
+        Self::Failed(Box::new(tried))
+    }
+}
+
+impl Tried {
+    /// A failed attempt at `space`.
+    pub(super) fn new(space: &Space, failure: Failure) -> Self {
+        Self { space: space.name().to_owned(), failure }
+    }
+
+    /// Error for the client, which names the Space if that is public.
+    fn into_error(self, reveals_space: bool) -> Error {
+        Error::of_failure(self.failure, reveals_space.then_some(&self.space))
+    }
+}
+
+impl Refusal {
+    /// Error for the client. It names the Space that failed if `reveals_spaces`.
+    pub fn into_error(self, reveals_spaces: bool) -> Error {
+        let detail = Some(self.to_string());
+        let error = match self {
+            Self::Failed(tried) => return tried.into_error(reveals_spaces),
+            Self::Untried(failure) => return failure.into(),
+            Self::Resting { last, wait } => {
+                let error = last.into_error(reveals_spaces);
                 let retry = match error.retry {
                     Retry::Never => Retry::Never,
                     Retry::NotBefore(_) => Retry::NotBefore(wait),
                     Retry::Soon | Retry::After(_) => Retry::After(wait),
                 };
-                Self { retry, ..error }
+                Error { retry, ..error }
             }
-            Refusal::Crowded { waiting } => Self::overloaded(format!(
+            Self::Crowded { waiting } => Error::overloaded(format!(
                 "Too many images wait for a Space already (variable max_waiting): {waiting}. Try again in a moment."
             )),
-            Refusal::OutOfTime { last, after, tried } => {
-                let error = Self::from(*last);
-                let times = if tried.len() == 1 { "try".to_owned() } else { format!("{} tries", tried.len()) };
+            Self::OutOfTime { last, after, tried } => {
+                let error = last.into_error(reveals_spaces);
+                let times = if tried.len() == 1 { "one try".to_owned() } else { format!("{} tries", tried.len()) };
                 let message = format!(
                     "The image was not made within {} s (variable job_timeout), in {times}. The last one: {}",
                     after.as_secs(),
                     error.message
                 );
-                Self { message, ..error }
+                Error { message, ..error }
             }
-            Refusal::NoSlot { after } => Self::overloaded(format!(
+            Self::NoSlot { after } => Error::overloaded(format!(
                 "No Space had room within {} s (variable job_timeout). Try again later.",
                 after.as_secs()
             )),
         };
-        Self { detail, ..error }
+        Error { detail, ..error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_that_failed_is_named_where_names_are_public() {
+        let space = Space::parse("owner/fox").unwrap();
+        let tried = || Box::new(Tried::new(&space, Failure::Cut));
+        let (wait, after) = (Duration::from_secs(7), Duration::from_secs(300));
+        let lost = "connection to the Space";
+        for (refusal, named) in [
+            (Refusal::Failed(tried()), r#"The connection to the Space "owner/fox" broke before"#),
+            (Refusal::Resting { last: tried(), wait }, r#"The connection to the Space "owner/fox" broke before"#),
+            (
+                Refusal::OutOfTime { last: tried(), after, tried: vec![*tried()] },
+                r#"in one try. The last one: The connection to the Space "owner/fox" broke before"#,
+            ),
+        ] {
+            let (shown, hidden) = (refusal.clone().into_error(true), refusal.into_error(false));
+            assert!(shown.message.contains(named), "{}", shown.message);
+            assert!(hidden.message.contains(lost) && !hidden.message.contains("owner"), "{}", hidden.message);
+            assert_eq!((shown.status, shown.code, shown.retry), (hidden.status, hidden.code, hidden.retry));
+        }
+        let own = Refusal::from(Tried::new(&space, Failure::Rejected { message: "The Space says no".into() }));
+        assert_eq!(own.into_error(true).message, "The Space says no", "a Space's words stay as they are");
     }
 }

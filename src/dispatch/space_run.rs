@@ -161,7 +161,7 @@ impl SpaceRun {
     /// Images in the outputs of a job: at least one.
     fn images(&self, running: &JobInFlight, outputs: &[serde_json::Value]) -> Result<Vec<Image>, Failure> {
         let signature = &self.call.signature;
-        let mut found = pictures(&self.call.base, signature, outputs)?;
+        let mut found = pictures(&self.call.base, self.client.image_hosts(), signature, outputs)?;
         for picture in &mut found {
             if let Picture::Inline(bytes) = picture {
                 // The event that it came in gives as much back in a moment.

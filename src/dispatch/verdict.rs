@@ -51,6 +51,7 @@ impl Verdict {
         let moves = |has_worked, blame| Self { moves: true, has_worked, blame };
         match failure {
             Failure::Rejected { .. } => Self { moves: false, has_worked: true, blame: Blame::Asker },
+            Failure::Invalid { .. } => Self { moves: false, has_worked: false, blame: Blame::Asker },
             Failure::Unsupported(_) => moves(false, Blame::Nothing),
             Failure::OutOfMemory(_) => Self { moves: false, has_worked: true, blame: Blame::Nothing },
             Failure::QueueFull { .. } => moves(false, Blame::Full),
@@ -66,7 +67,9 @@ impl Verdict {
                 _ => moves(false, Blame::Fault),
             },
             Failure::Quota { message, retry_after } => moves(false, of_quota(message, *retry_after)),
-            Failure::Cancelled | Failure::Elsewhere { .. } => moves(true, Blame::Nothing),
+            Failure::Cancelled | Failure::Elsewhere { .. } | Failure::NotHandedOver { .. } => {
+                moves(true, Blame::Nothing)
+            }
             Failure::Transport(TransportError::TimedOut(_) | TransportError::Broken(_))
             | Failure::Crashed
             | Failure::NoImage
@@ -115,6 +118,8 @@ mod tests {
     #[test]
     fn what_the_asker_caused_is_told_at_once_and_not_held_against_the_space() {
         assert_eq!(of(Failure::Rejected { message: "no".into() }), (false, true, Blame::Asker));
+        let invalid = Failure::Invalid { message: "no".into(), parameter: None };
+        assert_eq!(of(invalid), (false, false, Blame::Asker));
         for status in [400, 413, 422] {
             let failure = Failure::Status {
                 call: "queue/join",

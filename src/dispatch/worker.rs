@@ -26,7 +26,7 @@ use super::crowd::QueueKey;
 use super::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
 use super::event_channel::EventSender;
 use super::plan::RequestPlan;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, Tried};
 use super::scheduler::{Candidate, Past, Scheduler, SlotGuard, SlotRequest, Stagger};
 use super::session::SpaceSession;
 use super::space_run::{SpaceRun, Spent, Step};
@@ -153,8 +153,8 @@ impl<T: 'static> Worker<T> {
         let shared = &self.shared;
         if candidates.is_empty() {
             let why = self.attempts.why_none_is_left();
-            let of_others = || shared.failed_probes.borrow().first().map(|(_, failure)| failure.clone());
-            return Err(why.or_else(of_others).unwrap_or(Failure::NoImage).into());
+            let of_others = || shared.failed_probes.borrow().first().map(|(at, why)| Tried::new(at, why.clone()));
+            return Err(why.or_else(of_others).map_or_else(|| Failure::NoImage.into(), Refusal::from));
         }
         if candidates.iter().all(|candidate| candidate.past != Past::Fresh) {
             // All have failed. One that is restarting may need a moment.
@@ -188,7 +188,7 @@ impl<T: 'static> Worker<T> {
         let tried = self.attempts.failures();
         match tried.last() {
             Some(last) => Refusal::OutOfTime {
-                last: Box::new(last.failure.clone()),
+                last: Box::new(last.clone()),
                 after: self.shared.limits.job,
                 tried: tried.to_vec(),
             },
@@ -430,7 +430,7 @@ impl<T: 'static> Worker<T> {
         let at = FailedAt { space, has_token: slot.token().is_some(), is_probe: slot.is_probe() };
         let refusal = Refusal::from(self.attempts.failed(&at, &failure, verdict));
         if !verdict.moves {
-            let refusal = Refusal::from(failure);
+            let refusal = Refusal::from(Tried::new(space, failure));
             if verdict.blame == Blame::Asker {
                 // The request's other jobs would fail alike.
                 self.shared.scheduler.dismiss(self.shared.id, &refusal);

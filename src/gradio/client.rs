@@ -10,6 +10,7 @@ use url::Url;
 
 use super::cookies::CookieJar;
 use super::failure::{Failure, plain};
+use super::image_hosts::ImageHosts;
 use super::limits::Limits;
 use super::space::{Origin, Space, Token};
 use crate::bounded_json::JsonBounds;
@@ -35,6 +36,7 @@ const HF_AUTHORIZATION: HeaderName = HeaderName::from_static("x-hf-authorization
 pub struct Client {
     host: Host,
     limits: Limits,
+    image_hosts: ImageHosts,
     token: Option<Token>,
     cookies: Option<CookieJar>,
 }
@@ -42,7 +44,12 @@ pub struct Client {
 impl Client {
     /// A client that calls through `host` within `limits`.
     pub fn new(host: Host, limits: Limits) -> Self {
-        Self { host, limits, token: None, cookies: None }
+        Self { host, limits, image_hosts: ImageHosts::default(), token: None, cookies: None }
+    }
+
+    /// A client that may fetch images from `hosts` too.
+    pub fn with_image_hosts(self, hosts: &ImageHosts) -> Self {
+        Self { image_hosts: hosts.clone(), ..self }
     }
 
     /// A client that brings `space`'s first token, where it has one, and where a token may go.
@@ -80,6 +87,11 @@ impl Client {
     /// Its limits.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Hosts other than Spaces that images may be fetched from.
+    pub fn image_hosts(&self) -> &ImageHosts {
+        &self.image_hosts
     }
 
     /// GETs `url` and returns the answer once its head is there, whatever its status.
@@ -173,8 +185,8 @@ impl Client {
             Ok(Ok(body)) => body,
             _ => Bytes::new(),
         };
-        if let Some(message) = objection(&body) {
-            return Failure::Rejected { message };
+        if let Some((message, parameter)) = objection(&body) {
+            return Failure::Invalid { message, parameter };
         }
         let detail = detail(&body);
         if status == StatusCode::SERVICE_UNAVAILABLE && detail.to_lowercase().contains("queue is full") {
@@ -184,8 +196,9 @@ impl Client {
     }
 }
 
-/// The words of a function's validator (from Gradio 5.45 on), which refuses arguments when a job joins.
-fn objection(body: &[u8]) -> Option<String> {
+/// The words of a function's validator (from Gradio 5.45 on), which refuses arguments when a job joins, and the
+/// parameter that it names.
+fn objection(body: &[u8]) -> Option<(String, Option<String>)> {
     #[derive(Deserialize)]
     struct WireRefusal {
         detail: Vec<WireObjection>,
@@ -196,11 +209,13 @@ fn objection(body: &[u8]) -> Option<String> {
         kind: String,
         is_valid: Option<bool>,
         message: Option<String>,
+        parameter_name: Option<String>,
     }
     let refusal: WireRefusal = JsonBounds::EVENT.parse(body).ok()?;
     let objects = |one: &WireObjection| one.kind == "validate" && one.is_valid != Some(true);
-    let message = refusal.detail.into_iter().find(objects)?.message.as_deref().map(plain)?;
-    (!message.is_empty()).then_some(message)
+    let objection = refusal.detail.into_iter().find(objects)?;
+    let message = objection.message.as_deref().map(plain).filter(|message| !message.is_empty())?;
+    Some((message, objection.parameter_name.as_deref().map(plain).filter(|name| !name.is_empty())))
 }
 
 /// The readable part of an error's body; empty where there is none, as in a page of HTML.
@@ -225,9 +240,12 @@ mod tests {
     #[test]
     fn the_words_of_a_validator_are_found() {
         let of = |body: &str| objection(body.as_bytes());
+        let told = |text: &str, name: Option<&str>| Some((text.to_owned(), name.map(str::to_owned)));
         let valid = r#"{"__type__":"validate","is_valid":true,"message":""}"#;
         let wrong = r#"{"__type__":"validate","is_valid":false,"message":"<b>Too</b> short","parameter_name":"x"}"#;
-        assert_eq!(of(&format!(r#"{{"detail":[{valid},{wrong}]}}"#)).as_deref(), Some("Too short"));
+        assert_eq!(of(&format!(r#"{{"detail":[{valid},{wrong}]}}"#)), told("Too short", Some("x")));
+        let nameless = r#"{"__type__":"validate","is_valid":false,"message":"No"}"#;
+        assert_eq!(of(&format!(r#"{{"detail":[{nameless}]}}"#)), told("No", None));
         assert_eq!(of(&format!(r#"{{"detail":[{valid}]}}"#)), None);
         assert_eq!(of(r#"{"detail":[{"type":"missing"}]}"#), None);
         assert_eq!(of(r#"{"detail":"Queue is full."}"#), None);

@@ -43,6 +43,14 @@ pub enum Failure {
         /// The text of the error.
         message: String,
     },
+    /// A validator of the function refused an argument as the job joined.
+    #[error("the Space rejects the parameter {}: {message}", .parameter.as_deref().unwrap_or("that it doesn't name"))]
+    Invalid {
+        /// The validator's words.
+        message: String,
+        /// The Space's name of the parameter.
+        parameter: Option<String>,
+    },
     /// The Space can't do this at all.
     #[error("the Space cannot do this: {0}")]
     Unsupported(&'static str),
@@ -63,11 +71,19 @@ pub enum Failure {
     /// The function returned no image.
     #[error("the Space returned no image")]
     NoImage,
-    /// The image is a file at another host, from which nothing is fetched.
+    /// The image is a file at another host, which the settings don't name: nothing is fetched from there.
     #[error("the image is at {host}, which is not the Space's own")]
     Elsewhere {
         /// The host, with its port where that isn't the scheme's own.
         host: String,
+    },
+    /// The image is a file at another host, which doesn't give it.
+    #[error("the image is at {host}, which does not give it: {cause}")]
+    NotHandedOver {
+        /// The host, as the settings name it.
+        host: String,
+        /// Failure of the fetch.
+        cause: Box<Failure>,
     },
     /// Gradio's queue failed: a restart, an unknown session, a closing server.
     #[error("the Space's queue failed: {message}")]

@@ -3,7 +3,8 @@
 //! A `FileData` names a file by `path` and by `url`. The URL is made from the headers of the request that joined the
 //! queue, so it can hold a proxy's name or raw spaces, and a Space can write anything into it. It isn't used: the
 //! address is built from the path, below the Space's own origin. A path that is a URL is a file that the Space hasn't
-//! got itself, but leaves at another host: it is not fetched from there.
+//! got itself, but leaves at another host: it is fetched from there only where the settings say so
+//! ([`super::image_hosts`]).
 
 use std::borrow::Cow;
 

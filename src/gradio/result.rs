@@ -14,6 +14,7 @@ use super::config::Base;
 use super::discovery::signature::{Output, Signature};
 use super::failure::Failure;
 use super::file::RemoteFile;
+use super::image_hosts::ImageHosts;
 use crate::generation::{Format, Seed};
 
 /// Words between a data URL's type and its data.
@@ -28,22 +29,37 @@ const MOST_INLINE: usize = 64;
 pub enum Picture {
     /// A file at the Space.
     File(RemoteFile),
+    /// A file at another host, which the settings name. Nothing of the Space's goes there.
+    Hosted(RemoteFile),
     /// The image itself, from a data URL.
     Inline(Bytes),
 }
 
-/// The images in `outputs`, in order: at least one.
+/// Places where a function's images may lie.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    base: &'a Base,
+    hosts: &'a ImageHosts,
+}
+
+/// The images in `outputs`, in order: at least one. They are files below `base`, or at `hosts`.
 ///
 /// # Errors
 /// [`Failure::NoImage`] where an image should be and isn't; [`Failure::Unreadable`] where what is there can't be
 /// fetched.
-pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result<Vec<Picture>, Failure> {
+pub fn pictures(
+    base: &Base,
+    hosts: &ImageHosts,
+    signature: &Signature,
+    outputs: &[Value],
+) -> Result<Vec<Picture>, Failure> {
+    let places = Places { base, hosts };
     let kinds = || signature.outputs.iter().zip(outputs);
     let mut lost = None;
     for (kind, value) in kinds() {
         let found = match kind {
-            Output::Image => picture(base, value).into_iter().collect(),
-            Output::Gallery => items(base, value),
+            Output::Image => picture(places, value).into_iter().collect(),
+            Output::Gallery => items(places, value),
             _ => Vec::new(),
         };
         // What can't be fetched of several loses none of the others.
@@ -67,8 +83,8 @@ pub fn pictures(base: &Base, signature: &Signature, outputs: &[Value]) -> Result
     // A file to download may be the image, and so may what is in a component that is none of Gradio's own.
     for (kind, value) in kinds() {
         let found = match kind {
-            Output::File => files(base, value)?,
-            Output::Other => picture(base, value).transpose()?.into_iter().collect(),
+            Output::File => files(places, value)?,
+            Output::Other => picture(places, value).transpose()?.into_iter().collect(),
             _ => Vec::new(),
         };
         if !found.is_empty() {
@@ -94,12 +110,27 @@ const WRAPPED: [&str; 3] = ["image", "composite", "background"];
 /// Wrappings of an image, at most.
 const MOST_WRAPPED: usize = 4;
 
-/// The image that a component holds, where there is one.
-fn picture(base: &Base, value: &Value) -> Option<Result<Picture, Failure>> {
-    wrapped(base, value, MOST_WRAPPED)
+impl Places<'_> {
+    /// The image that a `FileData` names.
+    fn file(self, data: &Value) -> Result<Picture, Failure> {
+        match RemoteFile::of_file_data(self.base, data) {
+            Err(Failure::Elsewhere { host }) => {
+                let urls = ["path", "url"].into_iter().filter_map(|name| data.get(name)?.as_str());
+                let (origin, path) =
+                    urls.filter_map(|url| self.hosts.find(url)).next().ok_or(Failure::Elsewhere { host })?;
+                Ok(Picture::Hosted(RemoteFile { origin: origin.clone(), path }))
+            }
+            own => own.map(Picture::File),
+        }
+    }
 }
 
-fn wrapped(base: &Base, value: &Value, depth: usize) -> Option<Result<Picture, Failure>> {
+/// The image that a component holds, where there is one.
+fn picture(places: Places<'_>, value: &Value) -> Option<Result<Picture, Failure>> {
+    wrapped(places, value, MOST_WRAPPED)
+}
+
+fn wrapped(places: Places<'_>, value: &Value, depth: usize) -> Option<Result<Picture, Failure>> {
     let depth = depth.checked_sub(1)?;
     match value {
         Value::Null => None,
@@ -108,29 +139,29 @@ fn wrapped(base: &Base, value: &Value, depth: usize) -> Option<Result<Picture, F
         Value::Array(pair) => pair
             .iter()
             .rev()
-            .find_map(|value| wrapped(base, value, depth).filter(Result::is_ok))
-            .or_else(|| pair.iter().rev().find_map(|value| wrapped(base, value, depth))),
+            .find_map(|value| wrapped(places, value, depth).filter(Result::is_ok))
+            .or_else(|| pair.iter().rev().find_map(|value| wrapped(places, value, depth))),
         Value::Object(fields) if WRAPPED.iter().any(|name| fields.contains_key(*name)) => {
-            WRAPPED.iter().find_map(|name| wrapped(base, fields.get(*name)?, depth))
+            WRAPPED.iter().find_map(|name| wrapped(places, fields.get(*name)?, depth))
         }
         Value::Object(fields) if fields.contains_key("video") => None,
         file if is_video(file) => None,
-        file => Some(RemoteFile::of_file_data(base, file).map(Picture::File)),
+        file => Some(places.file(file)),
     }
 }
 
 /// The images of a gallery: items with captions, as objects since Gradio 4, as pairs before.
-fn items(base: &Base, value: &Value) -> Vec<Result<Picture, Failure>> {
+fn items(places: Places<'_>, value: &Value) -> Vec<Result<Picture, Failure>> {
     let Value::Array(items) = value else { return Vec::new() };
     let image = |item: &Value| match item {
-        Value::Array(pair) => picture(base, pair.first()?),
-        item => picture(base, item),
+        Value::Array(pair) => picture(places, pair.first()?),
+        item => picture(places, item),
     };
     items.iter().filter_map(image).collect()
 }
 
 /// The files that are images, by their names or types.
-fn files(base: &Base, value: &Value) -> Result<Vec<Picture>, Failure> {
+fn files(places: Places<'_>, value: &Value) -> Result<Vec<Picture>, Failure> {
     let all = match value {
         Value::Array(files) => files.as_slice(),
         file => std::slice::from_ref(file),
@@ -140,7 +171,7 @@ fn files(base: &Base, value: &Value) -> Result<Vec<Picture>, Failure> {
         text("mime_type").is_some_and(|kind| kind.starts_with("image/"))
             || ["orig_name", "path"].into_iter().filter_map(text).any(|name| Format::of_name(name).is_some())
     });
-    images.filter_map(|file| picture(base, file)).collect()
+    images.filter_map(|file| picture(places, file)).collect()
 }
 
 /// True for a file that is a video by its type or its name: Gradio 4 has them where a gallery's images are.
@@ -204,9 +235,11 @@ mod tests {
 
     fn found(kinds: &[Output], outputs: Value) -> Result<Vec<String>, Failure> {
         let signature = Signature { inputs: vec![], outputs: kinds.to_vec(), generator: false };
-        let pictures = pictures(&base(), &signature, outputs.as_array().unwrap())?;
+        let hosts = ImageHosts::parse("https://cdn.example").unwrap();
+        let pictures = pictures(&base(), &hosts, &signature, outputs.as_array().unwrap())?;
         let shown = |picture| match picture {
             Picture::File(file) => file.path.trim_start_matches("/gradio_api/file=").to_owned(),
+            Picture::Hosted(file) => file.origin.url(&file.path).to_string(),
             Picture::Inline(bytes) => format!("{} bytes", bytes.len()),
         };
         Ok(pictures.into_iter().map(shown).collect())
@@ -274,6 +307,17 @@ mod tests {
         }
         let unreadable = json!({"image": file("/a/../b.png")});
         assert_eq!(found(&[Output::Gallery], json!([[unreadable, late]])).unwrap(), ["/b.png"]);
+    }
+
+    #[test]
+    fn an_image_at_another_host_is_found_where_that_is_listed() {
+        let at = |url: &str| json!({"image": {"path": url, "url": url, "meta": {"_type": "gradio.FileData"}}});
+        let (listed, other) = (at("https://cdn.example/a.png?x=1"), at("https://evil.example/cdn.example/a.png"));
+        let found = |items: Value| found(&[Output::Gallery], json!([items]));
+        assert_eq!(found(json!([other, listed])).unwrap(), ["https://cdn.example/a.png?x=1"]);
+        let url_alone = json!({"image": {"path": null, "url": "https://cdn.example/b.png"}});
+        assert_eq!(found(json!([url_alone])).unwrap(), ["https://cdn.example/b.png"]);
+        assert_eq!(found(json!([other])), Err(Failure::Elsewhere { host: "evil.example".to_owned() }));
     }
 
     #[test]

@@ -164,6 +164,12 @@ impl Origin {
         url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".hf.space"))
     }
 
+    /// The host, with its port where that isn't the scheme's own.
+    pub fn host(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
     /// True for a URL there.
     pub fn is_of(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()

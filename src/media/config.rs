@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::gradio::image_hosts::ImageHosts;
+
 /// Settings of the operator for images and the links to them.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
@@ -10,6 +12,8 @@ pub struct MediaConfig {
     pub link_secret: Option<LinkSecret>,
     /// Time that a link works.
     pub link_ttl: Duration,
+    /// Hosts other than Spaces that images may be fetched from.
+    pub image_hosts: ImageHosts,
     /// Size of the largest image that is passed on, in bytes.
     pub max_image_bytes: usize,
 }

@@ -16,6 +16,7 @@ use crate::media::fetch::{Fetched, fetch, fetch_or_leave};
 use crate::media::file::ImageFile;
 use crate::media::image;
 use crate::media::link::Links;
+use crate::media::remote::RemoteImage;
 use crate::media::stored::KeptImages;
 use crate::media::transcode::Converter;
 
@@ -73,43 +74,66 @@ impl Delivery {
                 let payload = Payload::Url(self.links.to(&file, wanted));
                 Delivered { format: wanted.map(|wanted| wanted.format).or(own), payload, size: None, file: Some(file) }
             }
+            (ResponseFormat::Url, Picture::Hosted(file)) => {
+                let fetched = fetch(&self.client, &file, limit).await.map_err(|failure| hosted(&file, failure))?;
+                self.linked(as_wanted(fetched).await?, kept).await
+            }
             (ResponseFormat::Url, Picture::Inline(bytes)) => {
-                let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
-                let size = image::size(&bytes);
-                let stored = match kept {
-                    Some(kept) => kept.keep(format, &bytes).await.ok().map(ImageFile::Stored),
-                    None => None,
-                };
-                let payload = match &stored {
-                    Some(stored) => Payload::Url(self.links.to(stored, None)),
-                    None => Payload::DataUrl(format, bytes),
-                };
-                Delivered { format: Some(format), payload, size, file: stored }
+                self.linked(as_wanted(image::inline(bytes, limit)?).await?, kept).await
             }
             (ResponseFormat::Base64, Picture::Inline(bytes)) => {
                 let (format, bytes) = as_wanted(image::inline(bytes, limit)?).await?;
-                let stored = kept.and_then(|kept| kept.spawn_keep(format, &bytes)).map(ImageFile::Stored);
-                Delivered { file: stored, ..Delivered::here(format, bytes) }
+                Delivered::here(format, bytes).kept(kept)
+            }
+            (ResponseFormat::Base64, Picture::Hosted(file)) => {
+                // Without anything of the Space's.
+                let fetched = self.fetched(&self.client, &file, wanted.is_some()).await;
+                match fetched.map_err(|failure| hosted(&file, failure))? {
+                    Fetched::Here(format, bytes) => {
+                        let (format, bytes) = as_wanted((format, bytes)).await?;
+                        Delivered::here(format, bytes).kept(kept)
+                    }
+                    Fetched::Left(remote) => Delivered::left(remote),
+                }
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
                 let client = self.client.for_space(&image.space).with_cookies(&image.cookies);
-                let delivered = if wanted.is_some() {
-                    let (format, bytes) = as_wanted(fetch(&client, &file, limit).await?).await?;
-                    Delivered::here(format, bytes)
-                } else {
-                    match fetch_or_leave(&client, &file, limit, |length| self.may_hold(length)).await? {
-                        Fetched::Here(format, bytes) => Delivered::here(format, bytes),
-                        Fetched::Left(remote) => {
-                            let format = Some(remote.format);
-                            Delivered { format, payload: Payload::Remote(remote), size: None, file: None }
-                        }
+                let delivered = match self.fetched(&client, &file, wanted.is_some()).await? {
+                    Fetched::Here(format, bytes) => {
+                        let (format, bytes) = as_wanted((format, bytes)).await?;
+                        Delivered::here(format, bytes)
                     }
+                    Fetched::Left(remote) => Delivered::left(remote),
                 };
                 Delivered { file: Some(ImageFile::Space(file)), ..delivered }
             }
         };
         let size = size.or(image.size);
         Ok(Item { index, seed, size, format, payload, file, space: None, timing: Timing::default() })
+    }
+
+    /// Fetches an image. One that is to be converted is fetched to its end, another may be left where it is.
+    async fn fetched(&self, client: &Client, file: &RemoteFile, is_converted: bool) -> Result<Fetched, Failure> {
+        let limit = self.max_image_bytes;
+        if is_converted {
+            let (format, bytes) = fetch(client, file, limit).await?;
+            return Ok(Fetched::Here(format, bytes));
+        }
+        fetch_or_leave(client, file, limit, |length| self.may_hold(length)).await
+    }
+
+    /// Keeps an image that is no file at its Space, and makes a link to it.
+    async fn linked(&self, (format, bytes): (Format, Bytes), kept: Option<&KeptImages>) -> Delivered {
+        let size = image::size(&bytes);
+        let stored = match kept {
+            Some(kept) => kept.keep(format, &bytes).await.ok().map(ImageFile::Stored),
+            None => None,
+        };
+        let payload = match &stored {
+            Some(stored) => Payload::Url(self.links.to(stored, None)),
+            None => Payload::DataUrl(format, bytes),
+        };
+        Delivered { format: Some(format), payload, size, file: stored }
     }
 
     /// True where the request may hold that many bytes more, which are counted then.
@@ -136,6 +160,27 @@ impl Delivered {
     fn here(format: Format, bytes: Bytes) -> Self {
         let size = image::size(&bytes);
         Self { format: Some(format), payload: Payload::Bytes(bytes), size, file: None }
+    }
+
+    fn left(remote: RemoteImage) -> Self {
+        Self { format: Some(remote.format), payload: Payload::Remote(remote), size: None, file: None }
+    }
+
+    /// The same, kept in the background for links, as it is no file at its Space.
+    fn kept(self, kept: Option<&KeptImages>) -> Self {
+        let stored = match (kept, self.format, &self.payload) {
+            (Some(kept), Some(format), Payload::Bytes(bytes)) => kept.spawn_keep(format, bytes),
+            _ => None,
+        };
+        Self { file: stored.map(ImageFile::Stored), ..self }
+    }
+}
+
+/// Failure to fetch a file at another host than the Space's. That there is no memory is nobody's.
+fn hosted(file: &RemoteFile, failure: Failure) -> Failure {
+    match failure {
+        Failure::OutOfMemory(_) => failure,
+        cause => Failure::NotHandedOver { host: file.origin.host(), cause: Box::new(cause) },
     }
 }
 

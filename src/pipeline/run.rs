@@ -86,7 +86,7 @@ impl Pipeline {
                     EventKind::Waiting { before } => Update::Waiting(index, before),
                     EventKind::Placed(placement) => Update::Placed(index, revealed(placement.space.name())),
                     EventKind::Progress(progress) => Update::Progress(index, ImageProgress::of_job(progress)?),
-                    EventKind::Failed(refusal) => Update::Failed(index, refusal.into()),
+                    EventKind::Failed(refusal) => Update::Failed(index, refusal.into_error(reveal_spaces)),
                     EventKind::Made(Made { item, space, timing }) => {
                         Update::Made(Item { space: revealed(space.name()), timing, ..item })
                     }

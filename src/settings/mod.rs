@@ -84,6 +84,7 @@ impl Settings {
         let media = MediaConfig {
             link_secret: values.read(&rows::LINK_SECRET),
             link_ttl: values.read(&rows::LINK_TTL),
+            image_hosts: values.read(&rows::IMAGE_HOSTS),
             max_image_bytes: values.read(&rows::MAX_IMAGE_BYTES),
         };
         let key_limits = KeyLimits {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::parse::{Parsed, base_url, boolean, number, seconds, text, verbatim, word};
 use super::variable::{Invalid, ReadBy, Variable, VariableRow};
 use crate::dispatch::Pause;
+use crate::gradio::image_hosts::ImageHosts;
 use crate::http::cors::CorsOrigins;
 use crate::http::keys::ApiKeys;
 use crate::media::config::LinkSecret;
@@ -76,6 +77,10 @@ rows! {
     LINK_SECRET: Option<LinkSecret> = "link_secret" secret, "", link_secret;
     /// Time that an image link works.
     LINK_TTL: Duration = "link_ttl" plain, "86400", |text| seconds(text, 31_536_000);
+    /// Origins other than Spaces that their images may be fetched from, separated by commas.
+    IMAGE_HOSTS: ImageHosts = "image_hosts" plain, "", image_hosts;
+    /// One more host that the component may connect to, for the images at `image_hosts`.
+    EXTRA_IMAGE_HOST: String = "extra_image_host" host, "", text;
     /// Time that a request may take for its images, all waits and tries included.
     JOB_TIMEOUT: Duration = "job_timeout" plain, "300", |text| seconds(text, 86_400);
     /// Time that a Space may be silent.
@@ -86,7 +91,7 @@ rows! {
     STAGGER_MS: Pause = "stagger_ms" plain, "1500-3500", stagger;
     /// Images of a model that may wait for a Space with room, over all instances.
     MAX_WAITING: usize = "max_waiting" plain, "100", |text| number(text, 1..=10_000);
-    /// Names of the Spaces that make a client's images, in its answers.
+    /// Names of the Spaces that make a client's images, or fail to, in its answers.
     REVEAL_SPACES: bool = "reveal_spaces" plain, "true", boolean;
     /// Time that a task can be asked for, from its submission on.
     TASK_TTL: Duration = "task_ttl" plain, "86400", |text| seconds(text, 2_592_000);
@@ -120,6 +125,13 @@ fn cors_origins(text: &str) -> Parsed<CorsOrigins> {
     CorsOrigins::parse(text).map_err(|origins| {
         Invalid::new("be *, none or a list of origins such as https://chat.example")
             .with(origins, "what is no origin is left out")
+    })
+}
+
+fn image_hosts(text: &str) -> Parsed<ImageHosts> {
+    ImageHosts::parse(text).map_err(|hosts| {
+        Invalid::new("be up to 32 origins such as https://cdn.example, or http:// with a loopback address")
+            .with(hosts, "what is none is left out")
     })
 }
 

@@ -13,10 +13,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use sha2::Sha256;
-use url::{Host as UrlHost, Url};
+use url::Url;
 
 use crate::error::Error;
 use crate::platform::{Host, Outbound, TransportError, timeout};
+use crate::safe_url::is_safe;
 
 /// Time limit of a response; Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -124,18 +125,6 @@ impl WebhookEndpoint {
             Err(_) => Err(TransportError::TimedOut("no answer".to_owned())),
         }
     }
-}
-
-/// True for TLS or loopback, without user information, which would be sent in clear.
-fn is_safe(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(UrlHost::Ipv4(address)) => address.is_loopback(),
-        Some(UrlHost::Ipv6(address)) => address.is_loopback(),
-        Some(UrlHost::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    let is_plain = url.username().is_empty() && url.password().is_none();
-    is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback))
 }
 
 #[cfg(test)]

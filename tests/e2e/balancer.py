@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "server", "date"}
@@ -14,14 +17,19 @@ HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length",
 class Balancer:
     """Serves on a free port of loopback until ``stop``.
 
-    `refusals` are answers to the next calls of a path, each a status and headers, in place of a replica's.
+    `refusals` are answers to the next calls of a path, each a status and headers, in place of a replica's. With `tls`,
+    a PEM file of a key and its certificate, it serves over TLS. With a `token`, it tells who doesn't bring it that
+    there is nothing, as a private Space of Hugging Face does.
     """
 
-    def __init__(self, *replicas: str) -> None:
+    def __init__(self, *replicas: str, tls: Path | None = None, token: str | None = None) -> None:
         self.replicas = [urlsplit(url).netloc for url in replicas]
         self.refusals: dict[str, list[tuple[int, dict[str, str]]]] = {}
         self.seen: list[tuple[str, str | None, str]] = []
         """Path, cookie and replica of each call that was passed on."""
+        self.strangers: list[str] = []
+        """Path of each call without the token."""
+        self._token = token
         self._next = itertools.cycle(range(len(replicas)))
         balancer = self
 
@@ -36,12 +44,20 @@ class Balancer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def _pass_on(self, call: BaseHTTPRequestHandler) -> None:
         path = call.path.split("?")[0].removeprefix("/gradio_api")
         body = call.rfile.read(int(call.headers.get("content-length") or 0))
+        if self._token and call.headers.get("authorization") != f"Bearer {self._token}":
+            self.strangers.append(path)
+            call.send_error(404)
+            return
         if self.refusals.get(path):
             status, headers = self.refusals[path].pop(0)
             call.send_response(status)
@@ -74,6 +90,10 @@ class Balancer:
         finally:
             replica.close()
             call.close_connection = True
+            if isinstance(call.connection, ssl.SSLSocket):
+                # A body without a length ends with TLS, not with the connection.
+                with contextlib.suppress(OSError):
+                    call.connection.unwrap()
 
     def stop(self) -> None:
         self._server.shutdown()

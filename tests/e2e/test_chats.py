@@ -57,8 +57,9 @@ def test_a_stream(client: openai.OpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == 2
 
 
+@pytest.mark.parametrize("links", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
-def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, stream: bool) -> None:
+def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, stream: bool, links: bool) -> None:
     body = {
         "model": "z-image-turbo",
         "messages": said("a fox --seed 3 --steps 1"),
@@ -66,7 +67,7 @@ def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, strea
         "image_config": {"aspect_ratio": "2:1"},
         "stream": stream,
     }
-    answer = http.post("/v1/chat/completions", json=body)
+    answer = http.post("/v1/chat/completions", json=body | ({"response_format": "url"} if links else {}))
     if stream:
         parts = [data["choices"][0]["delta"] for _, data in events(answer)[:-1]]
     else:
@@ -74,7 +75,12 @@ def test_images_beside_the_text(client: openai.OpenAI, http: httpx.Client, strea
     assert not IMAGE.search("".join(part.get("content") or "" for part in parts))
     (image,) = [image for part in parts for image in part.get("images", [])]
     assert (image["type"], image["index"]) == ("image_url", 0)
-    drawn = opened(image["image_url"]["url"].partition(";base64,")[2])
+    url = image["image_url"]["url"]
+    if links:
+        assert max(map(len, answer.content.split(b"\n"))) < 64 << 10
+        drawn = opened(httpx.get(url).raise_for_status().content)
+    else:
+        drawn = opened(url.partition(";base64,")[2])
     assert (drawn.size, seed_of(drawn)) == ((1472, 704), 3)
 
 

@@ -58,6 +58,12 @@ def test_a_quota_rests_the_space_for_as_long_as_it_says(space: Space) -> None:
         assert host.stop() == 0
 
 
+def failure(host: Host, prompt: str, **fields) -> str:
+    """Answer to a request that comes to nothing."""
+    fields |= {"prompt": prompt, "steps": 1}
+    return httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
+
+
 def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None:
     for reveal in ("true", "false"):
         host = Host(spaces=f"z={space.url}", extra_host=space.url, reveal_spaces=reveal)
@@ -77,6 +83,11 @@ def test_which_space_made_it_is_told_unless_it_must_not_be(space: Space) -> None
             streamed = httpx.post(f"{host.url}/v1/images/generations", json=fields, headers=HEADERS, timeout=30).text
             texts = [made.headers["server-timing"], item.get("space"), streamed, *states(host)]
             details = httpx.get(f"{host.url}/v1/models/z", headers=HEADERS).json()["spaces"][0]["name"]
+            (state,) = states(host).values()
+            assert not (state.get("queue") or {}).get("size"), "nobody waits at a Space that is idle"
+            texts += [failure(host, "fault: exception"), failure(host, "fault: exception", stream=True)]
+            refused = failure(host, "fault: gr.Error")
+            assert "Prompt rejected: bad words" in refused and space.url not in refused, "which are the Space's words"
             if reveal == "true":
                 assert item["space"] == space.url and all(space.url in text for text in texts) and details == space.url
             else:

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import httpx
 import pytest
 from balancer import Balancer
 from host import KEY, ROOT, Host
+from image_host import ImageHost
 from PIL import Image
 from shapes import arguments_of
 
@@ -27,6 +29,7 @@ ENDPOINTS = [
     *[f"inputs_{name}" for name in ["optional", "inpaint", "stateful", "choices"]],
 ]
 PAIRS = ["outputs_pair", "outputs_half_pair"]
+VALIDATED = "inputs_validated"
 
 
 def png(colour: tuple[int, int, int], size: tuple[int, int] = (96, 64)) -> bytes:
@@ -47,12 +50,15 @@ class OddSpaces:
         self.balancer = Balancer(urls["odd"], urls["twin"])
         self.hidden = Balancer(urls["hidden"])
         self.hidden.refusals["/info"] = [(500, {})] * 20
-        names = ENDPOINTS + ([] if version == "4" else PAIRS)
+        names = ENDPOINTS + ([] if version == "4" else [*PAIRS, VALIDATED])
         spaces = [f"{name}={urls['odd']}/{name}" for name in names]
         # What its quota does to a Space is to be nobody else's.
         spaces += [f"quota={urls['twin']}/quota"]
         spaces += [f"balanced={self.balancer.url}/inputs_optional", f"hidden={self.hidden.url}"]
-        self.host = Host(spaces=",".join(spaces), extra_host="http://127.0.0.1:*")
+        spaces += [f"hosted={self.balancer.url}/outputs_elsewhere"]
+        self.images, self.stranger = ImageHost(), ImageHost()
+        hosts = f"https://cdn.listed.example, {self.images.url}"
+        self.host = Host(spaces=",".join(spaces), image_hosts=hosts, extra_host="http://127.0.0.1:*")
         self.http = httpx.Client(base_url=self.host.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
 
     def stop(self) -> None:
@@ -62,6 +68,8 @@ class OddSpaces:
         self.process.wait(20)
         self.balancer.stop()
         self.hidden.stop()
+        self.images.stop()
+        self.stranger.stop()
         log = "".join(self.host.log)
         assert status == 0
         assert "panicked" not in log and "replica=" not in log
@@ -184,6 +192,19 @@ def test_a_hidden_function_of_a_space_without_a_description(odd: OddSpaces) -> N
     assert (made["prompt"], made["seed"]) == ("a red fox", 3)
 
 
+def test_what_a_validator_refuses_is_told_with_its_parameter(odd: OddSpaces) -> None:
+    if odd.version == "4":
+        assert VALIDATED not in [one["id"] for one in odd.http.get("/v1/models").json()["data"]], "it has none"
+        return
+    (made,), _ = odd.make(VALIDATED, steps=5)
+    assert made["steps"] == 5
+    for prompt, steps, param, words in [("fox", 4, "prompt", "Too short."), ("a red fox", 20, "steps", "Too many.")]:
+        answer = odd.post(VALIDATED, prompt=prompt, steps=steps)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["message"]) == (400, param, words), answer.text
+        assert (error["code"], answer.headers["x-should-retry"]) == ("rejected_by_space", "false")
+
+
 def test_a_quota_is_told_with_its_end(odd: OddSpaces) -> None:
     answer = odd.post("quota")
     error = answer.json()["error"]
@@ -210,11 +231,48 @@ def test_an_image_at_another_host_is_told_without_blame(odd: OddSpaces) -> None:
 
     before = status()["failures"]
     answer = odd.post("outputs_elsewhere", prompt="https://cdn.example/a.png")
-    if odd.version == "5":
-        error = answer.json()["error"]
-        assert (answer.status_code, error["code"]) == (422, "image_elsewhere"), answer.text
-        assert "cdn.example" in error["message"] and answer.headers["x-should-retry"] == "false"
-        assert status()["failures"] == before
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (422, "image_elsewhere"), answer.text
+    assert "cdn.example" in error["message"] and answer.headers["x-should-retry"] == "false"
+    assert status()["failures"] == before
+
+
+def test_an_image_at_a_host_that_is_listed_is_fetched_from_there_alone(odd: OddSpaces) -> None:
+    odd.images.seen.clear()
+    url = f"{odd.images.url}/a%20b.png?sign=1"
+    by_base64 = base64.b64decode(odd.post("hosted", prompt=url).json()["data"][0]["b64_json"])
+    link = odd.post("hosted", prompt=url, response_format="url").json()["data"][0]["url"]
+    messages = [{"role": "user", "content": json.dumps({"prompt": url})}]
+    chat = odd.http.post("/v1/chat/completions", json={"model": "hosted", "messages": messages, "stream": True}).text
+    chunks = [json.loads(line.removeprefix("data: ")) for line in chat.splitlines() if line.startswith("data: {")]
+    content = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    shown = re.search(r"\]\((.*?)\)", content)[1]
+    assert all(one.startswith(f"{odd.host.url}/v1/images/files/") for one in [link, shown])
+    assert by_base64 == httpx.get(link).content == httpx.get(shown).content == odd.images.image
+    assert [path for path, _ in odd.images.seen] == ["/a%20b.png?sign=1"] * 3, "links lead to what is kept here"
+    for _, headers in odd.images.seen:
+        assert not {"authorization", "x-hf-authorization", "cookie", "referer"} & headers.keys(), headers
+    assert any(call[1] for call in odd.balancer.seen), "the Space's own calls have its cookie"
+
+
+@pytest.mark.parametrize("path", ["/moved.png", "/page", "/large.png"])
+def test_a_host_that_is_listed_and_gives_no_image_is_named(odd: OddSpaces, path: str) -> None:
+    odd.images.seen.clear()
+    answer = odd.post("hosted", prompt=f"{odd.images.url}{path}")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (502, "image_host_failed"), answer.text
+    assert odd.images.url.removeprefix("http://") in error["message"]
+    assert [seen for seen, _ in odd.images.seen] == [path], "a redirect is not followed, and nothing is made again"
+
+
+def test_a_host_that_is_not_listed_is_not_asked(odd: OddSpaces) -> None:
+    for url in [f"{odd.stranger.url}/a.png", odd.images.url.replace("http://", f"{odd.stranger.url}@") + "/a.png"]:
+        assert odd.post("hosted", prompt=url).json()["error"]["code"] == "image_elsewhere", url
+    answer = odd.post("hosted", prompt="https://cdn.listed.example/a.png")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (500, "image_host_not_allowed"), "the host has a list of its own"
+    assert "cdn.listed.example" in error["message"] and "extra_image_host" in error["message"]
+    assert odd.stranger.seen == []
 
 
 def test_a_job_stays_at_its_replica(odd: OddSpaces) -> None:

@@ -66,14 +66,19 @@ fn a_streamed_chat_tells_what_happens_and_ends_as_it_should() {
     let (content, thoughts, ..) = seen(&chat(&world, body("一只狐狸", json!({"progress": "text"}))));
     assert!(content.starts_with("> 排队中：下一个就是  \n> 开始绘制  \n> 第 4/9 步  \n\n![一只狐狸]("), "{content}");
     assert_eq!(thoughts, "");
-    let (content, _, images, _) = seen(&chat(&world, body("a fox --n 2", json!({"modalities": ["image", "text"]}))));
+    let fields = json!({"modalities": ["image", "text"], "response_format": "url"});
+    let (content, _, images, _) = seen(&chat(&world, body("a fox --n 2", fields)));
     assert!(!content.contains("!["), "{content}");
     for (position, image) in images.iter().enumerate() {
         assert_eq!((&image["type"], &image["index"]), (&json!("image_url"), &json!(position)));
-        let data = image["image_url"]["url"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();
-        assert_eq!(STANDARD.decode(data).unwrap(), png());
+        let url = image["image_url"]["url"].as_str().unwrap();
+        assert!(url.starts_with("http://img.example/v1/images/files/"), "{url}");
     }
     assert_eq!(images.len(), 2);
+    let (content, _, images, _) = seen(&chat(&world, body("a fox", json!({"modalities": ["image"]}))));
+    assert!(!content.contains("!["), "{content}");
+    let data = images[0]["image_url"]["url"].as_str().unwrap().strip_prefix("data:image/png;base64,").unwrap();
+    assert_eq!(STANDARD.decode(data).unwrap(), png());
     let with_usage = chat(&world, body("a fox", json!({"stream_options": {"include_usage": true}})));
     let events = events(with_usage.body.as_ref().unwrap());
     let usage = &events[events.len() - 2].1;

@@ -251,6 +251,7 @@ fn outcome(fate: Fate) -> (u16, &'static str, &'static str) {
         Fate::ImageGone => (502, "space_forbidden", "false"),
         Fate::ImageRedirects => (502, "space_redirects", "false"),
         Fate::TooMany => (503, "server_is_overloaded", "true"),
+        Fate::Hosted => (422, "image_elsewhere", "false"),
     }
 }
 

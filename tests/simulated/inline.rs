@@ -45,16 +45,23 @@ fn an_image_that_comes_inline_has_a_link_and_is_in_the_history() {
     let waited = post(&world, "/v1/chat/completions", chat("a chat", false)).json();
     let (content, longest) = streamed(&post(&world, "/v1/chat/completions", chat("a stream", true)));
     assert!(longest < 64 << 10, "{longest}");
+    let mut beside = chat("images", true);
+    (beside["modalities"], beside["response_format"]) = (json!(["image", "text"]), json!("url"));
+    let beside = post(&world, "/v1/chat/completions", beside);
+    assert!(streamed(&beside).1 < 64 << 10);
+    let images = events(beside.body.as_ref().unwrap());
+    let images = images.iter().find_map(|(_, chunk)| chunk["choices"][0]["delta"].get("images").cloned()).unwrap();
     post(&world, "/v1/images/generations", json!({"prompt": "in base64"}));
     world.pass(Duration::from_secs(2));
     let mut urls = vec![
         made.json()["data"][0]["url"].as_str().unwrap().to_owned(),
         markdown_url(waited["choices"][0]["message"]["content"].as_str().unwrap()).to_owned(),
         markdown_url(&content).to_owned(),
+        images[0]["image_url"]["url"].as_str().unwrap().to_owned(),
     ];
     let listed = get(&world, "/v1/images").json();
     let listed = listed["data"].as_array().unwrap();
-    assert_eq!(listed.len(), 4);
+    assert_eq!(listed.len(), 5);
     assert!(listed.iter().all(|image| image["output_format"] == "png"));
     urls.extend(listed.iter().map(|image| image["url"].as_str().unwrap().to_owned()));
     for url in &urls {
@@ -114,6 +121,12 @@ fn without_a_database_a_chat_has_the_image_in_short_lines() {
     assert!(longest < 64 << 10, "{longest}");
     let data = markdown_url(&content).strip_prefix("data:image/png;base64,").unwrap();
     assert!(STANDARD.decode(data).unwrap() == inline_png());
+    let mut beside = chat("a stream", true);
+    (beside["modalities"], beside["response_format"]) = (json!(["image"]), json!("url"));
+    let (content, longest) = streamed(&post(&world, "/v1/chat/completions", beside));
+    assert!(longest < 64 << 10, "{longest}");
+    let data = markdown_url(&content).strip_prefix("data:image/png;base64,").unwrap();
+    assert!(STANDARD.decode(data).unwrap() == inline_png(), "too long for a line of `images`, so it is in the text");
     let made = post(&world, "/v1/images/generations", json!({"prompt": "by link", "response_format": "url"})).json();
     assert!(made["data"][0]["url"].as_str().unwrap().starts_with("data:image/png;base64,"));
 }

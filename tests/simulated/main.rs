@@ -12,11 +12,13 @@
 )]
 
 mod chats;
+mod choices;
 mod clocks;
 mod conversions;
 mod faces;
 mod history;
 mod idempotency;
+mod image_hosts;
 mod images;
 mod inline;
 mod limits;

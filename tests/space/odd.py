@@ -183,6 +183,16 @@ def inputs() -> None:
     style = gr.Radio(label="Style", choices=["None", "Ink", "Photo"], value="None")
     gr.Button().click(choices, [prompt, model, style, seed], image, api_name="inputs_choices")
     gr.Button().click(quota, prompt, image, api_name="quota")
+    if not gr.__version__.startswith("4."):
+
+        def validated(prompt, num_inference_steps):
+            return picture(prompt=prompt, steps=num_inference_steps)
+
+        def check(prompt, num_inference_steps):
+            return gr.validate(len(prompt) > 3, "<b>Too</b> short."), gr.validate(num_inference_steps < 9, "Too many.")
+
+        steps = gr.Number(label="Steps", value=4, precision=0)
+        gr.Button().click(validated, [prompt, steps], image, validator=check, api_name="inputs_validated")
 
 
 def odd() -> gr.Blocks:

@@ -18,6 +18,7 @@ mod guest;
 mod manifest;
 mod outbound;
 mod postgres;
+mod resolver;
 mod route;
 mod rows;
 mod runtime;
@@ -26,6 +27,7 @@ mod server;
 mod spin;
 mod sqlite;
 mod statement_log;
+mod tls;
 mod variables;
 
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ use clap::Parser;
 use crate::connections::{ConnectionLimits, room_for_connections};
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
+use crate::resolver::Resolver;
 use crate::route::Router;
 use crate::runtime::{App, InstanceLimits, Runtime};
 use crate::runtime_config::RuntimeConfig;
@@ -94,6 +97,12 @@ struct Arguments {
     /// Requests that an instance of a component answers in all. Spin has 128 by default.
     #[arg(long, value_name = "N", default_value_t = 2048)]
     max_instance_requests: usize,
+    /// Address of a host that components connect to, in place of what its name resolves to. Repeatable.
+    #[arg(long = "resolve", value_name = "NAME=ADDR")]
+    resolved: Vec<String>,
+    /// Certificates, as PEM, of authorities that outbound HTTPS trusts beside those of the web.
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
 }
 
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
@@ -120,6 +129,11 @@ fn run(arguments: &Arguments) -> Result<()> {
 
     let statements = arguments.statement_log.as_deref().map(StatementLog::create).transpose()?.unwrap_or_default();
 
+    let resolver = Resolver::parse(&arguments.resolved)?;
+    let read =
+        |file: &PathBuf| std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    let authority = arguments.trust.as_ref().map(read).transpose()?;
+
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
@@ -128,7 +142,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             requests: arguments.max_instance_requests.max(1),
         };
         let runtime = Runtime::new(statements, limits)?;
-        let outbound = Outbound::new()?;
+        let outbound = Outbound::new(resolver, authority.as_deref())?;
         let mut apps = Vec::new();
         for component in manifest.components() {
             let app = App::load(&runtime, component, directory, &variables, &outbound, &databases)?;

@@ -22,6 +22,8 @@ use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::allowed_hosts::AllowedHosts;
+use crate::resolver::Resolver;
+use crate::tls;
 
 /// A time limit that the guest hasn't set.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -41,13 +43,17 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A client with no connections yet.
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        let mut http = HttpConnector::new();
+    /// A client with no connections yet. Servers' certificates may come from the authorities of the web, and from those
+    /// in `authority`, as PEM text.
+    pub(crate) fn new(resolver: Resolver, authority: Option<&str>) -> anyhow::Result<Self> {
+        let mut http = HttpConnector::new_with_resolver(resolver);
         http.enforce_http(false);
         http.set_nodelay(true);
-        let https =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client(authority)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_CONNECTION)
             .pool_timer(TokioTimer::new())
@@ -147,10 +153,10 @@ fn guest_error(error: &hyper_util::client::legacy::Error) -> Error {
 
 /// Connects, within the time limit of the request that wants it.
 #[derive(Clone)]
-struct TimedConnector(HttpsConnector<HttpConnector>);
+struct TimedConnector(HttpsConnector<HttpConnector<Resolver>>);
 
 impl Service<http::Uri> for TimedConnector {
-    type Response = <HttpsConnector<HttpConnector> as Service<http::Uri>>::Response;
+    type Response = <HttpsConnector<HttpConnector<Resolver>> as Service<http::Uri>>::Response;
     type Error = Box<dyn StdError + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 

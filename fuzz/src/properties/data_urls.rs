@@ -7,6 +7,7 @@ use futures::executor::block_on;
 use serde_json::{Value, json};
 use z_image_2api::gradio::config::Base;
 use z_image_2api::gradio::discovery::signature::{Output, Signature};
+use z_image_2api::gradio::image_hosts::ImageHosts;
 use z_image_2api::gradio::result::{Picture, pictures};
 use z_image_2api::http::attachments::Attachments;
 use z_image_2api::http::json::JsonBody;
@@ -61,10 +62,10 @@ pub fn data_urls(data: &[u8]) {
 fn found(text: &str) -> Vec<Bytes> {
     let signature = Signature { inputs: vec![], outputs: vec![Output::Markup], generator: false };
     let base = Base::new(origin(), String::new());
-    let pictures = pictures(&base, &signature, &[json!(text)]).unwrap_or_default();
+    let pictures = pictures(&base, &ImageHosts::default(), &signature, &[json!(text)]).unwrap_or_default();
     let bytes = |picture| match picture {
         Picture::Inline(bytes) => bytes,
-        Picture::File(file) => panic!("{file:?} in a text"),
+        Picture::File(file) | Picture::Hosted(file) => panic!("{file:?} in a text"),
     };
     pictures.into_iter().map(bytes).collect()
 }

@@ -5,6 +5,7 @@ use z_image_2api::bounded_json::JsonBounds;
 use z_image_2api::gradio::config::Base;
 use z_image_2api::gradio::discovery::signature::{Output, Signature};
 use z_image_2api::gradio::file::RemoteFile;
+use z_image_2api::gradio::image_hosts::ImageHosts;
 use z_image_2api::gradio::result::{Picture, pictures, used_seed};
 use z_image_2api::media::file::ImageFile;
 use z_image_2api::media::link::Signer;
@@ -12,7 +13,7 @@ use z_image_2api::media::link::Signer;
 use super::origin;
 
 /// Outputs, `{"kinds": [kind…], "data": [output…]}`: an image is a file of the Space that was asked, below the path of
-/// its files, and a link can be made to it that leads there; or it is something.
+/// its files, and a link can be made to it that leads there; or it is at a host that is listed; or it is something.
 pub fn results(data: &[u8]) {
     let Ok(input) = JsonBounds::EVENT.parse::<Value>(data) else { return };
     let outputs: Vec<Output> = serde_json::from_value(input["kinds"].clone()).unwrap_or_default();
@@ -20,12 +21,17 @@ pub fn results(data: &[u8]) {
     let signature = Signature { inputs: vec![], outputs, generator: false };
     used_seed(&signature, data);
     let base = Base::new(origin(), "/gradio_api".to_owned());
-    let Ok(pictures) = pictures(&base, &signature, data) else { return };
+    let hosts = ImageHosts::parse("https://cdn.example").unwrap();
+    let Ok(pictures) = pictures(&base, &hosts, &signature, data) else { return };
     assert!(!pictures.is_empty());
     for picture in pictures {
         match picture {
             Picture::Inline(bytes) => assert!(!bytes.is_empty()),
             Picture::File(file) => check_file(&file),
+            Picture::Hosted(file) => {
+                let url = file.origin.url(&file.path).origin();
+                assert_eq!(url.ascii_serialization(), "https://cdn.example", "a host that is listed");
+            }
         }
     }
 }

@@ -21,10 +21,10 @@ use super::wait_queue::Waiter;
 use crate::catalog::PoolMember;
 use crate::dispatch::health::latency::USUAL;
 use crate::dispatch::policy::SelectionRule;
-use crate::dispatch::refusal::Refusal;
+use crate::dispatch::refusal::{Refusal, Tried};
 use crate::dispatch::space_state::{Room, SpaceAccess, SpaceState, span};
 use crate::gradio::failure::Failure;
-use crate::gradio::space::Origin;
+use crate::gradio::space::Space;
 
 /// Rating of a candidate at the moment.
 pub(super) struct Rating<'a> {
@@ -191,15 +191,15 @@ impl SchedulerState {
             }
         });
         Decision::Hopeless(match resting.min_by_key(|(until, _)| *until) {
-            Some((until, candidate)) => self.resting(candidate.member.space.origin(), until, now),
+            Some((until, candidate)) => self.resting(&candidate.member.space, until, now),
             None => Failure::NoImage.into(),
         })
     }
 
-    fn resting(&self, origin: &Origin, until: Duration, now: Duration) -> Refusal {
+    fn resting(&self, space: &Space, until: Duration, now: Duration) -> Refusal {
         let wait = until.saturating_sub(now).max(Duration::from_secs(1));
-        let cause = self.known(origin).map(|space| space.health.view().cause.clone()).unwrap_or_default();
-        Refusal::Resting { last: Box::new(cause.into_failure(wait)), wait }
+        let cause = self.known(space.origin()).map(|state| state.health.view().cause.clone()).unwrap_or_default();
+        Refusal::Resting { last: Box::new(Tried::new(space, cause.into_failure(wait))), wait }
     }
 
     /// Best forecast among fresh candidates with room, in seconds.

@@ -82,12 +82,15 @@ fn chunk_around(context: &ChatContext, write: impl FnOnce(&mut ObjectWriter<'_>)
     })
 }
 
-/// A chunk with an image in `images`.
-pub(super) fn image_chunk(context: &ChatContext, position: usize, item: Item) -> JsonBody {
+/// Chunks with an image in `images`, by a link or as a data URL; as Markdown where that is too long for a line.
+pub(super) fn image_chunks(context: &ChatContext, position: usize, gap: &str, item: Item) -> Vec<JsonBody> {
+    if matches!(&item.payload, Payload::DataUrl(_, bytes) if bytes.len() > PIECE) {
+        return markdown_chunks(context, gap, item);
+    }
     // In a chunk of its own: some clients read nothing else of one that has images.
-    chunk_around(context, |delta| {
+    vec![chunk_around(context, |delta| {
         delta.field_with("images", |body| body.push_array(Some(item), |body, item| push_image(body, position, item)));
-    })
+    })]
 }
 
 /// Chunks with an image in Markdown: one with a link, or as many as the image itself takes.

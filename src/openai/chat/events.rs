@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use futures::StreamExt as _;
 use serde_json::json;
 
-use super::chunk::{chunk, content_chunks, image_chunk, last_chunks, markdown_chunks};
+use super::chunk::{chunk, content_chunks, image_chunks, last_chunks, markdown_chunks};
 use super::context::ChatContext;
 use super::progress::ChatProgress;
 use crate::error::Error;
@@ -116,7 +116,7 @@ impl ChatEvents {
         // A quotation of progress ends with a blank line.
         let gap = if self.context.progress == ChatProgress::Text { "\n" } else { "" };
         if self.context.wants_images {
-            events.push_back(image_chunk(&self.context, self.made, item));
+            events.extend(image_chunks(&self.context, self.made, gap, item));
         } else {
             events.extend(markdown_chunks(&self.context, gap, item));
         }

@@ -53,7 +53,8 @@ pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Co
     };
     context.language = intent.language;
     let mut request = image_request(services, model, intent).await?;
-    request.format = Some(if context.wants_images { ResponseFormat::Base64 } else { ResponseFormat::Url });
+    let is_base64 = context.wants_images && !chat.wants_links;
+    request.format = Some(if is_base64 { ResponseFormat::Base64 } else { ResponseFormat::Url });
     context.prompt.clone_from(&request.generation.prompt);
     context.images_sent = request.generation.images.len();
     context.count = request.generation.count;

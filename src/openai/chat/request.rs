@@ -75,6 +75,8 @@ pub struct ChatRequest {
     pub include_usage: bool,
     /// Images come beside the text, in `images`.
     pub wants_images: bool,
+    /// Those are links.
+    pub wants_links: bool,
     /// Form of progress; `None` for the operator's choice.
     pub progress: Option<ChatProgress>,
     /// Intent of the conversation.
@@ -95,6 +97,7 @@ impl ChatRequest {
         let include_usage = include_usage.and_then(Value::as_bool).unwrap_or_default();
         let modalities = map.get("modalities").and_then(Value::as_array);
         let wants_images = modalities.is_some_and(|names| names.iter().any(|name| name == "image"));
+        let wants_links = map.get("response_format").and_then(Value::as_str) == Some("url");
         let progress = match map.get("progress") {
             Some(Value::Bool(false)) => Some(ChatProgress::None),
             Some(Value::String(name)) => ChatProgress::parse(name),
@@ -106,7 +109,7 @@ impl ChatRequest {
         }
         map.retain(|name, _| !OWN.contains(&name.as_str()));
         let intent = intent("messages", map, messages, attachments)?;
-        Ok(Self { model, stream, include_usage, wants_images, progress, intent })
+        Ok(Self { model, stream, include_usage, wants_images, wants_links, progress, intent })
     }
 }
 

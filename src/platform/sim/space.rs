@@ -66,6 +66,8 @@ pub enum Fate {
     ImageDrips,
     /// It answers with the image itself, as a data URL.
     Inline,
+    /// It leaves the image at another host: [`HOSTED`].
+    Hosted,
 }
 
 impl Fate {
@@ -392,6 +394,7 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
                 let url = format!("data:image/png;base64,{}", STANDARD.encode(inline_png()));
                 completed(json!({"data": [url, job.data[4]]}), true)
             }
+            Fate::Hosted => completed(json!({"data": [{"path": HOSTED, "url": HOSTED}, job.data[4]]}), true),
             _ => completed(image, true),
         },
     ));
@@ -401,6 +404,9 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
     }
     steps
 }
+
+/// URL of the image of [`Fate::Hosted`].
+pub const HOSTED: &str = "https://cdn.example/a.png?sign=1";
 
 /// The image of [`Fate::Inline`]: of 300,000 bytes.
 pub fn inline_png() -> Vec<u8> {

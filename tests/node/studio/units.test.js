@@ -123,6 +123,17 @@ test("files that are cut or lie about their lengths hold nothing, and end", asyn
   assert.deepEqual(found, []);
 });
 
+test("what is dismissed, checked and paused is called so, and in Chinese as other programs call it", async () => {
+  const said = await inPage(async () => {
+    const [{ default: en }, { default: zh }] = [await import("/js/words.en.js"), await import("/js/words.zh.js")];
+    const names = ["job.dismiss", "ended.dismissAll", "spaces.known", "breaker.open"];
+    const inChinese = ["job.dismiss", "act.vary", "space.probing", "format.own", "key.forget"];
+    return { en: names.map((name) => en[name]), zh: inChinese.map((name) => zh[name]) };
+  });
+  assert.deepEqual(said.en, ["Dismiss", "Dismiss all", "Checked", "Paused after errors."]);
+  assert.deepEqual(said.zh, ["移除", "生成 4 张变体", "检测中", "原始格式", "移除密钥"]);
+});
+
 test("both languages have the same words, with the same places", async () => {
   const problems = await inPage(async () => {
     const [{ default: en }, { default: zh }] = [await import("/js/words.en.js"), await import("/js/words.zh.js")];

@@ -6,7 +6,6 @@
 
 mod address;
 pub(crate) mod connection;
-mod tls;
 mod value;
 
 use std::collections::VecDeque;
@@ -18,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{NoTls, RowStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::connection::{Endpoint, PostgresBuilder, PostgresConnection};
 use crate::allowed_hosts::AllowedHosts;
@@ -25,6 +25,7 @@ use crate::bindings::spin::postgres::postgres::{
     self as wit, Column, DbValue, Error, ParameterValue, QueryError, RowSet,
 };
 use crate::rows::{BUFFERED_ROWS, MAX_BUFFERED_BYTES};
+use crate::tls;
 
 /// Number of connections for an address.
 const POOL_SIZE: usize = 64;
@@ -92,10 +93,16 @@ fn new_pool(config: tokio_postgres::Config, authority: Option<&str>) -> Result<P
     let manager = if config.get_ssl_mode() == SslMode::Disable {
         Manager::from_config(config, NoTls, recycling)
     } else {
-        Manager::from_config(config, tls::connector(authority)?, recycling)
+        Manager::from_config(config, connector(authority)?, recycling)
     };
     let pool = Pool::builder(manager).max_size(POOL_SIZE).build();
     pool.map_err(|error| Error::ConnectionFailed(chain(&error)))
+}
+
+/// A connector over TLS that trusts the authorities of the web, and those whose certificates `authority` holds as PEM.
+fn connector(authority: Option<&str>) -> Result<MakeRustlsConnect, Error> {
+    let config = tls::client(authority).map_err(|error| Error::Other(format!("{error:#}")))?;
+    Ok(MakeRustlsConnect::new(config))
 }
 
 impl PostgresBuilder {
@@ -106,7 +113,7 @@ impl PostgresBuilder {
 
     /// Lets the server's certificate come from that authority too.
     pub(crate) fn set_authority(&mut self, certificate: String) -> Result<(), Error> {
-        tls::connector(Some(&certificate))?;
+        connector(Some(&certificate))?;
         self.0.authority = Some(certificate);
         Ok(())
     }
