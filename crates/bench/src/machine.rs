@@ -59,9 +59,12 @@ fn processors() -> Result<f64> {
     Ok(std::thread::available_parallelism()?.get() as f64)
 }
 
-/// Processor, memory and versions, as lines of the page: what it is, and which.
-pub(crate) fn describe(arguments: &Arguments) -> Vec<(&'static str, String)> {
-    let mut lines = vec![("processor", format!("{}, {} of them", model(), processors().unwrap_or_default()))];
+/// Processor, load and versions, as lines of the page: the name of each, and what it is.
+pub(crate) fn describe(arguments: &Arguments) -> Result<Vec<(&'static str, String)>> {
+    let mut lines = vec![
+        ("processor", format!("{}, {} of them", model(), processors()?)),
+        ("load at the beginning", format!("{:.2}", load()?)),
+    ];
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     lines.push(("Linux", kernel.trim().to_owned()));
     let first_word = |text: String| text.split_whitespace().nth(1).unwrap_or_default().to_owned();
@@ -75,7 +78,7 @@ pub(crate) fn describe(arguments: &Arguments) -> Vec<(&'static str, String)> {
     lines.extend(output.map(first_word).map(|version| ("LiteLLM", version)));
     let nginx = arguments.nginx.as_deref().and_then(|program| said(program, "-v"));
     lines.extend(nginx.and_then(|said| Some(("nginx", said.rsplit_once('/')?.1.trim().to_owned()))));
-    lines
+    Ok(lines)
 }
 
 /// Name of the processor.

@@ -53,7 +53,7 @@ async fn run(arguments: &Arguments) -> Result<usize> {
     if !arguments.anyway {
         machine::wait_until_idle().await?;
     }
-    let machine = machine::describe(arguments);
+    let machine = machine::describe(arguments)?;
     let state = std::env::temp_dir().join(format!("z-image-bench-{}", std::process::id()));
     let mut sections = Vec::new();
     let mut failed = 0;

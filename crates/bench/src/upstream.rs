@@ -205,3 +205,28 @@ fn paced(events: Vec<Bytes>, course: Course) -> impl Stream<Item = Bytes> {
         Course::Instant | Course::Steps(_) => sent.right_stream(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn jobs_report_steps_or_never_end() {
+        let events = async |course| {
+            let answers = Answers::new("http://127.0.0.1:1", 100, course).unwrap();
+            answers.answer("/gradio_api/queue/data").into_body()
+        };
+        let steps = events(Course::Steps(3)).await.collect().await.unwrap().to_bytes();
+        let steps = String::from_utf8(steps.to_vec()).unwrap();
+        assert_eq!(steps.matches("\"msg\":\"progress\"").count(), 3);
+        assert!(steps.contains("process_completed"));
+
+        let mut endless = pin!(events(Course::Endless).await);
+        for _ in 0..2 {
+            assert!(endless.frame().await.is_some());
+        }
+        assert!(tokio::time::timeout(STEP * 20, endless.frame()).await.is_err());
+    }
+}

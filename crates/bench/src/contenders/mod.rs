@@ -79,3 +79,24 @@ impl Contender {
         self.caller.for_time(self.call, at_once, time).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Upstream;
+
+    #[tokio::test]
+    async fn who_fails_is_out_and_the_others_go_on() {
+        let upstream = Upstream::start().await.unwrap();
+        let contender = |name, call| {
+            let caller = Caller::new(&upstream.url, "http://127.0.0.1:1", "k");
+            Contender { name, caller, call, _program: None }
+        };
+        let mut contenders = vec![contender("direct", Call::DirectUrl), contender("nobody", Call::Models)];
+        let contest = Contest::hold(&mut contenders, 2, 3, Duration::from_millis(5)).await.unwrap();
+        assert_eq!(contest.rounds("direct").map(<[Round]>::len), Some(3));
+        assert!(contest.rounds("nobody").is_none() && contenders.len() == 1);
+        let ratio = contest.ratio("direct", "direct", |round| round.per_second).unwrap();
+        assert!((ratio - 1.0).abs() < 1e-9 && contest.ratio("direct", "nobody", |round| round.p50).is_none());
+    }
+}

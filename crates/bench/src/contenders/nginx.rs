@@ -28,9 +28,12 @@ pub(crate) async fn start(program: &Path, upstream: &str, folder: &Path) -> Resu
          proxy_set_header Connection \"\";\n}}\n}}\n}}\n"
     );
     std::fs::write(folder.join("nginx.conf"), configuration)?;
+    // A user without privileges may not see the program where it is.
+    let copy = folder.join("nginx");
+    let program = if program.is_file() && std::fs::copy(program, &copy)? > 0 { copy.as_path() } else { program };
     let mut command = Command::new(program);
     command.arg("-p").arg(folder).args(["-c", "nginx.conf", "-e", "error.log"]);
-    // As a user without privileges, where the benchmark is root's.
+    // As such a user, where the benchmark is root's.
     if std::fs::metadata(folder)?.uid() == 0 {
         chown(folder, Some(NOBODY), Some(NOBODY))?;
         command.uid(NOBODY).gid(NOBODY);

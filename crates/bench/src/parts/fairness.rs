@@ -23,7 +23,7 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     let host = ServingHost::start(arguments, &upstream.url, &state.join("host"), SLOTS, &[], None).await?;
     let caller = Caller::new(&upstream.url, &host.url, KEY);
     caller.many(Call::GenerateUrl, AT_ONCE, AT_ONCE * 2).await?;
-    let (count, time) = arguments.or_quick((6, Duration::from_millis(1500)), (2, Duration::from_millis(600)));
+    let (count, time) = arguments.or_quick((4, Duration::from_secs(3)), (2, Duration::from_secs(1)));
     let mut rounds = Vec::new();
     for _ in 0..count {
         rounds.push(caller.for_time(Call::GenerateUrl, AT_ONCE, time).await?);

@@ -67,14 +67,14 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     let mut section =
         Section::table(&["at once", "", "p50 ms", "p99 ms", "per second", "of the worker's", "p50 of the worker's"]);
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    let (rounds, time) = arguments.or_quick((6, Duration::from_millis(800)), (2, Duration::from_millis(300)));
+    let (rounds, time) = arguments.or_quick((8, Duration::from_millis(800)), (2, Duration::from_millis(300)));
     for at_once in [1, 8, 32, 64] {
         let contest = Contest::hold(&mut contenders, at_once, rounds, time).await?;
         tell(&mut section, &contest, &names, at_once)?;
     }
     section.say(
         "All answer with a link. A ratio is the median of the rounds' ratios. The worker does what the component does \
-         for a generation and nothing else: crates/bench/node/worker.js. LiteLLM's proxy speaks no Gradio: it passes \
+         for a generation and nothing else (crates/bench/node/worker.js); miniflare serves it on workerd. LiteLLM's proxy speaks no Gradio: it passes \
          `POST /v1/images/generations` on to an instant images API of OpenAI's form, with a process for each \
          processor, so its figures are those of a proxy for one request, where the others make two to the Space.",
     );
