@@ -113,7 +113,11 @@ impl Arguments {
 
     /// Parts to be measured.
     pub(crate) fn parts(&self) -> Vec<Part> {
-        if self.parts.is_empty() { Part::PAGE.to_vec() } else { self.parts.clone() }
+        let mut parts = if self.parts.is_empty() { Part::PAGE.to_vec() } else { self.parts.clone() };
+        if self.has(Part::Database) {
+            parts.retain(|part| *part != Part::Statements);
+        }
+        parts
     }
 
     /// The number, or that for a quick run.

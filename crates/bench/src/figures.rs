@@ -47,8 +47,9 @@ impl Figure {
             Better::Lower => ("≤", self.value <= goal),
         };
         let met = if is_met { "yes" } else { "**no**" };
-        let (value, unit) = (shown(self.value), self.unit);
-        Some(format!("| {} | {bound} {} {unit} | {value} {unit} | {:.2} | {met} |", self.name, goal, self.value / goal))
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
+        let (name, value, part) = (&self.name, shown(self.value), self.value / goal);
+        Some(format!("| {name} | {bound} {goal}{unit} | {value}{unit} | {part:.2} | {met} |"))
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn goals_are_bounds() {
         let row = |figure: Figure| figure.row().unwrap();
-        assert_eq!(row(Figure::higher("rate", 2.5, "").goal(3.0)), "| rate | ≥ 3  | 2.50  | 0.83 | **no** |");
+        assert_eq!(row(Figure::higher("rate", 2.5, "").goal(3.0)), "| rate | ≥ 3 | 2.50 | 0.83 | **no** |");
         assert_eq!(row(Figure::lower("p50", 0.25, "ms").goal(0.5)), "| p50 | ≤ 0.5 ms | 0.25 ms | 0.50 | yes |");
         assert!(Figure::lower("p50", 0.25, "ms").row().is_none());
     }
