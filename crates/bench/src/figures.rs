@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 pub(crate) enum Better {
     Higher,
     Lower,
+    /// Others' figures say what the machine does, and are compared with no earlier run's.
+    Neither,
 }
 
 /// A value that was measured.
@@ -34,6 +36,11 @@ impl Figure {
         Self { better: Better::Lower, ..Self::higher(name, value, unit) }
     }
 
+    /// A figure of somebody else.
+    pub(crate) fn others(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { better: Better::Neither, ..Self::higher(name, value, unit) }
+    }
+
     /// The figure, held to a goal.
     pub(crate) fn goal(self, goal: f64) -> Self {
         Self { goal: Some(goal), ..self }
@@ -45,6 +52,7 @@ impl Figure {
         let (bound, is_met) = match self.better {
             Better::Higher => ("≥", self.value >= goal),
             Better::Lower => ("≤", self.value <= goal),
+            Better::Neither => return None,
         };
         let met = if is_met { "yes" } else { "**no**" };
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
@@ -53,7 +61,11 @@ impl Figure {
     }
 
     pub(crate) fn to_json(&self) -> Value {
-        let better = if self.better == Better::Higher { "higher" } else { "lower" };
+        let better = match self.better {
+            Better::Higher => Some("higher"),
+            Better::Lower => Some("lower"),
+            Better::Neither => None,
+        };
         json!({"name": self.name, "value": self.value, "unit": self.unit, "better": better, "goal": self.goal})
     }
 }
@@ -134,17 +146,17 @@ pub(crate) fn slower(before: &Value, now: &Value) -> Result<Vec<String>> {
     for figure in figures(now) {
         let same = earlier.iter().find(|earlier| key(earlier) == key(&figure));
         let (Some(now), Some(before)) = (value(&figure), same.and_then(value)) else { continue };
-        let is_higher = figure.get("better").and_then(Value::as_str) == Some("higher");
-        let worse = if is_higher { before / now } else { now / before };
+        let worse = match figure.get("better").and_then(Value::as_str) {
+            Some("higher") => before / now,
+            Some("lower") => now / before,
+            _ => continue,
+        };
         if worse > 1.1 {
             let text = |name: &str| figure.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (part, name, unit) = (text("part"), text("name"), text("unit"));
-            lines.push(format!(
-                "{part}: {name}: {} → {} {unit}, {:.0} % worse",
-                shown(before),
-                shown(now),
-                (worse - 1.0) * 100.0
-            ));
+            let now = format!("{} {unit}", shown(now));
+            let percent = (worse - 1.0) * 100.0;
+            lines.push(format!("{part}: {name}: {} → {}, {percent:.0} % worse", shown(before), now.trim_end()));
         }
     }
     Ok(lines)
@@ -168,6 +180,8 @@ mod tests {
         let expected = [": rate: 100 → 80.0 /s, 25 % worse", ": p50: 2.00 → 3.00 ms, 50 % worse"];
         assert_eq!(slower(&before, &worse).unwrap(), expected);
         let better = run(&[Figure::higher("rate", 200.0, "/s"), Figure::lower("new", 3.0, "ms")]);
+        let others = |value| run(&[Figure::others("rate", value, "/s")]);
+        assert_eq!(slower(&others(2.0), &others(1.0)).unwrap(), [""; 0]);
         assert_eq!(slower(&before, &better).unwrap(), [""; 0]);
         assert!(slower(&json!({}), &better).is_err());
     }

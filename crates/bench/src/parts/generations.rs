@@ -108,9 +108,12 @@ fn tell(section: &mut Section, contest: &Contest, names: &[&str], at_once: usize
             &ratio(time),
         ]);
         let figures = &mut section.figures;
-        figures.push(Figure::lower(format!("{name}, {at_once} at once: p50"), p50, "ms"));
-        figures.push(Figure::lower(format!("{name}, {at_once} at once: p99"), p99, "ms"));
-        figures.push(Figure::higher(format!("{name}, {at_once} at once"), per_second, "/s"));
+        let is_ours = [OURS, WITHOUT_HISTORY].contains(name);
+        let lower = if is_ours { Figure::lower } else { Figure::others };
+        let higher = if is_ours { Figure::higher } else { Figure::others };
+        figures.push(lower(format!("{name}, {at_once} at once: p50"), p50, "ms"));
+        figures.push(lower(format!("{name}, {at_once} at once: p99"), p99, "ms"));
+        figures.push(higher(format!("{name}, {at_once} at once"), per_second, "/s"));
         if *name == OURS {
             let goal = OF_THE_WORKER.iter().find(|(of, _)| *of == at_once).map(|(_, goal)| *goal);
             figures.extend(throughput.map(|ratio| Figure {

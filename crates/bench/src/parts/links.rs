@@ -102,7 +102,8 @@ async fn one_length(
             &shown(first(name, 0.5)),
             &shown(first(name, 0.99)),
         ]);
-        section.figures.push(Figure::higher(format!("{file}: {name}"), throughput, "MB/s"));
+        let figure = if name == OURS { Figure::higher } else { Figure::others };
+        section.figures.push(figure(format!("{file}: {name}"), throughput, "MB/s"));
         if name == OURS {
             section.figures.extend(
                 ratio.map(|ratio| Figure::higher(format!("{file}: throughput, of nginx's"), ratio, "").goal(OF_NGINX)),

@@ -64,7 +64,8 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
             median(rounds, |round| round.per_second),
         ];
         section.row(&[name, &shown(p50), &shown(p99), &shown(per_second), &shown(ratio)]);
-        section.figures.push(Figure::higher(name, per_second, "/s"));
+        let figure = if name == OURS { Figure::higher } else { Figure::others };
+        section.figures.push(figure(name, per_second, "/s"));
         if let Some(goal) = goal {
             section.figures.push(Figure::higher(format!("throughput, of that of: {name}"), ratio, "").goal(goal));
         }

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::arguments::Arguments;
 use crate::calls::{Begun, Call, Caller};
@@ -18,8 +17,6 @@ use crate::upstream::{Course, IMAGE_LENGTH, Upstream};
 const WAITING: u32 = 1000;
 /// Slots of the Space that they wait for.
 const FEW: usize = 2;
-/// Streams that are begun at once.
-const AT_ONCE: usize = 16;
 /// Kilobytes of the host's memory that a waiting stream should take at most.
 const MEMORY: f64 = 64.0;
 /// Milliseconds to the first event, at most.
@@ -35,8 +32,8 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     waiting(arguments, &state.join("waiting"), &mut section).await?;
     progress(arguments, &state.join("progress"), &mut section).await?;
     section.say(&format!(
-        "Streamed chats. {WAITING} of them wait for a Space with {FEW} slots whose jobs never end, begun {AT_ONCE} at \
-         once; memory is that of the host's process with all of its instances, less what it had before. An event of \
+        "Streamed chats. {WAITING} of them wait for a Space with {FEW} slots whose jobs never end, begun one after the \
+         other; memory is that of the host's process with all of its instances, less what it had before. An event of \
          progress is one that the Space sends, on its way to the client."
     ));
     Ok(section)
@@ -49,8 +46,10 @@ async fn waiting(arguments: &Arguments, state: &Path, section: &mut Section) -> 
     let caller = Caller::new(&upstream.url, &host.url, KEY);
     caller.many(Call::Models, 1, 1).await?;
     let before = memory(host.process)?;
-    let streams: Vec<Begun> =
-        stream::iter(0..WAITING).map(|_| caller.begin_stream()).buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut streams: Vec<Begun> = Vec::new();
+    for _ in 0..WAITING {
+        streams.push(caller.begin_stream().await?);
+    }
     tokio::time::sleep(REST).await;
     let grown = (memory(host.process)? - before) / f64::from(WAITING) / 1000.0;
     let mut first = Samples::default();
