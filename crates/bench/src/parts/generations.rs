@@ -74,9 +74,10 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     }
     section.say(
         "All answer with a link. A ratio is the median of the rounds' ratios. The worker does what the component does \
-         for a generation and nothing else (crates/bench/node/worker.js); miniflare serves it on workerd. LiteLLM's proxy speaks no Gradio: it passes \
-         `POST /v1/images/generations` on to an instant images API of OpenAI's form, with a process for each \
-         processor, so its figures are those of a proxy for one request, where the others make two to the Space.",
+         for a generation and nothing else (crates/bench/node/worker.js); miniflare serves it on workerd. LiteLLM's \
+         proxy speaks no Gradio: it passes `POST /v1/images/generations` on to an instant images API of OpenAI's form, \
+         with a process for each processor, so its figures are those of a proxy for one request, where the others make \
+         two to the Space.",
     );
     for name in missing {
         section.say(&format!("Left out, since it could not be set up here: {name}."));
@@ -85,6 +86,7 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
 }
 
 fn tell(section: &mut Section, contest: &Contest, names: &[&str], at_once: usize) -> Result<()> {
+    let ours = contest.rounds(OURS).context("ours failed")?;
     for name in names {
         let Some(rounds) = contest.rounds(name) else {
             section.row(&[&at_once.to_string(), *name, "failed", "", "", "", ""]);
@@ -128,8 +130,7 @@ fn tell(section: &mut Section, contest: &Contest, names: &[&str], at_once: usize
         }
     }
     if at_once == 1 {
-        let (ours, direct) = (contest.rounds(OURS), contest.rounds(DIRECT));
-        let (ours, direct) = (ours.context("ours failed")?, direct.context("the direct calls failed")?);
+        let direct = contest.rounds(DIRECT).context("the direct calls failed")?;
         let [p50, p99] = ADDED;
         let added = median(ours, |round| round.p50) - median(direct, |round| round.p50);
         section.figures.push(Figure::lower("1 at once: added to a direct call, p50", added, "ms").goal(p50));
