@@ -37,8 +37,8 @@ pub(crate) async fn wait_until_idle() -> Result<()> {
     Ok(())
 }
 
-/// Lets this process and those that it starts open as many descriptors as they may: a thousand streams are more than the
-/// usual limit.
+/// Lets this process and those that it starts open as many descriptors as they may: a thousand streams are more than
+/// the usual limit.
 pub(crate) fn raise_limits() {
     use rustix::process::{Resource, getrlimit, setrlimit};
 

@@ -1,8 +1,8 @@
 //! Measures how fast and how small the component and its host are, beside others.
 //!
 //! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component.
-//! So the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside those of others
-//! in front of that upstream ([`contenders`]), in turn within one run. All share this machine's cores. A part
+//! So the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside those of
+//! others in front of that upstream ([`contenders`]), in turn within one run. All share this machine's cores. A part
 //! ([`parts`]) fails by itself; the others go on.
 
 mod arguments;

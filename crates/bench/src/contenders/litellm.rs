@@ -14,8 +14,8 @@ use crate::program::{Program, free_port};
 /// Time in which it starts: it imports for some seconds in each of its processes.
 const START: Duration = Duration::from_secs(180);
 
-/// Starts it with as many processes as there are processors, in front of OpenAI's API at `upstream`. Its settings lie in
-/// `folder`.
+/// Starts it with as many processes as there are processors, in front of OpenAI's API at `upstream`. Its settings lie
+/// in `folder`.
 pub(crate) async fn start(program: &Path, upstream: &str, folder: &Path) -> Result<Program> {
     let parameters =
         json!({"model": format!("openai/{MODEL}"), "api_base": format!("{upstream}/v1"), "api_key": "none"});
