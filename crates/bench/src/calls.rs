@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::{Method, Request, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::clock::now;
+use crate::stats::{Round, Samples};
 use crate::upstream::{FILE, IMAGE_LENGTH};
+
+/// Model of the calls.
+pub(crate) const MODEL: &str = "z-image-turbo";
 
 /// A call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +39,12 @@ pub(crate) enum Call {
     GenerateBase64,
     /// `GET /healthz` of the component.
     Health,
+    /// `GET /v1/models` of the component.
+    Models,
+    /// The file that the caller is set up with.
+    Download,
+    /// A chat, streamed to its end.
+    Stream,
 }
 
 impl Call {
@@ -47,6 +58,9 @@ impl Call {
             Self::Task => "component: task",
             Self::GenerateBase64 => "component: b64_json",
             Self::Health => "component: healthz",
+            Self::Models => "component: models",
+            Self::Download => "file",
+            Self::Stream => "component: streamed chat",
         }
     }
 }
@@ -59,6 +73,27 @@ pub(crate) struct Caller {
     host: String,
     authorization: String,
     keys: Arc<AtomicU64>,
+    /// URL of the file, and its length.
+    file: (String, usize),
+}
+
+/// An answer that has begun.
+pub(crate) struct Begun {
+    /// Time to the first byte of the body.
+    pub(crate) first: Duration,
+    /// Length of what has come.
+    length: usize,
+    body: Incoming,
+}
+
+impl Begun {
+    /// Reads on to the end, and returns the body's length.
+    pub(crate) async fn finish(mut self) -> Result<usize> {
+        while let Some(frame) = self.body.frame().await {
+            self.length += frame?.data_ref().map_or(0, Bytes::len);
+        }
+        Ok(self.length)
+    }
 }
 
 impl Caller {
@@ -71,7 +106,13 @@ impl Caller {
             host: host.to_owned(),
             authorization: format!("Bearer {key}"),
             keys: Arc::default(),
+            file: Default::default(),
         }
+    }
+
+    /// The caller, set up with a file of that length.
+    pub(crate) fn with_file(self, url: String, length: usize) -> Self {
+        Self { file: (url, length), ..self }
     }
 
     /// Makes `count` calls, `at_once` at a time, and returns the time of each.
@@ -87,6 +128,24 @@ impl Caller {
             .await
     }
 
+    /// Makes calls for `time`, `at_once` at a time.
+    pub(crate) async fn for_time(&self, call: Call, at_once: usize, time: Duration) -> Result<Round> {
+        let begun = now();
+        let unfinished = std::iter::from_fn(|| (begun.elapsed() < time).then_some(()));
+        let times: Vec<Duration> = stream::iter(unfinished)
+            .map(|()| async move {
+                let begun = now();
+                self.one(call).await?;
+                anyhow::Ok(begun.elapsed())
+            })
+            .buffer_unordered(at_once)
+            .try_collect()
+            .await?;
+        let mut samples = Samples::default();
+        samples.extend(times);
+        Ok(Round::of(&samples, begun.elapsed()))
+    }
+
     async fn one(&self, call: Call) -> Result<()> {
         match call {
             Call::DirectUrl => self.direct().await,
@@ -98,7 +157,8 @@ impl Caller {
             }
             Call::GenerateUrl | Call::GenerateOnce | Call::Task | Call::GenerateBase64 => {
                 let format = if call == Call::GenerateBase64 { "b64_json" } else { "url" };
-                let body = format!(r#"{{"prompt":"a red fox","seed":42,"response_format":"{format}"}}"#);
+                let body =
+                    format!(r#"{{"model":"{MODEL}","prompt":"a red fox","seed":42,"response_format":"{format}"}}"#);
                 let header = match call {
                     Call::GenerateOnce => Some(("idempotency-key", self.new_key())),
                     Call::Task => Some(("prefer", "respond-async".to_owned())),
@@ -112,7 +172,45 @@ impl Caller {
                 Ok(())
             }
             Call::Health => self.get(format!("{}/healthz", self.host)).await.map(drop),
+            Call::Models => self.get(format!("{}/v1/models", self.host)).await.map(drop),
+            Call::Download => self.download().await.map(drop),
+            Call::Stream => {
+                let length = self.begin_stream().await?.finish().await?;
+                ensure!(length > 0, "the stream is empty");
+                Ok(())
+            }
         }
+    }
+
+    /// Gets the file, and returns the time to its first byte.
+    pub(crate) async fn download(&self) -> Result<Duration> {
+        let (url, length) = &self.file;
+        let begun = self.begin(Request::builder().uri(url).body(Full::default())?).await?;
+        let first = begun.first;
+        let came = begun.finish().await?;
+        ensure!(came == *length, "{came} bytes came of a file of {length}");
+        Ok(first)
+    }
+
+    /// Link to an image that the component has had made.
+    pub(crate) async fn link(&self) -> Result<String> {
+        let body = format!(r#"{{"model":"{MODEL}","prompt":"a red fox","response_format":"url"}}"#);
+        let answer = self.post(format!("{}/v1/images/generations", self.host), body, None).await?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        let url = answer.pointer("/data/0/url").and_then(Value::as_str).context("no link in the answer")?;
+        Ok(url.to_owned())
+    }
+
+    /// Begins a streamed chat, up to its first event.
+    pub(crate) async fn begin_stream(&self) -> Result<Begun> {
+        let messages = r#"[{"role":"user","content":"a red fox"}]"#;
+        let body = format!(r#"{{"model":"{MODEL}","messages":{messages},"stream":true}}"#);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}/v1/chat/completions", self.host))
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, &self.authorization);
+        self.begin(request.body(Full::new(Bytes::from(body)))?).await
     }
 
     async fn direct(&self) -> Result<()> {
@@ -126,7 +224,8 @@ impl Caller {
     }
 
     async fn get(&self, url: String) -> Result<Bytes> {
-        self.send(Request::builder().method(Method::GET).uri(url).body(Full::default())?).await
+        let request = Request::builder().method(Method::GET).uri(url);
+        self.send(request.header(header::AUTHORIZATION, &self.authorization).body(Full::default())?).await
     }
 
     /// A key that no other call has.
@@ -144,6 +243,19 @@ impl Caller {
             request = request.header(name, value);
         }
         self.send(request.body(Full::new(Bytes::from(body)))?).await
+    }
+
+    /// Sends a request, and waits for the first byte of the answer's body.
+    async fn begin(&self, request: Request<Full<Bytes>>) -> Result<Begun> {
+        let path = request.uri().path().to_owned();
+        let begun = now();
+        let answer = self.client.request(request).await?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        let frame = body.frame().await.with_context(|| format!("{path} answered {status} without a body"))??;
+        let data = frame.data_ref().cloned().unwrap_or_default();
+        ensure!(status.is_success(), "{path} answered {status}: {}", String::from_utf8_lossy(&data));
+        Ok(Begun { first: begun.elapsed(), length: data.len(), body })
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Bytes> {

@@ -1,13 +1,13 @@
 //! The host that is measured.
 
 use std::path::Path;
-use std::process::Stdio;
 
-use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use anyhow::{Context as _, Result};
+use tokio::process::Command;
 
 use crate::arguments::Arguments;
+use crate::calls::MODEL;
+use crate::program::Program;
 
 /// API key of the calls.
 pub(crate) const KEY: &str = "sk-bench";
@@ -17,7 +17,9 @@ pub(crate) const SLOTS: usize = 100;
 /// The host, serving the application with the instant upstream as its Space.
 pub(crate) struct ServingHost {
     pub(crate) url: String,
-    _process: Child,
+    /// Number of its process.
+    pub(crate) process: u32,
+    _program: Program,
 }
 
 impl ServingHost {
@@ -30,30 +32,27 @@ impl ServingHost {
         variables: &[String],
         statements: Option<&Path>,
     ) -> Result<Self> {
-        let mut command = Command::new(&arguments.host);
-        command
-            .arg("--manifest")
-            .arg(&arguments.manifest)
-            .args(["--listen", "127.0.0.1:0"])
-            .arg("--state-dir")
-            .arg(state);
-        // What is measured is the component, not how many jobs it lets a Space have.
-        let catalog = format!("[models.z-image-turbo]\nspaces = [{{ space = \"{space}\", slots = {slots} }}]\n");
-        for variable in [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")] {
-            command.args(["--variable", &variable]);
-        }
+        let mut command = command(arguments, &arguments.manifest, state, space, slots);
         for variable in variables {
             command.args(["--variable", variable]);
         }
         if let Some(file) = statements {
             command.arg("--statement-log").arg(file);
         }
-        command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut process = command.spawn().context("cannot start the host")?;
-        let stdout = process.stdout.take().context("no standard output")?;
-        let line = BufReader::new(stdout).lines().next_line().await?.context("the host ended before it was ready")?;
-        let url = line.strip_prefix("Serving ").with_context(|| format!("the host said {line:?}"))?.to_owned();
-        ensure!(url.starts_with("http://127.0.0.1:"), "the host serves {url}, which isn't loopback");
-        Ok(Self { url, _process: process })
+        let program = Program::announced(&mut command).await.context("the host")?;
+        Ok(Self { url: program.url.clone(), process: program.process, _program: program })
     }
+}
+
+/// The host's program with the manifest's application, whose Space has that many slots.
+pub(crate) fn command(arguments: &Arguments, manifest: &Path, state: &Path, space: &str, slots: usize) -> Command {
+    let mut command = Command::new(&arguments.host);
+    command.arg("--manifest").arg(manifest).args(["--listen", "127.0.0.1:0"]).arg("--state-dir").arg(state);
+    command.kill_on_drop(true);
+    // What is measured is the component, not how many jobs it lets a Space have.
+    let catalog = format!("[models.{MODEL}]\nspaces = [{{ space = \"{space}\", slots = {slots} }}]\n");
+    for variable in [format!("api_keys={KEY}"), format!("catalog={catalog}"), format!("extra_host={space}")] {
+        command.args(["--variable", &variable]);
+    }
+    command
 }

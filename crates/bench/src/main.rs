@@ -1,160 +1,132 @@
-//! Measures what the component adds to a Gradio call.
+//! Measures how fast and how small the component and its host are, beside others.
 //!
 //! Real Gradio servers answer in 10 to 60 ms and at most some hundred times a second, which would hide the component.
-//! So the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside the same calls
-//! made to that upstream directly, in turn within one run: what is left is the component and its host. All three share
-//! this machine's cores.
+//! So the upstream here is an instant one ([`upstream`]), and each figure of the component stands beside those of
+//! others in front of that upstream ([`contenders`]), in turn within one run. All share this machine's cores. A part
+//! ([`parts`]) fails by itself; the others go on.
 
 mod arguments;
 mod calls;
 mod clock;
+mod contenders;
 mod database;
+mod figures;
 mod host;
+mod machine;
+mod page;
+mod parts;
+mod process;
+mod program;
 mod stats;
 mod upstream;
 
 use std::path::Path;
-use std::time::Duration;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use serde_json::{Value, json};
 
 use crate::arguments::{Arguments, Part};
-use crate::calls::{Call, Caller};
-use crate::clock::now;
-use crate::host::{KEY, SLOTS, ServingHost};
-use crate::stats::Samples;
+use crate::figures::{Section, slower};
 use crate::upstream::Upstream;
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let upstream = Upstream::start().await?;
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("error: parts that failed: {failed}");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures, and returns the number of parts that failed.
+async fn run(arguments: &Arguments) -> Result<usize> {
+    machine::raise_limits();
+    let earlier = arguments.compare.as_deref().map(read).transpose()?;
+    if !arguments.anyway {
+        machine::wait_until_idle().await?;
+    }
+    let machine = machine::describe(arguments)?;
     let state = std::env::temp_dir().join(format!("z-image-bench-{}", std::process::id()));
-    let figures = measure_all(&arguments, &upstream, &state).await;
+    let mut sections = Vec::new();
+    let mut failed = 0;
+    for part in arguments.parts() {
+        println!("\n## {}\n", part.title());
+        let section = measure(arguments, part, &state.join(format!("{part:?}"))).await;
+        let section = section.inspect(|section| println!("{}", section.text));
+        let section = section.inspect_err(|error| {
+            eprintln!("{}: {error:#}", part.title());
+            failed += 1;
+        });
+        sections.push((part, section.ok()));
+    }
     // Left over, it does no harm.
     let _ = std::fs::remove_dir_all(&state);
-    let figures = figures?;
+
+    let figures = to_json(&machine, &sections);
     if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
     }
-    Ok(())
+    let is_whole = Part::PAGE.iter().all(|part| sections.iter().any(|(measured, _)| measured == part));
+    if let Some(path) = arguments.page.as_ref().filter(|_| is_whole && !arguments.quick) {
+        sections.retain(|(part, _)| Part::PAGE.contains(part));
+        std::fs::write(path, page::write(&machine, &sections))?;
+        eprintln!("written: {}", path.display());
+    }
+    if let Some(earlier) = earlier {
+        let slower = slower(&earlier, &figures)?;
+        println!("\nWorse than before by more than a tenth: {}", slower.len());
+        slower.iter().for_each(|line| println!("- {line}"));
+    }
+    Ok(failed)
 }
 
-async fn measure_all(arguments: &Arguments, upstream: &Upstream, state: &Path) -> Result<Value> {
-    let mut figures = serde_json::Map::new();
-    if arguments.has(Part::Component) {
-        let host = ServingHost::start(arguments, &upstream.url, &state.join("component"), SLOTS, &[], None).await?;
-        figures = measure(arguments, upstream, &host.url).await?;
-    }
-    if arguments.has(Part::Database) || arguments.has(Part::Statements) {
-        figures.insert("database".into(), database::measure(arguments, upstream, state).await?);
-    }
-    Ok(figures.into())
-}
-
-async fn measure(arguments: &Arguments, upstream: &Upstream, host: &str) -> Result<serde_json::Map<String, Value>> {
-    let caller = Caller::new(&upstream.url, host, KEY);
-    let mut figures = serde_json::Map::new();
-
-    println!("\n| component | size |\n|---|---|");
-    let mut sizes = serde_json::Map::new();
-    for (name, size) in sizes_of_components(&arguments.manifest)? {
-        println!("| {name} | {} KB |", size.div_ceil(1000));
-        sizes.insert(name, size.into());
-    }
-    figures.insert("component_bytes".into(), sizes.into());
-
-    println!("\n| at once | call | p50 ms | p99 ms | added p50 ms | per second |\n|---|---|---|---|---|---|");
-    let mut generations = Vec::new();
-    for at_once in [1, 8, 64] {
-        let rounds = if arguments.quick { 2 } else { 10 };
-        let calls = if at_once == 1 { 60 } else { at_once * 8 };
-        generations.extend(compare(&caller, at_once, calls, rounds).await?);
-    }
-    figures.insert("generations".into(), generations.into());
-
-    let seconds = Duration::from_secs(if arguments.quick { 1 } else { 5 });
-    let health = saturate(&caller, Call::Health, 64, seconds).await?;
-    println!("\n`GET /healthz`, 64 at once: {health:.0} requests/s");
-    figures.insert("healthz_per_second".into(), health.into());
-
-    let fresh = if arguments.quick { 3 } else { 9 };
-    for (name, call) in [("healthz", Call::Health), ("generation", Call::GenerateUrl)] {
-        let samples = fresh_instance(&caller, call, fresh).await?;
-        println!("First request on a fresh instance, {name}: p50 {:.2} ms (of {fresh})", samples.quantile(0.5));
-        figures.insert(format!("fresh_instance_{name}_ms"), samples.quantile(0.5).into());
-    }
-    Ok(figures)
-}
-
-/// Makes each call in turn, in rounds, so that whatever slows the machine slows them all.
-async fn compare(caller: &Caller, at_once: usize, calls: usize, rounds: usize) -> Result<Vec<Value>> {
-    let kinds = [Call::DirectUrl, Call::GenerateUrl, Call::DirectFile, Call::GenerateBase64];
-    for call in kinds {
-        caller.many(call, at_once, calls.min(64)).await?;
-    }
-    let mut samples = [(); 4].map(|()| Samples::default());
-    let mut spent = [Duration::ZERO; 4];
-    for _ in 0..rounds {
-        for ((call, samples), spent) in kinds.into_iter().zip(&mut samples).zip(&mut spent) {
-            let begun = now();
-            samples.extend(caller.many(call, at_once, calls).await?);
-            *spent += begun.elapsed();
+async fn measure(arguments: &Arguments, part: Part, state: &Path) -> Result<Section> {
+    match part {
+        Part::Generations => parts::generations::measure(arguments, state).await,
+        Part::Models => parts::models::measure(arguments, state).await,
+        Part::Links => parts::links::measure(arguments, state).await,
+        Part::Inline => parts::inline::measure(arguments, state).await,
+        Part::Streams => parts::streams::measure(arguments, state).await,
+        Part::Starts => parts::starts::measure(arguments, state).await,
+        Part::Fairness => parts::fairness::measure(arguments, state).await,
+        Part::Sizes => parts::sizes::measure(arguments),
+        Part::Component => parts::component::measure(arguments, state).await,
+        Part::Database | Part::Statements => {
+            let details = database::measure(arguments, &Upstream::start().await?, state).await?;
+            Ok(Section { details, ..Section::default() })
         }
     }
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let shown = || format!("cannot read {}", path.display());
+    serde_json::from_slice(&std::fs::read(path).with_context(shown)?).with_context(shown)
+}
+
+fn to_json(machine: &[(&str, String)], sections: &[(Part, Option<Section>)]) -> Value {
     let mut figures = Vec::new();
-    let mut direct = 0.0;
-    for ((call, samples), spent) in kinds.into_iter().zip(&samples).zip(spent) {
-        let (p50, p99) = (samples.quantile(0.5), samples.quantile(0.99));
-        let per_second = samples.per_second(spent);
-        let added = match call {
-            Call::DirectUrl | Call::DirectFile => {
-                direct = p50;
-                None
+    let mut details = serde_json::Map::new();
+    for (part, section) in sections.iter().filter_map(|(part, section)| Some((part, section.as_ref()?))) {
+        for figure in &section.figures {
+            let mut figure = figure.to_json();
+            if let Some(fields) = figure.as_object_mut() {
+                fields.insert("part".to_owned(), part.title().into());
             }
-            _ => Some(p50 - direct),
-        };
-        let shown = added.map_or_else(|| "–".to_owned(), |added| format!("{added:.2}"));
-        println!("| {at_once} | {} | {p50:.2} | {p99:.2} | {shown} | {per_second:.0} |", call.name());
-        figures.push(json!({
-            "at_once": at_once, "call": call.name(), "p50_ms": p50, "p99_ms": p99,
-            "added_p50_ms": added, "per_second": per_second,
-        }));
+            figures.push(figure);
+        }
+        if !section.details.is_null() {
+            details.insert(part.title().to_owned(), section.details.clone());
+        }
     }
-    Ok(figures)
-}
-
-/// Requests per second with `at_once` of them on the way all the time.
-async fn saturate(caller: &Caller, call: Call, at_once: usize, seconds: Duration) -> Result<f64> {
-    caller.many(call, at_once, at_once * 4).await?;
-    let begun = now();
-    let mut samples = Samples::default();
-    while begun.elapsed() < seconds {
-        samples.extend(caller.many(call, at_once, at_once * 50).await?);
-    }
-    Ok(samples.per_second(begun.elapsed()))
-}
-
-/// Single requests, each after the instance of the one before has been dropped.
-async fn fresh_instance(caller: &Caller, call: Call, count: usize) -> Result<Samples> {
-    let mut samples = Samples::default();
-    for _ in 0..count {
-        // The host drops an instance after a second of idleness.
-        tokio::time::sleep(Duration::from_millis(1300)).await;
-        samples.extend(caller.many(call, 1, 1).await?);
-    }
-    Ok(samples)
-}
-
-fn sizes_of_components(manifest: &Path) -> Result<Vec<(String, u64)>> {
-    let table: toml::Table = std::fs::read_to_string(manifest)?.parse()?;
-    let components = table.get("component").and_then(toml::Value::as_table).context("no component in the manifest")?;
-    let folder = manifest.parent().unwrap_or(Path::new("."));
-    let size = |(name, component): (&String, &toml::Value)| {
-        let source = component.get("source").and_then(toml::Value::as_str).context("a component without a source")?;
-        Ok((name.clone(), std::fs::metadata(folder.join(source))?.len()))
-    };
-    components.iter().map(size).collect()
+    let machine: serde_json::Map<String, Value> =
+        machine.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into())).collect();
+    json!({"machine": machine, "figures": figures, "details": details})
 }

@@ -44,6 +44,33 @@ impl Samples {
     }
 }
 
+/// Calls of one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Round {
+    /// Milliseconds that half of the calls took at most.
+    pub(crate) p50: f64,
+    /// Milliseconds that all but a hundredth took at most.
+    pub(crate) p99: f64,
+    pub(crate) per_second: f64,
+}
+
+impl Round {
+    /// Figures of calls that all together took `spent`.
+    pub(crate) fn of(samples: &Samples, spent: Duration) -> Self {
+        Self { p50: samples.quantile(0.5), p99: samples.quantile(0.99), per_second: samples.per_second(spent) }
+    }
+}
+
+/// Median of the rounds.
+pub(crate) fn median(rounds: &[Round], of: fn(&Round) -> f64) -> f64 {
+    quantile(&rounds.iter().map(of).collect::<Vec<_>>(), 0.5)
+}
+
+/// Median of what a round's figure is of the same round's figure of another contender.
+pub(crate) fn median_ratio(own: &[Round], other: &[Round], of: fn(&Round) -> f64) -> f64 {
+    quantile(&own.iter().zip(other).map(|(own, other)| of(own) / of(other)).collect::<Vec<_>>(), 0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +84,13 @@ mod tests {
         }
         assert!(Samples::default().quantile(0.5).is_nan());
         assert!((samples.per_second(Duration::from_secs(4)) - 25.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let rounds = |times: [f64; 3]| times.map(|p50| Round { p50, p99: p50, per_second: 1.0 / p50 });
+        let (own, other) = (rounds([1.0, 20.0, 3.0]), rounds([2.0, 40.0, 3.0]));
+        assert!((median_ratio(&own, &other, |round| round.p50) - 0.5).abs() < 1e-9);
+        assert!((median(&own, |round| round.p50) - 3.0).abs() < 1e-9);
     }
 }

@@ -1,14 +1,12 @@
 //! Building the components and the host.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::Result;
 
 use crate::optimize;
 use crate::setup;
-use crate::shell::{TARGET, cargo, root, run, say, target};
+use crate::shell::{TARGET, cargo, run, say, target};
 
 /// The components' packages, and what they are built into.
 const COMPONENTS: [(&str, &str); 2] =
@@ -61,13 +59,4 @@ fn host() -> Result<()> {
 /// The host's program.
 pub(crate) fn host_program() -> PathBuf {
     target().join("release/z-image-host")
-}
-
-/// Builds everything and measures it.
-pub(crate) fn bench(arguments: &[OsString]) -> Result<()> {
-    all()?;
-    run(&mut cargo(&["build", "--release", "--locked", "--package", "z-image-bench"]))?;
-    let mut bench = Command::new(target().join("release/z-image-bench"));
-    bench.arg("--host").arg(host_program()).arg("--manifest").arg(root().join("spin.toml")).args(arguments);
-    run(&mut bench)
 }

@@ -1,5 +1,6 @@
 //! The project's own commands; `cargo xtask help` lists them.
 
+mod bench;
 mod build;
 mod busy;
 mod fuzz;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchOptions;
 use crate::fuzz::FuzzOptions;
 use crate::soak::SoakOptions;
 use crate::test::Stage;
@@ -63,12 +65,8 @@ enum Task {
     },
     /// Compares the choice of Spaces with chance, and writes the table in docs/dispatch.md.
     Simulate,
-    /// Builds, and measures.
-    Bench {
-        /// Arguments of the benchmark: component, database, --quick, --json FILE.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<OsString>,
-    },
+    /// Builds, and measures beside others; a whole run writes docs/benchmarks.md.
+    Bench(BenchOptions),
     /// Writes JavaScript, CSS and Python in the form that the lints ask for.
     Format,
     /// Builds, shows the differences between what goes out and tests/golden, and writes that anew.
@@ -97,7 +95,7 @@ fn run(task: Task) -> Result<()> {
         Task::Soak(options) => soak::soak(&options),
         Task::Space { space } => space::space(&space),
         Task::Simulate => simulate::simulate(),
-        Task::Bench { arguments } => build::bench(&arguments),
+        Task::Bench(options) => bench::bench(&options),
         Task::Format => lint::format(),
         Task::Golden => golden::golden(),
         Task::Screenshots => test::screenshots(),

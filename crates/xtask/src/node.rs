@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_packages_are_locked_to_contents_and_not_to_a_registry() {
-        for folder in [TESTS, "crates/xtask/node"] {
+        for folder in [TESTS, "crates/xtask/node", "crates/bench/node"] {
             let lock = fs::read_to_string(root().join(folder).join("package-lock.json")).unwrap();
             assert!(!lock.contains("\"resolved\"") && !lock.contains("registry"));
             let packages = lock.matches("\"node_modules/").count();

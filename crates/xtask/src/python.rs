@@ -16,7 +16,12 @@ pub(crate) struct Environment {
 impl Environment {
     /// Its Python.
     pub(crate) fn python(&self) -> PathBuf {
-        self.folder.join("bin/python")
+        self.program("python")
+    }
+
+    /// A program of its packages.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
     }
 }
 
@@ -43,6 +48,11 @@ pub(crate) fn clients() -> Result<Environment> {
 /// The linter and formatter of Python.
 pub(crate) fn lint() -> Result<Environment> {
     environment("lint", &["tests/requirements-lint.txt"])
+}
+
+/// LiteLLM's proxy, which the benchmark compares with.
+pub(crate) fn litellm() -> Result<Environment> {
+    environment("litellm", &["crates/bench/requirements-litellm.txt"])
 }
 
 /// The environment of that name, with those packages, made where it isn't there as it should be.

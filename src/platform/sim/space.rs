@@ -160,6 +160,11 @@ impl SimSpace {
         self.0.fn_index.set(fn_index);
     }
 
+    /// Has each job take that many milliseconds.
+    pub fn set_work(&self, milliseconds: u64) {
+        self.0.work.set((milliseconds, milliseconds));
+    }
+
     /// Has its images be that file.
     pub fn set_image(&self, file: Vec<u8>) {
         *self.0.image.borrow_mut() = file;

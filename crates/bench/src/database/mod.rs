@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 
 use self::fill::{Amount, Database, connect};
 use self::list::{StatementList, by_name};
+pub(crate) use self::server::NOBODY;
 use self::server::Server;
 use crate::arguments::{Arguments, Part};
 use crate::calls::{Call, Caller};
 use crate::clock::now;
 use crate::host::{KEY, ServingHost};
-use crate::stats::{Samples, quantile};
+use crate::stats::{Round, Samples, median, quantile};
 use crate::upstream::Upstream;
 
 /// Number of slots of the Space.
@@ -156,22 +157,21 @@ impl Engine<'_> {
                 let begun = now();
                 let mut samples = Samples::default();
                 samples.extend(variant.caller.many(variant.call, at_once, calls).await?);
-                let per_second = samples.per_second(begun.elapsed());
+                let spent = begun.elapsed();
                 // The first round brings caches and tables to where they stay.
                 if round > 0 {
-                    measured.push(Round { p50: samples.quantile(0.5), p99: samples.quantile(0.99), per_second });
+                    measured.push(Round::of(&samples, spent));
                 }
             }
         }
         let first = measured.first().context("nothing was measured")?;
         let mut figures = Vec::new();
         for (variant, own) in variants.iter().zip(&measured) {
-            let median = |of: fn(&Round) -> f64| quantile(&own.iter().map(of).collect::<Vec<_>>(), 0.5);
             let ratios = |of: fn(&Round) -> f64| -> Vec<f64> {
                 own.iter().zip(first).map(|(own, first)| of(own) / of(first)).collect()
             };
             let (p50, p99, per_second) =
-                (median(|round| round.p50), median(|round| round.p99), median(|round| round.per_second));
+                (median(own, |round| round.p50), median(own, |round| round.p99), median(own, |round| round.per_second));
             let (throughput, late) = (ratios(|round| round.per_second), ratios(|round| round.p99));
             let shown = |ratios: &[f64]| {
                 let [low, middle, high] = [0.25, 0.5, 0.75].map(|part| quantile(ratios, part));
@@ -290,13 +290,6 @@ impl Engine<'_> {
         );
         Ok(json!({"p50_ms": p50, "most_ms": most, "usual_p50_ms": usually}))
     }
-}
-
-/// Figures of a variant in one round.
-struct Round {
-    p50: f64,
-    p99: f64,
-    per_second: f64,
 }
 
 impl Variant {

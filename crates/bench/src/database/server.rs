@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// User that runs it where the benchmark is root's, for whom PostgreSQL doesn't run: `nobody`.
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 const PASSWORD: &str = "open-sesame-0123456789";
 
 /// A server on a free port of loopback. It ends when this is dropped.

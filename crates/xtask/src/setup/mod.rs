@@ -1,6 +1,7 @@
 //! Getting what is missing. Each step looks first, says what it does, and does nothing twice.
 
 mod debian;
+pub(crate) mod nginx;
 pub(crate) mod postgres;
 
 use std::path::PathBuf;

@@ -1,0 +1,24 @@
+//! A component that answers every request with two words, on the same host.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use tokio::process::Command;
+
+use crate::program::Program;
+
+/// Starts `host` with the component; its manifest lies in `folder`.
+pub(crate) async fn start(host: &Path, component: &Path, folder: &Path) -> Result<Program> {
+    let component = component.canonicalize()?;
+    std::fs::create_dir_all(folder)?;
+    let file = folder.join("spin.toml");
+    let manifest = format!(
+        "spin_manifest_version = 2\n[application]\nname = \"hello\"\n[[trigger.http]]\nroute = \"/...\"\n\
+         component = \"hello\"\n[component.hello]\nsource = {component:?}\n"
+    );
+    std::fs::write(&file, manifest)?;
+    let mut command = Command::new(host);
+    command.arg("--manifest").arg(&file).args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(folder);
+    command.kill_on_drop(true);
+    Program::announced(&mut command).await.context("the host of the hello world")
+}
