@@ -41,11 +41,11 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// A client with no connections yet.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    /// A client with no connections yet. Pieces of a request leave when they are written with `tcp_nodelay`.
+    pub(crate) fn new(tcp_nodelay: bool) -> anyhow::Result<Self> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
-        http.set_nodelay(true);
+        http.set_nodelay(tcp_nodelay);
         let https =
             HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
