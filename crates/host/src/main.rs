@@ -97,6 +97,8 @@ struct Arguments {
     no_tcp_nodelay: bool,
 }
 
+/// Folder of compiled components, beside the first of them.
+const COMPILED: &str = "compiled";
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
 const LAST_STATEMENTS: Duration = Duration::from_secs(1);
 
@@ -124,7 +126,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     let tokio = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let served = tokio.block_on(async {
         let databases = Arc::new(Databases::new(&state, &config));
-        let runtime = Runtime::new(statements, Duration::from_secs(arguments.max_compute.max(1)))?;
+        let source = manifest.components().first().map(|component| directory.join(&component.source));
+        let compiled = source.unwrap_or_default().with_file_name(COMPILED);
+        let runtime = Runtime::new(&compiled, statements, Duration::from_secs(arguments.max_compute.max(1)))?;
         let outbound = Outbound::new(!arguments.no_tcp_nodelay)?;
         let mut apps = Vec::new();
         for component in manifest.components() {

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{
-    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
     StoreLimitsBuilder, UpdateDeadline,
 };
 use wasmtime_wasi::WasiCtxBuilder;
@@ -64,12 +64,12 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
-    /// databases is listed in `statements`; an instance that computes for `max_compute` without a pause is ended.
-    pub(crate) fn new(statements: StatementLog, max_compute: Duration) -> Result<Self> {
+    /// Sets it up, with compiled components kept in the folder `compiled` for the next start. What they ask databases
+    /// is listed in `statements`; an instance that computes for `max_compute` without a pause is ended.
+    pub(crate) fn new(compiled: &Path, statements: StatementLog, max_compute: Duration) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
-        match Cache::from_file(None) {
+        match cache(compiled) {
             Ok(cache) => {
                 config.cache(Some(cache));
             }
@@ -103,6 +103,14 @@ impl Runtime {
         self.instances.close();
         self.instances.wait().await;
     }
+}
+
+/// Compiled components, by the digest of what they are made of, in that folder; in the user's cache directory where
+/// there is none and none can be made.
+fn cache(folder: &Path) -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::new();
+    config.with_directory(std::path::absolute(folder)?);
+    Cache::new(config).or_else(|_| Cache::new(CacheConfig::new()))
 }
 
 /// A component, ready to answer requests.
