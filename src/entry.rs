@@ -35,5 +35,5 @@ async fn answer(request: Request) -> Result<Response, ErrorCode> {
         }
     };
     let request = wire::request(request)?;
-    wire::response(app.handle(request).await)
+    wire::response(app.handle(request).await).await
 }

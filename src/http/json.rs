@@ -1,7 +1,8 @@
 //! Writer of JSON that holds images.
 //!
 //! Ten images of some megabytes, as base64 inside one JSON text, would be held in memory three times over. The text is
-//! kept as a list of parts, text and raw images, whose length as written is known beforehand, and is written in pieces.
+//! kept as a list of parts, text and raw images, whose length as written is known beforehand, and is written in pieces:
+//! large ones, as a small one that follows another may wait until that is acknowledged (Nagle's algorithm, RFC 896).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,10 +14,13 @@ use futures::StreamExt as _;
 use futures::stream;
 use serde::Serialize;
 
-use crate::platform::{Body, Content};
+use crate::platform::{Body, Content, TransportError};
 
-/// Number of bytes of an image that become one piece: a multiple of 3, so that base64 pads at the end only.
-const PIECE: usize = 24 << 10;
+/// Least number of bytes of a piece; what is shorter is one piece. Two full segments even on loopback, which are
+/// acknowledged at once.
+const PIECE: usize = 128 << 10;
+/// Number of bytes of an image that are encoded at a time: a multiple of 3, so that base64 pads at the end only.
+const STEP: usize = 24 << 10;
 
 /// JSON text that is being written.
 #[derive(Debug, Default)]
@@ -28,8 +32,8 @@ pub struct JsonBody {
 enum Part {
     Text(String),
     Base64(Bytes),
-    /// Bytes that come while they are written.
-    Base64Stream(Body),
+    /// Bytes that come while they are written, and those of them that are too few for a sign of base64.
+    Base64Stream(Body, Vec<u8>),
 }
 
 impl fmt::Debug for Part {
@@ -37,7 +41,7 @@ impl fmt::Debug for Part {
         match self {
             Self::Text(text) => write!(f, "Text({text})"),
             Self::Base64(bytes) => write!(f, "Base64({} bytes)", bytes.len()),
-            Self::Base64Stream(_) => f.write_str("Base64Stream(…)"),
+            Self::Base64Stream(..) => f.write_str("Base64Stream(…)"),
         }
     }
 }
@@ -62,7 +66,7 @@ impl JsonBody {
     /// written.
     pub fn push_base64_stream(&mut self, length: usize, body: Body) {
         self.length += length.div_ceil(3) * 4;
-        self.parts.push_back(Part::Base64Stream(body));
+        self.parts.push_back(Part::Base64Stream(body, Vec::new()));
     }
 
     /// Adds base64, which `write` adds, as a string.
@@ -107,7 +111,7 @@ impl JsonBody {
     pub fn into_text(self) -> String {
         let text = |part| match part {
             Part::Text(text) => Some(text),
-            Part::Base64(_) | Part::Base64Stream(_) => None,
+            Part::Base64(_) | Part::Base64Stream(..) => None,
         };
         self.parts.into_iter().filter_map(text).collect()
     }
@@ -124,21 +128,89 @@ impl JsonBody {
 
     /// Body of an answer.
     pub fn into_content(self) -> Content {
-        Content::Stream(self.into_stream())
+        if self.parts.iter().all(|part| matches!(part, Part::Text(_))) {
+            Content::Full(Bytes::from(self.into_text()))
+        } else {
+            Content::Stream(self.into_stream())
+        }
     }
 
     /// Stream of its pieces.
     pub fn into_stream(self) -> Body {
-        stream::iter(self.parts)
-            .flat_map(|part| {
-                let pieces: Body = match part {
-                    Part::Text(text) => Box::pin(stream::once(async { Ok(Bytes::from(text)) })),
-                    Part::Base64(bytes) => Box::pin(stream::iter(pieces(bytes)).map(Ok)),
-                    Part::Base64Stream(body) => encoded(body),
-                };
-                pieces
-            })
-            .boxed_local()
+        stream::unfold(Some(PieceWriter { left: self.length, parts: self.parts }), |writer| async move {
+            let mut writer = writer?;
+            match writer.next().await {
+                Ok(piece) if piece.is_empty() => None,
+                Ok(piece) => Some((Ok(Bytes::from(piece)), Some(writer))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed_local()
+    }
+}
+
+/// What is still to be written.
+struct PieceWriter {
+    parts: VecDeque<Part>,
+    /// Its length, in bytes.
+    left: usize,
+}
+
+impl PieceWriter {
+    /// The next piece; an empty one at the end.
+    async fn next(&mut self) -> Result<Vec<u8>, TransportError> {
+        let mut piece = Vec::new();
+        while let Some(part) = self.parts.front_mut() {
+            let before = piece.len();
+            let is_over = match part {
+                Part::Text(text) if piece.is_empty() => {
+                    piece = std::mem::take(text).into_bytes();
+                    true
+                }
+                Part::Text(text) => {
+                    piece.extend_from_slice(text.as_bytes());
+                    true
+                }
+                Part::Base64(bytes) => {
+                    encode(&bytes.split_to(STEP.min(bytes.len())), &mut piece);
+                    bytes.is_empty()
+                }
+                Part::Base64Stream(body, rest) => match body.next().await {
+                    Some(bytes) => {
+                        rest.extend_from_slice(&bytes?);
+                        let incomplete = rest.split_off(rest.len() / 3 * 3);
+                        encode(&std::mem::replace(rest, incomplete), &mut piece);
+                        false
+                    }
+                    None => {
+                        encode(rest, &mut piece);
+                        true
+                    }
+                },
+            };
+            if is_over {
+                self.parts.pop_front();
+            }
+            self.left = self.left.saturating_sub(piece.len() - before);
+            // The last piece is no smaller than the others.
+            if piece.len() >= PIECE && self.left >= PIECE {
+                break;
+            }
+            if before == 0 {
+                piece.reserve_exact(self.left.min(2 * PIECE));
+            }
+        }
+        Ok(piece)
+    }
+}
+
+/// Appends `bytes` as base64.
+fn encode(bytes: &[u8], piece: &mut Vec<u8>) {
+    let begin = piece.len();
+    piece.resize(begin + bytes.len().div_ceil(3) * 4, 0);
+    if let Some(room) = piece.get_mut(begin..) {
+        // The room is just as large as is needed.
+        let _ = STANDARD.encode_slice(bytes, room);
     }
 }
 
@@ -179,36 +251,6 @@ impl ObjectWriter<'_> {
     }
 }
 
-/// `bytes` in base64, in pieces.
-fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
-        }
-        let piece = bytes.split_to(PIECE.min(bytes.len()));
-        Some(Bytes::from(STANDARD.encode(piece)))
-    })
-}
-
-/// The bytes of `body` in base64, in its pieces.
-fn encoded(body: Body) -> Body {
-    // Of a piece, as many bytes as are a multiple of 3; the rest goes before the next one.
-    stream::unfold(Some((body, Vec::new())), |state| async move {
-        let (mut body, mut left): (Body, Vec<u8>) = state?;
-        match body.next().await {
-            Some(Ok(piece)) => {
-                left.extend_from_slice(&piece);
-                let rest = left.split_off(left.len() / 3 * 3);
-                Some((Ok(Bytes::from(STANDARD.encode(left))), Some((body, rest))))
-            }
-            Some(Err(error)) => Some((Err(error), None)),
-            None if left.is_empty() => None,
-            None => Some((Ok(Bytes::from(STANDARD.encode(left))), None)),
-        }
-    })
-    .boxed_local()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +259,7 @@ mod tests {
 
     #[test]
     fn pieces_join_to_the_base64_of_the_whole() {
-        for length in [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 2] {
+        for length in [0, 1, 2, 3, STEP - 1, STEP, STEP + 1, 3 * STEP + 2, PIECE, 2 * PIECE, 3 * PIECE + 2] {
             let image: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let mut body = JsonBody::default();
             body.push_object(|object| {
@@ -226,7 +268,10 @@ mod tests {
                 });
             });
             let announced = body.len();
-            let written = block_on(read_to_end(body.into_stream(), usize::MAX)).unwrap();
+            let pieces: Vec<_> = block_on(body.into_stream().map(Result::unwrap).collect());
+            assert!(pieces.len() == 1 || pieces.iter().all(|piece| piece.len() >= PIECE), "{length}");
+            assert!(pieces.iter().all(|piece| piece.len() < 3 * PIECE), "{length}");
+            let written = pieces.concat();
             assert_eq!(written.len(), announced, "{length}");
             let json: serde_json::Value = serde_json::from_slice(&written).unwrap();
             assert_eq!(STANDARD.decode(json["b64_json"].as_str().unwrap()).unwrap(), image);
@@ -245,6 +290,17 @@ mod tests {
             assert_eq!(written, format!("\"{}\"", STANDARD.encode(&image)), "in pieces of {size}");
             assert_eq!(written.len(), announced);
         }
+    }
+
+    #[test]
+    fn text_alone_is_there_at_once() {
+        let mut body = JsonBody::default();
+        body.push_json(&[1, 2]);
+        assert!(matches!(body.into_content(), Content::Full(text) if text == "[1,2]"));
+        let mut body = JsonBody::default();
+        body.push_data_url("png", |body| body.push_base64("x".into()));
+        let Content::Stream(stream) = body.into_content() else { panic!("an image isn't encoded before it is sent") };
+        assert_eq!(block_on(read_to_end(stream, usize::MAX)).unwrap(), r#""data:image/png;base64,eA==""#);
     }
 
     #[test]

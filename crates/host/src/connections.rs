@@ -22,9 +22,9 @@ use tokio::time::Instant;
 /// Time after which room is looked for again where all connections have requests.
 const FULL: Duration = Duration::from_millis(10);
 
-/// Limits of connections.
+/// Limits of connections, and their sockets' option.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ConnectionLimits {
+pub(crate) struct ConnectionOptions {
     /// Number of connections.
     pub(crate) most: usize,
     /// Time that a connection stays without a request, or with answers of which its client takes nothing.
@@ -33,11 +33,13 @@ pub(crate) struct ConnectionLimits {
     pub(crate) header_bytes: usize,
     /// Number of requests at once of an HTTP/2 connection.
     pub(crate) streams: u32,
+    /// Pieces of an answer leave when they are written (`TCP_NODELAY`).
+    pub(crate) tcp_nodelay: bool,
 }
 
 /// The connections of a server.
 pub(crate) struct Connections {
-    limits: ConnectionLimits,
+    options: ConnectionOptions,
     open: Mutex<HashMap<u64, Arc<Activity>>>,
     next: AtomicU64,
 }
@@ -81,8 +83,8 @@ pub(crate) struct ActiveStream {
 
 impl Connections {
     /// No connections yet.
-    pub(crate) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default(), next: AtomicU64::default() })
+    pub(crate) fn new(options: ConnectionOptions) -> Arc<Self> {
+        Arc::new(Self { options, open: Mutex::default(), next: AtomicU64::default() })
     }
 
     /// Admits a connection, once there is room for it.
@@ -108,7 +110,7 @@ impl Connections {
     /// Fails where there is no room, with the connection that has been idle for the longest time.
     fn find_room(&self) -> Result<(), Option<Arc<Activity>>> {
         let open = self.lock();
-        if open.len() < self.limits.most {
+        if open.len() < self.options.most {
             return Ok(());
         }
         let idle = open.values().filter_map(|activity| Some((activity.idle_for()?, activity)));
@@ -157,7 +159,7 @@ impl Connection {
 
     /// Waits until the connection is to be closed, as it has been of no use for too long.
     pub(crate) async fn expired(&self) {
-        let limit = self.all.limits.idle;
+        let limit = self.all.options.idle;
         loop {
             let left = self.activity.useless_for().map_or(limit, |time| limit.saturating_sub(time));
             if left.is_zero() {

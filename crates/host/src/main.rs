@@ -39,7 +39,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
-use crate::connections::{ConnectionLimits, room_for_connections};
+use crate::connections::{ConnectionOptions, room_for_connections};
 use crate::manifest::Manifest;
 use crate::outbound::Outbound;
 use crate::resolver::Resolver;
@@ -103,8 +103,14 @@ struct Arguments {
     /// Certificates, as PEM, of authorities that outbound HTTPS trusts beside those of the web.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// Leaves TCP_NODELAY off on both sides, as Spin does: a message that leaves in two writes takes 40 ms then. For
+    /// tests.
+    #[arg(long, hide = true)]
+    no_tcp_nodelay: bool,
 }
 
+/// Folder of compiled components, beside the first of them.
+const COMPILED: &str = "compiled";
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
 const LAST_STATEMENTS: Duration = Duration::from_secs(1);
 
@@ -141,8 +147,10 @@ fn run(arguments: &Arguments) -> Result<()> {
             compute: Duration::from_secs(arguments.max_compute.max(1)),
             requests: arguments.max_instance_requests.max(1),
         };
-        let runtime = Runtime::new(statements, limits)?;
-        let outbound = Outbound::new(resolver, authority.as_deref())?;
+        let source = manifest.components().first().map(|component| directory.join(&component.source));
+        let compiled = source.unwrap_or_default().with_file_name(COMPILED);
+        let runtime = Runtime::new(&compiled, statements, limits)?;
+        let outbound = Outbound::new(resolver, authority.as_deref(), !arguments.no_tcp_nodelay)?;
         let mut apps = Vec::new();
         for component in manifest.components() {
             let app = App::load(&runtime, component, directory, &variables, &outbound, &databases)?;
@@ -153,13 +161,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         for line in router.describe() {
             eprintln!("  {line}");
         }
-        let limits = ConnectionLimits {
+        let options = ConnectionOptions {
             most: arguments.max_connections.clamp(1, room_for_connections()),
             idle: Duration::from_secs(arguments.idle_timeout.max(1)),
             header_bytes: arguments.max_header_bytes.max(8192),
             streams: arguments.max_streams,
+            tcp_nodelay: !arguments.no_tcp_nodelay,
         };
-        server::serve(arguments.listen, limits, router, &runtime).await
+        server::serve(arguments.listen, options, router, &runtime).await
     });
     tokio.shutdown_timeout(LAST_STATEMENTS);
     served

@@ -44,11 +44,11 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     /// A client with no connections yet. Servers' certificates may come from the authorities of the web, and from those
-    /// in `authority`, as PEM text.
-    pub(crate) fn new(resolver: Resolver, authority: Option<&str>) -> anyhow::Result<Self> {
+    /// in `authority`, as PEM text. Pieces of a request leave when they are written with `tcp_nodelay`.
+    pub(crate) fn new(resolver: Resolver, authority: Option<&str>, tcp_nodelay: bool) -> anyhow::Result<Self> {
         let mut http = HttpConnector::new_with_resolver(resolver);
         http.enforce_http(false);
-        http.set_nodelay(true);
+        http.set_nodelay(tcp_nodelay);
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls::client(authority)?)
             .https_or_http()

@@ -1,8 +1,9 @@
 //! Components in wasmtime: compiled once, instantiated when there is work, used again while they last.
 //!
-//! As in Spin 4.1, an instance answers up to 16 requests at once, and is dropped after a second of idleness. It answers
-//! 2048 in all, where Spin has 128 unless told otherwise: a start takes some milliseconds, and a busy service would have
-//! a twentieth of its time for them. A component that traps takes the requests in its instance with it and nothing else.
+//! As in Spin 4.1, an instance answers up to 16 requests at once, and is dropped after a second of idleness. It
+//! answers 2048 in all, where Spin has 128 unless told otherwise: a start takes some milliseconds, and a busy service
+//! would have a twentieth of its time for them. A component that traps takes the requests in its instance with it and
+//! nothing else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
 use wasmtime::{
-    Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut,
     StoreLimitsBuilder, UpdateDeadline,
 };
 use wasmtime_wasi::WasiCtxBuilder;
@@ -72,12 +73,12 @@ pub(crate) struct InstanceLimits {
 }
 
 impl Runtime {
-    /// Sets it up, with compiled components kept in the user's cache directory for the next start. What they ask
-    /// databases is listed in `statements`.
-    pub(crate) fn new(statements: StatementLog, limits: InstanceLimits) -> Result<Self> {
+    /// Sets it up, with compiled components kept in the folder `compiled` for the next start. What they ask databases
+    /// is listed in `statements`.
+    pub(crate) fn new(compiled: &Path, statements: StatementLog, limits: InstanceLimits) -> Result<Self> {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).epoch_interruption(true);
-        match Cache::from_file(None) {
+        match cache(compiled) {
             Ok(cache) => {
                 config.cache(Some(cache));
             }
@@ -111,6 +112,14 @@ impl Runtime {
         self.instances.close();
         self.instances.wait().await;
     }
+}
+
+/// Compiled components, by the digest of what they are made of, in that folder; in the user's cache directory where
+/// there is none and none can be made.
+fn cache(folder: &Path) -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::new();
+    config.with_directory(std::path::absolute(folder)?);
+    Cache::new(config).or_else(|_| Cache::new(CacheConfig::new()))
 }
 
 /// A component, ready to answer requests.

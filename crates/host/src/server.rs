@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use wasmtime_wasi_http::WasiBody;
 
 use crate::computing::RunningRequest;
-use crate::connections::{Connection, ConnectionLimits, Connections};
+use crate::connections::{Connection, ConnectionOptions, Connections};
 use crate::outbound::header_value;
 use crate::route::{Route, Router};
 use crate::runtime::Runtime;
@@ -33,7 +33,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Serves until SIGTERM or SIGINT, then lets requests in flight finish.
 pub(crate) async fn serve(
     listen: SocketAddr,
-    limits: ConnectionLimits,
+    options: ConnectionOptions,
     router: Router,
     runtime: &Runtime,
 ) -> Result<()> {
@@ -43,7 +43,7 @@ pub(crate) async fn serve(
     println!("Serving http://{}", listener.local_addr()?);
 
     let router = Arc::new(router);
-    let (connections, shutdown) = (Connections::new(limits), GracefulShutdown::new());
+    let (connections, shutdown) = (Connections::new(options), GracefulShutdown::new());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -57,7 +57,7 @@ pub(crate) async fn serve(
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 };
-                converse(stream, client, &router, connection, limits, &shutdown);
+                converse(stream, client, &router, connection, options, &shutdown);
             }
             Err(error) => {
                 // Out of file descriptors, say: what is open may end meanwhile.
@@ -84,11 +84,10 @@ fn converse(
     client: SocketAddr,
     router: &Arc<Router>,
     connection: Connection,
-    limits: ConnectionLimits,
+    options: ConnectionOptions,
     shutdown: &GracefulShutdown,
 ) {
-    // Pieces of a stream leave when they are written.
-    let _ = stream.set_nodelay(true);
+    let _ = stream.set_nodelay(options.tcp_nodelay);
     let stream = TokioIo::new(connection.stream(stream));
     let (router, connection) = (Arc::clone(router), Arc::new(connection));
     let requests = Arc::clone(&connection);
@@ -101,11 +100,11 @@ fn converse(
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.idle).max_buf_size(limits.header_bytes);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(options.idle).max_buf_size(options.header_bytes);
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).keep_alive_interval(KEEP_ALIVE).keep_alive_timeout(KEEP_ALIVE);
-    http2.max_concurrent_streams(limits.streams);
-    http2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    http2.max_concurrent_streams(options.streams);
+    http2.max_header_list_size(u32::try_from(options.header_bytes).unwrap_or(u32::MAX));
     let conversation = builder.serve_connection(stream, service).into_owned();
     let conversation = shutdown.watch(conversation);
     tokio::spawn(async move {

@@ -13,6 +13,8 @@ mod harness;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -309,6 +311,35 @@ fn silent(host: &Host, count: usize, text: &str) -> Vec<TcpStream> {
         stream
     };
     (0..count).map(open).collect()
+}
+
+#[test]
+fn compiled_components_are_kept_beside_them_for_the_next_start() {
+    let other = Host::start("", &[]);
+    let folder = other.folder.join("own");
+    fs::create_dir(&folder).unwrap();
+    fs::copy(harness::guest(), folder.join("guest.wasm")).unwrap();
+    let manifest = fs::read_to_string(other.folder.join("spin.toml")).unwrap();
+    let manifest = manifest.replace(&format!("{:?}", harness::guest()), "\"guest.wasm\"");
+    fs::write(folder.join("spin.toml"), manifest).unwrap();
+
+    let first = Host::in_folder(folder.clone(), &[]);
+    assert_eq!(first.text("/guest/count"), "1");
+    let kept = compiled(&folder);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let second = Host::in_folder(folder.clone(), &[]);
+    assert_eq!(second.text("/guest/count"), "1");
+    assert_eq!(compiled(&folder), kept, "it was compiled again");
+}
+
+/// Compiled components beside those in `folder`, each with its file's number.
+fn compiled(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = |folder: &Path| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect::<Vec<_>>();
+    let versions = entries(&folder.join("compiled/modules"));
+    let files = versions.iter().flat_map(|version| entries(&version.path()));
+    let files = files.map(|file| (file.path(), file.metadata().unwrap().ino()));
+    // Beside each is what says how often it was used.
+    files.filter(|(path, _)| path.extension().is_none()).collect()
 }
 
 #[test]

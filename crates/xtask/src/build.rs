@@ -1,33 +1,47 @@
 //! Building the components and the host.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
 use crate::optimize;
 use crate::setup;
-use crate::shell::{TARGET, cargo, run, say, target};
+use crate::shell::{TARGET, cargo, run, run_quietly, say, side_by_side, target};
 
 /// The components' packages, and what they are built into.
 const COMPONENTS: [(&str, &str); 2] =
     [("z-image-2api", "z_image_2api.wasm"), ("z-image-fileserver", "z_image_fileserver.wasm")];
 
+/// Profile of a host that is meant to be deployed.
+const RELEASE: &str = "release";
+/// Profile of a host that is there soon.
+const DEV_HOST: &str = "dev-host";
+
 /// Builds everything that serves, as it is meant to be deployed.
 pub(crate) fn all() -> Result<()> {
     setup::target()?;
-    components()?;
+    components(run)?;
     optimize_components()?;
-    host()
+    host(RELEASE)
 }
 
-/// Builds everything that serves, as soon as can be: the components aren't optimized.
-pub(crate) fn quickly() -> Result<()> {
-    setup::target()?;
-    components()?;
-    host()
+/// Builds everything that serves, as soon as can be, and returns the host's program. The components aren't made
+/// smaller; the host is one for release where there was one before, or else one whose build is short.
+pub(crate) fn quickly() -> Result<PathBuf> {
+    let profile = if program(RELEASE).exists() { RELEASE } else { DEV_HOST };
+    let components = || {
+        setup::target()?;
+        components(|build| run_quietly(build).map(drop))?;
+        say("the components are built");
+        Ok(())
+    };
+    // A profile of its own has a folder of its own, so that neither build waits for the other.
+    side_by_side(components, || host(profile))?;
+    Ok(program(profile))
 }
 
-fn components() -> Result<()> {
+fn components(run: impl FnOnce(&mut Command) -> Result<()>) -> Result<()> {
     say("building the components");
     let mut build = cargo(&["build", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
     for (package, _) in COMPONENTS {
@@ -51,12 +65,16 @@ fn optimize_components() -> Result<()> {
     Ok(())
 }
 
-fn host() -> Result<()> {
+fn host(profile: &str) -> Result<()> {
     say("building the host; the first time, wasmtime takes some minutes");
-    run(&mut cargo(&["build", "--release", "--locked", "--package", "z-image-host"]))
+    run(&mut cargo(&["build", "--profile", profile, "--locked", "--package", "z-image-host"]))
 }
 
-/// The host's program.
+/// The host's program, as it is meant to be deployed.
 pub(crate) fn host_program() -> PathBuf {
-    target().join("release/z-image-host")
+    program(RELEASE)
+}
+
+fn program(profile: &str) -> PathBuf {
+    target().join(profile).join("z-image-host")
 }

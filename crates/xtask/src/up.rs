@@ -13,8 +13,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::shell::{root, say};
-use crate::{build, python};
+use crate::build;
+use crate::python::{self, Environment};
+use crate::shell::{root, say, side_by_side};
 
 /// Options of `cargo xtask up`.
 #[derive(Debug, Args)]
@@ -39,11 +40,12 @@ pub(crate) struct UpOptions {
 /// Sets up, builds and serves, until a signal stops it.
 pub(crate) fn up(options: UpOptions) -> Result<()> {
     let arguments = options.host_arguments()?;
-    build::quickly()?;
-    let mut host = Command::new(build::host_program());
+    let python = || options.demo.then(python::space).transpose();
+    let (python, program) = side_by_side(python, build::quickly)?;
+    let mut host = Command::new(program);
     host.current_dir(root()).arg("--manifest").arg(root().join("spin.toml")).args(arguments);
-    if options.demo {
-        return demo(host, options.api_keys());
+    if let Some(python) = python {
+        return demo(host, &python, options.api_keys());
     }
     // In place of this process, so that whoever stops this one stops the host.
     Err(host.exec()).context("cannot start the host")
@@ -75,14 +77,13 @@ impl UpOptions {
 }
 
 /// Serves with a real Gradio Space on loopback behind it.
-fn demo(mut host: Command, api_keys: Option<&str>) -> Result<()> {
+fn demo(mut host: Command, python: &Environment, api_keys: Option<&str>) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     ctrlc::set_handler({
         let stop = Arc::clone(&stop);
         move || stop.store(true, Ordering::Relaxed)
     })?;
 
-    let python = python::space()?;
     say("starting a Gradio Space");
     let mut space = Command::new(python.python());
     space.arg(root().join("tests/space/app.py"));

@@ -19,7 +19,7 @@ use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
 
 /// The most bytes that one read of a body takes.
 const READ: usize = 32 << 10;
-/// Length of the pieces of a body that is written, in bytes.
+/// Length of the pieces of a body that is copied to be written, in bytes.
 const SENT: usize = 64 << 10;
 
 type Trailers = FutureReader<Result<Option<types::Trailers>, ErrorCode>>;
@@ -48,29 +48,30 @@ pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, Er
     Ok(request)
 }
 
-/// The app's answer, for the host. Its body is written by a task of its own.
-pub(crate) fn response(response: http::Response<Content>) -> Result<types::Response, ErrorCode> {
+/// The app's answer, for the host.
+pub(crate) async fn response(response: http::Response<Content>) -> Result<types::Response, ErrorCode> {
     let (head, content) = response.into_parts();
     let fields = fields(&head.headers)?;
     let (trailers, on_trailers) = wit_future::new(|| Ok(None));
-    let (response, _transmitted) = match content {
-        Content::Empty => types::Response::new(fields, None, on_trailers),
+    let reader = match content {
+        Content::Empty => None,
         Content::Full(bytes) => {
             let (mut writer, reader) = wit_stream::new();
-            spawn(async move {
-                // What is left over was not wanted: the client has gone away.
-                write_pieces(&mut writer, &bytes, || {}).await;
+            begin(async move {
+                write_known(&mut writer, bytes, || {}).await;
                 drop(writer);
                 drop(trailers);
-            });
-            types::Response::new(fields, Some(reader), on_trailers)
+            })
+            .await;
+            Some(reader)
         }
         Content::Stream(mut body) => {
             let (mut writer, reader) = wit_stream::new();
-            spawn(async move {
+            begin(async move {
                 while let Some(piece) = body.next().await {
                     match piece {
                         Ok(piece) => {
+                            // Without a copy, where nobody else has the piece.
                             let unwanted = writer.write_all(Vec::from(piece)).await;
                             if !unwanted.is_empty() {
                                 break;
@@ -84,10 +85,12 @@ pub(crate) fn response(response: http::Response<Content>) -> Result<types::Respo
                         }
                     }
                 }
-            });
-            types::Response::new(fields, Some(reader), on_trailers)
+            })
+            .await;
+            Some(reader)
         }
     };
+    let (response, _transmitted) = types::Response::new(fields, reader, on_trailers);
     response.set_status_code(head.status.as_u16()).map_err(|()| ErrorCode::InternalError(None))?;
     Ok(response)
 }
@@ -109,21 +112,17 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
         Some(body) => {
             let (mut writer, reader) = wit_stream::new();
             let on_sent = outbound.on_sent;
-            let mut write = Box::pin(async move {
+            begin(async move {
                 let sent = || {
                     if let Some(OnSent(sent)) = &on_sent {
                         sent();
                     }
                 };
-                write_pieces(&mut writer, &body, sent).await;
+                write_known(&mut writer, body, sent).await;
                 drop(writer);
                 drop(no_trailers);
-            });
-            // Begun before the head is sent, so that both leave together: a host that sets no TCP_NODELAY would let the
-            // body wait for the acknowledgement of the head, 40 ms.
-            if futures::poll!(write.as_mut()).is_pending() {
-                spawn(write);
-            }
+            })
+            .await;
             Some(reader)
         }
         None => None,
@@ -151,14 +150,35 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     Ok(Inbound { status, headers, body: body(stream, trailers) })
 }
 
-/// Writes `bytes` in pieces, so that no more of them is copied at a time, until they are not wanted any more. Calls
-/// `sent` behind each.
-async fn write_pieces(writer: &mut StreamWriter<u8>, bytes: &[u8], sent: impl Fn()) {
-    for piece in bytes.chunks(SENT) {
-        if !writer.write_all(piece.to_vec()).await.is_empty() {
+/// Begins to write a body, and lets the rest be written beside what runs.
+///
+/// What is there of it is offered before the host gets the head, so that both leave together: a host that sets no
+/// TCP_NODELAY would let the body wait for the acknowledgement of the head, 40 ms.
+async fn begin(write: impl Future<Output = ()> + 'static) {
+    let mut write = Box::pin(write);
+    if futures::poll!(write.as_mut()).is_pending() {
+        spawn(write);
+    }
+}
+
+/// Writes all of `bytes`, until they are not wanted any more: the reader has gone away then. Calls `sent` whenever some
+/// are taken.
+///
+/// Bytes that nobody else has are written from where they are; of others, no more than a piece is copied at a time.
+async fn write_known(writer: &mut StreamWriter<u8>, mut bytes: Bytes, sent: impl Fn()) {
+    while !bytes.is_empty() {
+        let piece = if bytes.is_unique() { std::mem::take(&mut bytes) } else { bytes.split_to(SENT.min(bytes.len())) };
+        let (mut result, mut rest) = writer.write(Vec::from(piece)).await;
+        while result != StreamResult::Dropped {
+            sent();
+            if rest.remaining() == 0 {
+                break;
+            }
+            (result, rest) = writer.write_buf(rest).await;
+        }
+        if result == StreamResult::Dropped {
             return;
         }
-        sent();
     }
 }
 
