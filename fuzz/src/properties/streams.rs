@@ -91,6 +91,10 @@ struct Named {
 /// Messages: only one that ends the job may be unreadable, progress is from 0 to 1, and the words of a failure are fit
 /// for a log line and an answer.
 pub fn messages(data: &[u8]) {
+    if !data.trim_ascii_start().starts_with(b"{") {
+        assert!(Message::parse(data).is_err(), "a message is an object");
+        return;
+    }
     let name = serde_json::from_slice::<Named>(data).map(|named| named.msg);
     let message = match (Message::parse(data), &name) {
         (Ok(message), Ok(_)) => message,
