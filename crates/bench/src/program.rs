@@ -52,6 +52,8 @@ impl Program {
 
     fn spawn(command: &mut Command) -> Result<Child> {
         let name = command.as_std().get_program().to_string_lossy().into_owned();
+        // wasmtime makes an error whenever a guest goes on, with a backtrace where the environment asks for them.
+        command.env("RUST_LIB_BACKTRACE", "0");
         command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().with_context(|| format!("cannot start {name}"))
     }
 }
