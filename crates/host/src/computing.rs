@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
+use crate::admission::Permit;
+
 /// The most characters of a header or a path that are written into the log.
 const MAX_SHOWN: usize = 200;
 /// The longest part of a path that is written into the log: a longer one may be a secret, such as a link's token.
@@ -23,6 +25,8 @@ pub(crate) struct Computing {
     interruptions: AtomicU64,
     /// Set by an interruption, until the instance has gone on.
     is_interrupted: AtomicBool,
+    /// Set once the instance has given its thread back, until a request begins.
+    has_given_back: AtomicBool,
 }
 
 impl Computing {
@@ -37,6 +41,17 @@ impl Computing {
         if !self.is_interrupted.swap(false, Ordering::Relaxed) {
             self.interruptions.store(0, Ordering::Relaxed);
         }
+        self.has_given_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a request begins.
+    pub(crate) fn begin(&self) {
+        self.has_given_back.store(false, Ordering::Relaxed);
+    }
+
+    /// True once the instance has given its thread back since the last request began.
+    pub(crate) fn has_given_back(&self) -> bool {
+        self.has_given_back.load(Ordering::Relaxed)
     }
 }
 
@@ -63,6 +78,8 @@ pub(crate) struct RunningRequest {
     /// The component's id, from its answer's head.
     given_id: OnceLock<String>,
     begun: Instant,
+    /// Permit to begin.
+    pub(crate) permit: Permit,
 }
 
 impl RunningRequest {
@@ -75,6 +92,7 @@ impl RunningRequest {
             id: id_of(request.headers()),
             given_id: OnceLock::new(),
             begun: Instant::now(),
+            permit: Permit::default(),
         })
     }
 

@@ -10,6 +10,7 @@
 //! [`postgres`] as their way outside, [`computing`] ends those that compute without a pause, and [`server`] answers
 //! clients on [`connections`].
 
+mod admission;
 mod allowed_hosts;
 mod bindings;
 mod computing;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ use wasmtime_wasi_http::handler::{
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpView};
 
+use crate::admission::Admission;
 use crate::allowed_hosts::AllowedHosts;
 use crate::computing::{Computing, Endless, RunningRequest, RunningRequests};
 use crate::guest::Guest;
@@ -125,6 +126,7 @@ fn cache(folder: &Path) -> wasmtime::Result<Cache> {
 /// A component, ready to answer requests.
 pub(crate) struct App {
     handler: ProxyHandler<AppState>,
+    admission: Admission,
 }
 
 impl App {
@@ -161,6 +163,7 @@ impl App {
         let values = description.variables.iter().map(|(name, template)| Ok((name.clone(), expand(template)?)));
         let values: BTreeMap<_, _> = values.collect::<Result<_>>()?;
         Ok(Self {
+            admission: Admission::new(),
             handler: ProxyHandler::new(AppState {
                 id: description.id.as_str().into(),
                 runtime: runtime.clone(),
@@ -183,7 +186,10 @@ impl App {
         running: Arc<RunningRequest>,
         request: wasmtime_wasi_http::handler::Request,
     ) -> wasmtime::Result<wasmtime_wasi_http::handler::Response> {
-        self.handler.handle(running, request).await
+        self.admission.admit(&running.permit).await;
+        let answer = self.handler.handle(Arc::clone(&running), request).await;
+        running.permit.release();
+        answer
     }
 }
 
@@ -236,12 +242,14 @@ impl HandlerState for AppState {
             expiration: Expiration {
                 sleep: Box::pin(tokio::time::sleep(IDLE)),
                 stopping: Box::pin(self.runtime.stopping.clone().cancelled_owned()),
-                computing,
+                computing: Arc::clone(&computing),
             },
             state: Worker {
                 id: Arc::clone(&self.id),
                 stopping: self.runtime.stopping.clone(),
                 running: RunningRequests::default(),
+                beginning: Mutex::default(),
+                computing,
                 requests: self.runtime.limits.requests,
                 _alive: self.runtime.instances.token(),
             },
@@ -280,6 +288,9 @@ struct Worker {
     id: Arc<str>,
     stopping: CancellationToken,
     running: RunningRequests,
+    /// Requests that have begun since the instance last gave its thread back.
+    beginning: Mutex<Vec<Arc<RunningRequest>>>,
+    computing: Arc<Computing>,
     /// Number of requests that it answers in all.
     requests: usize,
     _alive: TaskTrackerToken,
@@ -290,6 +301,12 @@ impl WorkerState for Worker {
     type RequestData = Arc<RunningRequest>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        // It is asked again as soon as the instance has given its thread back, and takes requests from then on.
+        if self.computing.has_given_back() {
+            for request in self.beginning.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                request.permit.release();
+            }
+        }
         if total >= self.requests {
             ShouldAccept::Never
         } else if concurrent >= CONCURRENT_REQUESTS {
@@ -306,6 +323,8 @@ impl WorkerState for Worker {
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         self.running.add(&request);
+        self.computing.begin();
+        self.beginning.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         Box::pin(std::future::pending())
     }
 

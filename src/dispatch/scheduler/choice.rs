@@ -60,13 +60,14 @@ impl SchedulerState {
                 return decision;
             }
             if let Some(best) = self.best(waiter, &ratings) {
-                return self.begin_or_wait(waiter, best, now);
+                let is_full = ratings.iter().all(|rating| rating.room == Room::None);
+                return self.begin_or_wait(waiter, best, is_full, now);
             }
         }
         self.last_resort(waiter, Past::Last, before, now).unwrap_or_else(|| self.hopeless(candidates, now))
     }
 
-    fn begin_or_wait(&self, waiter: &Waiter, best: &Rating<'_>, now: Duration) -> Decision {
+    fn begin_or_wait(&self, waiter: &Waiter, best: &Rating<'_>, is_full: bool, now: Duration) -> Decision {
         let origin = best.member.space.origin();
         let may_try = !best.probe || !self.is_shared || self.known(origin).is_some_and(|space| space.has_probe);
         if best.is_due && best.room == Room::Held && may_try {
@@ -79,6 +80,7 @@ impl SchedulerState {
             claim,
             again: self.next_change(&waiter.request.candidates, &waiter.request.stagger, now),
             wants_slot: best.is_due,
+            is_full,
         }
     }
 
@@ -160,7 +162,7 @@ impl SchedulerState {
         }
         let again = self.next_change(candidates, stagger, now);
         if is_probed {
-            return Some(Decision::Wait { at: None, claim: None, again, wants_slot: false });
+            return Some(Decision::Wait { at: None, claim: None, again, wants_slot: false, is_full: false });
         }
         let is_meant = |one: &(Past, Duration, usize, &Candidate)| one.0 <= past;
         let (_, _, index, candidate) = tripped.into_iter().filter(is_meant).min_by_key(|one| (one.0, one.1))?;
@@ -179,7 +181,7 @@ impl SchedulerState {
             ),
             is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };
-        Some(self.begin_or_wait(waiter, &rating, now))
+        Some(self.begin_or_wait(waiter, &rating, false, now))
     }
 
     /// Decision where all Spaces have announced a rest.

@@ -21,6 +21,11 @@ impl Stagger {
         self.slots.borrow().get(origin).map_or(Duration::ZERO, |at| at.saturating_sub(now))
     }
 
+    /// True where the next job may get a slot at any Space.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        self.slots.borrow().values().all(|at| *at <= now)
+    }
+
     /// Notes that a job starts, and that the next one may at `next`.
     pub(super) fn begin(&self, origin: &Origin, next: Duration) {
         let mut slots = self.slots.borrow_mut();

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Claim, Decision, Reserved};
+use super::decision::{Claim, Decision, FullQueue, Reserved};
 use super::request::Candidate;
 use super::slot::Slot;
 use super::view::View;
@@ -135,8 +135,24 @@ impl SchedulerState {
         let mut effects = Effects { leave: self.queue.promote(now), ..Effects::default() };
         let mut before = Reserved::default();
         let mut claims: Vec<(Claim, usize)> = Vec::new();
-        let mut kept = Vec::new();
-        for mut waiter in self.queue.take() {
+        let mut full: HashMap<Rc<str>, FullQueue> = HashMap::new();
+        let waiters = self.queue.take();
+        let mut kept = Vec::with_capacity(waiters.len());
+        for mut waiter in waiters {
+            if let Some(FullQueue { origins, at, again }) = full.get(&waiter.request.place.queue)
+                && waiter.is_plain(now)
+                && waiter.request.candidates.iter().all(|one| origins.contains(one.member.space.origin()))
+            {
+                if let Some((origin, seconds)) = at
+                    && let Some(reserved) = before.seconds.get_mut(origin)
+                {
+                    *reserved += seconds;
+                }
+                waiter.again = again.iter().copied().chain(waiter.promotion()).min();
+                waiter.wants_slot = true;
+                kept.push(waiter);
+                continue;
+            }
             match self.decide(&waiter, &before, now) {
                 Decision::Start { index, probe } => {
                     let Some(candidate) = waiter.request.candidates.get(index).cloned() else { continue };
@@ -144,9 +160,14 @@ impl SchedulerState {
                     effects.leave.extend(written(&waiter));
                     effects.done.push((waiter, Ok(slot)));
                 }
-                Decision::Wait { at, claim, again, wants_slot } => {
-                    if let Some((origin, seconds)) = at {
+                Decision::Wait { at, claim, again, wants_slot, is_full } => {
+                    if let Some((origin, seconds)) = at.clone() {
                         *before.seconds.entry(origin).or_default() += seconds;
+                    }
+                    if is_full && wants_slot && waiter.is_plain(now) {
+                        let candidates = waiter.request.candidates.iter();
+                        let origins = candidates.map(|one| one.member.space.origin().clone()).collect();
+                        full.insert(Rc::clone(&waiter.request.place.queue), FullQueue { origins, at, again });
                     }
                     if let Some(claim) = claim {
                         *before.claims.entry(claim.origin.clone()).or_default() += 1;
@@ -171,6 +192,7 @@ impl SchedulerState {
                 }
             }
         }
+        effects.wants_slots |= !full.is_empty();
         self.queue.restore(kept);
         effects.claims = claims;
         if self.is_shared {
@@ -179,15 +201,14 @@ impl SchedulerState {
         effects
     }
 
-    /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: an eighth of
-    /// those that are free, or as many as this instance holds up to a quarter of those; none where others wait.
+    /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: as many as this
+    /// instance holds, an eighth of those that are free at most, and none where others wait.
     pub(super) fn spare(&mut self, origin: &Origin, count: usize, limit: usize) -> usize {
         if self.view.waiting_for(origin, &self.crowds) > 0 {
             return 0;
         }
         let space = self.space(origin);
-        let left = space.free().min(limit).saturating_sub(count);
-        (left / 8).max(space.held().min(left / 4))
+        space.held().min(space.free().min(limit).saturating_sub(count) / 8)
     }
 
     fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {

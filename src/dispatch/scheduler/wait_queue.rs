@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::channel::mpsc;
 
-use super::request::{Signal, SlotRequest};
+use super::request::{Past, Signal, SlotRequest};
 use crate::generation::Priority;
 use crate::store::milliseconds;
 
@@ -76,6 +76,12 @@ pub(super) fn priority(priority: Priority) -> i64 {
 }
 
 impl Waiter {
+    /// True for a job that no Space has failed, and that no stagger holds back.
+    pub(super) fn is_plain(&self, now: Duration) -> bool {
+        self.request.candidates.iter().all(|candidate| candidate.past == Past::Fresh)
+            && self.request.stagger.is_over(now)
+    }
+
     /// Time of its move to the next higher priority.
     pub(super) fn promotion(&self) -> Option<Duration> {
         let steps = priority(self.request.priority) - self.rank.priority + 1;
