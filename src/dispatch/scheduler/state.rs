@@ -201,8 +201,8 @@ impl SchedulerState {
         effects
     }
 
-    /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: as many as this
-    /// instance holds, an eighth of those that are free at most, and none where others wait.
+    /// Number of slots of the Space at `origin` that are asked for beside `count`, for the jobs to come: as many as
+    /// this instance holds, an eighth of those that are free at most, and none where others wait.
     pub(super) fn spare(&mut self, origin: &Origin, count: usize, limit: usize) -> usize {
         if self.view.waiting_for(origin, &self.crowds) > 0 {
             return 0;
