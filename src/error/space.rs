@@ -132,8 +132,8 @@ impl Error {
             Failure::Elsewhere { host } => Self::comes_to_nothing(
                 "image_elsewhere",
                 format!(
-                    "The image was made, but lies at another host, {host}, which this server doesn't fetch from. Use \
-                     another model, or have its operator add the host to the variable image_hosts."
+                    "The image was made, but lies at another host than its Space, {host}, which this server doesn't \
+                     fetch from. Use another model, or have its operator add the host to the variable image_hosts."
                 ),
             ),
             Failure::NotHandedOver { host, cause } => of_image_host(&host, *cause),
@@ -180,12 +180,13 @@ fn of_validator(message: String, parameter: Option<&str>) -> Error {
 fn of_image_host(host: &str, cause: Failure) -> Error {
     if cause == Failure::Transport(TransportError::Denied) {
         let message = format!(
-            "The image was made, but lies at another host, {host}, which this server may not connect to. Its operator \
-             must allow it with the variable extra_image_host."
+            "The image was made, but lies at another host than its Space, {host}, which this server may not connect to. \
+             Its operator must allow it with the variable extra_image_host."
         );
         return Error::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, Some("image_host_not_allowed"), message);
     }
-    let message = format!("The image was made, but lies at another host, {host}, which does not hand it over.");
+    let message =
+        format!("The image was made, but lies at another host than its Space, {host}, which does not hand it over.");
     Error::bad_gateway("image_host_failed", Error::from(cause).retry, message)
 }
 
