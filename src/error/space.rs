@@ -180,8 +180,8 @@ fn of_validator(message: String, parameter: Option<&str>) -> Error {
 fn of_image_host(host: &str, cause: Failure) -> Error {
     if cause == Failure::Transport(TransportError::Denied) {
         let message = format!(
-            "The image was made, but lies at another host than its Space, {host}, which this server may not connect to. \
-             Its operator must allow it with the variable extra_image_host."
+            "The image was made, but lies at another host than its Space, {host}, which this server may not connect \
+             to. Its operator must allow it with the variable extra_image_host."
         );
         return Error::new(StatusCode::INTERNAL_SERVER_ERROR, SERVER, Some("image_host_not_allowed"), message);
     }
