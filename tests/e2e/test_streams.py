@@ -92,7 +92,7 @@ def test_a_large_image_is_written_in_small_pieces(host: Host) -> None:
         pieces = []
         while length := int(answer.readline(), 16):
             pieces.append(answer.read(length + 2)[:-2])
-    assert len(pieces) > 5 and max(map(len, pieces)) <= 64 << 10
+    assert len(pieces) > 1 and max(map(len, pieces)) < 3 * (128 << 10), [len(piece) for piece in pieces]
     data = json.loads(b"".join(pieces).split(b"data: ")[1])
     assert seed_of(opened(data["b64_json"])) == 5
 
