@@ -15,7 +15,7 @@ from measuring import HealthWatch, MemoryWatch
 from pictures import data_url, plain
 from wire import Answer, Caller
 
-IDLE, JOB = 3, 12
+IDLE, JOB = 3, 16
 """The variables idle_timeout and job_timeout, in seconds."""
 AT_ONCE = 24
 """Number of calls at a time."""
