@@ -149,7 +149,7 @@ impl JsonBody {
     }
 }
 
-/// What is still to be written.
+/// Writer of the parts that are left.
 struct PieceWriter {
     parts: VecDeque<Part>,
     /// Its length, in bytes.

@@ -152,7 +152,7 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
 
 /// Begins to write a body, and lets the rest be written beside what runs.
 ///
-/// What is there of it is offered before the host gets the head, so that both leave together: a host that sets no
+/// Its beginning is offered before the host gets the head, so that both leave together: a host that sets no
 /// TCP_NODELAY would let the body wait for the acknowledgement of the head, 40 ms.
 async fn begin(write: impl Future<Output = ()> + 'static) {
     let mut write = Box::pin(write);

@@ -1,4 +1,4 @@
-//! What is measured, a file for each part.
+//! Parts of what is measured, a file each.
 
 pub(crate) mod component;
 pub(crate) mod fairness;
