@@ -43,6 +43,11 @@ const STANDALONE: Duration = Duration::from_secs(2);
 /// Assumed number of free slots of a Space without rows in the database.
 const UNKNOWN: u32 = 10_000;
 
+/// Interval of rounds near the front, for Spaces that take `generation`.
+fn near_the_front(generation: Duration) -> Duration {
+    generation.clamp(SHORTEST, USUAL)
+}
+
 impl Scheduler {
     /// Starts the rounds in the background, or wakes them for new jobs.
     pub(super) fn ask(self: &Rc<Self>) {
@@ -69,17 +74,16 @@ impl Scheduler {
             self.schedule();
         }
         loop {
-            if !self.state.borrow().queue.iter().any(|waiter| waiter.wants_slot) {
+            if !self.wants_slots() {
                 self.is_exchanging.set(false);
                 return;
             }
             let begun = self.host.now();
             let generation = self.least_generation();
-            let shortest = generation.clamp(SHORTEST, USUAL);
             let age = self.viewed.get().map_or(Duration::MAX, |at| begun.saturating_sub(at));
             // What was free a moment ago is asked for at once: whoever is wrong gets none.
             let has_claims = !self.claims.borrow().is_empty() && self.state.borrow().is_shared;
-            if age >= if has_claims { RECENT } else { shortest } {
+            if age >= if has_claims { RECENT } else { near_the_front(generation) } {
                 self.refresh(&HashSet::new()).await;
             }
             self.schedule();
@@ -90,7 +94,7 @@ impl Scheduler {
                 extended = begun;
                 self.extend();
             }
-            if self.state.borrow().queue.iter().any(|waiter| waiter.wants_slot) {
+            if self.wants_slots() {
                 self.rest(begun, generation).await;
             }
         }
@@ -98,14 +102,18 @@ impl Scheduler {
 
     /// Waits for the next round, which a wake-up brings forward.
     async fn rest(&self, begun: Duration, generation: Duration) {
-        let shortest = generation.clamp(SHORTEST, USUAL);
         let (wake, woken) = oneshot::channel();
         *self.wake.borrow_mut() = Some(wake);
         let pause = self.between_rounds(generation);
         if let Either::Left(_) = select(woken, self.host.sleep(pause)).await {
-            let left = shortest.saturating_sub(self.host.now().saturating_sub(begun));
+            let left = near_the_front(generation).saturating_sub(self.host.now().saturating_sub(begun));
             self.host.sleep(left).await;
         }
+    }
+
+    /// True while a job lacks nothing but a slot.
+    fn wants_slots(&self) -> bool {
+        self.state.borrow().queue.iter().any(|waiter| waiter.wants_slot)
     }
 
     /// Shortest generation that a job without a slot waits for, as far as is known.
@@ -140,7 +148,7 @@ impl Scheduler {
             return generation.clamp(USUAL, UNHURRIED);
         }
         let [lot] = random_bytes::<1>(&self.host);
-        let shortest = generation.clamp(SHORTEST, USUAL);
+        let shortest = near_the_front(generation);
         let base =
             shortest.saturating_mul(u32::try_from(before / 2).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST);
         (base + base * u32::from(lot) / 512).min(LONGEST + LONGEST / 4)
