@@ -7,6 +7,8 @@ import collections
 import json
 import random
 import socket
+import subprocess
+import sys
 import time
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -232,3 +234,27 @@ class FaultyReceiver(CallServer):
             await FAULTS[fault](reply, writer)
         else:
             await send(writer, reply.head())
+
+
+class SpaceProcess:
+    """A Space without faults in a process of its own, which whatever the others have to do keeps waiting no longer."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, __file__]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = self._process.stdout.readline().strip()
+        assert self.url, "the Space didn't start"
+
+    def stop(self) -> None:
+        self._process.communicate("", timeout=60)
+
+
+async def serve_until_input_ends() -> None:
+    space = await FaultySpace().start()
+    print(space.url, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await space.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve_until_input_ends())

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import faults_database
 from cells import IMAGE, OTHER, Cell, cells
 from faults import FAULTS
-from faulty import FaultyReceiver, FaultySpace
+from faulty import FaultyReceiver, FaultySpace, SpaceProcess
 from host import KEY, Host
 from measuring import HealthWatch, MemoryWatch
 from pictures import data_url, plain
@@ -19,6 +19,8 @@ IDLE, JOB = 3, 16
 """The variables idle_timeout and job_timeout, in seconds."""
 AT_ONCE = 24
 """Number of calls at a time."""
+OTHERS = 10
+"""Number of calls that succeed before each one that another try must save: twice as many as pay for it."""
 ALLOWANCE = 15
 """Time that a call may take beyond its limits on a slow machine, in seconds."""
 CELLS = cells()
@@ -36,6 +38,9 @@ class Outcome:
     retry: str = ""
     pool: str = ""
     message: str = ""
+    """Message of the error, where the Space is alone."""
+    pool_message: str = ""
+    """Message of the error, in the pool."""
     longest: float = 0
     left: list[str] = field(default_factory=list)
     """Jobs that are still at the Space."""
@@ -51,14 +56,16 @@ class Matrix:
     def __init__(self) -> None:
         self.outcomes = {cell: Outcome() for cell in CELLS}
         self.webhooks: dict[str, str] = {}
-        self.good = FaultySpace()
+        self.good = SpaceProcess()
         self.receiver = FaultyReceiver()
         self.log = ""
         self.seconds = 0.0
-        asyncio.run(self._run())
+        try:
+            asyncio.run(self._run())
+        finally:
+            self.good.stop()
 
     async def _run(self) -> None:
-        await self.good.start()
         await self.receiver.start()
         spaces: dict[Cell, tuple[FaultySpace, FaultySpace]] = {}
         lines = [f'[models.good]\nspaces = [{{ space = "{self.good.url}", slots = 64 }}]']
@@ -99,10 +106,8 @@ class Matrix:
         try:
             self.databases = await asyncio.to_thread(faults_database.run_all, self.good.url)
         finally:
-            servers = [self.good, self.receiver]
-            await asyncio.gather(
-                *(one.stop() for one in servers), *(space.stop() for pair in spaces.values() for space in pair)
-            )
+            servers = [self.receiver, *(space for pair in spaces.values() for space in pair)]
+            await asyncio.gather(*(one.stop() for one in servers))
 
     @staticmethod
     def _start(catalog: str, receiver: str) -> Host:
@@ -163,7 +168,13 @@ class Matrix:
             outcome.alone += f", then {self._said(again)}"
 
     async def _in_pool(self, cell: Cell, space: FaultySpace) -> None:
-        self.outcomes[cell].pool = self._said(await self._ask(cell, f"{cell.name}-pool"))
+        # Jobs are tried again while that adds a fifth to the load at most, so there must be some that succeed.
+        fields = {"model": "good", "prompt": "a red fox"}
+        others = [self.caller.ask("POST", "/v1/images/generations", fields) for _ in range(OTHERS)]
+        assert {answer.status for answer in await asyncio.gather(*others)} == {200}
+        answer = await self._ask(cell, f"{cell.name}-pool")
+        outcome = self.outcomes[cell]
+        outcome.pool, outcome.pool_message = self._said(answer), answer.error().get("message", "")
 
     def _said(self, answer: Answer) -> str:
         if answer.status == 200:

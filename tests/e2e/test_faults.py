@@ -36,7 +36,8 @@ def matrix() -> Matrix:
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell.surface}: {cell.title}")
 def test_a_fault_has_its_right_answer(matrix: Matrix, cell: Cell) -> None:
     outcome, wanted = matrix.outcomes[cell], right(cell)
-    assert (outcome.alone, outcome.pool) == (wanted.alone, wanted.pool), outcome.message
+    messages = (outcome.message, outcome.pool_message)
+    assert (outcome.alone, outcome.pool) == (wanted.alone, wanted.pool), messages
     if wanted.alone != IMAGE:
         assert outcome.retry == wanted.retry
         # A rejection is in the Space's own words.
