@@ -32,6 +32,9 @@ BEFORE = {"info": "config", "upload": "info", "join": "info", "data": "join", "f
 PORTS = range(20_000, 32_000)
 """Ports of Spaces: none that a connection gets by itself, which a Space that comes back would then find taken."""
 
+TAKEN: set[int] = set()
+"""Ports that were chosen already: one on which nobody listens for now is free to the system, but another's."""
+
 ACTS: dict[str, Act] = FAULTS | JOIN_FAULTS | FILE_FAULTS
 
 
@@ -79,14 +82,18 @@ class FaultySpace(CallServer):
     async def start(self) -> FaultySpace:
         self._free()
         until = time.monotonic() + 20
+        is_chosen = bool(self.port)
         while True:
+            if not is_chosen:
+                self.port = random.choice([port for port in PORTS if port not in TAKEN])
+                TAKEN.add(self.port)
             try:
-                self.port = await self._listen(self.port or random.choice(PORTS))
+                await self._listen(self.port)
                 break
             except OSError:
-                if self.port and time.monotonic() > until:
+                if is_chosen and time.monotonic() > until:
                     raise
-                await asyncio.sleep(0.05 if self.port else 0)
+                await asyncio.sleep(0.05 if is_chosen else 0)
         if (self.surface, self.fault) == ("config", "refused"):
             self.refuse()
         return self

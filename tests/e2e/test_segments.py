@@ -26,8 +26,9 @@ ROUNDS = 40
 """Number of generations of each kind: a connection's first packets are acknowledged at once, later ones not."""
 DELAY = 0.04
 """Time after which Linux acknowledges what it has received, in seconds."""
-PICTURE = PNG + bytes(range(256)) * 800
-"""An image of 200 KB."""
+PICTURE = PNG + bytes(range(256)) * 80
+"""An image of 30 KB, which fits into a segment of loopback, in base64 too. A larger one leaves in several, the last of
+which may wait for the others without TCP_NODELAY."""
 
 KINDS = {
     "url": ("POST", "/v1/images/generations", {"prompt": "x", "response_format": "url"}),
