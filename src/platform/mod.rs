@@ -17,6 +17,8 @@ pub mod log;
 mod memory;
 mod port;
 mod random;
+#[cfg(any(target_arch = "wasm32", test))]
+mod read_size;
 mod reserve;
 #[cfg(feature = "simulated")]
 #[allow(
@@ -30,6 +32,8 @@ pub mod sim;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod spin;
 mod time;
+#[cfg(any(target_arch = "wasm32", test))]
+mod timers;
 #[cfg(any(target_arch = "wasm32", feature = "simulated", test))]
 mod wall_clock;
 

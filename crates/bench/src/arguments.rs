@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// LiteLLM's program.
     #[arg(long)]
     pub(crate) litellm: Option<PathBuf>,
-    /// The component that says hello.
+    /// The component that does as little as can be.
     #[arg(long)]
     pub(crate) hello: Option<PathBuf>,
     /// nginx's program.

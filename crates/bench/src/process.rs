@@ -10,9 +10,9 @@ pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
     parse_cpu(&std::fs::read_to_string(format!("/proc/{process}/stat"))?).context("/proc has no times")
 }
 
-/// Bytes of memory that the process has.
+/// Bytes of memory that the process has. Pages that several of its instances share count once.
 pub(crate) fn memory(process: u32) -> Result<f64> {
-    parse_memory(&std::fs::read_to_string(format!("/proc/{process}/status"))?).context("/proc has no VmRSS")
+    parse_memory(&std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?).context("/proc has no Pss")
 }
 
 fn parse_cpu(stat: &str) -> Option<f64> {
@@ -22,8 +22,8 @@ fn parse_cpu(stat: &str) -> Option<f64> {
     Some((next()? + next()?) / TICKS)
 }
 
-fn parse_memory(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn parse_memory(rollup: &str) -> Option<f64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
 }
 
@@ -35,7 +35,10 @@ mod tests {
     fn times_and_memory_are_read() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 4 0 1 1 1";
         assert_eq!(parse_cpu(stat), Some(2.0));
-        assert_eq!(parse_memory("Name:\tx\nVmRSS:\t    2048 kB\n"), Some(2.0 * 1024.0 * 1024.0));
+        assert_eq!(
+            parse_memory("Rss:     4096 kB\nPss:     2048 kB\nPss_Dirty:     1024 kB\n"),
+            Some(2.0 * 1024.0 * 1024.0)
+        );
         assert!(cpu_seconds(std::process::id()).is_ok() && memory(std::process::id()).unwrap() > 0.0);
     }
 }

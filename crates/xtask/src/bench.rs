@@ -72,7 +72,7 @@ pub(crate) fn bench(options: &BenchOptions) -> Result<()> {
     };
     other(&["generations", "models"], "--worker", worker);
     other(&["generations"], "--litellm", || Ok(python::litellm()?.program("litellm")));
-    other(&["models"], "--hello", hello);
+    other(&["generations", "models"], "--hello", hello);
     other(&["links"], "--nginx", setup::nginx::program);
 
     for (is_set, flag) in [(options.quick, "--quick"), (options.anyway, "--anyway")] {
@@ -95,7 +95,7 @@ fn worker() -> Result<PathBuf> {
     Ok(root().join(WORKER))
 }
 
-/// The component that says hello, built as ours are.
+/// The component that does as little as can be, built as ours are.
 fn hello() -> Result<PathBuf> {
     let folder = target().join("bench-hello");
     let mut build = cargo(&["build", "--release", "--locked", "--target", TARGET, "--config", ".cargo/component.toml"]);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use spin_sdk::wasip3::clocks::{monotonic_clock, system_clock};
+use spin_sdk::wasip3::clocks::system_clock;
 use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
@@ -30,11 +30,11 @@ impl Platform for Spin {
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        Box::pin(monotonic_clock::wait_for(wire::nanoseconds(duration)))
+        Box::pin(wake::sleep(duration))
     }
 
     fn now(&self) -> Duration {
-        Duration::from_nanos(monotonic_clock::now())
+        wake::now()
     }
 
     fn unix_time(&self) -> Duration {

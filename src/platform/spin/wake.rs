@@ -10,24 +10,33 @@
 //! component model, which reaches a task wherever it comes from. Then channels between requests are as safe as those
 //! within one.
 //!
+//! A future has its timers here too: the host has one for the earliest of its sleeps ([`Timers`]).
+//!
 //! Things of the host stay where they are: a future that reads or writes must be polled and dropped by the task
 //! that polled it first. Between tasks only values go.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use send_wrapper::SendWrapper;
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::wit_bindgen::StreamWriter;
 use spin_sdk::wasip3::wit_stream;
+
+use super::wire::nanoseconds;
+use crate::platform::timers::{Sleep, Timers};
 
 thread_local! {
     /// The task that runs.
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
-    /// Wakes the executor of the future that is being polled.
-    static EXECUTOR: RefCell<Option<Waker>> = const { RefCell::new(None) };
+    /// The future that is being polled.
+    static POLLED: RefCell<Option<Polled>> = const { RefCell::new(None) };
     /// Number of tasks so far.
     static TASKS: Cell<u64> = const { Cell::new(0) };
 }
@@ -44,14 +53,42 @@ pub(crate) async fn task<T>(future: impl Future<Output = T>) -> T {
 pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
     let task = CURRENT.get().unwrap_or_else(new_task);
     spin_sdk::wasip3::spawn(Awake::new(task, future));
-    let executor = EXECUTOR.with_borrow(Clone::clone);
+    let executor = POLLED.with_borrow(|polled| polled.as_ref().map(|polled| polled.executor.clone()));
     if let Some(executor) = executor {
         executor.wake();
     }
 }
 
+/// Returns after `duration`.
+pub(super) async fn sleep(duration: Duration) {
+    let mut sleep = Sleep::until(now().saturating_add(duration));
+    let mut own: Option<LocalBoxFuture<'static, ()>> = None;
+    poll_fn(|cx| {
+        let timers = POLLED.with_borrow(|polled| polled.as_ref().map(|polled| Rc::clone(&polled.timers)));
+        match timers {
+            Some(timers) => sleep.poll_among(&timers, cx),
+            None => {
+                own.get_or_insert_with(|| Box::pin(monotonic_clock::wait_for(nanoseconds(duration)))).as_mut().poll(cx)
+            }
+        }
+    })
+    .await;
+}
+
+/// Monotonic time.
+pub(super) fn now() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
+}
+
 fn new_task() -> u64 {
     TASKS.replace(TASKS.get().wrapping_add(1))
+}
+
+/// What a future that is being polled has of its own.
+struct Polled {
+    /// Wakes its task's executor.
+    executor: Waker,
+    timers: Rc<Timers>,
 }
 
 /// A future that any task may wake.
@@ -63,6 +100,9 @@ struct Awake<F> {
     waker: Waker,
     /// Ends when another task has rung the bell.
     rung: Option<LocalBoxFuture<'static, ()>>,
+    timers: Rc<Timers>,
+    /// Timer of the host, and its end: no later than the earliest sleep's.
+    timer: Option<(Duration, LocalBoxFuture<'static, ()>)>,
 }
 
 /// Waker of a future.
@@ -103,7 +143,27 @@ impl<F> Awake<F> {
     fn new(task: u64, future: F) -> Self {
         let bell = Arc::new(Bell { task, inner: SendWrapper::new(BellWires::default()) });
         let waker = Waker::from(Arc::clone(&bell));
-        Self { task, future: Some(Box::pin(future)), bell, waker, rung: None }
+        let timers = Rc::default();
+        Self { task, future: Some(Box::pin(future)), bell, waker, rung: None, timers, timer: None }
+    }
+
+    /// Waits for the earliest of the future's sleeps. Returns true where one has ended.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some(earliest) = self.timers.earliest() {
+            if self.timer.as_ref().is_none_or(|(end, _)| *end > earliest) {
+                self.timer = Some((earliest, Box::pin(monotonic_clock::wait_until(nanoseconds(earliest)))));
+            }
+            if self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_pending()) {
+                return false;
+            }
+            self.timer = None;
+            let now = now();
+            self.timers.advance(now);
+            if earliest <= now {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -112,13 +172,20 @@ impl<F: Future> Future for Awake<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
-        let _entered = enter(this.task, Some(cx.waker().clone()));
+        let polled = Polled { executor: cx.waker().clone(), timers: Rc::clone(&this.timers) };
+        let _entered = enter(this.task, Some(polled));
         this.bell.inner.within.replace(Some(cx.waker().clone()));
-        let Some(future) = &mut this.future else { return Poll::Pending };
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&this.waker)) {
-            this.future = None;
-            this.rung = None;
-            return Poll::Ready(done);
+        loop {
+            let Some(future) = &mut this.future else { return Poll::Pending };
+            if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&this.waker)) {
+                this.future = None;
+                this.rung = None;
+                this.timer = None;
+                return Poll::Ready(done);
+            }
+            if !this.poll_timers(cx) {
+                break;
+            }
         }
         loop {
             let rung = this.rung.get_or_insert_with(|| {
@@ -141,17 +208,18 @@ impl<F> Drop for Awake<F> {
         let _entered = enter(self.task, None);
         self.future = None;
         self.rung = None;
+        self.timer = None;
     }
 }
 
-/// Makes `task` the one that runs, on that executor, until the value is dropped.
-fn enter(task: u64, executor: Option<Waker>) -> impl Drop {
-    struct Entered(Option<u64>, Option<Waker>);
+/// Makes `task` the one that runs, with the future that is being polled, until the value is dropped.
+fn enter(task: u64, polled: Option<Polled>) -> impl Drop {
+    struct Entered(Option<u64>, Option<Polled>);
     impl Drop for Entered {
         fn drop(&mut self) {
             CURRENT.set(self.0);
-            EXECUTOR.replace(self.1.take());
+            POLLED.replace(self.1.take());
         }
     }
-    Entered(CURRENT.replace(Some(task)), EXECUTOR.replace(executor))
+    Entered(CURRENT.replace(Some(task)), POLLED.replace(polled))
 }

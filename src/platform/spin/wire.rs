@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use futures::stream::unfold;
+use futures::stream::{once, unfold};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use spin_sdk::wasip3::http::{client, types};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
@@ -15,10 +15,9 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 use types::ErrorCode;
 
 use super::wake::spawn;
+use crate::platform::read_size::ReadSize;
 use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
 
-/// The most bytes that one read of a body takes.
-const READ: usize = 32 << 10;
 /// Length of the pieces of a body that is copied to be written, in bytes.
 const SENT: usize = 64 << 10;
 
@@ -38,10 +37,15 @@ pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, Er
     }
     let uri = uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let headers = headers(request.get_headers());
-    let (done, on_done) = wit_future::new(|| Ok(()));
-    let (stream, trailers) = types::Request::consume_body(request, on_done);
-    drop(done);
-    let mut request = http::Request::new(body(stream, trailers));
+    let length = length(&headers);
+    // Most requests have no body, or none that is read: it costs nothing then.
+    let opened = once(async move {
+        let (done, on_done) = wit_future::new(|| Ok(()));
+        let (stream, trailers) = types::Request::consume_body(request, on_done);
+        drop(done);
+        body(stream, trailers, length)
+    });
+    let mut request = http::Request::new(opened.flatten().boxed_local());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
@@ -147,7 +151,8 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     let (done, on_done) = wit_future::new(|| Ok(()));
     let (stream, trailers) = types::Response::consume_body(response, on_done);
     drop(done);
-    Ok(Inbound { status, headers, body: body(stream, trailers) })
+    let body = body(stream, trailers, length(&headers));
+    Ok(Inbound { status, headers, body })
 }
 
 /// Begins to write a body, and lets the rest be written beside what runs.
@@ -187,15 +192,35 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A body as it arrives: its pieces, and an error where it broke off.
-fn body(stream: StreamReader<u8>, trailers: Trailers) -> Body {
-    Box::pin(unfold(Some((stream, trailers)), async |state| {
-        let (mut stream, trailers) = state?;
+/// Length of a body, as its head says it.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A body as it arrives, of a `length` that its head may have said: its pieces, and an error where it broke off.
+fn body(stream: StreamReader<u8>, trailers: Trailers, length: Option<usize>) -> Body {
+    Box::pin(unfold(Some((stream, trailers, ReadSize::of(length), Vec::new())), async |state| {
+        let (mut stream, trailers, mut size, mut buffer) = state?;
         loop {
-            let (result, piece) = stream.read(Vec::with_capacity(READ)).await;
+            if buffer.capacity() == 0 {
+                buffer.reserve_exact(size.next());
+            }
+            let result;
+            (result, buffer) = stream.read(buffer).await;
             match result {
-                StreamResult::Complete(_) if piece.is_empty() => {}
-                StreamResult::Complete(_) => return Some((Ok(Bytes::from(piece)), Some((stream, trailers)))),
+                StreamResult::Complete(_) if buffer.is_empty() => {}
+                StreamResult::Complete(_) => {
+                    size.took(buffer.len(), buffer.capacity());
+                    // A small piece leaves the buffer to the next one; a large one takes it along.
+                    let piece = if buffer.len() <= buffer.capacity() / 4 {
+                        let piece = Bytes::copy_from_slice(&buffer);
+                        buffer.clear();
+                        piece
+                    } else {
+                        Bytes::from(std::mem::take(&mut buffer))
+                    };
+                    return Some((Ok(piece), Some((stream, trailers, size, buffer))));
+                }
                 StreamResult::Cancelled | StreamResult::Dropped => {
                     return match trailers.await {
                         Ok(_) => None,

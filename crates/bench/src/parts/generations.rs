@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::arguments::Arguments;
 use crate::calls::{Call, Caller};
-use crate::contenders::{Contender, Contest, litellm, worker};
+use crate::contenders::{Contender, Contest, hello, litellm, worker};
 use crate::figures::{Figure, Section, shown};
 use crate::host::{KEY, ServingHost};
 use crate::program::Program;
@@ -18,6 +18,7 @@ const OURS: &str = "z-image-2api";
 const WITHOUT_HISTORY: &str = "z-image-2api, `history=off`";
 const WORKER: &str = "worker on workerd";
 const LITELLM: &str = "LiteLLM's proxy";
+const BARE: &str = "a bare component on the same host";
 const DIRECT: &str = "direct: join and data";
 /// Slots of the Space: as many as there are calls at once.
 const SLOTS: usize = 64;
@@ -58,6 +59,11 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
         None => None,
     };
     other(WORKER, started);
+    let started = match &arguments.hello {
+        Some(component) => Some(hello::start(&arguments.host, component, &upstream.url, &state.join("bare")).await),
+        None => None,
+    };
+    other(BARE, started);
     let started = match &arguments.litellm {
         Some(program) => Some(litellm::start(program, &upstream.url, &state.join("litellm")).await),
         None => None,
@@ -74,7 +80,9 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     }
     section.say(
         "All answer with a link. A ratio is the median of the rounds' ratios. The worker does what the component does \
-         for a generation and nothing else (crates/bench/node/worker.js); miniflare serves it on workerd. LiteLLM's \
+         for a generation and nothing else (crates/bench/node/worker.js); miniflare serves it on workerd. The \
+         bare component does as little, by Spin's SDK (crates/bench/hello), so it shows what this host leaves to any \
+         component; it looks at no key. LiteLLM's \
          proxy speaks no Gradio: it passes `POST /v1/images/generations` on to an instant images API of OpenAI's form, \
          with a process for each processor, so its figures are those of a proxy for one request, where the others make \
          two to the Space.",

@@ -45,7 +45,7 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
         add(WORKER, worker::start(folder, &upstream.url).await);
     }
     if let Some(component) = &arguments.hello {
-        add(HELLO, hello::start(&arguments.host, component, &state.join("hello")).await);
+        add(HELLO, hello::start(&arguments.host, component, &upstream.url, &state.join("hello")).await);
     }
 
     let (rounds, time) = arguments.or_quick((6, Duration::from_millis(800)), (2, Duration::from_millis(300)));
