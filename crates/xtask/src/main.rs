@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod busy;
+mod doctor;
 mod fuzz;
 mod golden;
 mod lint;
@@ -24,6 +25,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
+use crate::doctor::DoctorOptions;
 use crate::fuzz::FuzzOptions;
 use crate::soak::SoakOptions;
 use crate::test::Stage;
@@ -54,6 +56,8 @@ enum Task {
         #[arg(long)]
         soak: bool,
     },
+    /// Looks at a running server from outside, and says what to change.
+    Doctor(DoctorOptions),
     /// Looks for inputs from outside that break a property, for some time for each target.
     Fuzz(FuzzOptions),
     /// Builds, and sends very many requests of all kinds to hosts whose Spaces have faults at random.
@@ -90,6 +94,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::all(),
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
+        Task::Doctor(options) => doctor::doctor(&options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Soak(options) => soak::soak(&options),
