@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod busy;
+mod docs;
 mod doctor;
 mod fuzz;
 mod golden;
@@ -56,6 +57,8 @@ enum Task {
         #[arg(long)]
         soak: bool,
     },
+    /// Builds the documents as a site, in target/book, and follows its links.
+    Docs,
     /// Looks at a running server from outside, and says what to change.
     Doctor(DoctorOptions),
     /// Looks for inputs from outside that break a property, for some time for each target.
@@ -94,6 +97,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::all(),
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
+        Task::Docs => docs::docs(),
         Task::Doctor(options) => doctor::doctor(&options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),

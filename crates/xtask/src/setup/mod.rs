@@ -3,6 +3,7 @@
 mod debian;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
+pub(crate) mod tool;
 
 use std::path::PathBuf;
 use std::process::Command;
