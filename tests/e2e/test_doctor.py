@@ -61,22 +61,6 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def slow() -> Iterator[Liar]:
-    """A Space that takes two seconds for an image."""
-    liar = Liar()
-    original = liar.post
-
-    def post(handler, call: dict) -> None:
-        if "data" in call:
-            call["data"][0] = "slow"
-        original(handler, call)
-
-    liar.post = post
-    yield liar
-    liar.stop()
-
-
-@pytest.fixture(scope="module")
 def server(slow: Liar) -> Iterator[Host]:
     host = Host(spaces=f"z={slow.url}", extra_host=slow.url, max_tasks=10)
     yield host
