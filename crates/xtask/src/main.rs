@@ -11,6 +11,7 @@ mod lint;
 mod node;
 mod optimize;
 mod python;
+mod release;
 mod setup;
 mod shell;
 mod simulate;
@@ -28,6 +29,7 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchOptions;
 use crate::doctor::DoctorOptions;
 use crate::fuzz::FuzzOptions;
+use crate::release::ReleaseOptions;
 use crate::soak::SoakOptions;
 use crate::test::Stage;
 use crate::up::UpOptions;
@@ -59,6 +61,8 @@ enum Task {
     },
     /// Builds the documents as a site, in target/book, and follows its links.
     Docs,
+    /// Makes the files of a release, in target/dist.
+    Release(ReleaseOptions),
     /// Looks at a running server from outside, and says what to change.
     Doctor(DoctorOptions),
     /// Looks for inputs from outside that break a property, for some time for each target.
@@ -98,6 +102,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
         Task::Docs => docs::docs(),
+        Task::Release(options) => release::release(&options),
         Task::Doctor(options) => doctor::doctor(&options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
