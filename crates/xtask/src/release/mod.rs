@@ -1,8 +1,8 @@
 //! `cargo xtask release`: what a release consists of, in `target/dist`. Publishing is the workflow's,
 //! `.github/workflows/release.yml`.
 //!
-//! An archive of the components and one of the host unpack into the same folder, in which the host finds `spin.toml` and
-//! that the components. Beside them lie each component by itself, bills of materials, the notes and the checksums.
+//! An archive of the components and one of the host unpack into the same folder, in which the host finds `spin.toml`
+//! and that the components. Beside them lie each component by itself, bills of materials, the notes and the checksums.
 
 mod bundle;
 mod notes;
