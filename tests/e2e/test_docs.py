@@ -6,6 +6,7 @@ A block of code is fenced, and its info string says what becomes of it: `sh`, `p
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from host import KEY, ROOT, TARGET, Host
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
@@ -80,6 +82,18 @@ def test_every_block_says_what_becomes_of_it() -> None:
         if block.is_ignored:
             reason = block.info.removeprefix(f"{block.language},ignore").strip()
             assert len(reason.split()) >= 3, f"{place} has no reason"
+
+
+def test_what_is_shown_can_be_read() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
+    readers = {"toml": tomllib.loads, "yaml": yaml.safe_load, "json": json.loads}
+    shown = [block for block in blocks() if block.language in readers]
+    assert len(shown) >= 5
+    for block in shown:
+        try:
+            readers[block.language](block.text)
+        except ValueError as error:
+            pytest.fail(f"{block.page}:{block.line}: {error}")
 
 
 @pytest.mark.parametrize("block", RUNNABLE, ids=lambda block: f"{block.page}:{block.line}")
