@@ -1,7 +1,15 @@
 //! The API's document, `assets/openapi.json`, against the answers in `tests/golden` and the reading of requests.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may"
+)]
 
 mod schema;
+mod types;
 
 use std::fs;
 use std::path::{Path, PathBuf};
