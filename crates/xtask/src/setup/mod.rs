@@ -22,6 +22,7 @@ pub(crate) fn all() -> Result<()> {
     }
     postgres::programs()?;
     python::clients()?;
+    python::schemathesis()?;
     python::lint()?;
     node::packages()?;
     node::chromium()?;
