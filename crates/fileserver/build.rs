@@ -1,5 +1,8 @@
-//! Embeds `assets/`: every file in gzip where that is smaller, else as it is, with entity tags made from the bytes of
-//! both. The order is the names', so that the same files always make the same component.
+//! Embeds `assets/`, code without its comments: every file in gzip where that is smaller, else as it is, with entity
+//! tags made from the bytes of both. The order is the names', so that the same files always make the same component.
+
+#[path = "build/comments.rs"]
+mod comments;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,6 +25,7 @@ fn main() -> io::Result<()> {
     let assets = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("../../assets");
     let out = PathBuf::from(variable("OUT_DIR")?);
     println!("cargo::rerun-if-changed={}", assets.display());
+    println!("cargo::rerun-if-changed=build");
 
     let mut files = Vec::new();
     walk(&assets, "", &mut files)?;
@@ -30,6 +34,12 @@ fn main() -> io::Result<()> {
     let (mut kept_files, mut table) = (String::new(), String::from("&[\n"));
     for (number, (name, path)) in files.iter().enumerate() {
         let bytes = if name == SHEET { join(&assets)?.into_bytes() } else { fs::read(path)? };
+        let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("js" | "css") => {
+                comments::uncommented(&String::from_utf8(bytes).map_err(io::Error::other)?).into_bytes()
+            }
+            _ => bytes,
+        };
         let compressed = gzip(&bytes)?;
         let is_smaller = compressed.len() < bytes.len();
         let kept = out.join(number.to_string());

@@ -10,6 +10,8 @@ mod handle;
 mod health;
 mod idempotency;
 mod log;
+#[cfg(test)]
+mod openapi;
 mod routes;
 mod state;
 

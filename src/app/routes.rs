@@ -51,7 +51,7 @@ pub(super) fn find(path: &str) -> Option<Route<'_>> {
     Some(Route { row, parameter, deployment: path.deployment })
 }
 
-static ROUTES: [RouteRow; 17] = [
+pub(super) static ROUTES: [RouteRow; 17] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),

@@ -44,6 +44,22 @@ def liar() -> Iterator[Liar]:
     liar.stop()
 
 
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Liar]:
+    """A Space that takes two seconds for an image."""
+    liar = Liar()
+    original = liar.post
+
+    def post(handler, call: dict) -> None:
+        if "data" in call:
+            call["data"][0] = "slow"
+        original(handler, call)
+
+    liar.post = post
+    yield liar
+    liar.stop()
+
+
 @pytest.fixture(scope="session")
 def lied_to(liar: Liar) -> Iterator[Host]:
     """The application in front of the lying Space, with short limits."""

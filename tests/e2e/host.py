@@ -32,7 +32,8 @@ class Host:
     """The application, serving on a free port of loopback until ``stop``.
 
     Its database is a file in a folder of its own, or in the one that it is given, which outlives it. `options` are
-    the program's, and `descriptors` is the number of files and sockets that it may have open.
+    the program's, and `descriptors` is the number of files and sockets that it may have open. The program and the
+    manifest are those that were built here, unless it is told others.
     """
 
     def __init__(
@@ -40,13 +41,15 @@ class Host:
         state: Path | None = None,
         options: Sequence[str] = (),
         descriptors: int | None = None,
+        program: Path = TARGET / "release/z-image-host",
+        manifest: Path = ROOT / "spin.toml",
         **variables: str | int,
     ) -> None:
         # Without a pause between a request's images, which few tests are about.
         settings = {"api_keys": KEY, "stagger_ms": "0"} | {name: str(value) for name, value in variables.items()}
         self._own_state = None if state else tempfile.TemporaryDirectory(prefix="z-image-e2e-")
         self.state = state or Path(self._own_state.name)
-        command = [TARGET / "release/z-image-host", "--manifest", ROOT / "spin.toml"]
+        command = [program, "--manifest", manifest]
         command += ["--listen", "127.0.0.1:0", "--state-dir", self.state, *options]
         if descriptors is not None:
             command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]

@@ -87,7 +87,11 @@ pub fn answer(
 /// The file of that path, which may be percent-encoded.
 fn find(files: &'static [File], path: &str) -> Option<&'static File> {
     let path = percent_decode_str(path).decode_utf8().ok()?;
-    let path = if path == "/" { "/index.html" } else { &path };
+    let path = match &*path {
+        "/" => "/index.html",
+        "/docs" => "/docs.html",
+        path => path,
+    };
     files.iter().find(|file| file.path == path)
 }
 
@@ -305,6 +309,17 @@ mod tests {
                 assert_eq!(header(&response, name).as_deref(), Some("same-origin"));
             }
         }
+    }
+
+    #[test]
+    fn the_apis_document_and_its_page_are_inside() {
+        for (path, kind) in [("/docs", "text/html; charset=utf-8"), ("/openapi.json", "application/json")] {
+            let response = answer(FILES, &Method::GET, path, &HeaderMap::new());
+            assert_eq!((response.status().as_u16(), header(&response, CONTENT_TYPE).as_deref()), (200, Some(kind)));
+        }
+        let own = FILES.iter().filter(|file| file.path.starts_with("/docs.") || file.path == "/openapi.json");
+        let sizes = own.map(|file| file.variants.last().unwrap().content.len());
+        assert!(sizes.sum::<usize>() < 10_000);
     }
 
     #[test]

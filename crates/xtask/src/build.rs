@@ -70,6 +70,11 @@ fn host(profile: &str) -> Result<()> {
     run(&mut cargo(&["build", "--profile", profile, "--locked", "--package", "z-image-host"]))
 }
 
+/// Builds the host alone, as it is meant to be deployed.
+pub(crate) fn host_for_release() -> Result<()> {
+    host(RELEASE)
+}
+
 /// The host's program, as it is meant to be deployed.
 pub(crate) fn host_program() -> PathBuf {
     program(RELEASE)

@@ -3,12 +3,15 @@
 mod bench;
 mod build;
 mod busy;
+mod docs;
+mod doctor;
 mod fuzz;
 mod golden;
 mod lint;
 mod node;
 mod optimize;
 mod python;
+mod release;
 mod setup;
 mod shell;
 mod simulate;
@@ -24,7 +27,9 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
+use crate::doctor::DoctorOptions;
 use crate::fuzz::FuzzOptions;
+use crate::release::ReleaseOptions;
 use crate::soak::SoakOptions;
 use crate::test::Stage;
 use crate::up::UpOptions;
@@ -54,6 +59,12 @@ enum Task {
         #[arg(long)]
         soak: bool,
     },
+    /// Builds the documents as a site, in target/book, and follows its links.
+    Docs,
+    /// Makes the files of a release, in target/dist.
+    Release(ReleaseOptions),
+    /// Looks at a running server from outside, and says what to change.
+    Doctor(DoctorOptions),
     /// Looks for inputs from outside that break a property, for some time for each target.
     Fuzz(FuzzOptions),
     /// Builds, and sends very many requests of all kinds to hosts whose Spaces have faults at random.
@@ -90,6 +101,9 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::all(),
         Task::Build => build::all(),
         Task::Up(options) => up::up(options),
+        Task::Docs => docs::docs(),
+        Task::Release(options) => release::release(&options),
+        Task::Doctor(options) => doctor::doctor(&options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
         Task::Soak(options) => soak::soak(&options),

@@ -45,6 +45,11 @@ pub(crate) fn clients() -> Result<Environment> {
     environment("clients", &["tests/clients/requirements.txt"])
 }
 
+/// schemathesis, which tries the API's document.
+pub(crate) fn schemathesis() -> Result<Environment> {
+    environment("schemathesis", &["tests/e2e/requirements-schemathesis.txt"])
+}
+
 /// The linter and formatter of Python.
 pub(crate) fn lint() -> Result<Environment> {
     environment("lint", &["tests/requirements-lint.txt"])

@@ -110,6 +110,7 @@ pub(crate) fn pytest(arguments: &[&str]) -> Result<Command> {
     }
     pytest.env("POSTGRES_BIN", setup::postgres::programs()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
+    pytest.env("SCHEMATHESIS_PYTHON", python::schemathesis()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);
     pytest.current_dir(root()).env("PYTHONDONTWRITEBYTECODE", "1");

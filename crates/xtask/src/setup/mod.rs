@@ -3,6 +3,7 @@
 mod debian;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
+pub(crate) mod tool;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Result<()> {
     }
     postgres::programs()?;
     python::clients()?;
+    python::schemathesis()?;
     python::lint()?;
     node::packages()?;
     node::chromium()?;
