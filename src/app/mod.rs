@@ -13,4 +13,5 @@ mod log;
 mod routes;
 mod state;
 
+pub use self::routes::is_of_api;
 pub use self::state::App;

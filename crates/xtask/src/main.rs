@@ -24,6 +24,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
+use crate::build::BuildTarget;
 use crate::fuzz::FuzzOptions;
 use crate::soak::SoakOptions;
 use crate::test::Stage;
@@ -41,8 +42,12 @@ struct Arguments {
 enum Task {
     /// Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL.
     Setup,
-    /// Builds the components and the host, for release.
-    Build,
+    /// Builds what serves, for release.
+    Build {
+        /// Kind of host that is built for.
+        #[arg(long, value_enum, default_value_t = BuildTarget::Spin)]
+        target: BuildTarget,
+    },
     /// Sets up, builds, and serves spin.toml on this machine.
     Up(UpOptions),
     /// Sets up, and runs every test.
@@ -88,7 +93,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::all(),
-        Task::Build => build::all(),
+        Task::Build { target } => target.build(),
         Task::Up(options) => up::up(options),
         Task::Test { stages, soak } => test::test(&stages, soak),
         Task::Fuzz(options) => fuzz::fuzz(&options),
