@@ -16,7 +16,7 @@ use crate::settings::Settings;
 
 /// Consequences of the host's having no database, for the log.
 const NO_DATABASE: &str = "There is no database on this host: slots of Spaces, limits and health are each instance's \
-                           own, and there are no tasks and no history. Links need the variable link_secret.";
+                           own, and there are no tasks and no history. Links need the variables link_secret and public_url.";
 /// Beginning of the names of headers that Spin makes, and takes off where a client sends them.
 const SPIN: &str = "spin-";
 

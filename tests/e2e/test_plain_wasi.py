@@ -101,12 +101,13 @@ def test_a_stream_tells_what_happens(client: httpx.Client) -> None:
     assert len(events) > 1 and events[-1] == "image_generation.completed", events
 
 
-def test_a_link_leads_here_and_gives_its_image(plain: PlainHost, client: httpx.Client) -> None:
+def test_a_link_gives_its_image_and_leads_where_no_client_says(plain: PlainHost, client: httpx.Client) -> None:
     fields = {"prompt": "a red fox", "size": "256x256", "steps": 1, "response_format": "url"}
     forged = {"spin-full-url": "https://evil.example/v1/images/generations"}
     url = client.post("/v1/images/generations", json=fields, headers=forged).json()["data"][0]["url"]
-    assert url.startswith(f"{plain.url}/v1/images/files/"), url
-    image = httpx.get(url)
+    # The host doesn't tell what it is called, and neither does the variable public_url here.
+    assert url.startswith("/v1/images/files/"), url
+    image = httpx.get(f"{plain.url}{url}")
     assert image.headers["content-type"] == "image/webp"
     assert Image.open(io.BytesIO(image.content)).size == (256, 256)
 

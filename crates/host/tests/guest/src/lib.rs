@@ -5,7 +5,7 @@ mod sql;
 use std::time::Duration;
 
 /// The application's own.
-#[path = "../../../../../src/platform/spin/wake.rs"]
+#[path = "../../../../../src/platform/wasi/wake.rs"]
 mod wake;
 
 use bytes::Bytes;
