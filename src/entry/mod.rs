@@ -39,16 +39,18 @@ impl wasip3::exports::http::handler::Guest for Export {
 }
 
 async fn answer(request: Request) -> Result<Response, ErrorCode> {
-    let request = wire::request(request)?;
-    wire::response(edge::answer(request).await).await
+    let answer = match edge::pass(wire::request(request)?) {
+        Ok(request) => app().await.handle(request).await,
+        Err(answer) => answer,
+    };
+    wire::response(answer).await
 }
 
-/// State of this instance, composed by `load` where there is none yet.
-async fn app(load: impl Future<Output = App>) -> Rc<App> {
+async fn app() -> Rc<App> {
     if let Some(app) = APP.with(|app| app.get().cloned()) {
         return app;
     }
     // Several first requests may come here at once; one App of theirs is kept.
-    let loaded = Rc::new(load.await);
+    let loaded = Rc::new(edge::load().await);
     APP.with(|app| Rc::clone(app.get_or_init(|| loaded)))
 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use z_image_fileserver::files::FILES;
 
-use super::app;
 use crate::app::{App, is_of_api};
 use crate::platform::log::{Level, LogRecord};
 use crate::platform::wasi::plain::PlainHost;
@@ -15,27 +14,29 @@ use crate::platform::{Body, Content, Host};
 use crate::settings::Settings;
 
 /// Consequences of the host's having no database, for the log.
-const NO_DATABASE: &str = "There is no database on this host: slots of Spaces, limits and health are each instance's \
-                           own, and there are no tasks and no history. Links need the variables link_secret and public_url.";
+const NO_DATABASE: &str = "There is no database on this host: slots of Spaces, limits and health are each \
+                           instance's own, and there are no tasks and no history. Links need the variables \
+                           link_secret and public_url.";
 /// Beginning of the names of headers that Spin makes, and takes off where a client sends them.
 const SPIN: &str = "spin-";
 
-/// Answers a request.
-pub(super) async fn answer(mut request: Request<Body>) -> Response<Content> {
-    if !is_of_api(request.uri().path()) {
-        let answer = z_image_fileserver::answer(FILES, request.method(), request.uri().path(), request.headers());
-        return answer.map(|body| {
-            Content::Full(match body {
-                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-                Cow::Owned(bytes) => Bytes::from(bytes),
-            })
-        });
+/// The request, for the app, or an answer of the studio's files.
+pub(super) fn pass(mut request: Request<Body>) -> Result<Request<Body>, Response<Content>> {
+    if is_of_api(request.uri().path()) {
+        take_off_spins(request.headers_mut());
+        return Ok(request);
     }
-    take_off_spins(request.headers_mut());
-    app(load()).await.handle(request).await
+    let answer = z_image_fileserver::answer(FILES, request.method(), request.uri().path(), request.headers());
+    Err(answer.map(|body| {
+        Content::Full(match body {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        })
+    }))
 }
 
-async fn load() -> App {
+/// Composes the application.
+pub(super) async fn load() -> App {
     let plain = Rc::new(PlainHost::default());
     let host = Rc::clone(&plain) as Host;
     let settings = Settings::load(&host).await;

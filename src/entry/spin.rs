@@ -4,12 +4,16 @@ use std::rc::Rc;
 
 use http::{Request, Response};
 
-use super::app;
 use crate::app::App;
 use crate::platform::spin::Spin;
 use crate::platform::{Body, Content, Host};
 
-/// Answers a request.
-pub(super) async fn answer(request: Request<Body>) -> Response<Content> {
-    app(App::load(Rc::new(Spin::default()) as Host)).await.handle(request).await
+/// The request, for the app: the host has answered all others.
+pub(super) fn pass(request: Request<Body>) -> Result<Request<Body>, Response<Content>> {
+    Ok(request)
+}
+
+/// Composes the application.
+pub(super) async fn load() -> App {
+    App::load(Rc::new(Spin::default()) as Host).await
 }

@@ -112,22 +112,27 @@ def test_a_link_gives_its_image_and_leads_where_no_client_says(plain: PlainHost,
     assert Image.open(io.BytesIO(image.content)).size == (256, 256)
 
 
-def test_the_studio_is_inside_as_the_file_server_has_it(plain: PlainHost, host: Host) -> None:
-    page = httpx.get(plain.url).text
-    paths = ["/", *(f"/{path}" for path in re.findall(r'(?:src|href)="([\w./-]+)"', page)), "/nothing", "//sw.js"]
-    assert "/js/main.js" in paths and "/studio.css" in paths
-    for path in paths:
-        for headers in ({"accept-encoding": "gzip"}, {"accept-encoding": "identity"}, {"range": "bytes=0-9"}):
-            mine, theirs = (httpx.get(f"{server.url}{path}", headers=headers) for server in (plain, host))
-            assert (mine.status_code, mine.content) == (theirs.status_code, theirs.content), path
-            same = [{name: value for name, value in one.headers.items() if name != "date"} for one in (mine, theirs)]
-            assert same[0] == same[1], path
-    tag = httpx.get(plain.url).headers["etag"]
-    known = httpx.get(plain.url, headers={"accept-encoding": "gzip", "if-none-match": tag})
-    assert (known.status_code, known.content) == (304, b"")
-    head = httpx.head(f"{plain.url}/js/main.js")
-    assert (head.status_code, head.content) == (200, b"") and int(head.headers["content-length"]) > 1000
-    assert httpx.post(plain.url).status_code == 405
+def test_the_studio_is_inside_as_the_file_server_has_it(client: httpx.Client, host: Host) -> None:
+    plain = {"accept-encoding": "identity"}
+    with httpx.Client(base_url=host.url, timeout=60) as theirs:
+
+        def compare(path: str, headers: dict[str, str], method: str = "GET") -> httpx.Response:
+            answers = [one.request(method, path, headers=headers) for one in (client, theirs)]
+            shown = [(answer.status_code, {**answer.headers} | {"date": ""}, answer.content) for answer in answers]
+            assert shown[0] == shown[1], path
+            return answers[0]
+
+        page = compare("/", plain).text
+        paths = [f"/{path}" for path in re.findall(r'(?:src|href)="([\w./-]+)"', page)]
+        assert "/js/main.js" in paths and "/studio.css" in paths
+        for path in [*paths, "/nothing", "//sw.js", "/index.html"]:
+            compare(path, {"accept-encoding": "gzip"})
+        for headers in (plain, {"range": "bytes=0-9"}, {"accept-encoding": "identity;q=0"}):
+            compare("/studio.css", headers)
+        tag = compare("/", {"accept-encoding": "gzip"}).headers["etag"]
+        assert compare("/", {"accept-encoding": "gzip", "if-none-match": tag}).status_code == 304
+        assert int(compare("/js/main.js", plain, "HEAD").headers["content-length"]) > 1000
+        assert compare("/", plain, "POST").status_code == 405
 
 
 def test_what_needs_a_database_is_refused(client: httpx.Client) -> None:

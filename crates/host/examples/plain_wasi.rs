@@ -1,5 +1,5 @@
-//! Serves one component with WASI and nothing else, as `wasmtime serve -S cli` does: for tests, where that program isn't
-//! installed. It links what that one links, and its instances live as long.
+//! Serves one component with WASI and nothing else, as `wasmtime serve -S cli` does: for tests, where that program
+//! isn't installed. It links what that one links, and its instances live as long.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
