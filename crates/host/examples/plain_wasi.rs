@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use wasmtime::component::{Component, GuestTaskId, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store, StoreContextMut};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::handler::{
     HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
@@ -52,6 +52,10 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut config = Config::new();
     config.wasm_component_model(true).wasm_component_model_async(true);
+    // Compiled once, for the next start, beside the bundled host's.
+    let mut compiled = CacheConfig::new();
+    compiled.with_directory(std::path::absolute(arguments.component.with_file_name("compiled"))?);
+    config.cache(Some(Cache::new(compiled)?));
     let engine = Engine::new(&config)?;
     let component = Component::from_file(&engine, &arguments.component)?;
     let mut linker = Linker::new(&engine);
