@@ -24,7 +24,8 @@
 //! [`tasks`] are generations that outlive their request, [`history`] lists what was made, [`idempotency`] answers a
 //! request that is sent again once. [`store`] is the one door to the database, [`settings`] are what the operator has
 //! set, and [`catalog`] holds the models. Everything that decides something is plain Rust which knows neither Spin nor
-//! WebAssembly; [`platform`] is the port to the host, with one adapter for Spin and one simulated world for the tests.
+//! WebAssembly; [`platform`] is the port to the host, with an adapter for Spin, another for hosts that have WASI and
+//! nothing else, and a simulated world for the tests.
 //!
 //! # Paths
 //!

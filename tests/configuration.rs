@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use z_image_2api::app::is_of_api;
 use z_image_2api::settings::{ReadBy, Settings, VARIABLES, VariableRow};
 
 fn read(file: &str) -> String {
@@ -83,4 +84,22 @@ fn a_default_that_is_set_is_as_one_that_is_not() {
     let set = Settings::parse(|name| VARIABLES.iter().find(|row| row.name == name).map_or("", |row| row.default));
     assert_eq!(set.problems, [""; 0]);
     assert_eq!(format!("{set:?}"), format!("{:?}", Settings::parse(|_| "")));
+}
+
+#[test]
+fn the_manifest_leads_the_paths_of_the_api_to_it_and_others_to_the_studio() {
+    let manifest = manifest();
+    for trigger in manifest["trigger"]["http"].as_array().unwrap() {
+        let (route, component) = (trigger["route"].as_str().unwrap(), trigger["component"].as_str().unwrap());
+        let paths = match route.strip_suffix("/...") {
+            Some(below) => vec![format!("{below}/"), format!("{below}/x/y"), format!("//{below}/x")],
+            None => vec![route.to_owned()],
+        };
+        for path in paths {
+            assert_eq!(is_of_api(&path), component == "api", "{path}");
+        }
+    }
+    for path in ["", "/index.html", "/js/main.js", "/sw.js", "/v1x", "/x/v1/models"] {
+        assert!(!is_of_api(path), "{path}");
+    }
 }

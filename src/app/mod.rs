@@ -15,4 +15,5 @@ mod openapi;
 mod routes;
 mod state;
 
+pub use self::routes::is_of_api;
 pub use self::state::App;

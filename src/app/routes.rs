@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::health;
 use crate::error::Error;
 use crate::history;
-use crate::http::path::RequestPath;
+use crate::http::path::{RequestPath, first_segment, is_prefix};
 use crate::http::read::BodyLimit;
 use crate::media::route::LinkedImages;
 use crate::openai::{chat, images, models, responses};
@@ -49,6 +49,14 @@ pub(super) fn find(path: &str) -> Option<Route<'_>> {
     let path = RequestPath::parse(path);
     let (row, parameter) = ROUTES.iter().find_map(|row| Some((row, path.parameter(row.pattern)?)))?;
     Some(Route { row, parameter, deployment: path.deployment })
+}
+
+/// True for a path that the API answers, be it with an error: one below its prefixes, or below a route without them.
+/// `spin.toml` leads the same paths here.
+pub fn is_of_api(path: &str) -> bool {
+    let first = first_segment(path);
+    let begins = |row: &RouteRow| first_segment(row.pattern.trim_start_matches("/v1")) == first;
+    is_prefix(first) || ROUTES.iter().any(begins)
 }
 
 pub(super) static ROUTES: [RouteRow; 17] = [

@@ -21,6 +21,14 @@ struct WireRuntime {
     stage: Option<String>,
 }
 
+/// Origin that knows the state of Hugging Face's Spaces.
+const SOURCE: &str = "https://huggingface.co";
+
+/// The same, as URLs have it.
+pub fn source() -> Option<url::Origin> {
+    Url::parse(SOURCE).ok().map(|url| url.origin())
+}
+
 /// Cause of a failure of `/config`, where Hugging Face knows it; else the failure itself.
 pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failure {
     let unclear = match &failure {
@@ -29,7 +37,7 @@ pub async fn explain(client: &Client, space: &Space, failure: Failure) -> Failur
         _ => false,
     };
     let Some(id) = space.hugging_face_id().filter(|_| unclear) else { return failure };
-    let Ok(url) = Url::parse(&format!("https://huggingface.co/api/spaces/{id}")) else { return failure };
+    let Ok(url) = Url::parse(&format!("{SOURCE}/api/spaces/{id}")) else { return failure };
     let Ok(answer) = client.get(url, HeaderMap::new()).await else { return failure };
     if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) {
         return Failure::NotReady { stage: Some(Stage::Hidden) };

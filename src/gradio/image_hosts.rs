@@ -31,6 +31,11 @@ impl ImageHosts {
         if is_whole { Ok(Self(origins)) } else { Err(Self(origins)) }
     }
 
+    /// The origins.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter()
+    }
+
     /// Origin, path and query of a URL, where it is at one of the origins.
     pub fn find(&self, url: &str) -> Option<(&Origin, String)> {
         let url = Url::parse(url).ok().filter(is_safe)?;

@@ -19,6 +19,16 @@ pub struct RequestPath<'a> {
     pub deployment: Option<String>,
 }
 
+/// First segment of a path, however many slashes are before it; empty where there is none.
+pub fn first_segment(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
+
+/// True for a segment that says nothing but that the API is meant.
+pub fn is_prefix(segment: &str) -> bool {
+    PREFIXES.contains(&segment)
+}
+
 impl<'a> RequestPath<'a> {
     /// Parses a path, without its query.
     pub fn parse(path: &'a str) -> Self {

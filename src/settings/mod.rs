@@ -22,13 +22,15 @@ use self::variable::Values;
 pub use self::variable::{ReadBy, VariableRow};
 use crate::catalog::Catalog;
 use crate::dispatch::Policy;
+use crate::gradio::diagnosis;
 use crate::gradio::limits::Limits;
+use crate::gradio::space::Space;
 use crate::http::auth::Auth;
 use crate::http::cors::CorsOrigins;
 use crate::limits::config::KeyLimits;
 use crate::media::config::MediaConfig;
 use crate::openai::chat::progress::ChatProgress;
-use crate::platform::{Database, Host};
+use crate::platform::{AllowedOrigins, Database, Host};
 use crate::tasks::config::TaskConfig;
 use crate::tasks::endpoint::WebhookEndpoint;
 
@@ -76,6 +78,15 @@ impl Settings {
         let read = names.map(|name| async move { (name, host.variable(name).await.unwrap_or_default()) });
         let values = join_all(read).await;
         Self::parse(|name| values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value))
+    }
+
+    /// Origins that requests go to: the Spaces', those of their images and of webhooks, and Hugging Face's own, which
+    /// knows the state of its Spaces.
+    pub fn allowed_origins(&self) -> AllowedOrigins {
+        let spaces = self.catalog.spaces().map(Space::origin);
+        let named = spaces.chain(self.media.image_hosts.origins()).map(|origin| origin.url("/").origin());
+        let webhooks = self.tasks.webhooks.as_ref().map(WebhookEndpoint::origin);
+        named.chain(webhooks).chain(diagnosis::source()).collect()
     }
 
     /// Reads the variables that `get` gives; an empty one is as good as none.

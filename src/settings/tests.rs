@@ -76,3 +76,39 @@ fn every_default_can_be_read_and_every_boolean_takes_the_same_words() {
         ]
     );
 }
+
+#[test]
+fn requests_go_to_the_origins_that_settings_name_and_nowhere_else() {
+    let allowed = parse(&[
+        ("spaces", "a=owner/name,b=http://10.0.0.7:7860/make"),
+        ("image_hosts", "https://cdn.example:8443"),
+        ("webhook_host", "https://hooks.example"),
+        ("webhook_secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ])
+    .allowed_origins();
+    for url in [
+        "https://owner-name.hf.space/config?x",
+        "http://10.0.0.7:7860/gradio_api/queue/join",
+        "https://CDN.example:8443/a.png",
+        "https://hooks.example/end",
+        "https://huggingface.co/api/spaces/owner/name",
+    ] {
+        assert!(allowed.has(&url.parse().unwrap()), "{url}");
+    }
+    for url in [
+        "http://owner-name.hf.space/",
+        "https://other.hf.space/",
+        "http://10.0.0.7/",
+        "https://10.0.0.7:7860/",
+        "http://10.0.0.8:7860/",
+        "https://cdn.example/a.png",
+        "https://hooks.example:8443/",
+        "https://hooks.example@evil.example/",
+        "http://169.254.169.254/latest/meta-data/",
+        "file:///etc/passwd",
+        "data:,x",
+    ] {
+        assert!(!allowed.has(&url.parse().unwrap()), "{url}");
+    }
+    assert!(!parse(&[]).allowed_origins().has(&"http://127.0.0.1/".parse().unwrap()));
+}

@@ -67,6 +67,11 @@ impl WebhookEndpoint {
         Ok(Self { host, mac: Hmac::new_from_slice(&secret).map_err(|_| Unusable::Secret)? })
     }
 
+    /// Origin of the host.
+    pub fn origin(&self) -> url::Origin {
+        self.host.origin()
+    }
+
     /// Parses the URL of a request.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //!
 //! The files of `assets/` are inside it ([`files`]), each as it is and in gzip, so it needs no file system and runs
 //! on every host. A request's path is looked up in a table; nothing is resolved, so there is nothing to escape from.
-//! [`answer`] decides, [`negotiate`] reads the headers that matter, and the edge to Spin is a few lines.
+//! [`answer`] decides, [`negotiate`] reads the headers that matter, and the edge to Spin is a few lines. Without that
+//! edge (the feature `spin`), this is a library for a component that answers other paths too.
 
 pub mod files;
 pub mod negotiate;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "spin"))]
 mod spin;
 
 use std::borrow::Cow;

@@ -1,9 +1,11 @@
 //! Building the components and the host.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
 use crate::optimize;
 use crate::setup;
@@ -12,6 +14,30 @@ use crate::shell::{TARGET, cargo, run, run_quietly, say, side_by_side, target};
 /// The components' packages, and what they are built into.
 const COMPONENTS: [(&str, &str); 2] =
     [("z-image-2api", "z_image_2api.wasm"), ("z-image-fileserver", "z_image_fileserver.wasm")];
+
+/// The component for hosts that have WASI and nothing else.
+const PLAIN: &str = "z_image_2api_wasi.wasm";
+/// Server that has as little, for tests.
+const PLAIN_HOST: &str = "plain_wasi";
+
+/// Kind of host that is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BuildTarget {
+    /// Spin, and the bundled host, which is built too.
+    Spin,
+    /// WASI 0.3 and nothing else, such as `wasmtime serve`: one component with the studio inside.
+    Wasi,
+}
+
+impl BuildTarget {
+    /// Builds what serves there, as it is meant to be deployed.
+    pub(crate) fn build(self) -> Result<()> {
+        match self {
+            Self::Spin => all(),
+            Self::Wasi => plain(),
+        }
+    }
+}
 
 /// Profile of a host that is meant to be deployed.
 const RELEASE: &str = "release";
@@ -22,7 +48,7 @@ const DEV_HOST: &str = "dev-host";
 pub(crate) fn all() -> Result<()> {
     setup::target()?;
     components(run)?;
-    optimize_components()?;
+    optimize_components(&COMPONENTS.map(|(_, file)| file))?;
     host(RELEASE)
 }
 
@@ -41,6 +67,30 @@ pub(crate) fn quickly() -> Result<PathBuf> {
     Ok(program(profile))
 }
 
+/// Builds the component for hosts that have WASI and nothing else.
+fn plain() -> Result<()> {
+    setup::target()?;
+    say("building the component for hosts that have WASI and nothing else");
+    // Another choice of features makes another file of the same name, so it has a folder of its own.
+    let own = target().join("wasi");
+    let mut build = cargo(&["rustc", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
+    build.args(["--package", "z-image-2api", "--lib", "--crate-type", "cdylib"]);
+    build.args(["--no-default-features", "--features", "wasi", "--target-dir"]).arg(&own);
+    run(&mut build)?;
+    let folder = target().join(TARGET).join("release");
+    fs::create_dir_all(&folder)?;
+    let built = own.join(TARGET).join("release/z_image_2api.wasm");
+    fs::copy(&built, folder.join(PLAIN)).with_context(|| format!("cannot copy {}", built.display()))?;
+    optimize_components(&[PLAIN])
+}
+
+/// Builds everything for the tests of the component for hosts that have WASI and nothing else.
+pub(crate) fn plain_with_host() -> Result<()> {
+    plain()?;
+    let build = ["build", "--release", "--locked", "--package", "z-image-host", "--example", PLAIN_HOST];
+    run(&mut cargo(&build))
+}
+
 fn components(run: impl FnOnce(&mut Command) -> Result<()>) -> Result<()> {
     say("building the components");
     let mut build = cargo(&["build", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
@@ -50,16 +100,16 @@ fn components(run: impl FnOnce(&mut Command) -> Result<()>) -> Result<()> {
     run(&mut build)
 }
 
-fn optimize_components() -> Result<()> {
+fn optimize_components(files: &[&str]) -> Result<()> {
     if !optimize::is_possible() {
         say("npm is not installed here: the components are not optimized, and a fifth larger");
         return Ok(());
     }
     let folder = target().join(TARGET).join("release");
-    for (_, file) in COMPONENTS {
+    for file in files {
         let path = folder.join(file);
         optimize::optimize(&path, &folder.join("optimized"))?;
-        let size = std::fs::metadata(&path)?.len();
+        let size = fs::metadata(&path)?.len();
         say(&format!("{file}: {} KB", size.div_ceil(1000)));
     }
     Ok(())

@@ -27,6 +27,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchOptions;
+use crate::build::BuildTarget;
 use crate::doctor::DoctorOptions;
 use crate::fuzz::FuzzOptions;
 use crate::release::ReleaseOptions;
@@ -46,8 +47,12 @@ struct Arguments {
 enum Task {
     /// Gets what is missing here: the wasm32-wasip2 target, Python packages, PostgreSQL.
     Setup,
-    /// Builds the components and the host, for release.
-    Build,
+    /// Builds what serves, for release.
+    Build {
+        /// Kind of host that is built for.
+        #[arg(long, value_enum, default_value_t = BuildTarget::Spin)]
+        target: BuildTarget,
+    },
     /// Sets up, builds, and serves spin.toml on this machine.
     Up(UpOptions),
     /// Sets up, and runs every test.
@@ -99,7 +104,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::all(),
-        Task::Build => build::all(),
+        Task::Build { target } => target.build(),
         Task::Up(options) => up::up(options),
         Task::Docs => docs::docs(),
         Task::Release(options) => release::release(&options),

@@ -72,6 +72,8 @@ fn lint() -> Result<()> {
     run(&mut cargo(&["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     let wasm = ["clippy", "--release", "--locked", "--target", TARGET];
     run(cargo(&wasm).args(["-p", "z-image-2api", "-p", "z-image-fileserver", "--", "-D", "warnings"]))?;
+    let plain = ["-p", "z-image-2api", "--no-default-features", "--features", "wasi", "--", "-D", "warnings"];
+    run(cargo(&wasm).args(plain))?;
     if succeeds(&mut cargo(&["deny", "--version"])) {
         return run(&mut cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"]));
     }
@@ -89,6 +91,7 @@ fn unit(runs: u32) -> Result<()> {
 /// The host, for release, as wasmtime is compiled only once then.
 fn host() -> Result<()> {
     build::all()?;
+    build::plain_with_host()?;
     let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
     run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
@@ -96,6 +99,7 @@ fn host() -> Result<()> {
 /// The built components in the host, against real Spaces, with real clients.
 fn end_to_end() -> Result<()> {
     build::all()?;
+    build::plain_with_host()?;
     run(&mut pytest(&["-m", "not slow"])?)
 }
 

@@ -1,64 +1,47 @@
 //! The port's adapter to Spin. With [`crate::entry`], the only place that names the Spin SDK.
 
 mod database;
-pub(crate) mod wake;
-pub(crate) mod wire;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
-use spin_sdk::wasip3::clocks::system_clock;
-use spin_sdk::wasip3::random::random::get_random_bytes;
 
 use self::database::Connection;
 use super::log::LogRecord;
-use super::wall_clock::WallClock;
+use super::wasi::Wasi;
 use super::{Database, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// The host, by way of the Spin SDK.
 #[derive(Default)]
 pub(crate) struct Spin {
+    wasi: Wasi,
     sqlite: Rc<Connection>,
-    memory: MemoryBudget,
-    clock: WallClock,
 }
 
 impl Platform for Spin {
     fn send(&self, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
-        Box::pin(wire::send(request))
+        self.wasi.send(request)
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        Box::pin(wake::sleep(duration))
+        self.wasi.sleep(duration)
     }
 
     fn now(&self) -> Duration {
-        wake::now()
+        self.wasi.now()
     }
 
     fn unix_time(&self) -> Duration {
-        let now = system_clock::now();
-        // A clock before 1970 is a clock that was never set.
-        let unix = Duration::new(u64::try_from(now.seconds).unwrap_or(0), now.nanoseconds);
-        self.clock.read(unix, self.now())
+        self.wasi.unix_time()
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {
-        let mut filled = 0;
-        // The host may give fewer bytes than asked for, never none.
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let wanted = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            let random = get_random_bytes(wanted);
-            for (byte, random) in rest.iter_mut().zip(&random) {
-                *byte = *random;
-            }
-            filled += random.len();
-        }
+        self.wasi.fill_random(bytes);
     }
 
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
-        wake::spawn(task);
+        self.wasi.spawn(task);
     }
 
     fn variable(&self, name: &'static str) -> LocalBoxFuture<'static, Option<String>> {
@@ -81,10 +64,10 @@ impl Platform for Spin {
     }
 
     fn memory(&self) -> &MemoryBudget {
-        &self.memory
+        self.wasi.memory()
     }
 
     fn log(&self, record: &LogRecord<'_>) {
-        eprintln!("{}", record.to_line());
+        self.wasi.log(record);
     }
 }

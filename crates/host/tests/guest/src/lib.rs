@@ -1,12 +1,9 @@
 //! Does what its path says, so that a test sees what the host does.
 
+mod platform;
 mod sql;
 
 use std::time::Duration;
-
-/// The application's own.
-#[path = "../../../../../src/platform/spin/wake.rs"]
-mod wake;
 
 use bytes::Bytes;
 use futures::SinkExt as _;
@@ -15,6 +12,8 @@ use futures::future::{Either, select};
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{BoxBody, FullBody, Request, Response, body, box_body};
 use spin_sdk::wasip3::clocks::monotonic_clock::{self, wait_for};
+
+use crate::platform::wasi::wake;
 
 thread_local! {
     static REQUESTS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
@@ -34,9 +33,8 @@ async fn answer(request: Request) -> Response<BoxBody> {
     match path.trim_start_matches("/guest") {
         "/count" => text(format!("{count}")),
         "/headers" => {
-            let line = |(name, value): (_, &spin_sdk::http::HeaderValue)| {
-                format!("{name}: {}\n", value.to_str().unwrap())
-            };
+            let line =
+                |(name, value): (_, &spin_sdk::http::HeaderValue)| format!("{name}: {}\n", value.to_str().unwrap());
             text(request.headers().iter().map(line).collect::<String>())
         }
         "/uri" => text(request.uri().to_string()),

@@ -1,7 +1,7 @@
 //! Wakers that every task of an instance may call.
 //!
 //! Each request is a task of the component model, with an executor of its own, and up to 16 of them share an instance.
-//! The executor of wit-bindgen 0.57, which the SDK uses, can't be woken by another task: that traps. It traps too with
+//! The executor of wit-bindgen 0.57, which `wasip3` uses, can't be woken by another task: that traps. It traps too with
 //! the feature `inter-task-wakeup`, which is meant for that, on a host that keeps to the rule that a waitable in a set
 //! can't be cancelled synchronously (wasmtime 48): at the next event of any other kind.
 //!
@@ -25,9 +25,9 @@ use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use send_wrapper::SendWrapper;
-use spin_sdk::wasip3::clocks::monotonic_clock;
-use spin_sdk::wasip3::wit_bindgen::StreamWriter;
-use spin_sdk::wasip3::wit_stream;
+use wasip3::clocks::monotonic_clock;
+use wasip3::wit_bindgen::StreamWriter;
+use wasip3::wit_stream;
 
 use super::wire::nanoseconds;
 use crate::platform::timers::{Sleep, Timers};
@@ -50,9 +50,9 @@ pub(crate) async fn task<T>(future: impl Future<Output = T>) -> T {
 ///
 /// The executor takes new futures over when it has polled the others, and then waits for the next event. So it is
 /// woken: a future that is spawned runs at once, whatever else there is to wait for.
-pub(super) fn spawn(future: impl Future<Output = ()> + 'static) {
+pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) {
     let task = CURRENT.get().unwrap_or_else(new_task);
-    spin_sdk::wasip3::spawn(Awake::new(task, future));
+    wasip3::spawn(Awake::new(task, future));
     let executor = POLLED.with_borrow(|polled| polled.as_ref().map(|polled| polled.executor.clone()));
     if let Some(executor) = executor {
         executor.wake();

@@ -1,7 +1,7 @@
 //! WASI HTTP 0.3 to and from the port's own types.
 //!
-//! The SDK's conversions are passed by for three reasons: they send an empty body with every request, where none is
-//! meant; they set no time limits; and they end a broken body as if it were whole.
+//! The conversions of `wasip3` and of Spin's SDK are passed by for three reasons: they send an empty body with every
+//! request, where none is meant; they set no time limits; and they end a broken body as if it were whole.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{once, unfold};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use spin_sdk::wasip3::http::{client, types};
-use spin_sdk::wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
-use spin_sdk::wasip3::{wit_future, wit_stream};
 use types::ErrorCode;
+use wasip3::http::{client, types};
+use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
+use wasip3::{wit_future, wit_stream};
 
 use super::wake::spawn;
 use crate::platform::read_size::ReadSize;
