@@ -51,7 +51,7 @@ pub(super) fn find(path: &str) -> Option<Route<'_>> {
     Some(Route { row, parameter, deployment: path.deployment })
 }
 
-pub(super) static ROUTES: [RouteRow; 17] = [
+static ROUTES: [RouteRow; 17] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
@@ -148,6 +148,9 @@ async fn task(exchange: &Exchange) -> Result<Response<Content>, Error> {
         tasks::handlers::read(tasks, call).await
     }
 }
+
+#[cfg(test)]
+mod openapi;
 
 #[cfg(test)]
 mod tests {
