@@ -10,8 +10,6 @@ mod handle;
 mod health;
 mod idempotency;
 mod log;
-#[cfg(test)]
-mod openapi;
 mod routes;
 mod state;
 

@@ -59,7 +59,7 @@ pub fn is_of_api(path: &str) -> bool {
     is_prefix(first) || ROUTES.iter().any(begins)
 }
 
-pub(super) static ROUTES: [RouteRow; 17] = [
+static ROUTES: [RouteRow; 17] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
@@ -156,6 +156,9 @@ async fn task(exchange: &Exchange) -> Result<Response<Content>, Error> {
         tasks::handlers::read(tasks, call).await
     }
 }
+
+#[cfg(test)]
+mod openapi;
 
 #[cfg(test)]
 mod tests {

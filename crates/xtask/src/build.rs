@@ -16,7 +16,7 @@ const COMPONENTS: [(&str, &str); 2] =
     [("z-image-2api", "z_image_2api.wasm"), ("z-image-fileserver", "z_image_fileserver.wasm")];
 
 /// The component for hosts that have WASI and nothing else.
-const PLAIN: &str = "z_image_2api_wasi.wasm";
+pub(crate) const PLAIN: &str = "z_image_2api_wasi.wasm";
 /// Server that has as little, for tests.
 const PLAIN_HOST: &str = "plain_wasi";
 
@@ -68,7 +68,7 @@ pub(crate) fn quickly() -> Result<PathBuf> {
 }
 
 /// Builds the component for hosts that have WASI and nothing else.
-fn plain() -> Result<()> {
+pub(crate) fn plain() -> Result<()> {
     setup::target()?;
     say("building the component for hosts that have WASI and nothing else");
     // Another choice of features makes another file of the same name, so it has a folder of its own.

@@ -15,15 +15,13 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 
 use self::bundle::{Entry, archive, bill_of_materials, checksums};
-use crate::build;
+use crate::build::{self, PLAIN};
 use crate::shell::{TARGET, root, run_quietly, say, target};
 
 /// Version of this release.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The components that spin.toml names.
 const COMPONENTS: [&str; 2] = ["z_image_2api.wasm", "z_image_fileserver.wasm"];
-/// The component for hosts that have WASI and nothing else, which `cargo xtask build --target wasi` makes.
-const PLAIN: &str = "z_image_2api_wasi.wasm";
 
 /// Options of `cargo xtask release`.
 #[derive(Debug, Args)]
@@ -71,7 +69,12 @@ pub(crate) fn release(options: &ReleaseOptions) -> Result<()> {
         is_tagged()?;
     }
     if !options.no_build {
-        if options.has(Part::Components) { build::all()? } else { build::host_for_release()? }
+        if options.has(Part::Components) {
+            build::all()?;
+            build::plain()?;
+        } else {
+            build::host_for_release()?;
+        }
     }
     let dist = target().join("dist");
     if dist.exists() {

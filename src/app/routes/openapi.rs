@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::access::Access;
-use super::routes::ROUTES;
+use super::{Access, ROUTES};
 
 /// Method and path of each operation, and whether it needs a key.
 type Operations = BTreeSet<(String, String, bool)>;
 
 /// Operations of the document.
 fn described() -> Operations {
-    let document: Value = serde_json::from_str(include_str!("../../assets/openapi.json")).unwrap();
+    let document: Value = serde_json::from_str(include_str!("../../../assets/openapi.json")).unwrap();
     let needs_key = |item: &Value| item.get("security").is_none_or(|security| security[0] != serde_json::json!({}));
     let paths = document["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, item)| {
