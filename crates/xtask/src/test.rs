@@ -10,7 +10,7 @@ use crate::shell::{TARGET, cargo, root, run, say, succeeds};
 use crate::{build, busy, lint, node, python, setup};
 
 /// Simulated runs of each kind.
-const RUNS: u32 = 2_500;
+const RUNS: u32 = 1_000;
 
 /// A stage of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
