@@ -10,11 +10,20 @@ use crate::platform::{OutOfMemory, StoreError};
 impl Error {
     /// 503: the database fails, or there is none, and what is asked for can't be done without.
     pub fn store_failed(error: &StoreError) -> Self {
-        let message =
-            "The server's database fails. Try again in a moment; calls that wait for their images need no database.";
+        let (message, retry) = match error {
+            StoreError::Off => (
+                "The server has no database, which this needs. Calls that wait for their images need no database.",
+                Retry::Never,
+            ),
+            _ => (
+                "The server's database fails. Try again in a moment; calls that wait for their images need no \
+                 database.",
+                Retry::After(Duration::from_secs(5)),
+            ),
+        };
         let failed =
             Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable_error", Some("store_unavailable"), message);
-        Self { retry: Retry::After(Duration::from_secs(5)), detail: Some(error.to_string()), ..failed }
+        Self { retry, detail: Some(error.to_string()), ..failed }
     }
 
     /// 500: something here is not as it must be; `detail` goes to the log only.

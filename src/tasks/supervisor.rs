@@ -203,8 +203,11 @@ impl TaskSupervisor {
     /// Signed links for a response, below `base`.
     ///
     /// # Errors
-    /// No secret for signatures.
+    /// No database, without which there is nothing to lead to, or no secret for signatures.
     pub async fn links(&self, base: &str) -> Result<Links, Error> {
+        if !self.store.store.is_on() {
+            return Err(Error::store_failed(&StoreError::Off));
+        }
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();
         Ok(Links { signer, base: base.to_owned(), expires })

@@ -139,6 +139,7 @@ def test_what_needs_a_database_is_refused(client: httpx.Client) -> None:
     fields = {"prompt": "a red fox", "size": "256x256", "async": True}
     for answer in (client.post("/v1/images/generations", json=fields), client.get("/v1/tasks")):
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable"), answer.text
+        assert answer.headers["x-should-retry"] == "false"
 
 
 def test_only_spins_names_of_variables_are_read(plain: PlainHost) -> None:

@@ -249,11 +249,15 @@ fn tasks_count_among_the_remembered_requests_of_a_key() {
 
 #[test]
 fn without_a_database_there_is_no_history() {
-    let (world, _) = world(137, Fate::Succeeds);
-    world.set_variable("database", "none");
-    assert_eq!(generate(&world, json!({"prompt": "x"})).status, 200);
-    for refused in [get(&world, "/v1/images"), generate(&world, json!({"prompt": "x", "async": true}))] {
-        assert_eq!((refused.error().0, refused.error().2), (503, json!("store_unavailable")));
+    for secret in ["0123456789abcdef", ""] {
+        let (world, _) = world(137, Fate::Succeeds);
+        world.set_variable("database", "none");
+        world.set_variable("link_secret", secret);
+        assert_eq!(generate(&world, json!({"prompt": "x"})).status, 200);
+        let submitted = generate(&world, json!({"prompt": "x", "async": true}));
+        for refused in [get(&world, "/v1/images"), get(&world, "/v1/tasks"), submitted] {
+            assert_eq!((refused.error().0, refused.error().2), (503, json!("store_unavailable")));
+        }
+        assert_eq!(world.database().statements(), 0);
     }
-    assert_eq!(world.database().statements(), 0);
 }
