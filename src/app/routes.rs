@@ -11,6 +11,7 @@ use crate::history;
 use crate::http::path::RequestPath;
 use crate::http::read::BodyLimit;
 use crate::media::route::LinkedImages;
+use crate::observe::record::ObservedRoute;
 use crate::openai::{chat, images, models, responses};
 use crate::platform::{Body, Content};
 use crate::tasks;
@@ -112,6 +113,11 @@ impl RouteRow {
     /// The route with other methods.
     const fn takes(self, methods: &'static str) -> Self {
         Self { methods, ..self }
+    }
+
+    /// The route as the log has it.
+    pub(super) const fn observed(&self) -> ObservedRoute {
+        ObservedRoute { pattern: self.pattern, is_quiet: !matches!(self.access, Access::Key) }
     }
 
     /// The route with other callers.

@@ -14,8 +14,10 @@ use crate::media::conversions::Conversions;
 use crate::media::keyring::Keyring;
 use crate::media::link::Signer;
 use crate::media::transcode::Converter;
+use crate::observe::observer::Observer;
 use crate::openai::server::Services;
 use crate::platform::Host;
+use crate::platform::log::Log;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lease::Leases;
@@ -32,6 +34,8 @@ const MISLED: &str = "A proxy says that clients reach this server at another add
 pub struct App {
     pub(super) host: Host,
     pub(super) settings: Settings,
+    pub(super) log: Log,
+    pub(super) observer: Rc<Observer>,
     pub(super) sweeper: Rc<Sweeper>,
     pub(super) client: Client,
     pub(super) rates: Rates,
@@ -59,7 +63,8 @@ impl App {
     /// Composes the application of `settings`.
     pub fn new(host: Host, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&host), settings.limits).with_image_hosts(&settings.media.image_hosts);
-        let log = log::aside(&host);
+        let log = log::above(settings.log_level, &host);
+        let observer = Observer::new(&host, &log, settings.log_prompts);
         let store = Store::new(&host, settings.database.clone(), &log);
         let leases = Leases::new(&store);
         let signer = settings.media.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
@@ -109,6 +114,8 @@ impl App {
             settings,
             client,
             misled: WarnOnce::new(MISLED, &log),
+            log,
+            observer,
             is_reported: OnceCell::new(),
         }
     }

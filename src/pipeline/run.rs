@@ -23,6 +23,9 @@ use crate::media::transcode::Converter;
 /// Number of images that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
 
+/// Observer of a run's events, in which the Spaces have the names that clients may not know.
+pub type EventWatch = Rc<dyn Fn(&Event<Item>)>;
+
 /// Makes the images of a request and delivers them.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -40,6 +43,8 @@ pub struct Pipeline {
     pub reveal_spaces: bool,
     /// Owner of the request.
     pub caller: Rc<str>,
+    /// Observer of its events. It is dropped with them.
+    pub watch: Option<EventWatch>,
 }
 
 impl Pipeline {
@@ -71,7 +76,12 @@ impl Pipeline {
             self.dispatcher.run(&model.pool, request.purpose, request.generation, caller, has_previews, deliver);
         let reveal_spaces = self.reveal_spaces;
         let revealed = move |name: &str| reveal_spaces.then(|| Rc::from(name));
-        let updates = events.flat_map(move |Event { index, kind }| {
+        let watch = self.watch.clone();
+        let updates = events.flat_map(move |event| {
+            if let Some(watch) = &watch {
+                watch(&event);
+            }
+            let Event { index, kind } = event;
             let chosen = partials.choose(index, &kind);
             // What changes nothing at the first Space is reported; at another it may.
             let ignored = match &kind {

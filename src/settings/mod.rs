@@ -28,6 +28,7 @@ use crate::http::cors::CorsOrigins;
 use crate::limits::config::KeyLimits;
 use crate::media::config::MediaConfig;
 use crate::openai::chat::progress::ChatProgress;
+use crate::platform::log::Level;
 use crate::platform::{Database, Host};
 use crate::tasks::config::TaskConfig;
 use crate::tasks::endpoint::WebhookEndpoint;
@@ -63,6 +64,10 @@ pub struct Settings {
     pub tasks: TaskConfig,
     /// Finished images are listed.
     pub history: bool,
+    /// Severity from which on records are logged.
+    pub log_level: Level,
+    /// Prompts are logged.
+    pub log_prompts: bool,
     /// Database that all instances share; `None` for none, so that each instance is on its own.
     pub database: Option<Database>,
     /// Values that could not be read, for the log.
@@ -109,6 +114,8 @@ impl Settings {
             reveal_spaces: values.read(&rows::REVEAL_SPACES),
             tasks: TaskConfig { ttl, max_unfinished, webhooks: webhooks(&mut values) },
             history: values.read(&rows::HISTORY),
+            log_level: values.read(&rows::LOG_LEVEL),
+            log_prompts: values.read(&rows::LOG_PROMPTS),
             database: database(&mut values),
             problems: values.problems,
         }

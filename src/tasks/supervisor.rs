@@ -197,6 +197,7 @@ impl TaskSupervisor {
             // A task keeps its images itself.
             kept: None,
             caller: Rc::from(owner),
+            watch: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod database;
 pub(crate) mod wake;
 pub(crate) mod wire;
 
+use std::io::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -85,6 +86,9 @@ impl Platform for Spin {
     }
 
     fn log(&self, record: &LogRecord<'_>) {
-        eprintln!("{}", record.to_line());
+        let mut line = record.to_line();
+        line.push('\n');
+        // In one piece, as other instances write there too. A log that can't be written can't be told of either.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }
