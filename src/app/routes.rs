@@ -6,6 +6,7 @@ use http::{Method, Response};
 use super::access::Access;
 use super::exchange::Exchange;
 use super::health;
+use super::metrics;
 use crate::error::Error;
 use crate::history;
 use crate::http::path::RequestPath;
@@ -52,10 +53,14 @@ pub(super) fn find(path: &str) -> Option<Route<'_>> {
     Some(Route { row, parameter, deployment: path.deployment })
 }
 
-static ROUTES: [RouteRow; 17] = [
+static ROUTES: [RouteRow; 18] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
+    RouteRow::read("metrics", "/metrics", |exchange, _| {
+        Box::pin(async move { metrics::metrics(&exchange.app, &exchange.call).await })
+    })
+    .open(Access::Anyone),
     RouteRow::images("generations", "/v1/images/generations", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { images::generate(&exchange, body).await })
     }),
@@ -172,6 +177,7 @@ mod tests {
         for (path, route) in [
             ("/healthz", ("health", "")),
             ("/readyz/", ("ready", "")),
+            ("/metrics", ("metrics", "")),
             ("/v1/spaces", ("spaces", "")),
             ("/v1/images/generations", ("generations", "")),
             ("/images/generations", ("generations", "")),

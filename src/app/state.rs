@@ -14,6 +14,7 @@ use crate::media::conversions::Conversions;
 use crate::media::keyring::Keyring;
 use crate::media::link::Signer;
 use crate::media::transcode::Converter;
+use crate::observe::metrics::registry::Metrics;
 use crate::observe::observer::Observer;
 use crate::openai::server::Services;
 use crate::platform::Host;
@@ -36,6 +37,7 @@ pub struct App {
     pub(super) settings: Settings,
     pub(super) log: Log,
     pub(super) observer: Rc<Observer>,
+    pub(super) metrics: Rc<Metrics>,
     pub(super) sweeper: Rc<Sweeper>,
     pub(super) client: Client,
     pub(super) rates: Rates,
@@ -64,8 +66,9 @@ impl App {
     pub fn new(host: Host, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&host), settings.limits).with_image_hosts(&settings.media.image_hosts);
         let log = log::above(settings.log_level, &host);
-        let observer = Observer::new(&host, &log, settings.log_prompts);
         let store = Store::new(&host, settings.database.clone(), &log);
+        let metrics = Metrics::new(&store, settings.metrics.is_on(), &settings.catalog);
+        let observer = Observer::new(&host, &log, &metrics, settings.log_prompts);
         let leases = Leases::new(&store);
         let signer = settings.media.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(&store, signer));
@@ -97,6 +100,7 @@ impl App {
             max_image_bytes: settings.media.max_image_bytes,
             link_ttl: settings.media.link_ttl,
             reveal_spaces: settings.reveal_spaces,
+            metrics: Rc::clone(&metrics),
             log: Rc::clone(&log),
         };
         let tasks = Rc::new(TaskSupervisor::new(settings.tasks.clone(), tools));
@@ -116,6 +120,7 @@ impl App {
             misled: WarnOnce::new(MISLED, &log),
             log,
             observer,
+            metrics,
             is_reported: OnceCell::new(),
         }
     }

@@ -5,21 +5,27 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::metrics::family::{CLIENTS_LEFT, REQUEST_DURATION, REQUESTS, RESPONSE_BYTES};
+use super::metrics::registry::Metrics;
 use super::record::{RequestEnd, RequestRecord};
 use crate::platform::Host;
 use crate::platform::log::{Level, Log, LogRecord, RequestCourse};
+
+/// Label of a path that there isn't.
+const NO_ROUTE: &str = "other";
 
 /// Observer of an instance's requests.
 pub struct Observer {
     host: Host,
     log: Log,
+    metrics: Rc<Metrics>,
     logs_prompts: bool,
 }
 
 impl Observer {
-    /// An observer that writes to `log`; prompts only where `logs_prompts`.
-    pub fn new(host: &Host, log: &Log, logs_prompts: bool) -> Rc<Self> {
-        Rc::new(Self { host: Rc::clone(host), log: Rc::clone(log), logs_prompts })
+    /// An observer that writes to `log` and counts in `metrics`; logs prompts only where `logs_prompts`.
+    pub fn new(host: &Host, log: &Log, metrics: &Rc<Metrics>, logs_prompts: bool) -> Rc<Self> {
+        Rc::new(Self { host: Rc::clone(host), log: Rc::clone(log), metrics: Rc::clone(metrics), logs_prompts })
     }
 
     /// Host of the instance.
@@ -35,6 +41,7 @@ impl Observer {
     /// Writes the line of a request that has ended.
     pub(super) fn ended(&self, record: &RequestRecord, end: RequestEnd) {
         let total = self.host.now().saturating_sub(record.begun());
+        self.count(record, end, total);
         record.read(|known| {
             let is_quiet = record.method() == Method::OPTIONS || known.route.is_some_and(|route| route.is_quiet);
             let level = match end {
@@ -74,4 +81,27 @@ impl Observer {
             });
         });
     }
+
+    /// Counts a request that has ended.
+    fn count(&self, record: &RequestRecord, end: RequestEnd, total: Duration) {
+        if !self.metrics.is_on() {
+            return;
+        }
+        record.read(|known| {
+            let by_route = ("route", known.route.map_or(NO_ROUTE, |route| route.pattern));
+            let status = known.status.to_string();
+            self.metrics.add(&REQUESTS, &[by_route, ("status", &status)], 1.0);
+            self.metrics.observe(&REQUEST_DURATION, &[by_route], total);
+            self.metrics.add(&RESPONSE_BYTES, &[by_route], bytes(known.bytes));
+            if end == RequestEnd::Left {
+                self.metrics.add(&CLIENTS_LEFT, &[by_route], 1.0);
+            }
+        });
+    }
+}
+
+/// Number of bytes, exactly up to 2^53.
+fn bytes(number: u64) -> f64 {
+    let (high, low) = (u32::try_from(number >> 32).unwrap_or(u32::MAX), number & u64::from(u32::MAX));
+    f64::from(high) * 4_294_967_296.0 + f64::from(u32::try_from(low).unwrap_or(u32::MAX))
 }

@@ -27,6 +27,7 @@ use crate::http::auth::Auth;
 use crate::http::cors::CorsOrigins;
 use crate::limits::config::KeyLimits;
 use crate::media::config::MediaConfig;
+use crate::observe::metrics::access::MetricsAccess;
 use crate::openai::chat::progress::ChatProgress;
 use crate::platform::log::Level;
 use crate::platform::{Database, Host};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub tasks: TaskConfig,
     /// Finished images are listed.
     pub history: bool,
+    /// Access to the figures of the service.
+    pub metrics: MetricsAccess,
     /// Severity from which on records are logged.
     pub log_level: Level,
     /// Prompts are logged.
@@ -114,6 +117,7 @@ impl Settings {
             reveal_spaces: values.read(&rows::REVEAL_SPACES),
             tasks: TaskConfig { ttl, max_unfinished, webhooks: webhooks(&mut values) },
             history: values.read(&rows::HISTORY),
+            metrics: values.read(&rows::METRICS),
             log_level: values.read(&rows::LOG_LEVEL),
             log_prompts: values.read(&rows::LOG_PROMPTS),
             database: database(&mut values),

@@ -12,6 +12,7 @@ use crate::gradio::image_hosts::ImageHosts;
 use crate::http::cors::CorsOrigins;
 use crate::http::keys::ApiKeys;
 use crate::media::config::LinkSecret;
+use crate::observe::metrics::access::MetricsAccess;
 use crate::openai::chat::progress::ChatProgress;
 use crate::platform::log::Level;
 
@@ -104,6 +105,8 @@ rows! {
     WEBHOOK_SECRET: String = "webhook_secret" secret, "", text;
     /// List of the finished images at `GET /v1/images`.
     HISTORY: bool = "history" plain, "on", boolean;
+    /// Key for `GET /metrics`, or `open` for everybody.
+    METRICS: MetricsAccess = "metrics_key" secret, "", metrics;
     /// Severity from which on records are logged.
     LOG_LEVEL: Level = "log_level" plain, "info", log_level;
     /// Prompts in the log.
@@ -154,6 +157,13 @@ fn chat_progress(text: &str) -> Parsed<ChatProgress> {
 
 fn stagger(text: &str) -> Parsed<Pause> {
     Pause::parse(text.trim()).ok_or_else(|| Invalid::new("be milliseconds such as 1500-3500, or 0"))
+}
+
+fn metrics(text: &str) -> Parsed<MetricsAccess> {
+    MetricsAccess::parse(text).ok_or_else(|| {
+        Invalid::new("be open, or a key of 16 characters or more without a comma")
+            .with(MetricsAccess::Off, "there is no /metrics")
+    })
 }
 
 fn log_level(text: &str) -> Parsed<Level> {

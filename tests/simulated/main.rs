@@ -16,6 +16,7 @@ mod choices;
 mod clocks;
 mod conversions;
 mod faces;
+mod figures;
 mod history;
 mod idempotency;
 mod image_hosts;
