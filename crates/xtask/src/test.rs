@@ -109,6 +109,7 @@ pub(crate) fn pytest(arguments: &[&str]) -> Result<Command> {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
     pytest.env("POSTGRES_BIN", setup::postgres::programs()?);
+    pytest.env("PROMETHEUS_BIN", setup::prometheus::programs()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     node::packages()?;
     pytest.env("CHROMIUM", node::chromium()?);

@@ -2,7 +2,9 @@
 
 mod debian;
 pub(crate) mod nginx;
+mod package;
 pub(crate) mod postgres;
+pub(crate) mod prometheus;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,6 +22,7 @@ pub(crate) fn all() -> Result<()> {
         python::gradio(generation)?;
     }
     postgres::programs()?;
+    prometheus::programs()?;
     python::clients()?;
     python::lint()?;
     node::packages()?;
