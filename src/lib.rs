@@ -127,4 +127,5 @@ pub mod safe_url;
 pub mod settings;
 pub mod store;
 pub mod tasks;
+pub mod trace_context;
 pub mod warn_once;

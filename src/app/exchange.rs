@@ -57,6 +57,7 @@ impl ApiServer for Exchange {
             links: Links { signer, base: self.call.base.clone(), expires },
             kept: Some(KeptImages::new(&app.services.store, app.settings.media.link_ttl)),
             caller: Rc::from(owner),
+            trace: self.record.trace(),
             watch: Some(images::of_request(&app.metrics, &self.record, model, request.generation.count)),
         };
         let kind = request.kind();

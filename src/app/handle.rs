@@ -22,6 +22,7 @@ use crate::idempotency::outcome::Outcome;
 use crate::observe::ending::Ending;
 use crate::observe::record::RequestRecord;
 use crate::platform::{Body, Content, random_hex};
+use crate::trace_context::TraceContext;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -38,6 +39,7 @@ impl App {
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let route = find(&path);
         let ending = self.observer.begin(&id, &method, route.as_ref().map(|route| route.row.observed()));
+        ending.record().set_trace(TraceContext::of(&head.headers));
         let cors = Cors::of(&self.settings.cors_origins, &head.headers);
         let mut standing = HeaderMap::new();
         let mut response = if method == Method::OPTIONS {

@@ -38,7 +38,7 @@ mod verdict;
 mod worker;
 
 pub use self::capabilities::{Capabilities, PoolSpace};
-pub use self::dispatcher::Dispatcher;
+pub use self::dispatcher::{Dispatcher, RunOptions};
 pub use self::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
 pub use self::figures::SpaceFigures;
 pub use self::knowledge::Knowledge;

@@ -10,6 +10,7 @@ use super::metrics::registry::Metrics;
 use super::record::{RequestEnd, RequestRecord};
 use crate::platform::Host;
 use crate::platform::log::{Level, Log, LogRecord, RequestCourse};
+use crate::trace_context::TraceContext;
 
 /// Label of a path that there isn't.
 const NO_ROUTE: &str = "other";
@@ -53,6 +54,7 @@ impl Observer {
             let timing = known.timing;
             let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             let course = RequestCourse {
+                trace_id: known.trace.as_ref().map(TraceContext::id),
                 route: known.route.map(|route| route.pattern),
                 model: known.model.as_deref(),
                 space: known.space.as_deref(),

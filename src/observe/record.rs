@@ -9,6 +9,7 @@ use http::Method;
 use crate::catalog::Model;
 use crate::dispatch::Timing;
 use crate::generation::Generation;
+use crate::trace_context::TraceContext;
 
 /// Length of a prompt in the log at most, in characters.
 const MAX_PROMPT: usize = 4_000;
@@ -49,6 +50,7 @@ struct RecordInner {
 #[derive(Debug, Default)]
 pub(super) struct RequestFacts {
     pub(super) route: Option<ObservedRoute>,
+    pub(super) trace: Option<TraceContext>,
     /// Id of the caller's key; empty for none.
     pub(super) key_id: String,
     /// Status of the answer.
@@ -95,6 +97,16 @@ impl RequestRecord {
 
     pub(super) fn note(&self, note: impl FnOnce(&mut RequestFacts)) {
         note(&mut self.0.known.borrow_mut());
+    }
+
+    /// Notes the trace that it belongs to.
+    pub fn set_trace(&self, trace: Option<TraceContext>) {
+        self.note(|known| known.trace = trace);
+    }
+
+    /// Trace that it belongs to.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.0.known.borrow().trace.clone()
     }
 
     /// Notes the id of the caller's key.

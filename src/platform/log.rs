@@ -44,6 +44,8 @@ pub struct LogRecord<'a> {
 #[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct RequestCourse<'a> {
+    /// Trace that it belongs to.
+    pub trace_id: Option<&'a str>,
     /// Pattern of the route; none for a path that there isn't.
     pub route: Option<&'static str>,
     /// Id of the model.

@@ -204,6 +204,8 @@ impl TaskSupervisor {
             // A task keeps its images itself.
             kept: None,
             caller: Rc::from(owner),
+            // It goes on when its request has long ended.
+            trace: None,
             watch: Some(watch),
         }
     }

@@ -115,6 +115,36 @@ fn levels_leave_out_what_is_less_severe() {
 }
 
 #[test]
+fn a_trace_is_taken_over_and_passed_on_to_the_space_alone() {
+    let (id, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    for (traceparent, expected) in [(parent, Some(id)), ("00-nonsense", None), ("", None)] {
+        let (world, _) = world(406, Fate::Succeeds);
+        let mut asked = request(Method::POST, "/v1/images/generations", json!({"prompt": "x", "n": 2}).to_string());
+        if !traceparent.is_empty() {
+            asked.headers_mut().insert("traceparent", traceparent.parse().unwrap());
+            asked.headers_mut().insert("tracestate", "vendor=1".parse().unwrap());
+        }
+        assert_eq!(answer(&world, asked).status, 200);
+        let line = &ended(&world)[0];
+        assert_eq!(line.get("trace_id").map(|id| id.as_str().unwrap()), expected, "{line}");
+        let sent = world.sent();
+        let parents: Vec<&str> =
+            sent.iter().filter_map(|(_, headers)| Some(headers.get("traceparent")?.to_str().unwrap())).collect();
+        let Some(id) = expected else {
+            assert!(parents.is_empty(), "none is begun");
+            continue;
+        };
+        assert_eq!(parents.len(), sent.len(), "each call belongs to it, the fetches too");
+        let spans: std::collections::BTreeSet<&str> = parents.iter().map(|parent| &parent[36..52]).collect();
+        assert_eq!(spans.len(), sent.len(), "each has a span of its own: {parents:?}");
+        let is_passed_on = |parent: &&str| parent.starts_with(&format!("00-{id}-")) && parent.ends_with("-01");
+        assert!(parents.iter().all(is_passed_on), "{parents:?}");
+        assert!(!spans.contains("00f067aa0ba902b7"));
+        assert!(sent.iter().all(|(_, headers)| headers["tracestate"] == "vendor=1"));
+    }
+}
+
+#[test]
 fn a_task_that_is_submitted_names_its_model() {
     let (world, _) = world(405, Fate::Succeeds);
     let accepted = generate(&world, json!({"prompt": "x", "async": true}));
