@@ -1,5 +1,6 @@
 //! One call to a Space, with its limits.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,7 +42,7 @@ pub struct Client {
     token: Option<Token>,
     cookies: Option<CookieJar>,
     /// Trace that calls belong to, and the origin that learns of it.
-    trace: Option<(TraceContext, Origin)>,
+    trace: Option<Rc<(TraceContext, Origin)>>,
 }
 
 impl Client {
@@ -72,7 +73,7 @@ impl Client {
 
     /// A client whose calls to `space`, and to nobody else, belong to `trace`.
     pub fn with_trace(&self, trace: Option<&TraceContext>, space: &Space) -> Self {
-        Self { trace: trace.map(|trace| (trace.clone(), space.origin().clone())), ..self.clone() }
+        Self { trace: trace.map(|trace| Rc::new((trace.clone(), space.origin().clone()))), ..self.clone() }
     }
 
     /// A client whose jobs may take no longer than `limit`.
@@ -157,8 +158,8 @@ impl Client {
         if let Some(cookies) = self.cookies.as_ref().and_then(|jar| jar.header(&url)) {
             headers.insert(COOKIE, cookies);
         }
-        if let Some((trace, _)) = self.trace.as_ref().filter(|(_, origin)| origin.is_of(&url)) {
-            trace.insert_into(&self.host, &mut headers);
+        if let Some(trace) = self.trace.as_ref().filter(|trace| trace.1.is_of(&url)) {
+            trace.0.insert_into(&self.host, &mut headers);
         }
         let idle = self.limits.idle;
         let (connect_timeout, head_timeout, read_timeout) = (CONNECT.min(idle), idle, idle);

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ FIGURES_KEY = "figures-0123456789abcdef"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PAGE = "/v1/images/generations"
 IMAGE = {"prompt": "a fox", "size": "256x256", "steps": 1}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ALERTS = ROOT / "deploy/alerts.yml"
 DASHBOARD = ROOT / "deploy/grafana.json"
 
@@ -61,11 +63,13 @@ def ended(hosts: Hosts, route: str) -> list[dict]:
 
 def test_a_request_has_a_line_when_it_ends(hosts: Hosts) -> None:
     url = hosts.running[0].url
-    made = httpx.post(url + PAGE, json=IMAGE | {"n": 2}, headers=AUTHORIZED, timeout=60)
+    trace = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    made = httpx.post(url + PAGE, json=IMAGE | {"n": 2}, headers=AUTHORIZED | trace, timeout=60)
     assert made.status_code == 200, made.text
     wait_until(lambda: ended(hosts, PAGE))
     [line] = [line for line in ended(hosts, PAGE) if line["request_id"] == made.headers["x-request-id"]]
     assert (line["status"], line["model"], line["images_made"], line["client_left"]) == (200, "z", 2, False)
+    assert line["trace_id"] == TRACE
     assert line["bytes_sent"] == len(made.content)
     assert line["total_ms"] >= line["generate_ms"] > 0
     with httpx.stream(
@@ -100,6 +104,52 @@ def test_prometheus_finds_no_fault_with_the_figures(hosts: Hosts) -> None:
     openly = scrape(url, accept="application/openmetrics-text; version=1.0.0")
     assert openly.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert openly.text.endswith("# EOF\n")
+
+
+def test_alerts_come_when_they_should(tmp_path: Path) -> None:
+    def series(name: str, values: str, **labels: str) -> list[dict]:
+        """A figure that both hosts give, as each of them gives that of the service."""
+        written = "".join(f',{label}="{value}"' for label, value in labels.items())
+        hosts = ["a", "b"]
+        return [
+            {"series": f'{name}{{job="z-image-2api",instance="{host}"{written}}}', "values": values} for host in hosts
+        ]
+
+    space = {"space": "a/b"}
+    given = [
+        *series("zimage_images_total", "0+1x90", model="z", **space, outcome="failed"),
+        *series("zimage_images_total", "0+4x90", model="z", **space, outcome="made"),
+        *series("zimage_images_total", "0+1x90", model="well", **space, outcome="failed"),
+        *series("zimage_images_total", "0+19x90", model="well", **space, outcome="made"),
+        *series("zimage_requests_total", "0+5x90", route=PAGE, status="200"),
+        *series("zimage_requests_total", "0+9x90", route="/readyz", status="503"),
+        *series("zimage_breaker_state", "0x30 1x60", **space, state="open"),
+        *series("zimage_breaker_state", "1x30 0x60", **space, state="closed"),
+        *series("zimage_token_exhausted", "1x90", **space, token="1"),
+        *series("zimage_token_exhausted", "0x90", **space, token="2"),
+        *series("zimage_tasks", "3x90", status="queued"),
+        *series("zimage_database_up", "1x90"),
+    ]
+    # The names of those that are there, at that minute.
+    expected = {
+        10: set(),
+        45: {"ZImageImagesFail", "ZImageNoSpace", "ZImageTasksStuck"},
+        85: {"ZImageImagesFail", "ZImageNoSpace", "ZImageSpaceResting", "ZImageTasksStuck"},
+    }
+    names = re.findall(r"- alert: (\w+)", ALERTS.read_text())
+    count = {name: f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) or vector(0)' for name in names}
+
+    def sample(name: str, minute: int) -> dict:
+        value = 1 if name in expected[minute] else 0
+        return {"expr": count[name], "eval_time": f"{minute}m", "exp_samples": [{"labels": "{}", "value": value}]}
+
+    tests = [sample(name, minute) for name in names for minute in expected]
+    file = {
+        "rule_files": [str(ALERTS)],
+        "tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}],
+    }
+    (tmp_path / "alerts.json").write_text(json.dumps(file))
+    promtool("test", "rules", tmp_path / "alerts.json")
 
 
 def expressions() -> list[str]:
