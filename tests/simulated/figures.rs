@@ -82,6 +82,10 @@ fn what_was_given_up_and_what_failed_is_counted_as_that() {
     generations(&world, &app, json!({"prompt": "x"}), 1);
     let failed = format!("zimage_images_total{{model=\"z-image-turbo\",space=\"{SPACE}\",outcome=\"failed\"}}");
     assert_eq!(figures(&world, &app).get(&failed), Some(&1.0));
+    generations(&world, &app, json!({"prompt": "x"}), 2);
+    let seen = figures(&world, &app);
+    let breaker = |state: &str| seen[&format!("zimage_breaker_state{{space=\"{SPACE}\",state=\"{state}\"}}")];
+    assert_eq!(["closed", "half_open", "open"].map(breaker), [0.0, 0.0, 1.0], "three failures in a row open it");
 
     let world = with_figures(422, Fate::NeverEnds);
     let app = world.run(instance(world.clone()));
