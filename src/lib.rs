@@ -22,10 +22,10 @@
 //! 6. [`openai`] writes the answer in the shape that was asked for.
 //!
 //! [`tasks`] are generations that outlive their request, [`history`] lists what was made, [`idempotency`] answers a
-//! request that is sent again once. [`store`] is the one door to the database, [`settings`] are what the operator has
-//! set, and [`catalog`] holds the models. Everything that decides something is plain Rust which knows neither Spin nor
-//! WebAssembly; [`platform`] is the port to the host, with an adapter for Spin, another for hosts that have WASI and
-//! nothing else, and a simulated world for the tests.
+//! request that is sent again once, [`observe`] writes a line for each request when it ends. [`store`] is the one door
+//! to the database, [`settings`] are what the operator has set, and [`catalog`] holds the models. Everything that
+//! decides something is plain Rust which knows neither Spin nor WebAssembly; [`platform`] is the port to the host, with
+//! an adapter for Spin, another for hosts that have WASI and nothing else, and a simulated world for the tests.
 //!
 //! # Paths
 //!
@@ -119,6 +119,7 @@ pub mod http;
 pub mod idempotency;
 pub mod limits;
 pub mod media;
+pub mod observe;
 pub mod openai;
 pub mod pipeline;
 pub mod platform;
@@ -126,4 +127,5 @@ pub mod safe_url;
 pub mod settings;
 pub mod store;
 pub mod tasks;
+pub mod trace_context;
 pub mod warn_once;

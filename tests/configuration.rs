@@ -40,7 +40,10 @@ fn the_manifest_declares_every_variable_with_its_default() {
 #[test]
 fn secrets_are_declared_as_such() {
     let secret = declared().into_iter().filter(|(_, (_, is_secret))| *is_secret).map(|(name, _)| name);
-    assert_eq!(secret.collect::<Vec<_>>(), ["api_keys", "catalog", "database_url", "link_secret", "webhook_secret"]);
+    assert_eq!(
+        secret.collect::<Vec<_>>(),
+        ["api_keys", "catalog", "database_url", "link_secret", "metrics_key", "webhook_secret"]
+    );
 }
 
 #[test]

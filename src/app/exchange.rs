@@ -16,6 +16,8 @@ use crate::idempotency::outcome::Outcome;
 use crate::limits::jobs::Permit;
 use crate::media::link::Links;
 use crate::media::stored::KeptImages;
+use crate::observe::images;
+use crate::observe::record::RequestRecord;
 use crate::openai::image_request::ImageRequest;
 use crate::openai::server::{ApiServer, Services, Started, WarningLog};
 use crate::pipeline::{Pipeline, RunRequest, Update, Updates};
@@ -27,6 +29,8 @@ pub(super) struct Exchange {
     pub(super) call: Call,
     /// Outcome of its images.
     pub(super) outcome: Outcome,
+    /// Record of the request, for its line in the log.
+    pub(super) record: RequestRecord,
 }
 
 impl ApiServer for Exchange {
@@ -40,6 +44,7 @@ impl ApiServer for Exchange {
 
     async fn start(&self, model: &Model, request: ImageRequest) -> Result<Started, Error> {
         let (app, owner) = (&self.app, self.call.caller.id());
+        self.record.set_images(model, &request.generation, app.observer.logs_prompts());
         // Before any work is done: without a secret there would be images and no way to them.
         let signer =
             if request.form() == ResponseFormat::Url { Some(app.services.keyring.signer().await?) } else { None };
@@ -52,6 +57,8 @@ impl ApiServer for Exchange {
             links: Links { signer, base: self.call.base.clone(), expires },
             kept: Some(KeptImages::new(&app.services.store, app.settings.media.link_ttl)),
             caller: Rc::from(owner),
+            trace: self.record.trace(),
+            watch: Some(images::of_request(&app.metrics, &self.record, model, request.generation.count)),
         };
         let kind = request.kind();
         let request = RunRequest::from(request);
@@ -62,9 +69,9 @@ impl ApiServer for Exchange {
             Some(recorder) => recorder.follow(updates),
             None => updates,
         };
-        let (host, id, method) = (app.host.clone(), self.call.id.clone(), self.call.head.method.clone());
+        let (log, id, method) = (Rc::clone(&app.log), self.call.id.clone(), self.call.head.method.clone());
         let path = log::path(self.call.head.uri.path(), None);
-        Ok(Started { updates, log: Rc::new(move |error| log::error(&host, &id, method.as_str(), &path, error)) })
+        Ok(Started { updates, log: Rc::new(move |error| log::error(&log, &id, method.as_str(), &path, error)) })
     }
 
     async fn submit(
@@ -73,12 +80,13 @@ impl ApiServer for Exchange {
         request: ImageRequest,
         fields: Map<String, Value>,
     ) -> Result<Response<Content>, Error> {
+        self.record.set_images(model, &request.generation, self.app.observer.logs_prompts());
         self.app.tasks.accept(&self.call, model, request, fields).await
     }
 
     fn warnings(&self) -> WarningLog {
-        let (host, id) = (self.app.host.clone(), self.call.id.clone());
-        Rc::new(move |message, detail| log::warning(&host, &id, message, detail))
+        let (log, id) = (Rc::clone(&self.app.log), self.call.id.clone());
+        Rc::new(move |message, detail| log::warning(&log, &id, message, detail))
     }
 }
 

@@ -19,7 +19,10 @@ use crate::http::page::refuse_foreign;
 use crate::http::reply::{self, insert};
 use crate::http::unread;
 use crate::idempotency::outcome::Outcome;
+use crate::observe::ending::Ending;
+use crate::observe::record::RequestRecord;
 use crate::platform::{Body, Content, random_hex};
+use crate::trace_context::TraceContext;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
@@ -30,26 +33,29 @@ impl App {
         let begun = self.host.now();
         let id = format!("req_{}", random_hex::<12>(&self.host));
         if self.is_reported.set(()).is_ok() {
-            log::problems(&self.host, &self.settings.problems);
+            log::problems(&self.log, &self.settings.problems);
         }
         let (head, body) = request.into_parts();
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let route = find(&path);
+        let ending = self.observer.begin(&id, &method, route.as_ref().map(|route| route.row.observed()));
+        ending.record().set_trace(TraceContext::of(&head.headers));
         let cors = Cors::of(&self.settings.cors_origins, &head.headers);
         let mut standing = HeaderMap::new();
         let mut response = if method == Method::OPTIONS {
             cors.preflight()
         } else {
-            let route = find(&path);
             let access = route.as_ref().map(|route| route.row.access);
-            self.answer(route, head, body, &id, &mut standing).await.unwrap_or_else(|error| {
-                log::error(&self.host, &id, method.as_str(), &log::path(&path, access), &error);
+            self.answer(route, head, body, ending.record(), &id, &mut standing).await.unwrap_or_else(|error| {
+                log::error(&self.log, &id, method.as_str(), &log::path(&path, access), &error);
                 reply::error(&error)
             })
         };
         if method == Method::HEAD {
             *response.body_mut() = Content::Empty;
         }
-        let mut response = response.map(|content| self.watched(content, &id, &method, &path));
+        ending.set_status(response.status());
+        let mut response = response.map(|content| self.watched(content, ending, &id, &method, &path));
         let took = self.host.now().saturating_sub(begun).as_millis();
         let headers = response.headers_mut();
         headers.extend(standing);
@@ -60,13 +66,23 @@ impl App {
         response
     }
 
-    /// The body of an answer, which is given up where its client doesn't read it.
-    fn watched(&self, content: Content, id: &str, method: &Method, path: &str) -> Content {
-        let Content::Stream(body) = content else { return content };
-        let (host, id, method) = (Rc::clone(&self.host), id.to_owned(), method.clone());
+    /// The body of an answer, which is given up where its client doesn't read it, and whose end is that of the request.
+    fn watched(&self, content: Content, ending: Ending, id: &str, method: &Method, path: &str) -> Content {
+        let body = match content {
+            Content::Stream(body) => ending.follow(body),
+            Content::Full(bytes) => {
+                ending.complete(bytes.len());
+                return Content::Full(bytes);
+            }
+            Content::Empty => {
+                ending.complete(0);
+                return Content::Empty;
+            }
+        };
+        let (log, id, method) = (Rc::clone(&self.log), id.to_owned(), method.clone());
         let path = log::path(path, find(path).map(|route| route.row.access));
-        let log = move || log::unread(&host, &id, method.as_str(), &path);
-        Content::Stream(unread::watched(&self.host, body, log))
+        let on_unread = move || log::unread(&log, &id, method.as_str(), &path);
+        Content::Stream(unread::watched(&self.host, body, on_unread))
     }
 
     /// Answers a request, and writes the caller's standing into the headers `standing`.
@@ -75,6 +91,7 @@ impl App {
         route: Option<Route<'_>>,
         head: Parts,
         body: Body,
+        record: &RequestRecord,
         id: &str,
         standing: &mut HeaderMap,
     ) -> Result<Response<Content>, Error> {
@@ -88,6 +105,7 @@ impl App {
             Access::Key => self.admit(&head, row.makes_images, standing).await?,
             Access::Anyone | Access::Link => Caller::anonymous(),
         };
+        record.set_key(caller.id());
         let base = base_url(self.settings.public_url.as_deref(), &head);
         if self.settings.public_url.is_none()
             && let Some(said) = forwarded_elsewhere(&base, &head)
@@ -96,7 +114,7 @@ impl App {
         }
         let (id, parameter) = (id.to_owned(), parameter.to_owned());
         let call = Call { head, caller, id, parameter, body_limit: row.body_limit, deployment, base };
-        let exchange = Exchange { app: Rc::clone(self), call, outcome: Outcome::default() };
+        let exchange = Exchange { app: Rc::clone(self), call, outcome: Outcome::default(), record: record.clone() };
         if row.makes_images { self.answer_once(row, exchange, body).await } else { (row.handler)(exchange, body).await }
     }
 

@@ -10,6 +10,7 @@ mod handle;
 mod health;
 mod idempotency;
 mod log;
+mod metrics;
 mod routes;
 mod state;
 

@@ -6,11 +6,13 @@ use http::{Method, Response};
 use super::access::Access;
 use super::exchange::Exchange;
 use super::health;
+use super::metrics;
 use crate::error::Error;
 use crate::history;
 use crate::http::path::{RequestPath, first_segment, is_prefix};
 use crate::http::read::BodyLimit;
 use crate::media::route::LinkedImages;
+use crate::observe::record::ObservedRoute;
 use crate::openai::{chat, images, models, responses};
 use crate::platform::{Body, Content};
 use crate::tasks;
@@ -59,10 +61,14 @@ pub fn is_of_api(path: &str) -> bool {
     is_prefix(first) || ROUTES.iter().any(begins)
 }
 
-static ROUTES: [RouteRow; 17] = [
+static ROUTES: [RouteRow; 18] = [
     RouteRow::read("health", "/healthz", |_, _| Box::pin(async { health::alive() })).open(Access::Anyone),
     RouteRow::read("ready", "/readyz", |exchange, _| Box::pin(async move { health::ready(&exchange.app).await }))
         .open(Access::Anyone),
+    RouteRow::read("metrics", "/metrics", |exchange, _| {
+        Box::pin(async move { metrics::metrics(&exchange.app, &exchange.call).await })
+    })
+    .open(Access::Anyone),
     RouteRow::images("generations", "/v1/images/generations", BodyLimit::IMAGES, |exchange, body| {
         Box::pin(async move { images::generate(&exchange, body).await })
     }),
@@ -122,6 +128,11 @@ impl RouteRow {
         Self { methods, ..self }
     }
 
+    /// The route as the log has it.
+    pub(super) const fn observed(&self) -> ObservedRoute {
+        ObservedRoute { pattern: self.pattern, is_quiet: !matches!(self.access, Access::Key) }
+    }
+
     /// The route with other callers.
     const fn open(self, access: Access) -> Self {
         Self { access, ..self }
@@ -177,6 +188,7 @@ mod tests {
         for (path, route) in [
             ("/healthz", ("health", "")),
             ("/readyz/", ("ready", "")),
+            ("/metrics", ("metrics", "")),
             ("/v1/spaces", ("spaces", "")),
             ("/v1/images/generations", ("generations", "")),
             ("/images/generations", ("generations", "")),

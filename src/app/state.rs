@@ -14,8 +14,11 @@ use crate::media::conversions::Conversions;
 use crate::media::keyring::Keyring;
 use crate::media::link::Signer;
 use crate::media::transcode::Converter;
+use crate::observe::metrics::registry::Metrics;
+use crate::observe::observer::Observer;
 use crate::openai::server::Services;
 use crate::platform::Host;
+use crate::platform::log::Log;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lease::Leases;
@@ -32,6 +35,9 @@ const MISLED: &str = "A proxy says that clients reach this server at another add
 pub struct App {
     pub(super) host: Host,
     pub(super) settings: Settings,
+    pub(super) log: Log,
+    pub(super) observer: Rc<Observer>,
+    pub(super) metrics: Rc<Metrics>,
     pub(super) sweeper: Rc<Sweeper>,
     pub(super) client: Client,
     pub(super) rates: Rates,
@@ -59,8 +65,10 @@ impl App {
     /// Composes the application of `settings`.
     pub fn new(host: Host, settings: Settings) -> Self {
         let client = Client::new(Rc::clone(&host), settings.limits).with_image_hosts(&settings.media.image_hosts);
-        let log = log::aside(&host);
+        let log = log::above(settings.log_level, &host);
         let store = Store::new(&host, settings.database.clone(), &log);
+        let metrics = Metrics::new(&store, settings.metrics.is_on(), &settings.catalog);
+        let observer = Observer::new(&host, &log, &metrics, settings.log_prompts);
         let leases = Leases::new(&store);
         let signer = settings.media.link_secret.as_ref().and_then(|secret| Signer::new(secret.bytes()));
         let keyring = Rc::new(Keyring::new(&store, signer));
@@ -92,6 +100,7 @@ impl App {
             max_image_bytes: settings.media.max_image_bytes,
             link_ttl: settings.media.link_ttl,
             reveal_spaces: settings.reveal_spaces,
+            metrics: Rc::clone(&metrics),
             log: Rc::clone(&log),
         };
         let tasks = Rc::new(TaskSupervisor::new(settings.tasks.clone(), tools));
@@ -109,6 +118,9 @@ impl App {
             settings,
             client,
             misled: WarnOnce::new(MISLED, &log),
+            log,
+            observer,
+            metrics,
             is_reported: OnceCell::new(),
         }
     }

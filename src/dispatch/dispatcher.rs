@@ -23,9 +23,20 @@ use crate::generation::{Generation, Purpose};
 use crate::gradio::client::Client;
 use crate::platform::{Host, timeout};
 use crate::store::lease::Leases;
+use crate::trace_context::TraceContext;
 
 /// Time limit for learning what Spaces can do before the first choice between them.
 const LEARNING: Duration = Duration::from_secs(1);
+
+/// Circumstances of a run.
+pub struct RunOptions {
+    /// Owner of the request.
+    pub caller: Rc<str>,
+    /// Marks a run with previews of unfinished images.
+    pub has_previews: bool,
+    /// Trace that the calls to Spaces belong to.
+    pub trace: Option<TraceContext>,
+}
 
 /// Dispatcher of generations to Spaces.
 pub struct Dispatcher {
@@ -76,8 +87,7 @@ impl Dispatcher {
         false
     }
 
-    /// Makes the images of `generation` for `caller` on the Spaces of `pool`, with previews of unfinished ones if
-    /// `has_previews`. Each image ends with
+    /// Makes the images of `generation` on the Spaces of `pool`. Each image ends with
     /// [`EventKind::Made`](super::EventKind::Made) or [`EventKind::Failed`](super::EventKind::Failed). Dropping the
     /// stream cancels unfinished jobs.
     pub fn run<T: 'static>(
@@ -85,11 +95,11 @@ impl Dispatcher {
         pool: &[PoolMember],
         purpose: Purpose,
         generation: Generation,
-        caller: Rc<str>,
-        has_previews: bool,
+        options: RunOptions,
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
+        let RunOptions { caller, has_previews, trace } = options;
         let (events, emitted, gone) = event_channel();
         let (scheduler, limits) = (Rc::clone(&self.scheduler), self.client.limits());
         let shared = Rc::new(WorkerContext {
@@ -99,7 +109,7 @@ impl Dispatcher {
             caller,
             is_admitted: Rc::default(),
             scheduler: Rc::clone(&scheduler),
-            plan: RequestPlan::new(pool, purpose, generation, &self.client, &self.knowledge),
+            plan: RequestPlan::new(pool, purpose, generation, &self.client, &self.knowledge, trace.as_ref()),
             stagger: Rc::new(Stagger::default()),
             deliver,
             events,

@@ -22,6 +22,7 @@ mod crowd;
 mod dispatcher;
 mod event;
 mod event_channel;
+mod figures;
 mod health;
 mod knowledge;
 mod plan;
@@ -37,8 +38,9 @@ mod verdict;
 mod worker;
 
 pub use self::capabilities::{Capabilities, PoolSpace};
-pub use self::dispatcher::Dispatcher;
+pub use self::dispatcher::{Dispatcher, RunOptions};
 pub use self::event::{Deliver, Event, EventKind, Image, Made, Placement, Timing};
+pub use self::figures::SpaceFigures;
 pub use self::knowledge::Knowledge;
 pub use self::policy::{Pause, Policy, SelectionRule};
 pub use self::refusal::{Refusal, Tried};

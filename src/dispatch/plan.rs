@@ -12,6 +12,7 @@ use crate::catalog::PoolMember;
 use crate::generation::Generation;
 use crate::generation::Purpose;
 use crate::gradio::client::Client;
+use crate::trace_context::TraceContext;
 
 /// Plan of a request, shared by its workers.
 pub(super) struct RequestPlan {
@@ -38,9 +39,13 @@ impl RequestPlan {
         generation: Generation,
         client: &Client,
         knowledge: &Rc<Knowledge>,
+        trace: Option<&TraceContext>,
     ) -> Self {
-        let sessions =
-            pool.iter().map(|member| Rc::new(SpaceSession::new(member, purpose, client, knowledge))).collect();
+        let session = |member: &PoolMember| {
+            let client = client.with_trace(trace, &member.space);
+            Rc::new(SpaceSession::new(member, purpose, &client, knowledge))
+        };
+        let sessions = pool.iter().map(session).collect();
         let images = ImagePlan::new(generation.count);
         Self { generation: Rc::new(generation), images, sessions }
     }

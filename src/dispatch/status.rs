@@ -1,6 +1,7 @@
 //! Status of the Spaces, as `GET /v1/spaces` and the readiness probe report it.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_with::skip_serializing_none;
@@ -146,7 +147,7 @@ impl Dispatcher {
     }
 
     /// Reads the shared state of the Spaces of `members`.
-    async fn refresh(&self, members: &[(&PoolMember, Vec<String>)]) {
+    pub(super) async fn refresh(&self, members: &[(&PoolMember, Vec<String>)]) {
         let origins = members.iter().map(|(member, _)| member.space.origin().clone()).collect();
         for (member, _) in members {
             self.knowledge.want(&member.space);
@@ -178,11 +179,7 @@ impl Dispatcher {
             SpaceAccess::Tripped(until) | SpaceAccess::Resting(until) => Some(until.as_secs()),
             _ => None,
         };
-        let breaker_state = match health.breaker.admits(now, 0.0) {
-            _ if until.is_some() => "open",
-            Admission::Closed => "closed",
-            _ => "half_open",
-        };
+        let breaker_state = breaker_state(space, member, now);
         let reason = last_error.as_ref().filter(|_| breaker_state != "closed");
         let breaker = BreakerStatus {
             state: breaker_state,
@@ -223,8 +220,17 @@ impl Dispatcher {
     }
 }
 
+/// State of the breaker of a Space: `closed`, `open` or `half_open`.
+pub(super) fn breaker_state(space: &SpaceState, member: &PoolMember, now: Duration) -> &'static str {
+    match (space.access(member, 0.0, now), space.health.view().breaker.admits(now, 0.0)) {
+        (SpaceAccess::Tripped(_) | SpaceAccess::Resting(_), _) => "open",
+        (_, Admission::Closed) => "closed",
+        _ => "half_open",
+    }
+}
+
 /// Each Space once, with the ids of its models.
-fn members(catalog: &Catalog) -> Vec<(&PoolMember, Vec<String>)> {
+pub(super) fn members(catalog: &Catalog) -> Vec<(&PoolMember, Vec<String>)> {
     let mut members: Vec<(&PoolMember, Vec<String>)> = Vec::new();
     for model in catalog.models() {
         for member in &model.pool {

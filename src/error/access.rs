@@ -28,6 +28,17 @@ impl Error {
         )
     }
 
+    /// 401: the key of the figures is missing, or another one.
+    pub fn no_metrics_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            INVALID_REQUEST,
+            Some("invalid_api_key"),
+            "The figures are for who has the key in this server's variable metrics_key. Send it as `Authorization: \
+             Bearer KEY`.",
+        )
+    }
+
     /// 401: there is no key to compare with, so nobody is let in.
     pub fn no_key_configured() -> Self {
         Self::new(

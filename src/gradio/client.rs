@@ -1,5 +1,6 @@
 //! One call to a Space, with its limits.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use crate::bounded_json::JsonBounds;
 use crate::platform::{
     HeldBuffer, Host, Inbound, Outbound, ReadError, TransportError, read_held, read_to_end, timeout,
 };
+use crate::trace_context::TraceContext;
 
 /// For a connection. A Space that can't be reached in this time is as good as down.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -39,12 +41,14 @@ pub struct Client {
     image_hosts: ImageHosts,
     token: Option<Token>,
     cookies: Option<CookieJar>,
+    /// Trace that calls belong to, and the origin that learns of it.
+    trace: Option<Rc<(TraceContext, Origin)>>,
 }
 
 impl Client {
     /// A client that calls through `host` within `limits`.
     pub fn new(host: Host, limits: Limits) -> Self {
-        Self { host, limits, image_hosts: ImageHosts::default(), token: None, cookies: None }
+        Self { host, limits, image_hosts: ImageHosts::default(), token: None, cookies: None, trace: None }
     }
 
     /// A client that may fetch images from `hosts` too.
@@ -65,6 +69,11 @@ impl Client {
     /// A client that keeps the cookies of answers in `jar`, and brings them where they came from.
     pub fn with_cookies(&self, jar: &CookieJar) -> Self {
         Self { cookies: Some(jar.clone()), ..self.clone() }
+    }
+
+    /// A client whose calls to `space`, and to nobody else, belong to `trace`.
+    pub fn with_trace(&self, trace: Option<&TraceContext>, space: &Space) -> Self {
+        Self { trace: trace.map(|trace| Rc::new((trace.clone(), space.origin().clone()))), ..self.clone() }
     }
 
     /// A client whose jobs may take no longer than `limit`.
@@ -148,6 +157,9 @@ impl Client {
         }
         if let Some(cookies) = self.cookies.as_ref().and_then(|jar| jar.header(&url)) {
             headers.insert(COOKIE, cookies);
+        }
+        if let Some(trace) = self.trace.as_ref().filter(|trace| trace.1.is_of(&url)) {
+            trace.0.insert_into(&self.host, &mut headers);
         }
         let idle = self.limits.idle;
         let (connect_timeout, head_timeout, read_timeout) = (CONNECT.min(idle), idle, idle);

@@ -19,6 +19,7 @@ use crate::media::link::Links;
 use crate::media::remote::RemoteImage;
 use crate::media::stored::KeptImages;
 use crate::media::transcode::Converter;
+use crate::trace_context::TraceContext;
 
 /// Form in which an image is delivered.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub(super) struct Delivery {
     pub(super) format: ResponseFormat,
     /// Bytes of the request's images that are held.
     pub(super) held: Rc<Cell<usize>>,
+    /// Trace that the calls to Spaces belong to.
+    pub(super) trace: Option<TraceContext>,
 }
 
 /// Bytes of images that one request holds at most; what is above stays at the Space until it is written.
@@ -98,6 +101,7 @@ impl Delivery {
             }
             (ResponseFormat::Base64, Picture::File(file)) => {
                 let client = self.client.for_space(&image.space).with_cookies(&image.cookies);
+                let client = client.with_trace(self.trace.as_ref(), &image.space);
                 let delivered = match self.fetched(&client, &file, wanted.is_some()).await? {
                     Fetched::Here(format, bytes) => {
                         let (format, bytes) = as_wanted((format, bytes)).await?;

@@ -24,5 +24,5 @@ pub use self::first_update::await_first_update;
 pub use self::item::{Course, Item, MadeFile, Payload};
 pub use self::progress::ImageProgress;
 pub use self::request::RunRequest;
-pub use self::run::Pipeline;
+pub use self::run::{EventWatch, Pipeline};
 pub use self::update::{Update, Updates};

@@ -14,14 +14,18 @@ use super::progress::ImageProgress;
 use super::request::RunRequest;
 use super::update::{Update, Updates};
 use crate::catalog::Model;
-use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Made};
+use crate::dispatch::{Deliver, Dispatcher, Event, EventKind, Made, RunOptions};
 use crate::gradio::arguments::unused;
 use crate::media::link::Links;
 use crate::media::stored::KeptImages;
 use crate::media::transcode::Converter;
+use crate::trace_context::TraceContext;
 
 /// Number of images that are fetched at the same time.
 const FETCHES_AT_ONCE: usize = 4;
+
+/// Observer of a run's events, in which the Spaces have the names that clients may not know.
+pub type EventWatch = Rc<dyn Fn(&Event<Item>)>;
 
 /// Makes the images of a request and delivers them.
 #[derive(Clone)]
@@ -40,6 +44,10 @@ pub struct Pipeline {
     pub reveal_spaces: bool,
     /// Owner of the request.
     pub caller: Rc<str>,
+    /// Trace that the calls to Spaces belong to.
+    pub trace: Option<TraceContext>,
+    /// Observer of its events. It is dropped with them.
+    pub watch: Option<EventWatch>,
 }
 
 impl Pipeline {
@@ -57,6 +65,7 @@ impl Pipeline {
             max_image_bytes: self.max_image_bytes,
             format: request.format,
             held: Rc::default(),
+            trace: self.trace.clone(),
         };
         let deliver: Deliver<Item> = {
             let delivery = delivery.clone();
@@ -65,13 +74,20 @@ impl Pipeline {
                 Box::pin(async move { delivery.item(wanted, index, image).await })
             })
         };
-        let caller = Rc::clone(&self.caller);
-        let has_previews = request.partial_images > 0;
-        let events =
-            self.dispatcher.run(&model.pool, request.purpose, request.generation, caller, has_previews, deliver);
+        let options = RunOptions {
+            caller: Rc::clone(&self.caller),
+            has_previews: request.partial_images > 0,
+            trace: self.trace.clone(),
+        };
+        let events = self.dispatcher.run(&model.pool, request.purpose, request.generation, options, deliver);
         let reveal_spaces = self.reveal_spaces;
         let revealed = move |name: &str| reveal_spaces.then(|| Rc::from(name));
-        let updates = events.flat_map(move |Event { index, kind }| {
+        let watch = self.watch.clone();
+        let updates = events.flat_map(move |event| {
+            if let Some(watch) = &watch {
+                watch(&event);
+            }
+            let Event { index, kind } = event;
             let chosen = partials.choose(index, &kind);
             // What changes nothing at the first Space is reported; at another it may.
             let ignored = match &kind {

@@ -29,7 +29,9 @@ use crate::http::auth::Auth;
 use crate::http::cors::CorsOrigins;
 use crate::limits::config::KeyLimits;
 use crate::media::config::MediaConfig;
+use crate::observe::metrics::access::MetricsAccess;
 use crate::openai::chat::progress::ChatProgress;
+use crate::platform::log::Level;
 use crate::platform::{AllowedOrigins, Database, Host};
 use crate::tasks::config::TaskConfig;
 use crate::tasks::endpoint::WebhookEndpoint;
@@ -65,6 +67,12 @@ pub struct Settings {
     pub tasks: TaskConfig,
     /// Finished images are listed.
     pub history: bool,
+    /// Access to the figures of the service.
+    pub metrics: MetricsAccess,
+    /// Severity from which on records are logged.
+    pub log_level: Level,
+    /// Prompts are logged.
+    pub log_prompts: bool,
     /// Database that all instances share; `None` for none, so that each instance is on its own.
     pub database: Option<Database>,
     /// Values that could not be read, for the log.
@@ -120,6 +128,9 @@ impl Settings {
             reveal_spaces: values.read(&rows::REVEAL_SPACES),
             tasks: TaskConfig { ttl, max_unfinished, webhooks: webhooks(&mut values) },
             history: values.read(&rows::HISTORY),
+            metrics: values.read(&rows::METRICS),
+            log_level: values.read(&rows::LOG_LEVEL),
+            log_prompts: values.read(&rows::LOG_PROMPTS),
             database: database(&mut values),
             problems: values.problems,
         }

@@ -12,7 +12,9 @@ use crate::gradio::image_hosts::ImageHosts;
 use crate::http::cors::CorsOrigins;
 use crate::http::keys::ApiKeys;
 use crate::media::config::LinkSecret;
+use crate::observe::metrics::access::MetricsAccess;
 use crate::openai::chat::progress::ChatProgress;
+use crate::platform::log::Level;
 
 /// Database that the operator names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +105,12 @@ rows! {
     WEBHOOK_SECRET: String = "webhook_secret" secret, "", text;
     /// List of the finished images at `GET /v1/images`.
     HISTORY: bool = "history" plain, "on", boolean;
+    /// Key for `GET /metrics`, or `open` for everybody.
+    METRICS: MetricsAccess = "metrics_key" secret, "", metrics;
+    /// Severity from which on records are logged.
+    LOG_LEVEL: Level = "log_level" plain, "info", log_level;
+    /// Prompts in the log.
+    LOG_PROMPTS: bool = "log_prompts" plain, "off", boolean;
     /// Database in which the instances of the component keep what they share.
     DATABASE: DatabaseKind = "database" plain, "sqlite", database;
     /// Address of the PostgreSQL server.
@@ -149,6 +157,18 @@ fn chat_progress(text: &str) -> Parsed<ChatProgress> {
 
 fn stagger(text: &str) -> Parsed<Pause> {
     Pause::parse(text.trim()).ok_or_else(|| Invalid::new("be milliseconds such as 1500-3500, or 0"))
+}
+
+fn metrics(text: &str) -> Parsed<MetricsAccess> {
+    MetricsAccess::parse(text).ok_or_else(|| {
+        Invalid::new("be open, or a key of 16 characters or more without a comma")
+            .with(MetricsAccess::Off, "there is no /metrics")
+    })
+}
+
+fn log_level(text: &str) -> Parsed<Level> {
+    let words = [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+    word(text, &words, "\"info\" is used")
 }
 
 fn database(text: &str) -> Parsed<DatabaseKind> {

@@ -53,7 +53,11 @@ struct StoreInner {
     availability: RefCell<Availability>,
     opened: Once<Result<Meta, StoreError>>,
     failure: WarnOnce,
+    watch: RefCell<Option<StatementWatch>>,
 }
+
+/// Observer of statements: the time that each took, and its failure.
+pub type StatementWatch = Rc<dyn Fn(Duration, Option<&StoreError>)>;
 
 /// Data that an instance reads at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +78,13 @@ impl Store {
             availability: RefCell::default(),
             opened: Once::default(),
             failure: WarnOnce::new(FAILURE, log),
+            watch: RefCell::default(),
         }))
+    }
+
+    /// Has statements observed from now on.
+    pub fn watch(&self, watch: StatementWatch) {
+        *self.0.watch.borrow_mut() = Some(watch);
     }
 
     /// Host that runs the statements.
@@ -174,6 +184,7 @@ impl Store {
     async fn send(&self, bound: Bound, limit: Duration) -> Result<Vec<Row>, StoreError> {
         let Some(database) = self.0.database.clone() else { return Err(StoreError::Off) };
         let host = &self.0.host;
+        let begun = host.now();
         let asked = host.query(&database, bound.sql, bound.parameters);
         let (sender, receiver) = oneshot::channel();
         host.spawn(Box::pin(async move {
@@ -181,18 +192,22 @@ impl Store {
             let _ = sender.send(asked.await);
         }));
         let answer = timeout(host, limit, receiver).await;
-        let mut availability = self.0.availability.borrow_mut();
-        match answer {
+        let answer = match answer {
             Ok(Ok(answer)) => {
-                availability.answered();
+                self.0.availability.borrow_mut().answered();
                 answer
             }
             Ok(Err(oneshot::Canceled)) => Err(StoreError::Down),
             Err(_) => {
-                availability.timed_out(host.now());
+                self.0.availability.borrow_mut().timed_out(host.now());
                 Err(StoreError::TimedOut(limit))
             }
+        };
+        let watch = self.0.watch.borrow().clone();
+        if let Some(watch) = watch {
+            watch(host.now().saturating_sub(begun), answer.as_ref().err());
         }
+        answer
     }
 
     /// Binds a statement for the dialect of the engine.

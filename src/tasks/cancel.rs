@@ -44,6 +44,7 @@ impl TaskSupervisor {
             record.end(TaskStatus::Cancelled, self.host.unix_time());
             let end = self.row_end(id, &record);
             if let Some(claimed) = self.store.cancel(id, owner, Snapshot { record, revision }, end).await? {
+                self.note_end(claimed.record.status);
                 let record = Box::new(claimed.record.clone());
                 self.finish_cancelled(claimed, receipts);
                 return Ok(Cancelled::Ended(record));

@@ -22,6 +22,7 @@ use crate::error::{Error, Retry};
 use crate::generation::TargetFormat;
 use crate::gradio::failure::Failure;
 use crate::history::entry::KeptFile;
+use crate::observe::images;
 use crate::pipeline::{Item, Payload, Update, Updates, conversion};
 use crate::platform::{StoreError, retry};
 use crate::store::id::TimeId;
@@ -86,6 +87,7 @@ impl TaskRun {
             let next =
                 if self.record.work() == RemainingWork::Nothing { NextHolder::Wait(0) } else { NextHolder::Keep };
             self.persist_with_retry(next, Some(end)).await?;
+            self.supervisor.note_end(self.record.status);
         }
         self.deliver().await
     }
@@ -112,7 +114,8 @@ impl TaskRun {
             let mut part = request.clone();
             part.generation.seed = request.generation.seed.plus(range.start);
             part.generation.count = range.end - range.start;
-            let updates = self.supervisor.pipeline(&self.owner).run(&model, part.into());
+            let watch = images::of_task(&self.supervisor.metrics, &model, part.generation.count);
+            let updates = self.supervisor.pipeline(&self.owner, watch).run(&model, part.into());
             making.push(updates.map(move |update| shifted(update, range.start)).boxed_local());
         }
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })

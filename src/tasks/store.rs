@@ -1,8 +1,9 @@
 //! Rows of tasks.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::image::TaskStatus;
 use super::record::{RemainingWork, TaskRecord};
 use crate::generation::Priority;
 use crate::history::entry::fold;
@@ -16,6 +17,8 @@ use crate::store::{Store, integer, milliseconds};
 
 /// Maximum count of unfinished tasks in a look.
 const COUNTED: i64 = 1000;
+/// Maximum count of tasks by status.
+const MOST_COUNTED: i64 = 100_000;
 /// Maximum number of finished tasks of a key.
 const KEPT: i64 = 1000;
 
@@ -382,6 +385,21 @@ impl TaskStore {
             self.store.spawn(&tasks::DELETE, vec![("id", id.as_str().into())]);
         }
         Ok(true)
+    }
+
+    /// Numbers of the tasks that have not ended, by status, and of webhooks that are due, as `webhook`.
+    pub async fn count(&self) -> Result<BTreeMap<&'static str, i64>, StoreError> {
+        let mut counts = BTreeMap::from([("queued", 0), ("running", 0), ("webhook", 0)]);
+        for row in self.store.query(&tasks::COUNT, vec![("most", MOST_COUNTED.into())]).await? {
+            let mut columns = Columns::of(row);
+            let (work, status, count) = (columns.integer()?, columns.text()?, columns.integer()?);
+            let status = match TaskStatus::parse(&status) {
+                Some(status) if work == RemainingWork::Images.number() => status.name(),
+                _ => "webhook",
+            };
+            *counts.entry(status).or_default() += count;
+        }
+        Ok(counts)
     }
 
     /// Deletes the oldest finished tasks of an owner with too many, in the background.

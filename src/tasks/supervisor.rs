@@ -13,6 +13,7 @@ use futures::channel::oneshot;
 
 use super::config::TaskConfig;
 use super::feed::Feed;
+use super::image::TaskStatus;
 use super::record::TaskRecord;
 use super::store::{NewTaskRow, NextHolder, RowEnd, RunnerToken, TaskStore};
 use super::watch_state::WatchState;
@@ -23,7 +24,9 @@ use crate::history::{self, History};
 use crate::media::keyring::Keyring;
 use crate::media::link::Links;
 use crate::media::transcode::Converter;
-use crate::pipeline::Pipeline;
+use crate::observe::metrics::family::TASKS_ENDED;
+use crate::observe::metrics::registry::Metrics;
+use crate::pipeline::{EventWatch, Pipeline};
 use crate::platform::log::{Level, Log, LogRecord};
 use crate::platform::{Host, StoreError, random_bytes};
 use crate::store::id::TimeId;
@@ -48,6 +51,7 @@ pub struct TaskSupervisor {
     pub(super) history: Rc<History>,
     max_image_bytes: usize,
     pub(super) reveal_spaces: bool,
+    pub(super) metrics: Rc<Metrics>,
     link_ttl: Duration,
     log: Log,
     pub(super) running: RefCell<HashMap<TimeId, RunningTask>>,
@@ -85,6 +89,8 @@ pub struct Tools {
     pub link_ttl: Duration,
     /// Shows names of Spaces to clients.
     pub reveal_spaces: bool,
+    /// Figures of the service.
+    pub metrics: Rc<Metrics>,
     /// Log of failures.
     pub log: Log,
 }
@@ -105,6 +111,7 @@ impl TaskSupervisor {
             history,
             max_image_bytes: tools.max_image_bytes,
             reveal_spaces: tools.reveal_spaces,
+            metrics: tools.metrics,
             link_ttl: tools.link_ttl,
             log: tools.log,
             running: RefCell::default(),
@@ -187,7 +194,7 @@ impl TaskSupervisor {
     }
 
     /// Pipeline of a task's images. Its links aren't shown, as each response signs fresh ones.
-    pub(super) fn pipeline(&self, owner: &str) -> Pipeline {
+    pub(super) fn pipeline(&self, owner: &str, watch: EventWatch) -> Pipeline {
         Pipeline {
             dispatcher: Rc::clone(&self.dispatcher),
             converter: self.converter.clone(),
@@ -197,6 +204,9 @@ impl TaskSupervisor {
             // A task keeps its images itself.
             kept: None,
             caller: Rc::from(owner),
+            // It goes on when its request has long ended.
+            trace: None,
+            watch: Some(watch),
         }
     }
 
@@ -211,6 +221,11 @@ impl TaskSupervisor {
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();
         Ok(Links { signer, base: base.to_owned(), expires })
+    }
+
+    /// Counts a task that has ended.
+    pub(super) fn note_end(&self, status: TaskStatus) {
+        self.metrics.add(&TASKS_ENDED, &[("status", status.name())], 1.0);
     }
 
     pub(super) fn log_error(&self, id: &TimeId, error: &Error) {

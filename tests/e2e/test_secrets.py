@@ -25,7 +25,8 @@ TOKENS = ["hf_canary0one", "hf_canary0two", "hf_canary0three"]
 LINK_SECRET = "canary-of-the-links-0123456789"
 WEBHOOK_BYTES = b"canary of webhooks, 32 bytes.."
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(WEBHOOK_BYTES).decode()}"
-SECRETS = [*KEYS, *TOKENS, LINK_SECRET, WEBHOOK_SECRET, PASSWORD]
+METRICS_KEY = "canary-of-the-figures-0123456789"
+SECRETS = [*KEYS, *TOKENS, LINK_SECRET, WEBHOOK_SECRET, METRICS_KEY, PASSWORD]
 PROMPT = "a prompt of canaryyellow"
 """A prompt that the log doesn't have. The database has it, where it is needed."""
 
@@ -114,6 +115,7 @@ def variables(liar: Liar, talker: Talker, receiver: Receiver) -> dict[str, str |
         "link_secret": LINK_SECRET,
         "webhook_host": receiver.url,
         "webhook_secret": WEBHOOK_SECRET,
+        "metrics_key": METRICS_KEY,
         "idle_timeout": 2,
         "job_timeout": 4,
     }
@@ -158,11 +160,13 @@ def ask_everything(host: Host, receiver: Receiver) -> list[httpx.Response]:
         "/v1/spaces",
     ]:
         client.get(path)
+    client.get("/metrics", headers={"authorization": f"Bearer {METRICS_KEY}"})
     for path in [
         "/v1/models/z",
         "/v1/models/nothing",
         "/healthz",
         "/readyz",
+        "/metrics",
         "/",
         "/index.html",
         "/js/main.js",

@@ -43,7 +43,11 @@ fn private(seed: u64, image_hosts: &str) -> (World, SimSpace, Rc<ImageHost>) {
 #[test]
 fn an_image_at_a_host_that_is_listed_is_answered_in_every_form_and_without_the_token() {
     let (world, _, host) = private(310, "https://other.example, https://cdn.example");
-    let made = generate(&world, json!({"prompt": "x"})).json();
+    let mut asked = request(Method::POST, "/v1/images/generations", json!({"prompt": "x"}).to_string());
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    asked.headers_mut().insert("traceparent", parent.parse().unwrap());
+    let made = answer(&world, asked).json();
+    assert!(world.sent().iter().any(|(_, headers)| headers.contains_key("traceparent")), "the Space has the trace");
     assert_eq!(STANDARD.decode(made["data"][0]["b64_json"].as_str().unwrap()).unwrap(), png());
     let linked = generate(&world, json!({"prompt": "x", "response_format": "url"})).json();
     let task = submit(&world, json!({"prompt": "x", "async": true}));
@@ -64,7 +68,7 @@ fn an_image_at_a_host_that_is_listed_is_answered_in_every_form_and_without_the_t
     assert_eq!((seen.len(), fetched), (3, 3));
     for (url, headers) in seen.iter() {
         assert_eq!(url, HOSTED);
-        for secret in ["authorization", "x-hf-authorization", "cookie"] {
+        for secret in ["authorization", "x-hf-authorization", "cookie", "traceparent"] {
             assert!(!headers.contains_key(secret), "{headers:?}");
         }
     }

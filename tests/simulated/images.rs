@@ -265,7 +265,7 @@ fn every_way_to_fail_is_told_as_what_it_is_and_in_time() {
         if status != 200 {
             assert_eq!(answer.error().2, code, "{fate:?}");
             assert_eq!(answer.header("x-should-retry"), Some(retry), "{fate:?}");
-            assert_eq!(world.log_lines().len(), 1, "{fate:?} is logged once");
+            assert_eq!(problems(&world).len(), 1, "{fate:?} is logged once");
         }
         assert!(world.now() < Duration::from_secs(301), "{fate:?}");
         world.settle();

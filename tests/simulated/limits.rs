@@ -160,7 +160,7 @@ fn a_database_that_hangs_holds_a_request_with_all_limits_for_a_second_and_is_tol
             }
             took
         });
-        assert_eq!(world.log_lines().len(), usize::from(hangs), "{:?}", world.log_lines());
+        assert_eq!(problems(&world).len(), usize::from(hangs), "{:?}", world.log_lines());
         took
     };
     let (with, without) = (took(false), took(true));

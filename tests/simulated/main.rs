@@ -16,12 +16,14 @@ mod choices;
 mod clocks;
 mod conversions;
 mod faces;
+mod figures;
 mod history;
 mod idempotency;
 mod image_hosts;
 mod images;
 mod inline;
 mod limits;
+mod observed;
 mod pools;
 mod responses;
 mod spaces;
@@ -168,6 +170,12 @@ fn answer(world: &World, request: Request<Body>) -> Reply {
 
 fn generate(world: &World, fields: Value) -> Reply {
     answer(world, request(Method::POST, "/v1/images/generations", fields.to_string()))
+}
+
+/// Lines of the log, those of requests that have ended left out.
+fn problems(world: &World) -> Vec<String> {
+    let lines = world.log_lines().into_iter();
+    lines.filter(|line| !line.contains("\"event\":\"request\"")).collect()
 }
 
 /// No job is left behind: each has ended at the Space, or was cancelled there before its stream was closed.

@@ -73,9 +73,8 @@ pub(crate) fn plain() -> Result<()> {
     say("building the component for hosts that have WASI and nothing else");
     // Another choice of features makes another file of the same name, so it has a folder of its own.
     let own = target().join("wasi");
-    let mut build = cargo(&["rustc", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
-    build.args(["--package", "z-image-2api", "--lib", "--crate-type", "cdylib"]);
-    build.args(["--no-default-features", "--features", "wasi", "--target-dir"]).arg(&own);
+    let mut build = component("z-image-2api");
+    build.args(["--locked", "--no-default-features", "--features", "wasi", "--target-dir"]).arg(&own);
     run(&mut build)?;
     let folder = target().join(TARGET).join("release");
     fs::create_dir_all(&folder)?;
@@ -91,13 +90,20 @@ pub(crate) fn plain_with_host() -> Result<()> {
     run(&mut cargo(&build))
 }
 
-fn components(run: impl FnOnce(&mut Command) -> Result<()>) -> Result<()> {
+fn components(run: impl Fn(&mut Command) -> Result<()>) -> Result<()> {
     say("building the components");
-    let mut build = cargo(&["build", "--config", ".cargo/component.toml", "--target", TARGET, "--release", "--locked"]);
     for (package, _) in COMPONENTS {
-        build.args(["--package", package]);
+        run(component(package).arg("--locked"))?;
     }
-    run(&mut build)
+    Ok(())
+}
+
+/// Build of a component's package: of the component alone, since cargo optimizes nothing across crates where it makes
+/// a library too.
+fn component(package: &str) -> Command {
+    let mut build = cargo(&["rustc", "--config", ".cargo/component.toml", "--target", TARGET, "--release"]);
+    build.args(["--package", package, "--lib", "--crate-type", "cdylib"]);
+    build
 }
 
 fn optimize_components(files: &[&str]) -> Result<()> {

@@ -113,6 +113,7 @@ pub(crate) fn pytest(arguments: &[&str]) -> Result<Command> {
         pytest.env(format!("GRADIO{generation}_PYTHON"), python::gradio(generation)?.python());
     }
     pytest.env("POSTGRES_BIN", setup::postgres::programs()?);
+    pytest.env("PROMETHEUS_BIN", setup::prometheus::programs()?);
     pytest.env("CLIENTS_PYTHON", python::clients()?.python());
     pytest.env("SCHEMATHESIS_PYTHON", python::schemathesis()?.python());
     node::packages()?;

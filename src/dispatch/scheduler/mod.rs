@@ -121,6 +121,11 @@ impl Scheduler {
         this
     }
 
+    /// The database.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Monotonic time.
     pub(super) fn now(&self) -> Duration {
         self.host.now()

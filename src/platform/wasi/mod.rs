@@ -6,6 +6,7 @@ pub(crate) mod plain;
 pub(crate) mod wake;
 pub(crate) mod wire;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
@@ -65,6 +66,9 @@ impl Wasi {
     }
 
     pub(super) fn log(&self, record: &LogRecord<'_>) {
-        eprintln!("{}", record.to_line());
+        let mut line = record.to_line();
+        line.push('\n');
+        // In one piece, as other instances write there too. A log that can't be written can't be told of either.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod idempotency;
 mod limits;
 mod media;
+mod metrics;
 mod responses;
 mod scheduling;
 mod tasks;
@@ -24,7 +25,7 @@ use super::{Meta, Store};
 use crate::platform::{Database, Row, StoreError, Value, retry};
 
 /// Number of the newest migration.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// Time limit of a migration's statement.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Length of the link secret, in bytes.
@@ -46,6 +47,8 @@ fn tables() -> impl Iterator<Item = &'static str> {
         responses::TABLES,
         // Since version 2, and more since 3.
         media::TABLES,
+        // Since version 4.
+        metrics::TABLES,
     ];
     rooms.into_iter().flatten().copied()
 }

@@ -10,6 +10,7 @@ pub mod kept_image;
 pub mod lease;
 pub mod limits;
 pub mod meta;
+pub mod metric;
 pub mod responses;
 pub mod tasks;
 pub mod waiter;
@@ -44,6 +45,7 @@ pub(crate) fn samples() -> Vec<Sample> {
         lease::samples(),
         limits::samples(),
         meta::samples(),
+        metric::samples(),
         responses::samples(),
         tasks::samples(),
         waiter::samples(),

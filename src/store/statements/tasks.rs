@@ -95,6 +95,12 @@ pub const LOOK: Statement = Statement(
      ) own_delivery",
 );
 
+/// Counts the tasks with remaining work, by that and by status, up to `most`.
+pub const COUNT: Statement = Statement(
+    "SELECT own_open.work, own_open.status, COUNT(*) FROM (SELECT work, status FROM task WHERE work > 0 LIMIT :most) \
+     AS own_open GROUP BY own_open.work, own_open.status",
+);
+
 /// Reads a task.
 pub const READ: Statement = Statement(
     "SELECT record, revision, lease FROM task WHERE id = :id AND owner = :owner AND until > CAST(:now AS BIGINT)",
@@ -194,6 +200,7 @@ pub(crate) fn samples() -> Vec<super::Sample> {
         ("CHECK", CHECK, vec![ids(), holders]),
         ("REQUEUE", REQUEUE, number(&["before"])),
         ("LOOK", LOOK, number(&["now", "before", "most"])),
+        ("COUNT", COUNT, number(&["most"])),
         ("READ", READ, [text(&["id", "owner"]), number(&["now"])].concat()),
         ("LIST", LIST, [text(&["owner", "after"]), number(&["now", "most"]), vec![statuses]].concat()),
         ("REVISIONS", REVISIONS, [vec![ids()], number(&["now"])].concat()),

@@ -55,6 +55,10 @@ pub const ENTER: Statement = Statement(
      RETURNING id, turn",
 );
 
+/// Counts the waiting jobs of queues.
+pub const COUNT: Statement =
+    Statement("SELECT queue, COUNT(*) FROM waiter WHERE queue IN (:queues) AND expires > :now GROUP BY queue");
+
 /// Extends the waiting jobs of an instance.
 pub const EXTEND: Statement = Statement("UPDATE waiter SET expires = :expires WHERE holder = :holder");
 
@@ -118,6 +122,7 @@ pub(crate) fn samples() -> Vec<super::Sample> {
     vec![
         ("VIEW", VIEW, view),
         ("ENTER", ENTER, enter),
+        ("COUNT", COUNT, vec![("queues", Argument::list(["q", "r"])), ("now", 1_i64.into())]),
         ("EXTEND", EXTEND, vec![("expires", 1_i64.into()), ("holder", "i".into())]),
         ("LEAVE", LEAVE, vec![("ids", Argument::list(["a", "b"]))]),
         ("SWEEP", SWEEP, vec![("now", 0_i64.into()), ("most", 1_i64.into())]),

@@ -15,7 +15,8 @@ use crate::store::statements::Sample;
 const NOBODY: u32 = 65534;
 /// Fills all tables with 20,000 rows each, few of which have the same in common.
 const FILL: &str = r"DO $$ DECLARE one record; BEGIN FOR one IN SELECT table_name, string_agg(CASE
-    WHEN data_type = 'bigint' THEN 'n' WHEN data_type = 'bytea' THEN quote_literal('\x00') || '::bytea'
+    WHEN data_type IN ('bigint', 'double precision') THEN 'n'
+    WHEN data_type = 'bytea' THEN quote_literal('\x00') || '::bytea'
     WHEN column_name IN ('id', 'key', 'caller') THEN 'md5(n::text)' ELSE 'md5((n % 1000)::text)' END,
     ', ' ORDER BY ordinal_position) AS list FROM information_schema.columns WHERE table_schema = 'public'
     GROUP BY table_name LOOP EXECUTE format(

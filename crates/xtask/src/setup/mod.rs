@@ -2,7 +2,9 @@
 
 mod debian;
 pub(crate) mod nginx;
+mod package;
 pub(crate) mod postgres;
+pub(crate) mod prometheus;
 pub(crate) mod tool;
 
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ pub(crate) fn all() -> Result<()> {
         python::gradio(generation)?;
     }
     postgres::programs()?;
+    prometheus::programs()?;
     python::clients()?;
     python::schemathesis()?;
     python::lint()?;
