@@ -33,7 +33,7 @@ pub(crate) async fn measure(arguments: &Arguments, state: &Path) -> Result<Secti
     progress(arguments, &state.join("progress"), &mut section).await?;
     section.say(&format!(
         "Streamed chats. {WAITING} of them wait for a Space with {FEW} slots whose jobs never end, begun one after the \
-         other; memory is that of the host's process with all of its instances (Pss, so pages that they share count once), \
+         other; memory is that of the host's process with all of its instances (Pss: shared pages count once), \
          less what it had before. An event of progress is one that the Space sends, on its way to the client."
     ));
     Ok(section)
