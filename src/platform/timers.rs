@@ -16,20 +16,20 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     /// What each wakes; two may end at the same time.
-    sleeping: RefCell<BTreeMap<Key, Waker>>,
+    sleeping: RefCell<BTreeMap<SleepKey, Waker>>,
     /// Number of sleeps so far.
     count: Cell<u64>,
 }
 
 /// End of a sleep, and its number.
-type Key = (Duration, u64);
+type SleepKey = (Duration, u64);
 
 /// A sleep until a time.
 #[derive(Debug)]
 pub(super) struct Sleep {
     end: Duration,
     /// Timers that it is among once it has been polled. It is over when it no longer is.
-    kept: Option<(Rc<Timers>, Key)>,
+    kept: Option<(Rc<Timers>, SleepKey)>,
 }
 
 impl Timers {

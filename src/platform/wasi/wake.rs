@@ -29,7 +29,6 @@ use wasip3::clocks::monotonic_clock;
 use wasip3::wit_bindgen::StreamWriter;
 use wasip3::wit_stream;
 
-use super::wire::nanoseconds;
 use crate::platform::timers::{Sleep, Timers};
 
 thread_local! {
@@ -73,6 +72,11 @@ pub(super) async fn sleep(duration: Duration) {
         }
     })
     .await;
+}
+
+/// In WASI's unit.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Monotonic time.

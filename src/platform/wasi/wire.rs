@@ -3,7 +3,6 @@
 //! The conversions of `wasip3` and of Spin's SDK are passed by for three reasons: they send an empty body with every
 //! request, where none is meant; they set no time limits; and they end a broken body as if it were whole.
 
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -14,7 +13,7 @@ use wasip3::http::{client, types};
 use wasip3::wit_bindgen::{FutureReader, StreamReader, StreamResult, StreamWriter};
 use wasip3::{wit_future, wit_stream};
 
-use super::wake::spawn;
+use super::wake::{nanoseconds, spawn};
 use crate::platform::read_size::ReadSize;
 use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
 
@@ -185,11 +184,6 @@ async fn write_known(writer: &mut StreamWriter<u8>, mut bytes: Bytes, sent: impl
             return;
         }
     }
-}
-
-/// In WASI's unit.
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Length of a body, as its head says it.
