@@ -3,7 +3,6 @@
 //! The conversions of `wasip3` and of Spin's SDK are passed by for three reasons: they send an empty body with every
 //! request, where none is meant; they set no time limits; and they end a broken body as if it were whole.
 
-
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{once, unfold};
