@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod budget;
 mod chats;
 mod choices;
 mod clocks;
