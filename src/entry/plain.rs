@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response};
 use z_image_fileserver::files::FILES;
 
 use crate::app::{App, is_of_api};
-use crate::platform::log::{Level, LogRecord};
+use crate::platform::log::{Level, LogRecord, LogTime};
 use crate::platform::wasi::plain::PlainHost;
 use crate::platform::{Body, Content, Host};
 use crate::settings::Settings;
@@ -41,7 +41,7 @@ pub(super) async fn load() -> App {
     let host = Rc::clone(&plain) as Host;
     let settings = Settings::load(&host).await;
     plain.allow(settings.allowed_origins());
-    host.log(&LogRecord::new(Level::Info, NO_DATABASE));
+    host.log(&LogRecord { time: Some(LogTime(host.unix_time())), ..LogRecord::new(Level::Info, NO_DATABASE) });
     App::new(host, settings)
 }
 

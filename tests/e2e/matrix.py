@@ -170,7 +170,8 @@ class Matrix:
     async def _in_pool(self, cell: Cell, space: FaultySpace) -> None:
         # Jobs are tried again while that adds a fifth to the load at most, so there must be others.
         fields = {"model": "good", "prompt": "a red fox"}
-        await asyncio.gather(*(self.caller.ask("POST", "/v1/images/generations", fields) for _ in range(OTHERS)))
+        for _ in range(OTHERS):
+            await self.caller.ask("POST", "/v1/images/generations", fields)
         answer = await self._ask(cell, f"{cell.name}-pool")
         outcome = self.outcomes[cell]
         outcome.pool, outcome.pool_message = self._said(answer), answer.error().get("message", "")

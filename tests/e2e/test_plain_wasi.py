@@ -77,7 +77,7 @@ def plain(request: pytest.FixtureRequest, space: Space) -> Iterator[PlainHost]:
     yield host
     log = host.stop()
     assert "There is no database on this host" in log, log
-    assert "failed" not in log.replace("database fails", "") and "panicked" not in log and KEY not in log, log
+    assert "failed" not in log.replace("images_failed", "") and "panicked" not in log and KEY not in log, log
 
 
 @pytest.fixture

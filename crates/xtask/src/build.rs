@@ -52,13 +52,15 @@ pub(crate) fn all() -> Result<()> {
     host(RELEASE)
 }
 
-/// Builds everything that serves, as soon as can be, and returns the host's program. The components aren't made
-/// smaller; the host is one for release where there was one before, or else one whose build is short.
+/// Builds everything that serves, as soon as can be, and returns the host's program. The components aren't optimized
+/// across crates nor made smaller; the host is one for release where there was one before, or else one whose build is
+/// short.
 pub(crate) fn quickly() -> Result<PathBuf> {
     let profile = if program(RELEASE).exists() { RELEASE } else { DEV_HOST };
     let components = || {
         setup::target()?;
-        components(|build| run_quietly(build).map(drop))?;
+        let at_once = ["--config", "profile.release.lto=\"off\""];
+        components(|build| run_quietly(build.args(at_once)).map(drop))?;
         say("the components are built");
         Ok(())
     };
