@@ -115,7 +115,10 @@ def run(cell: str, space: str, postgres: Postgres) -> DatabaseOutcome:
     engine, fault = cell.split(": ")
     outcome = DatabaseOutcome()
     with contextlib.ExitStack() as stack:
-        variables: dict[str, object] = {"spaces": f"z-image-turbo={space}", "extra_host": space, "history": "off"}
+        # The hosts share the database, and so the slots of the Space. One whose database is gone keeps its slot until
+        # the lease ends, so there are enough for all.
+        catalog = f'[models.good]\nspaces = [{{ space = "{space}", slots = 64 }}]'
+        variables: dict[str, object] = {"catalog": catalog, "extra_host": space, "history": "off"}
         gate = None
         if engine == "PostgreSQL":
             gate = FaultyGate(postgres.port)
