@@ -38,6 +38,7 @@ impl App {
         let (head, body) = request.into_parts();
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let route = find(&path);
+        let access = route.as_ref().map(|route| route.row.access);
         let ending = self.observer.begin(&id, &method, route.as_ref().map(|route| route.row.observed()));
         ending.record().set_trace(TraceContext::of(&head.headers));
         let cors = Cors::of(&self.settings.cors_origins, &head.headers);
@@ -45,7 +46,6 @@ impl App {
         let mut response = if method == Method::OPTIONS {
             cors.preflight()
         } else {
-            let access = route.as_ref().map(|route| route.row.access);
             self.answer(route, head, body, ending.record(), &id, &mut standing).await.unwrap_or_else(|error| {
                 log::error(&self.log, &id, method.as_str(), &log::path(&path, access), &error);
                 reply::error(&error)
@@ -55,7 +55,7 @@ impl App {
             *response.body_mut() = Content::Empty;
         }
         ending.set_status(response.status());
-        let mut response = response.map(|content| self.watched(content, ending, &id, &method, &path));
+        let mut response = response.map(|content| self.watched(content, ending, &id, &method, &path, access));
         let took = self.host.now().saturating_sub(begun).as_millis();
         let headers = response.headers_mut();
         headers.extend(standing);
@@ -67,7 +67,15 @@ impl App {
     }
 
     /// The body of an answer, which is given up where its client doesn't read it, and whose end is that of the request.
-    fn watched(&self, content: Content, ending: Ending, id: &str, method: &Method, path: &str) -> Content {
+    fn watched(
+        &self,
+        content: Content,
+        ending: Ending,
+        id: &str,
+        method: &Method,
+        path: &str,
+        access: Option<Access>,
+    ) -> Content {
         let body = match content {
             Content::Stream(body) => ending.follow(body),
             Content::Full(bytes) => {
@@ -80,7 +88,7 @@ impl App {
             }
         };
         let (log, id, method) = (Rc::clone(&self.log), id.to_owned(), method.clone());
-        let path = log::path(path, find(path).map(|route| route.row.access));
+        let path = log::path(path, access);
         let on_unread = move || log::unread(&log, &id, method.as_str(), &path);
         Content::Stream(unread::watched(&self.host, body, on_unread))
     }

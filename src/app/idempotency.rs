@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::stream::{iter, unfold};
 use http::Response;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 
 use super::exchange::Exchange;
 use super::routes::RouteRow;
@@ -19,7 +19,7 @@ use crate::idempotency::flight::{Begun, Flight};
 use crate::idempotency::key::{Fingerprint, Fingerprinting, IdempotencyKey};
 use crate::idempotency::outcome::Outcome;
 use crate::idempotency::stored_response::{self, StoredResponse};
-use crate::platform::{Body, Content, read_to_end};
+use crate::platform::{Body, Content, content_length, read_to_end};
 
 impl App {
     /// Answers a request for images; one with a key that was answered before, with that answer.
@@ -71,7 +71,7 @@ async fn answered(flight: Flight, response: Response<Content>, outcome: Outcome)
         flight.streams();
         return Ok(recorded(flight, response, outcome));
     }
-    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let length = content_length(response.headers()).and_then(|length| usize::try_from(length).ok());
     if !flight.is_joined() && length.is_some_and(|length| length > stored_response::MAX_BODY) {
         // No other request waits for it, and it is too large to be kept: it need not be held whole.
         return Ok(response);
@@ -147,6 +147,7 @@ mod tests {
     use crate::platform::Value;
     use crate::platform::sim::World;
     use crate::store::tests::store;
+    use http::header::CONTENT_LENGTH;
     use http::{HeaderMap, HeaderValue};
     use std::time::Duration;
 

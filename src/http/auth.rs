@@ -48,14 +48,16 @@ pub fn authenticate(auth: &Auth, headers: &HeaderMap) -> Result<Caller, Error> {
     }
 }
 
+/// Key in `Authorization: Bearer KEY` (RFC 6750; the scheme in any case).
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+}
+
 /// Key in a request's headers.
 fn presented(headers: &HeaderMap) -> Option<&[u8]> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, key) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
-    });
     let plain = |name| headers.get(name).map(|value| value.as_bytes().trim_ascii());
-    [bearer, plain("api-key"), plain("x-api-key")].into_iter().flatten().find(|key| !key.is_empty())
+    [bearer(headers), plain("api-key"), plain("x-api-key")].into_iter().flatten().find(|key| !key.is_empty())
 }
 
 #[cfg(test)]

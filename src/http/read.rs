@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 
 use super::attachments::{JsonReader, JsonText};
 use crate::error::Error;
-use crate::platform::{Body, HeldBuffer, Host, UNCOUNTED, grow, timeout};
+use crate::platform::{Body, HeldBuffer, Host, UNCOUNTED, content_length, grow, timeout};
 
 /// Step by which a body's memory is reserved, in bytes.
 const STEP: usize = 1 << 20;
@@ -123,7 +123,7 @@ fn expect_json(headers: &HeaderMap, expected: &'static str) -> Result<(), Error>
 /// 413.
 pub fn refuse_large(headers: &HeaderMap, limit: BodyLimit) -> Result<(), Error> {
     // On wasm32, a length that a `usize` can't hold is one that is too large.
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced = content_length(headers);
     let is_large = |length| usize::try_from(length).map_or(true, |length| length > limit.bytes);
     if announced.is_some_and(is_large) { Err(Error::body_too_large(limit.bytes)) } else { Ok(()) }
 }

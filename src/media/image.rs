@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use futures::stream::{once, unfold};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::header::{ACCEPT, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::generation::format::MAGIC;
@@ -17,7 +17,7 @@ use crate::generation::{Format, Size};
 use crate::gradio::client::Client;
 use crate::gradio::failure::Failure;
 use crate::gradio::file::RemoteFile;
-use crate::platform::{Body, TransportError, timeout};
+use crate::platform::{Body, TransportError, content_length, timeout};
 
 /// An image on its way.
 pub struct OpenImage {
@@ -46,7 +46,7 @@ pub(super) async fn open_unbounded(client: &Client, file: &RemoteFile, limit: us
     if answer.status != StatusCode::OK {
         return Err(client.refusal("file", answer).await);
     }
-    let length = length(&answer.headers);
+    let length = content_length(&answer.headers);
     within(length, limit)?;
     let (start, rest) = first_bytes(client, answer.body).await?;
     let format = Format::of_magic(&start).ok_or_else(not_an_image)?;
@@ -76,7 +76,7 @@ pub async fn open_part(
     if answer.status != StatusCode::PARTIAL_CONTENT {
         return Err(client.refusal("file", answer).await);
     }
-    let length = length(&answer.headers);
+    let length = content_length(&answer.headers);
     within(length, limit)?;
     // A part from the middle shows no magic bytes, so the beginning is looked at first.
     let format = open(client, file, limit).await?.format;
@@ -173,10 +173,6 @@ fn capped(body: Body, limit: usize) -> Body {
         }
     })
     .boxed_local()
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn within(length: Option<u64>, limit: usize) -> Result<(), Failure> {

@@ -11,6 +11,11 @@ use thiserror::Error;
 /// A body as it arrives or leaves: pieces of bytes, then the end, or one error and nothing more.
 pub type Body = LocalBoxStream<'static, Result<Bytes, TransportError>>;
 
+/// Length of a body in bytes, as its head says it (`Content-Length`, RFC 9110 section 8.6).
+pub fn content_length(headers: &http::HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// A request to a Space.
 #[derive(Debug)]
 pub struct Outbound {

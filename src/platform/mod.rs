@@ -45,7 +45,7 @@ pub use self::allowed_origins::AllowedOrigins;
 pub use self::body::{ReadError, read_held, read_to_end};
 pub use self::buffer::HeldBuffer;
 pub use self::database::{Database, Row, StoreError, Value};
-pub use self::exchange::{Body, Content, Inbound, OnSent, Outbound, TransportError};
+pub use self::exchange::{Body, Content, Inbound, OnSent, Outbound, TransportError, content_length};
 pub use self::memory::{MemoryBudget, OutOfMemory, Reservation, UNCOUNTED};
 pub use self::port::{Host, Platform};
 pub use self::random::{random_bytes, random_hex};

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Sleeps of a task, by their end.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    /// What each wakes; two may end at the same time.
+    /// Waker of each; two may end at the same time.
     sleeping: RefCell<BTreeMap<SleepKey, Waker>>,
     /// Number of sleeps so far.
     count: Cell<u64>,

@@ -26,7 +26,7 @@ def program(name: str) -> Path:
 
 
 def promtool(*arguments: str | Path, text: str = "") -> str:
-    """What promtool says of something, which it finds no fault with."""
+    """Words of promtool on something that it finds no fault with."""
     checked = subprocess.run([program("promtool"), *arguments], input=text, capture_output=True, text=True)
     said = checked.stdout + checked.stderr
     assert checked.returncode == 0, said

@@ -6,7 +6,7 @@ use super::*;
 
 const FIGURES_KEY: &str = "a-key-of-the-figures";
 
-/// What a scrape of that instance answers.
+/// Answer of that instance to a scrape.
 fn scrape(world: &World, app: &Rc<App>, accept: &str) -> Reply {
     let mut asked = request(Method::GET, "/metrics", "");
     asked.headers_mut().insert("authorization", format!("Bearer {FIGURES_KEY}").parse().unwrap());

@@ -11,7 +11,7 @@ use crate::shell::{root, run, say, target};
 
 const MDBOOK: Tool =
     Tool { name: "mdbook", version: "0.5.4", arguments: &["--no-default-features", "--features", "search"] };
-/// Where a link out of `docs/` leads on the site.
+/// Address that a link out of `docs/` has on the site.
 const SOURCE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
 /// Builds the site and follows every link inside it.

@@ -1,8 +1,8 @@
 //! Access to the figures.
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
+use crate::http::auth::bearer;
 use crate::http::keys::ApiKeys;
 
 /// Shortest key, in bytes.
@@ -41,12 +41,7 @@ impl MetricsAccess {
         match self {
             Self::Off => false,
             Self::Open => true,
-            Self::Key(key) => headers.get(AUTHORIZATION).is_some_and(|value| {
-                let bearer = value.as_bytes().split_at_checked(7);
-                bearer.is_some_and(|(scheme, presented)| {
-                    scheme.eq_ignore_ascii_case(b"bearer ") && key.find(presented.trim_ascii()).is_some()
-                })
-            }),
+            Self::Key(key) => bearer(headers).is_some_and(|presented| key.find(presented).is_some()),
         }
     }
 }
@@ -54,6 +49,7 @@ impl MetricsAccess {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use http::header::AUTHORIZATION;
 
     use super::*;
 

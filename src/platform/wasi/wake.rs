@@ -88,7 +88,7 @@ fn new_task() -> u64 {
     TASKS.replace(TASKS.get().wrapping_add(1))
 }
 
-/// What a future that is being polled has of its own.
+/// Waker and timers of a future that is being polled.
 struct Polled {
     /// Wakes its task's executor.
     executor: Waker,

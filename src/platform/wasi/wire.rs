@@ -14,7 +14,7 @@ use wasip3::{wit_future, wit_stream};
 
 use super::wake::{nanoseconds, spawn};
 use crate::platform::read_size::ReadSize;
-use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError};
+use crate::platform::{Body, Content, Inbound, OnSent, Outbound, TransportError, content_length};
 
 /// Length of the pieces of a body that is copied to be written, in bytes.
 const SENT: usize = 64 << 10;
@@ -35,7 +35,7 @@ pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, Er
     }
     let uri = uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
     let headers = headers(request.get_headers());
-    let length = length(&headers);
+    let length = content_length(&headers);
     // Most requests have no body, or none that is read: it costs nothing then.
     let opened = once(async move {
         let (done, on_done) = wit_future::new(|| Ok(()));
@@ -149,7 +149,7 @@ pub(super) async fn send(outbound: Outbound) -> Result<Inbound, TransportError> 
     let (done, on_done) = wit_future::new(|| Ok(()));
     let (stream, trailers) = types::Response::consume_body(response, on_done);
     drop(done);
-    let body = body(stream, trailers, length(&headers));
+    let body = body(stream, trailers, content_length(&headers));
     Ok(Inbound { status, headers, body })
 }
 
@@ -185,44 +185,42 @@ async fn write_known(writer: &mut StreamWriter<u8>, mut bytes: Bytes, sent: impl
     }
 }
 
-/// Length of a body, as its head says it.
-fn length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// A body as it arrives, of a `length` that its head may have said: its pieces, and an error where it broke off.
-fn body(stream: StreamReader<u8>, trailers: Trailers, length: Option<usize>) -> Body {
-    Box::pin(unfold(Some((stream, trailers, ReadSize::of(length), Vec::new())), async |state| {
-        let (mut stream, trailers, mut size, mut buffer) = state?;
-        loop {
-            if buffer.capacity() == 0 {
-                buffer.reserve_exact(size.next());
-            }
-            let result;
-            (result, buffer) = stream.read(buffer).await;
-            match result {
-                StreamResult::Complete(_) if buffer.is_empty() => {}
-                StreamResult::Complete(_) => {
-                    size.took(buffer.len(), buffer.capacity());
-                    // A small piece leaves the buffer to the next one; a large one takes it along.
-                    let piece = if buffer.len() <= buffer.capacity() / 4 {
-                        let piece = Bytes::copy_from_slice(&buffer);
-                        buffer.clear();
-                        piece
-                    } else {
-                        Bytes::from(std::mem::take(&mut buffer))
-                    };
-                    return Some((Ok(piece), Some((stream, trailers, size, buffer))));
+fn body(stream: StreamReader<u8>, trailers: Trailers, length: Option<u64>) -> Body {
+    Box::pin(unfold(
+        Some((stream, trailers, ReadSize::of(length.and_then(|length| usize::try_from(length).ok())), Vec::new())),
+        async |state| {
+            let (mut stream, trailers, mut size, mut buffer) = state?;
+            loop {
+                if buffer.capacity() == 0 {
+                    buffer.reserve_exact(size.next());
                 }
-                StreamResult::Cancelled | StreamResult::Dropped => {
-                    return match trailers.await {
-                        Ok(_) => None,
-                        Err(error) => Some((Err(transport_error(error)), None)),
-                    };
+                let result;
+                (result, buffer) = stream.read(buffer).await;
+                match result {
+                    StreamResult::Complete(_) if buffer.is_empty() => {}
+                    StreamResult::Complete(_) => {
+                        size.took(buffer.len(), buffer.capacity());
+                        // A small piece leaves the buffer to the next one; a large one takes it along.
+                        let piece = if buffer.len() <= buffer.capacity() / 4 {
+                            let piece = Bytes::copy_from_slice(&buffer);
+                            buffer.clear();
+                            piece
+                        } else {
+                            Bytes::from(std::mem::take(&mut buffer))
+                        };
+                        return Some((Ok(piece), Some((stream, trailers, size, buffer))));
+                    }
+                    StreamResult::Cancelled | StreamResult::Dropped => {
+                        return match trailers.await {
+                            Ok(_) => None,
+                            Err(error) => Some((Err(transport_error(error)), None)),
+                        };
+                    }
                 }
             }
-        }
-    }))
+        },
+    ))
 }
 
 fn method(method: types::Method) -> Result<Method, ErrorCode> {

@@ -1,4 +1,4 @@
-//! What can be seen without an image.
+//! Checks that need no image.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub(super) fn reach(server: &Server) -> Finding {
     }
 }
 
-/// What is sent can't be read on the way.
+/// Nobody can read on the way what is sent.
 pub(super) fn transport(server: &Server) -> Finding {
     let host = server.url.split("://").nth(1).unwrap_or_default().split(['/', ':']).next().unwrap_or_default();
     let is_near = ["localhost", "127.0.0.1", "[", "10.", "192.168."].iter().any(|near| host.starts_with(near));

@@ -31,7 +31,7 @@ pub(crate) struct DoctorOptions {
     wait: u64,
 }
 
-/// What was found out about one thing.
+/// Result of a check.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     level: Level,

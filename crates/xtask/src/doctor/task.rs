@@ -15,7 +15,7 @@ const TOGETHER: Duration = Duration::from_millis(300);
 /// Time that a task must have taken for that to be a fault, in seconds.
 const LONG: u64 = 2;
 
-/// What was seen of a stream of events.
+/// Course of a stream of events, as it was seen.
 #[derive(Debug, Default)]
 struct Seen {
     head: Head,
