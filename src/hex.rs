@@ -1,14 +1,15 @@
 //! Hexadecimal digits.
 
-use std::fmt::Write as _;
-
 /// Bytes as lower-case hexadecimal digits, two for each.
 pub fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
-    bytes.into_iter().fold(String::new(), |mut digits, byte| {
-        // A string takes all that is written to it.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    let bytes = bytes.into_iter();
+    let mut digits = String::with_capacity(2 * bytes.size_hint().0);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            digits.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    digits
 }
 
 #[cfg(test)]

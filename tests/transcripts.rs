@@ -105,7 +105,7 @@ fn an_image_is_found_in_the_outputs_of_every_version() {
 /// The image of a function whose first output is one, as calls below `prefix` find it.
 fn remote(prefix: &str, outputs: &[Value]) -> Result<RemoteFile, Failure> {
     let space = Space::parse("http://127.0.0.1:7860").unwrap();
-    let base = Base::new(space.origin().clone(), prefix.to_owned());
+    let base = Base::new(space.origin().clone(), prefix);
     let signature = Signature { inputs: vec![], outputs: vec![Output::Image, Output::Seed], generator: false };
     match pictures(&base, &ImageHosts::default(), &signature, outputs)?.pop() {
         Some(Picture::File(file)) => Ok(file),

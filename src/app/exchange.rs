@@ -54,7 +54,7 @@ impl ApiServer for Exchange {
             converter: app.converter.clone(),
             max_image_bytes: app.settings.media.max_image_bytes,
             reveal_spaces: app.settings.reveal_spaces,
-            links: Links { signer, base: self.call.base.clone(), expires },
+            links: Links { signer, base: self.call.base.as_str().into(), expires },
             kept: Some(KeptImages::new(&app.services.store, app.settings.media.link_ttl)),
             caller: Rc::from(owner),
             trace: self.record.trace(),

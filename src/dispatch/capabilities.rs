@@ -141,7 +141,7 @@ fn capabilities(profile: &Profile) -> Option<Capabilities> {
     let edit = profile.edit.as_ref().map(|edit| &edit.signature).filter(|edit| *edit != signature);
     Some(Capabilities {
         parameters: parameters(signature),
-        edit_parameters: edit.map(parameters),
+        edit_parameters: edit.map(|edit| parameters(edit)),
         sizes: sizes.unwrap_or_default(),
         generations: profile.generate.is_some(),
         edits: profile.edit.is_some(),

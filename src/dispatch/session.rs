@@ -1,6 +1,6 @@
 //! Session of a request at a Space: work that is done once for all of its jobs there.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ impl SpaceCall {
     fn new(space: &Space, profile: &Profile, purpose: Purpose) -> Result<Self, Failure> {
         let skill = profile.skill(purpose)?;
         let (base, endpoint) = (profile.base(space), profile.endpoint(space, skill));
-        Ok(Self { base, endpoint, signature: Rc::new(skill.signature.clone()) })
+        Ok(Self { base, endpoint, signature: Rc::clone(&skill.signature) })
     }
 
     /// True if both call the same function in the same way.
@@ -48,8 +48,8 @@ pub(super) struct SpaceSession {
     purpose: Purpose,
     client: Client,
     knowledge: Rc<Knowledge>,
-    known: RefCell<SharedResult<SpaceCall>>,
-    refreshed: SharedResult<SpaceCall>,
+    known: RefCell<Option<SharedResult<SpaceCall>>>,
+    refreshed: OnceCell<SharedResult<SpaceCall>>,
     uploads: RefCell<HashMap<Base, SharedResult<Rc<UploadedThere>>>>,
 }
 
@@ -65,10 +65,9 @@ type SharedResult<T> = Shared<LocalBoxFuture<'static, Result<T, Failure>>>;
 
 impl SpaceSession {
     pub(super) fn new(member: &PoolMember, purpose: Purpose, client: &Client, knowledge: &Rc<Knowledge>) -> Self {
-        let known = RefCell::new(ask(member, purpose, client, knowledge, false));
-        let refreshed = ask(member, purpose, client, knowledge, true);
         let (client, knowledge) = (client.clone(), Rc::clone(knowledge));
-        Self { member: member.clone(), purpose, client, knowledge, known, refreshed, uploads: RefCell::default() }
+        let (known, refreshed, uploads) = (RefCell::default(), OnceCell::new(), RefCell::default());
+        Self { member: member.clone(), purpose, client, knowledge, known, refreshed, uploads }
     }
 
     /// Call of the Space by its cached profile; asks the Space where there is none.
@@ -76,11 +75,11 @@ impl SpaceSession {
     /// # Errors
     /// Those of [`Knowledge::of`]; [`Failure::Unsupported`] where it can't.
     pub(super) async fn call(&self) -> Result<SpaceCall, Failure> {
-        let known = self.known.borrow().clone();
+        let known = self.known.borrow_mut().get_or_insert_with(|| self.ask(false)).clone();
         let outcome = known.await;
         if outcome.is_err() {
             // The next job here asks again.
-            *self.known.borrow_mut() = ask(&self.member, self.purpose, &self.client, &self.knowledge, false);
+            self.known.take();
         }
         outcome
     }
@@ -90,7 +89,19 @@ impl SpaceSession {
     /// # Errors
     /// As [`SpaceSession::call`].
     pub(super) async fn refreshed(&self) -> Result<SpaceCall, Failure> {
-        self.refreshed.clone().await
+        self.refreshed.get_or_init(|| self.ask(true)).clone().await
+    }
+
+    /// Determines the call of the Space, by the cached profile or, with `refresh`, a fresh one.
+    fn ask(&self, refresh: bool) -> SharedResult<SpaceCall> {
+        let (client, knowledge) = (self.client.clone(), Rc::clone(&self.knowledge));
+        let (space, purpose) = (self.member.space.clone(), self.purpose);
+        let asked = async move {
+            let profile =
+                if refresh { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
+            SpaceCall::new(&space, &*profile?, purpose)
+        };
+        asked.boxed_local().shared()
     }
 
     /// The request's images as files at the Space: uploaded once for each replica, since replicas don't share files.
@@ -128,7 +139,7 @@ impl SpaceSession {
     pub(super) fn work(&self, generation: &Generation) -> f64 {
         let known = self.knowledge.remembered(&self.member.space);
         let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
-        work(skill.map(|skill| &skill.signature), generation)
+        work(skill.map(|skill| &*skill.signature), generation)
     }
 
     /// Number of images that one job of `call` makes, of `wanted`.
@@ -141,7 +152,7 @@ impl SpaceSession {
     pub(super) fn made(&self, generation: &Generation, made: u32, used: usize) -> f64 {
         let known = self.knowledge.remembered(&self.member.space);
         let skill = known.as_ref().and_then(|profile| profile.skill(self.purpose).ok());
-        let signature = skill.map(|skill| &skill.signature);
+        let signature = skill.map(|skill| &*skill.signature);
         if signature.is_some_and(has_own_number) {
             // However many it makes, it takes the same time.
             self.knowledge.set_batch(&self.member.space, self.purpose, made);
@@ -159,23 +170,6 @@ impl SpaceSession {
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
-}
-
-/// Determines the call of the Space of `member`, by the cached profile or, with `refresh`, a fresh one.
-fn ask(
-    member: &PoolMember,
-    purpose: Purpose,
-    client: &Client,
-    knowledge: &Rc<Knowledge>,
-    refresh: bool,
-) -> SharedResult<SpaceCall> {
-    let (client, knowledge, space) = (client.clone(), Rc::clone(knowledge), member.space.clone());
-    let asked = async move {
-        let profile =
-            if refresh { knowledge.learn(&client, &space).await } else { knowledge.of(&client, &space).await };
-        SpaceCall::new(&space, &*profile?, purpose)
-    };
-    asked.boxed_local().shared()
 }
 
 /// True for functions that make a number of images that no input sets.

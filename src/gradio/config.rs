@@ -4,6 +4,7 @@
 //! Gradio 5 on, by what `api_prefix` says.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Base {
     origin: Origin,
-    path: String,
+    path: Rc<str>,
 }
 
 /// A function of a Space that can be called.
@@ -107,8 +108,8 @@ pub struct Props {
 
 impl Base {
     /// A base at `origin`, with the path that [`Base::path`] gave.
-    pub fn new(origin: Origin, path: String) -> Self {
-        Self { origin, path }
+    pub fn new(origin: Origin, path: &str) -> Self {
+        Self { origin, path: path.into() }
     }
 
     /// The URL of `path_and_query` below it.
@@ -168,7 +169,7 @@ impl Config {
             return Err(Failure::Unreadable("the path of its calls is too long, or is none".to_owned()));
         }
         Ok(Self {
-            base: Base { origin: origin.clone(), path },
+            base: Base::new(origin.clone(), &path),
             version,
             functions: wire.dependencies.into_iter().filter_map(WireDependency::function).collect(),
             components: wire.components.into_iter().rev().map(|component| (component.id, component)).collect(),

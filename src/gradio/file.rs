@@ -90,7 +90,7 @@ mod tests {
 
     fn file(data: Value) -> Result<RemoteFile, Failure> {
         let space = Space::parse("http://127.0.0.1:7860").unwrap();
-        RemoteFile::of_file_data(&Base::new(space.origin().clone(), "/gradio_api".into()), &data)
+        RemoteFile::of_file_data(&Base::new(space.origin().clone(), "/gradio_api"), &data)
     }
 
     #[test]

@@ -230,7 +230,7 @@ mod tests {
     use serde_json::json;
 
     fn base() -> Base {
-        Base::new(Space::parse("http://127.0.0.1:7860").unwrap().origin().clone(), "/gradio_api".into())
+        Base::new(Space::parse("http://127.0.0.1:7860").unwrap().origin().clone(), "/gradio_api")
     }
 
     fn found(kinds: &[Output], outputs: Value) -> Result<Vec<String>, Failure> {

@@ -1,6 +1,7 @@
 //! A Space's name and address.
 
 use std::fmt;
+use std::rc::Rc;
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
@@ -13,13 +14,13 @@ use crate::hex::hex;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Space {
     /// `owner/name`, or the origin of a Space elsewhere: what people call it.
-    name: String,
+    name: Rc<str>,
     /// Origin that answers.
     origin: Origin,
     /// `api_name` of the function that makes images, without a slash, where somebody has named it.
-    endpoint: Option<String>,
+    endpoint: Option<Rc<str>>,
     /// Tokens that let us in where it is private, and whose GPU quota is used. Any of them will do.
-    tokens: Vec<Token>,
+    tokens: Rc<[Token]>,
 }
 
 /// A Hugging Face access token. It can't be printed.
@@ -55,7 +56,7 @@ impl fmt::Debug for Token {
 
 /// Scheme, host and port: all of a URL that says who answers, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(Url);
+pub struct Origin(Rc<Url>);
 
 /// A text that names no Space.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Space {
         let invalid = || InvalidSpace { text: text.chars().take(100).collect() };
         let endpoint = |name: &str| match name {
             "" => Ok(None),
-            name if is_name(name) => Ok(Some(name.to_owned())),
+            name if is_name(name) => Ok(Some(Rc::from(name))),
             _ => Err(invalid()),
         };
         if text.contains("://") {
@@ -95,8 +96,8 @@ impl Space {
             }
             let endpoint = endpoint(url.path().trim_start_matches('/'))?;
             url.set_path("/");
-            let origin = Origin(url);
-            return Ok(Self { name: origin.to_string(), origin, endpoint, tokens: Vec::new() });
+            let origin = Origin(Rc::new(url));
+            return Ok(Self { name: origin.to_string().into(), origin, endpoint, tokens: Rc::default() });
         }
         let mut parts = text.splitn(3, '/');
         let (Some(owner), Some(name)) = (parts.next(), parts.next()) else { return Err(invalid()) };
@@ -113,17 +114,18 @@ impl Space {
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let url = Url::parse(&format!("https://{host}.hf.space/")).map_err(|_| invalid())?;
-        Ok(Self { name: format!("{owner}/{name}"), origin: Origin(url), endpoint, tokens: Vec::new() })
+        let (name, origin) = (format!("{owner}/{name}").into(), Origin(Rc::new(url)));
+        Ok(Self { name, origin, endpoint, tokens: Rc::default() })
     }
 
     /// The Space with those tokens.
     pub fn with_tokens(self, tokens: Vec<Token>) -> Self {
-        Self { tokens, ..self }
+        Self { tokens: tokens.into(), ..self }
     }
 
     /// The Space with that endpoint, where there is one.
     pub fn with_endpoint(self, endpoint: Option<String>) -> Self {
-        Self { endpoint: endpoint.or(self.endpoint), ..self }
+        Self { endpoint: endpoint.map(Rc::from).or(self.endpoint), ..self }
     }
 
     /// `api_name` of the function that makes images, where somebody has named it.
@@ -181,7 +183,7 @@ impl Origin {
             Some((path, query)) => (path, Some(query)),
             None => (path_and_query, None),
         };
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         url.set_path(path);
         url.set_query(query);
         url

@@ -177,7 +177,7 @@ mod tests {
         let space = Space::parse("http://127.0.0.1:7860").unwrap();
         world.put_server("http://127.0.0.1:7860", Rc::new(SlowSpace { pause, pieces, answers }));
         let limits = Limits { job: Duration::from_secs(300), idle: Duration::from_secs(30) };
-        let (client, base) = (Client::new(world.host(), limits), Base::new(space.origin().clone(), String::new()));
+        let (client, base) = (Client::new(world.host(), limits), Base::new(space.origin().clone(), ""));
         let image = SourceImage { bytes: Bytes::from_static(b"x"), format: Format::Png };
         let sent = world.run(async move { Uploaded::send(&client, &base, &[image], None, false).await });
         (sent.map(|sent| sent.images.len()), world.now().as_secs())

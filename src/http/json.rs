@@ -5,7 +5,7 @@
 //! large ones, as a small one that follows another may wait until that is acknowledged (Nagle's algorithm, RFC 896).
 
 use std::collections::VecDeque;
-use std::fmt;
+use std::{fmt, io};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +27,8 @@ const STEP: usize = 24 << 10;
 pub struct JsonBody {
     parts: VecDeque<Part>,
     length: usize,
+    /// Text behind them.
+    text: String,
 }
 
 enum Part {
@@ -50,23 +52,32 @@ impl JsonBody {
     /// Adds `text` as it is: JSON's own signs, or values that a serializer has written.
     pub fn push_text(&mut self, text: &str) {
         self.length += text.len();
-        match self.parts.back_mut() {
-            Some(Part::Text(last)) => last.push_str(text),
-            _ => self.parts.push_back(Part::Text(text.to_owned())),
+        self.text.push_str(text);
+    }
+
+    /// Adds what is no text.
+    fn push(&mut self, part: Part) {
+        self.end_text();
+        self.parts.push_back(part);
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.parts.push_back(Part::Text(std::mem::take(&mut self.text)));
         }
     }
 
     /// Adds `bytes` as base64, without quotation marks (RFC 4648 section 4).
     pub fn push_base64(&mut self, bytes: Bytes) {
         self.length += bytes.len().div_ceil(3) * 4;
-        self.parts.push_back(Part::Base64(bytes));
+        self.push(Part::Base64(bytes));
     }
 
     /// Adds the bytes of `body`, `length` of them, as base64 without quotation marks; they are read when they are
     /// written.
     pub fn push_base64_stream(&mut self, length: usize, body: Body) {
         self.length += length.div_ceil(3) * 4;
-        self.parts.push_back(Part::Base64Stream(body, Vec::new()));
+        self.push(Part::Base64Stream(body, Vec::new()));
     }
 
     /// Adds base64, which `write` adds, as a string.
@@ -87,7 +98,10 @@ impl JsonBody {
 
     /// Adds a value.
     pub fn push_json(&mut self, value: &(impl Serialize + ?Sized)) {
-        self.push_text(&serde_json::to_string(value).unwrap_or_default());
+        let before = self.text.len();
+        // Memory takes all that is written to it.
+        let _ = serde_json::to_writer(TextWriter(&mut self.text), value);
+        self.length += self.text.len() - before;
     }
 
     /// Adds an object, whose fields `write` adds.
@@ -108,7 +122,11 @@ impl JsonBody {
     }
 
     /// Its text, without images.
-    pub fn into_text(self) -> String {
+    pub fn into_text(mut self) -> String {
+        if self.parts.is_empty() {
+            return self.text;
+        }
+        self.end_text();
         let text = |part| match part {
             Part::Text(text) => Some(text),
             Part::Base64(_) | Part::Base64Stream(..) => None,
@@ -128,7 +146,7 @@ impl JsonBody {
 
     /// Body of an answer.
     pub fn into_content(self) -> Content {
-        if self.parts.iter().all(|part| matches!(part, Part::Text(_))) {
+        if self.parts.is_empty() {
             Content::Full(Bytes::from(self.into_text()))
         } else {
             Content::Stream(self.into_stream())
@@ -136,7 +154,8 @@ impl JsonBody {
     }
 
     /// Stream of its pieces.
-    pub fn into_stream(self) -> Body {
+    pub fn into_stream(mut self) -> Body {
+        self.end_text();
         stream::unfold(Some(PieceWriter { left: self.length, parts: self.parts }), |writer| async move {
             let mut writer = writer?;
             match writer.next().await {
@@ -177,9 +196,7 @@ impl PieceWriter {
                 }
                 Part::Base64Stream(body, rest) => match body.next().await {
                     Some(bytes) => {
-                        rest.extend_from_slice(&bytes?);
-                        let incomplete = rest.split_off(rest.len() / 3 * 3);
-                        encode(&std::mem::replace(rest, incomplete), &mut piece);
+                        encode_whole(rest, bytes?, &mut piece);
                         false
                     }
                     None => {
@@ -204,6 +221,21 @@ impl PieceWriter {
     }
 }
 
+/// Appends what is left of earlier bytes and `bytes` as base64, but for the last that make no whole group of three:
+/// they are left then.
+fn encode_whole(rest: &mut Vec<u8>, mut bytes: Bytes, piece: &mut Vec<u8>) {
+    if !rest.is_empty() {
+        rest.extend_from_slice(&bytes.split_to((3 - rest.len() % 3).min(bytes.len())));
+        if !rest.len().is_multiple_of(3) {
+            return;
+        }
+        encode(rest, piece);
+        rest.clear();
+    }
+    rest.extend_from_slice(&bytes.split_off(bytes.len() / 3 * 3));
+    encode(&bytes, piece);
+}
+
 /// Appends `bytes` as base64.
 fn encode(bytes: &[u8], piece: &mut Vec<u8>) {
     let begin = piece.len();
@@ -211,6 +243,21 @@ fn encode(bytes: &[u8], piece: &mut Vec<u8>) {
     if let Some(room) = piece.get_mut(begin..) {
         // The room is just as large as is needed.
         let _ = STANDARD.encode_slice(bytes, room);
+    }
+}
+
+/// Writer of JSON at the end of a text.
+struct TextWriter<'a>(&'a mut String);
+
+impl io::Write for TextWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // A serializer writes whole characters.
+        self.0.push_str(str::from_utf8(bytes).map_err(io::Error::other)?);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

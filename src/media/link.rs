@@ -8,6 +8,8 @@
 //! The secret is the variable `link_secret`, or else random bytes that the database keeps ([`super::keyring`]). It is
 //! not derived from the API keys: a link is public, and would let anyone try out guesses of a weak key offline.
 
+use std::rc::Rc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -47,7 +49,7 @@ pub struct Links {
     /// Signs them; `None` where no answer is going to have any.
     pub signer: Option<Signer>,
     /// URL that they begin with, under which the client reaches the component; without a slash at the end.
-    pub base: String,
+    pub base: Rc<str>,
     /// Expiry, in seconds since the Unix epoch.
     pub expires: u64,
 }
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_the_longest_path_that_a_file_has() {
-        let base = Base::new(origin("a/b"), format!("/{}", "x".repeat(MAX_PATH - 1)));
+        let base = Base::new(origin("a/b"), &format!("/{}", "x".repeat(MAX_PATH - 1)));
         let longest = RemoteFile::of_file_data(&base, &json!({"path": "#".repeat(1024)})).unwrap();
         let longest = ImageFile::Space(longest);
         let token = signer().sign(&longest, None, 1000);

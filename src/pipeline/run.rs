@@ -96,24 +96,29 @@ impl Pipeline {
                 }),
                 _ => None,
             };
-            let delivery = delivery.clone();
-            let update = async move {
-                Some(match kind {
-                    EventKind::Waiting { before } => Update::Waiting(index, before),
-                    EventKind::Placed(placement) => Update::Placed(index, revealed(placement.space.name())),
-                    EventKind::Progress(progress) => Update::Progress(index, ImageProgress::of_job(progress)?),
-                    EventKind::Failed(refusal) => Update::Failed(index, refusal.into_error(reveal_spaces)),
-                    EventKind::Made(Made { item, space, timing }) => {
-                        Update::Made(Item { space: revealed(space.name()), timing, ..item })
-                    }
-                    // A preview that is gone before it was fetched is no loss.
-                    EventKind::Partial(image) => {
-                        Update::Partial(index, chosen?, delivery.partial(index, *image).await.ok()?)
-                    }
-                })
+            let update = match kind {
+                EventKind::Waiting { before } => Some(Update::Waiting(index, before)),
+                EventKind::Placed(placement) => Some(Update::Placed(index, revealed(placement.space.name()))),
+                EventKind::Progress(progress) => {
+                    ImageProgress::of_job(progress).map(|progress| Update::Progress(index, progress))
+                }
+                EventKind::Failed(refusal) => Some(Update::Failed(index, refusal.into_error(reveal_spaces))),
+                EventKind::Made(Made { item, space, timing }) => {
+                    Some(Update::Made(Item { space: revealed(space.name()), timing, ..item }))
+                }
+                EventKind::Partial(image) => {
+                    let delivery = delivery.clone();
+                    let fetched = async move {
+                        // A preview that is gone before it was fetched is no loss.
+                        Some(Update::Partial(index, chosen?, delivery.partial(index, *image).await.ok()?))
+                    };
+                    // In a box of its own, as it is far larger than the others, which are many.
+                    return iter([None, Some(fetched.boxed_local().right_future())]).filter_map(ready);
+                }
             };
-            let ignored = ignored.map(|ignored| ready(Some(ignored)).left_future());
-            iter([ignored, Some(update.right_future())]).filter_map(ready)
+            let [ignored, update] =
+                [ignored, update].map(|update| update.map(|update| ready(Some(update)).left_future()));
+            iter([ignored, update]).filter_map(ready)
         });
         let mut filter = UpdateFilter::default();
         updates

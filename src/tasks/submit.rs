@@ -48,7 +48,7 @@ impl TaskSupervisor {
         // What nobody can be shown need not be made.
         let links = self.links(&call.base).await?;
         let id = TimeId::new(&self.host);
-        let task = NewTask { model: model.id.clone(), fields, base: links.base.clone() };
+        let task = NewTask { model: model.id.clone(), fields, base: links.base.to_string() };
         let record = TaskRecord::new(task, &request, self.host.unix_time());
         if serde_json::to_vec(&record.fields).map_or(usize::MAX, |json| json.len()) > MAX_FIELDS {
             return Err(Error::body_too_large(MAX_FIELDS));

@@ -200,7 +200,7 @@ impl TaskSupervisor {
             converter: self.converter.clone(),
             max_image_bytes: self.max_image_bytes,
             reveal_spaces: self.reveal_spaces,
-            links: Links { signer: None, base: String::new(), expires: 0 },
+            links: Links { signer: None, base: Rc::from(""), expires: 0 },
             // A task keeps its images itself.
             kept: None,
             caller: Rc::from(owner),
@@ -220,7 +220,7 @@ impl TaskSupervisor {
         }
         let signer = Some(self.keyring.signer().await?);
         let expires = self.host.unix_time().saturating_add(self.link_ttl).as_secs();
-        Ok(Links { signer, base: base.to_owned(), expires })
+        Ok(Links { signer, base: base.into(), expires })
     }
 
     /// Counts a task that has ended.

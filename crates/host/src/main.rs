@@ -110,6 +110,10 @@ struct Arguments {
     no_tcp_nodelay: bool,
 }
 
+/// Streams that wait take a quarter less memory than by the C library's allocator, whose arenas they leave full of gaps.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Folder of compiled components, beside the first of them.
 const COMPILED: &str = "compiled";
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.

@@ -61,7 +61,7 @@ pub fn data_urls(data: &[u8]) {
 /// Images that are written into an output of HTML.
 fn found(text: &str) -> Vec<Bytes> {
     let signature = Signature { inputs: vec![], outputs: vec![Output::Markup], generator: false };
-    let base = Base::new(origin(), String::new());
+    let base = Base::new(origin(), "");
     let pictures = pictures(&base, &ImageHosts::default(), &signature, &[json!(text)]).unwrap_or_default();
     let bytes = |picture| match picture {
         Picture::Inline(bytes) => bytes,

@@ -20,7 +20,7 @@ pub fn results(data: &[u8]) {
     let Some(data) = input["data"].as_array() else { return };
     let signature = Signature { inputs: vec![], outputs, generator: false };
     used_seed(&signature, data);
-    let base = Base::new(origin(), "/gradio_api".to_owned());
+    let base = Base::new(origin(), "/gradio_api");
     let hosts = ImageHosts::parse("https://cdn.example").unwrap();
     let Ok(pictures) = pictures(&base, &hosts, &signature, data) else { return };
     assert!(!pictures.is_empty());
@@ -47,6 +47,6 @@ fn check_file(file: &RemoteFile) {
     let linked = &ImageFile::Space(file.clone());
     let token = signer.sign(linked, None, 1000);
     assert_eq!(signer.verify(&token, 1, [origin()].iter()).map(|link| link.file).as_ref(), Ok(linked));
-    let again = RemoteFile::of_file_data(&Base::new(origin(), "/gradio_api".to_owned()), &json!({"url": url.as_str()}));
+    let again = RemoteFile::of_file_data(&Base::new(origin(), "/gradio_api"), &json!({"url": url.as_str()}));
     assert_eq!(again.as_ref(), Ok(file), "its URL names the same file");
 }

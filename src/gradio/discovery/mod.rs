@@ -11,6 +11,8 @@ pub mod signature;
 pub mod size;
 mod words;
 
+use std::rc::Rc;
+
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +47,7 @@ pub struct Skill {
     /// The name of the function, where it has one.
     pub api_name: Option<String>,
     /// Parameters and outputs.
-    pub signature: Signature,
+    pub signature: Rc<Signature>,
     /// Number of images that its last job has made, where that is known and no parameter sets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u32>,
@@ -80,7 +82,12 @@ impl Profile {
     pub fn of(config: &Config, info: &Info, api_name: Option<&str>, learnt: u64) -> Result<Self, Failure> {
         let skill = |purpose| {
             let (function, signature) = choose(config, info, api_name, purpose)?;
-            Some(Skill { fn_index: function.index, api_name: function.api_name.clone(), signature, batch: None })
+            Some(Skill {
+                fn_index: function.index,
+                api_name: function.api_name.clone(),
+                signature: signature.into(),
+                batch: None,
+            })
         };
         let (generate, edit) = (skill(Purpose::Generate), skill(Purpose::Edit));
         if generate.is_none() && edit.is_none() {
@@ -131,7 +138,7 @@ impl Profile {
 
     /// Base of its calls at `space`, whose origin isn't kept: what is kept can't lead elsewhere.
     pub fn base(&self, space: &Space) -> Base {
-        Base::new(space.origin().clone(), self.path.clone())
+        Base::new(space.origin().clone(), &self.path)
     }
 
     /// Endpoint of `skill` of it at `space`.
