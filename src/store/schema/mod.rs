@@ -1,8 +1,9 @@
 //! Tables and their migrations.
 //!
 //! Migrations are numbered and only go forward. Instances may run the same one concurrently, so each statement must be
-//! idempotent (`IF NOT EXISTS`, or an error that says that it is there), and the number is written last. During an update, instances of the old version work
-//! with the new tables: a migration only adds, and the next version removes what it replaces.
+//! idempotent (`IF NOT EXISTS`, or an error that says that it is there), and the number is written last. During an
+//! update, instances of the old version work with the new tables: a migration only adds, and the next version removes
+//! what it replaces.
 //!
 //! Times are milliseconds since the Unix epoch. `BLOB` is `BYTEA` in PostgreSQL.
 
