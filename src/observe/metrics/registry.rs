@@ -65,6 +65,11 @@ impl Metrics {
         this
     }
 
+    /// Monotonic time.
+    pub fn now(&self) -> Duration {
+        self.store.host().now()
+    }
+
     /// True where figures are kept.
     pub fn is_on(&self) -> bool {
         self.is_on
