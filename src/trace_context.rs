@@ -1,7 +1,7 @@
 //! W3C Trace Context: a trace that a request belongs to, by its headers `traceparent` and `tracestate`.
 //!
-//! A trace is taken over and passed on, with a span id of its own for each call. None is begun here: whoever has no
-//! tracing gets no headers, and a request has its id in any case.
+//! A trace is taken over and passed on, with a span id of its own for each call. None is begun where the host collects
+//! no spans: whoever has no tracing gets no headers, and a request has its id in any case.
 //!
 //! Source: W3C Trace Context, sections 3 and 4.
 
@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::hex::hex;
-use crate::platform::{Host, random_bytes};
+use crate::platform::span::SpanPlace;
+use crate::platform::{Host, random_hex};
 
 /// The trace, the span above, and flags.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -19,8 +19,10 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Length of `traceparent` in version 00, which begins those of later versions too.
 const LENGTH: usize = 55;
+/// Flag of a trace whose spans are collected.
+const SAMPLED: u8 = 0x01;
 /// Flags that are passed on: sampled, and a random trace id.
-const FLAGS: u8 = 0x03;
+const FLAGS: u8 = SAMPLED | 0x02;
 /// Members of `tracestate`, at most.
 const MOST_MEMBERS: usize = 32;
 /// Length of all of `tracestate`, at most, in bytes.
@@ -35,18 +37,27 @@ pub struct TraceContext(Rc<Trace>);
 #[derive(Debug, PartialEq, Eq)]
 struct Trace {
     /// 32 lower-case hexadecimal digits.
-    id: String,
+    id: Rc<str>,
     flags: u8,
     state: Option<HeaderValue>,
+    /// Id of the span above, 16 digits; none where the trace begins here.
+    above: Option<Rc<str>>,
+    /// Id of the request's span, where it is collected.
+    own: Option<Rc<str>>,
 }
 
 impl TraceContext {
-    /// The trace that a request's headers name. None where they name none, or not in the standard's form.
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
-        let mut parents = headers.get_all(TRACEPARENT).iter();
-        let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
-        let (id, flags) = parent_parts(parent.to_str().ok()?)?;
-        Some(Self(Rc::new(Trace { id, flags, state: state(headers) })))
+    /// The trace of a request: the one that its headers name, in the standard's form, or else, where `host` collects
+    /// spans and it `may_begin`, a new one.
+    pub fn of_request(headers: &HeaderMap, host: &Host, may_begin: bool) -> Option<Self> {
+        let is_collected = host.tracer().is_some();
+        let begun = || {
+            let (id, flags) = (random_hex::<16>(host).into(), FLAGS);
+            Trace { id, flags, state: None, above: None, own: None }
+        };
+        let mut trace = named(headers).or_else(|| (is_collected && may_begin).then(begun))?;
+        trace.own = (is_collected && trace.flags & SAMPLED != 0).then(|| span_id(host));
+        Some(Self(Rc::new(trace)))
     }
 
     /// Id of the trace: 32 lower-case hexadecimal digits.
@@ -54,26 +65,42 @@ impl TraceContext {
         &self.0.id
     }
 
-    /// Inserts the headers of a call, whose span id is a new one.
-    pub fn insert_into(&self, host: &Host, headers: &mut HeaderMap) {
-        let mut span: [u8; 8] = random_bytes(host);
-        if span == [0; 8] {
-            // The only one that the standard forbids.
-            span = [1; 8];
-        }
-        let Trace { id, flags, state } = &*self.0;
-        let parent = format!("00-{id}-{}-{flags:02x}", hex(&span));
+    /// Place of the request's span, where it is collected.
+    pub fn span(&self) -> Option<SpanPlace> {
+        let Trace { id, above, own, .. } = &*self.0;
+        Some(SpanPlace { trace: Rc::clone(id), id: own.clone()?, parent: above.clone() })
+    }
+
+    /// Inserts the headers of a call, whose span id is a new one. Returns the span's place, where it is collected.
+    pub fn insert_into(&self, host: &Host, headers: &mut HeaderMap) -> Option<SpanPlace> {
+        let span = span_id(host);
+        let Trace { id, flags, state, own, .. } = &*self.0;
+        let parent = format!("00-{id}-{span}-{flags:02x}");
         if let Ok(parent) = HeaderValue::from_str(&parent) {
             headers.insert(TRACEPARENT, parent);
             if let Some(state) = state {
                 headers.insert(TRACESTATE, state.clone());
             }
         }
+        own.as_ref().map(|own| SpanPlace { trace: Rc::clone(id), id: span, parent: Some(Rc::clone(own)) })
     }
 }
 
-/// Trace id and flags of a `traceparent`.
-fn parent_parts(text: &str) -> Option<(String, u8)> {
+/// A new id of a span. Zero, the only one that the standard forbids, comes once in 2^64 times.
+fn span_id(host: &Host) -> Rc<str> {
+    random_hex::<8>(host).into()
+}
+
+/// The trace that headers name. None where they name none, or not in the standard's form.
+fn named(headers: &HeaderMap) -> Option<Trace> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else { return None };
+    let (id, above, flags) = parent_parts(parent.to_str().ok()?)?;
+    Some(Trace { id, flags, state: state(headers), above: Some(above), own: None })
+}
+
+/// Trace id, span id and flags of a `traceparent`.
+fn parent_parts(text: &str) -> Option<(Rc<str>, Rc<str>, u8)> {
     let (known, more) = text.split_at_checked(LENGTH)?;
     let mut parts = known.split('-');
     let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -93,7 +120,7 @@ fn parent_parts(text: &str) -> Option<(String, u8)> {
         && !is_zero(id)
         && !is_zero(span);
     let flags = u8::from_str_radix(flags, 16).ok()? & FLAGS;
-    is_valid.then(|| (id.to_owned(), flags))
+    is_valid.then(|| (id.into(), span.into(), flags))
 }
 
 /// All of `tracestate`, where each member is in the standard's form.
@@ -138,7 +165,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        TraceContext::of(&headers)
+        TraceContext::of_request(&headers, &World::new(1).host(), true)
     }
 
     #[test]

@@ -39,8 +39,11 @@ impl App {
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let route = find(&path);
         let access = route.as_ref().map(|route| route.row.access);
-        let ending = self.observer.begin(&id, &method, route.as_ref().map(|route| route.row.observed()));
-        ending.record().set_trace(TraceContext::of(&head.headers));
+        let observed = route.as_ref().map(|route| route.row.observed());
+        let ending = self.observer.begin(&id, &method, observed);
+        // What programs ask for all the time begins no traces.
+        let may_begin = method != Method::OPTIONS && observed.is_some_and(|route| !route.is_quiet);
+        ending.record().set_trace(TraceContext::of_request(&head.headers, &self.host, may_begin));
         let cors = Cors::of(&self.settings.cors_origins, &head.headers);
         let mut standing = HeaderMap::new();
         let mut response = if method == Method::OPTIONS {

@@ -19,6 +19,8 @@ use crate::observe::observer::Observer;
 use crate::openai::server::Services;
 use crate::platform::Host;
 use crate::platform::log::Log;
+#[cfg(any(feature = "wasi", test))]
+use crate::platform::log::{Level, LogRecord};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::lease::Leases;
@@ -60,6 +62,12 @@ impl App {
     pub async fn load(host: Host) -> Self {
         let settings = Settings::load(&host).await;
         Self::new(host, settings)
+    }
+
+    /// Logs what an operator may want to know of this kind of host.
+    #[cfg(any(feature = "wasi", test))]
+    pub(crate) fn note(&self, message: &str) {
+        (self.log)(&LogRecord::new(Level::Info, message));
     }
 
     /// Composes the application of `settings`.
@@ -123,5 +131,26 @@ impl App {
             metrics,
             is_reported: OnceCell::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::sim::World;
+
+    #[test]
+    fn a_note_of_the_host_has_its_time_and_heeds_the_level() {
+        let noted = |level: &str| {
+            let world = World::new(1);
+            world.set_variable("log_level", level);
+            let host = world.host();
+            world.run(async move { App::load(host).await.note("There is no database.") });
+            world.log_lines()
+        };
+        let [line] = &noted("info")[..] else { panic!("it is one line") };
+        assert!(line.starts_with("{\"time\":\"") && line.contains("\"level\":\"info\""), "{line}");
+        assert!(line.ends_with("\"message\":\"There is no database.\"}"), "{line}");
+        assert_eq!((noted("debug").len(), noted("warn").len()), (1, 0));
     }
 }

@@ -8,7 +8,6 @@ use http::{HeaderMap, Request, Response};
 use z_image_fileserver::files::FILES;
 
 use crate::app::{App, is_of_api};
-use crate::platform::log::{Level, LogRecord, LogTime};
 use crate::platform::wasi::plain::PlainHost;
 use crate::platform::{Body, Content, Host};
 use crate::settings::Settings;
@@ -41,8 +40,9 @@ pub(super) async fn load() -> App {
     let host = Rc::clone(&plain) as Host;
     let settings = Settings::load(&host).await;
     plain.allow(settings.allowed_origins());
-    host.log(&LogRecord { time: Some(LogTime(host.unix_time())), ..LogRecord::new(Level::Info, NO_DATABASE) });
-    App::new(host, settings)
+    let app = App::new(host, settings);
+    app.note(NO_DATABASE);
+    app
 }
 
 /// Takes off the headers that mean something where Spin makes them: here they are a client's.

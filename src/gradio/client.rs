@@ -16,7 +16,7 @@ use super::limits::Limits;
 use super::space::{Origin, Space, Token};
 use crate::bounded_json::JsonBounds;
 use crate::platform::{
-    HeldBuffer, Host, Inbound, Outbound, ReadError, TransportError, read_held, read_to_end, timeout,
+    HeldBuffer, Host, Inbound, Outbound, ReadError, TransportError, read_held, read_to_end, send, timeout,
 };
 use crate::trace_context::TraceContext;
 
@@ -133,7 +133,7 @@ impl Client {
     ) -> Result<Inbound, Failure> {
         let idle = self.limits.idle;
         let request = self.outbound(method, url.clone(), headers, body);
-        match timeout(&self.host, idle, self.host.send(request)).await {
+        match timeout(&self.host, idle, send(&self.host, request)).await {
             Ok(Err(TransportError::TimedOut(_))) | Err(_) => Err(Failure::Stalled { after: idle }),
             Ok(answer) => Ok(self.keep_cookies(&url, answer?)),
         }
@@ -158,12 +158,11 @@ impl Client {
         if let Some(cookies) = self.cookies.as_ref().and_then(|jar| jar.header(&url)) {
             headers.insert(COOKIE, cookies);
         }
-        if let Some(trace) = self.trace.as_ref().filter(|trace| trace.1.is_of(&url)) {
-            trace.0.insert_into(&self.host, &mut headers);
-        }
+        let trace = self.trace.as_ref().filter(|trace| trace.1.is_of(&url));
+        let span = trace.and_then(|trace| trace.0.insert_into(&self.host, &mut headers));
         let idle = self.limits.idle;
         let (connect_timeout, head_timeout, read_timeout) = (CONNECT.min(idle), idle, idle);
-        Outbound { method, url, headers, body, connect_timeout, head_timeout, read_timeout, on_sent: None }
+        Outbound { method, url, headers, body, connect_timeout, head_timeout, read_timeout, on_sent: None, span }
     }
 
     /// The whole body of a successful answer.

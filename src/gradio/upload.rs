@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::mask::layer;
 use crate::bounded_json::JsonBounds;
 use crate::generation::SourceImage;
-use crate::platform::{Inbound, OnSent, Outbound, TransportError, UNCOUNTED, grow, random_hex};
+use crate::platform::{Inbound, OnSent, Outbound, TransportError, UNCOUNTED, grow, random_hex, send};
 
 /// A request's images, as a Space's own files: each a `FileData`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -85,7 +85,7 @@ async fn post(client: &Client, url: Url, content_type: HeaderValue, body: Bytes)
         Some(OnSent(Rc::new(move || alive.set(host.now()))))
     };
     let request = client.outbound(Method::POST, url.clone(), headers, Some(body));
-    let mut sending = host.send(Outbound { head_timeout: limits.job, on_sent, ..request });
+    let mut sending = send(host, Outbound { head_timeout: limits.job, on_sent, ..request });
     loop {
         let overdue = begun.saturating_add(limits.job);
         let ends = alive.get().saturating_add(limits.idle).min(overdue);

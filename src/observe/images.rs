@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::metrics::family::{FETCH, GENERATE, IMAGES, QUEUE, RETRIES, WAIT};
 use super::metrics::registry::Metrics;
-use super::record::RequestRecord;
+use super::record::{ImageEnd, RequestFacts, RequestRecord};
 use crate::catalog::Model;
 use crate::dispatch::{Event, EventKind, Made, Refusal};
 use crate::error::Retry;
@@ -34,6 +35,7 @@ fn watch(metrics: &Rc<Metrics>, record: Option<&RequestRecord>, model: &Model, c
         metrics: Rc::clone(metrics),
         record: record.cloned(),
         model: metrics.model(model).to_owned(),
+        begun: metrics.now(),
         placed: RefCell::default(),
         left: Cell::new(count),
     };
@@ -46,6 +48,8 @@ struct ImagesWatch {
     record: Option<RequestRecord>,
     /// Label of the model.
     model: String,
+    /// Beginning of the run, monotonic.
+    begun: Duration,
     /// Space that each image was given to last, by the image's index.
     placed: RefCell<BTreeMap<u32, Space>>,
     /// Number of images that have not ended.
@@ -62,13 +66,13 @@ impl ImagesWatch {
                     self.note(|record| record.note(|known| known.retries = known.retries.saturating_add(1)));
                 }
             }
-            EventKind::Made(made) => self.made(made),
+            EventKind::Made(made) => self.made(*index, made),
             EventKind::Failed(refusal) => self.failed(*index, refusal),
             EventKind::Waiting { .. } | EventKind::Progress(_) | EventKind::Partial(_) => {}
         }
     }
 
-    fn made(&self, Made { space, timing, .. }: &Made<Item>) {
+    fn made(&self, index: u32, Made { space, timing, .. }: &Made<Item>) {
         self.ended(Some(space), "made");
         let label = [("space", self.metrics.space(space.name()))];
         self.metrics.observe(&WAIT, &[("model", &self.model)], timing.wait);
@@ -80,6 +84,7 @@ impl ImagesWatch {
                 known.made = known.made.saturating_add(1);
                 known.timing = Some(*timing);
                 known.space = Some(Rc::from(space.name()));
+                self.keep_end(known, index, known.space.clone(), None);
             });
         });
     }
@@ -92,9 +97,23 @@ impl ImagesWatch {
         self.note(|record| {
             record.note(|known| {
                 known.failed = known.failed.saturating_add(1);
-                known.space = space.map(|space| Rc::from(space.name())).or_else(|| known.space.take());
+                let name: Option<Rc<str>> = space.map(|space| Rc::from(space.name()));
+                known.space = name.clone().or_else(|| known.space.take());
+                if known.is_collected() {
+                    let code = refusal.clone().into_error(false).code;
+                    self.keep_end(known, index, name, Some(code.unwrap_or("_OTHER")));
+                }
             });
         });
+    }
+
+    /// Keeps the end of an image for its span, where that is collected.
+    fn keep_end(&self, known: &mut RequestFacts, index: u32, space: Option<Rc<str>>, error: Option<&'static str>) {
+        if known.is_collected() {
+            let timing = known.timing.filter(|_| error.is_none());
+            let (begun, ended) = (self.begun, self.metrics.now());
+            known.images.push(ImageEnd { index, begun, ended, timing, space, error });
+        }
     }
 
     fn ended(&self, space: Option<&Space>, outcome: &str) {

@@ -8,6 +8,7 @@ use http::Method;
 use super::metrics::family::{CLIENTS_LEFT, REQUEST_DURATION, REQUESTS, RESPONSE_BYTES};
 use super::metrics::registry::Metrics;
 use super::record::{RequestEnd, RequestRecord};
+use super::spans;
 use crate::platform::Host;
 use crate::platform::log::{Level, Log, LogRecord, RequestCourse};
 use crate::trace_context::TraceContext;
@@ -43,6 +44,7 @@ impl Observer {
     pub(super) fn ended(&self, record: &RequestRecord, end: RequestEnd) {
         let total = self.host.now().saturating_sub(record.begun());
         self.count(record, end, total);
+        spans::report(&self.host, record, end);
         record.read(|known| {
             let is_quiet = record.method() == Method::OPTIONS || known.route.is_some_and(|route| route.is_quiet);
             let level = match end {

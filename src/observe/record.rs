@@ -71,6 +71,30 @@ pub(super) struct RequestFacts {
     /// Bytes of the answer's body that were taken.
     pub(super) bytes: u64,
     pub(super) prompt: Option<String>,
+    /// Ends of its images, where its trace is collected.
+    pub(super) images: Vec<ImageEnd>,
+}
+
+/// End of an image. Times are monotonic.
+#[derive(Debug)]
+pub(super) struct ImageEnd {
+    /// Index of the image, from 0.
+    pub(super) index: u32,
+    pub(super) begun: Duration,
+    pub(super) ended: Duration,
+    /// Times of one that was made.
+    pub(super) timing: Option<Timing>,
+    /// Name of the Space that made it, or failed to.
+    pub(super) space: Option<Rc<str>>,
+    /// Name for machines of why there is none.
+    pub(super) error: Option<&'static str>,
+}
+
+impl RequestFacts {
+    /// True where spans of the request are collected.
+    pub(super) fn is_collected(&self) -> bool {
+        self.trace.as_ref().is_some_and(|trace| trace.span().is_some())
+    }
 }
 
 impl RequestRecord {

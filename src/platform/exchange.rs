@@ -8,6 +8,8 @@ use bytes::Bytes;
 use futures::stream::LocalBoxStream;
 use thiserror::Error;
 
+use super::span::SpanPlace;
+
 /// A body as it arrives or leaves: pieces of bytes, then the end, or one error and nothing more.
 pub type Body = LocalBoxStream<'static, Result<Bytes, TransportError>>;
 
@@ -35,6 +37,8 @@ pub struct Outbound {
     pub read_timeout: Duration,
     /// Called for each piece of the body that was taken on its way.
     pub on_sent: Option<OnSent>,
+    /// Place of the call's span, where its trace is collected.
+    pub span: Option<SpanPlace>,
 }
 
 /// Callback of a body on its way.
@@ -98,4 +102,16 @@ pub enum TransportError {
     /// The exchange broke off, or the other side doesn't speak HTTP.
     #[error("the connection broke: {0}")]
     Broken(String),
+}
+
+impl TransportError {
+    /// Name of the kind, for machines.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timeout",
+            Self::Broken(_) => "broken",
+        }
+    }
 }

@@ -13,6 +13,7 @@
 mod allowed_origins;
 mod body;
 mod buffer;
+mod call;
 mod database;
 mod exchange;
 pub mod log;
@@ -31,6 +32,7 @@ mod reserve;
     reason = "it runs in tests, which fail by panicking"
 )]
 pub mod sim;
+pub mod span;
 #[cfg(all(target_arch = "wasm32", feature = "spin"))]
 pub(crate) mod spin;
 mod time;
@@ -44,6 +46,7 @@ pub(crate) mod wasi;
 pub use self::allowed_origins::AllowedOrigins;
 pub use self::body::{ReadError, read_held, read_to_end};
 pub use self::buffer::HeldBuffer;
+pub use self::call::send;
 pub use self::database::{Database, Row, StoreError, Value};
 pub use self::exchange::{Body, Content, Inbound, OnSent, Outbound, TransportError, content_length};
 pub use self::memory::{MemoryBudget, OutOfMemory, Reservation, UNCOUNTED};

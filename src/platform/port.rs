@@ -9,6 +9,7 @@ use super::database::{Database, Row, StoreError, Value};
 use super::exchange::{Inbound, Outbound, TransportError};
 use super::log::LogRecord;
 use super::memory::MemoryBudget;
+use super::span::Tracer;
 
 /// The host, shared by everything that runs in an instance.
 pub type Host = Rc<dyn Platform>;
@@ -56,4 +57,9 @@ pub trait Platform {
 
     /// Writes a record to the log.
     fn log(&self, record: &LogRecord<'_>);
+
+    /// Collector of spans, where the host has one.
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        None
+    }
 }

@@ -124,6 +124,7 @@ impl WebhookEndpoint {
             head_timeout: TIMEOUT,
             read_timeout: TIMEOUT,
             on_sent: None,
+            span: None,
         };
         match timeout(host, TIMEOUT, host.send(message)).await {
             Ok(answer) => Ok(answer?.status),

@@ -38,6 +38,7 @@ class PlainHost:
     """The component, serving on a free port of loopback until ``stop``, with no more than WASI and an environment."""
 
     def __init__(self, command: list[str | Path], environment: dict[str, str]) -> None:
+        self.command = command
         command = [*command, "--addr", "127.0.0.1:0"]
         for name, value in environment.items():
             command += ["--env", f"{name}={value}"]
@@ -76,7 +77,8 @@ def plain(request: pytest.FixtureRequest, space: Space) -> Iterator[PlainHost]:
     host = PlainHost(command, environment | {"API_KEYS": "sk-not-one-of-them", "SPIN_VARIABLE_AUTH_": "open"})
     yield host
     log = host.stop()
-    assert "There is no database on this host" in log, log
+    notes = re.findall(r"\{.*There is no database on this host.*\}", log)
+    assert notes and all(json.loads(note)["level"] == "info" for note in notes), log
     assert "failed" not in log.replace("images_failed", "") and "panicked" not in log and KEY not in log, log
 
 
@@ -149,3 +151,9 @@ def test_only_spins_names_of_variables_are_read(plain: PlainHost) -> None:
     assert httpx.get(f"{plain.url}/healthz").json() == {"status": "ok"}
     unknown = httpx.get(f"{plain.url}/v1/nothing", headers={"authorization": f"Bearer {KEY}"})
     assert unknown.status_code == 404 and "/v1/nothing" in unknown.json()["error"]["message"]
+
+
+def test_the_log_has_what_its_level_says(plain: PlainHost) -> None:
+    quiet = PlainHost(plain.command, {"SPIN_VARIABLE_API_KEYS": KEY, "SPIN_VARIABLE_LOG_LEVEL": "warn"})
+    assert httpx.get(f"{quiet.url}/v1/nothing").status_code == 404
+    assert "There is no database" not in quiet.stop()

@@ -28,6 +28,7 @@ mod observed;
 mod pools;
 mod responses;
 mod spaces;
+mod spans;
 mod streams;
 mod tasks;
 mod tasks_database;

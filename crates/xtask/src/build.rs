@@ -17,6 +17,8 @@ const COMPONENTS: [(&str, &str); 2] =
 
 /// The component for hosts that have WASI and nothing else.
 pub(crate) const PLAIN: &str = "z_image_2api_wasi.wasm";
+/// The component that sends spans.
+const WITH_SPANS: &str = "z_image_2api_otel.wasm";
 /// Server that has as little, for tests.
 const PLAIN_HOST: &str = "plain_wasi";
 
@@ -25,6 +27,8 @@ const PLAIN_HOST: &str = "plain_wasi";
 pub(crate) enum BuildTarget {
     /// Spin, and the bundled host, which is built too.
     Spin,
+    /// Spin with `--experimental-wasi-otel`: a component that sends spans, and starts nowhere else.
+    Otel,
     /// WASI 0.3 and nothing else, such as `wasmtime serve`: one component with the studio inside.
     Wasi,
 }
@@ -34,6 +38,7 @@ impl BuildTarget {
     pub(crate) fn build(self) -> Result<()> {
         match self {
             Self::Spin => all(),
+            Self::Otel => with_spans(),
             Self::Wasi => plain(),
         }
     }
@@ -73,16 +78,26 @@ pub(crate) fn quickly() -> Result<PathBuf> {
 pub(crate) fn plain() -> Result<()> {
     setup::target()?;
     say("building the component for hosts that have WASI and nothing else");
-    // Another choice of features makes another file of the same name, so it has a folder of its own.
-    let own = target().join("wasi");
-    let mut build = component("z-image-2api");
-    build.args(["--locked", "--no-default-features", "--features", "wasi", "--target-dir"]).arg(&own);
-    run(&mut build)?;
+    variant("wasi", &["--no-default-features", "--features", "wasi"], PLAIN)
+}
+
+/// Builds the component that sends spans.
+fn with_spans() -> Result<()> {
+    setup::target()?;
+    say("building the component that sends spans");
+    variant("otel", &["--features", "otel"], WITH_SPANS)
+}
+
+/// Builds the component with another choice of features into `file`. Cargo's file has the name of the usual one, so it
+/// is made in a `folder` of its own.
+fn variant(folder: &str, features: &[&str], file: &str) -> Result<()> {
+    let own = target().join(folder);
+    run(component("z-image-2api").arg("--locked").args(features).arg("--target-dir").arg(&own))?;
     let folder = target().join(TARGET).join("release");
     fs::create_dir_all(&folder)?;
     let built = own.join(TARGET).join("release/z_image_2api.wasm");
-    fs::copy(&built, folder.join(PLAIN)).with_context(|| format!("cannot copy {}", built.display()))?;
-    optimize_components(&[PLAIN])
+    fs::copy(&built, folder.join(file)).with_context(|| format!("cannot copy {}", built.display()))?;
+    optimize_components(&[file])
 }
 
 /// Builds everything for the tests of the component for hosts that have WASI and nothing else.

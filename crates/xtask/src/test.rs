@@ -74,6 +74,7 @@ fn lint() -> Result<()> {
     run(cargo(&wasm).args(["-p", "z-image-2api", "-p", "z-image-fileserver", "--", "-D", "warnings"]))?;
     let plain = ["-p", "z-image-2api", "--no-default-features", "--features", "wasi", "--", "-D", "warnings"];
     run(cargo(&wasm).args(plain))?;
+    run(cargo(&wasm).args(["-p", "z-image-2api", "--features", "otel", "--", "-D", "warnings"]))?;
     if succeeds(&mut cargo(&["deny", "--version"])) {
         return run(&mut cargo(&["deny", "--offline", "--workspace", "check", "bans", "licenses", "sources"]));
     }

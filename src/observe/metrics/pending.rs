@@ -60,9 +60,9 @@ impl PendingFigures {
     }
 }
 
-/// A figure as a row of the database.
-pub fn row(((name, labels, bucket), number): &(Place, f64)) -> Vec<Value> {
-    vec![(*name).into(), labels.as_str().into(), (*bucket).into(), (*number).into()]
+/// A figure as a row of the database, written on that `day`.
+pub fn row(((name, labels, bucket), number): &(Place, f64), day: i64) -> Vec<Value> {
+    vec![(*name).into(), labels.as_str().into(), (*bucket).into(), (*number).into(), day.into()]
 }
 
 #[cfg(test)]

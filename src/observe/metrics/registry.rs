@@ -25,6 +25,8 @@ const DELAY: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 200;
 /// Number of figures that are read, at most.
 const MOST: i64 = 20_000;
+/// A day, in milliseconds.
+const DAY: i64 = 86_400_000;
 /// Label of a model or Space that isn't in the catalogue.
 const OTHER: &str = "other";
 
@@ -61,6 +63,11 @@ impl Metrics {
             }));
         }
         this
+    }
+
+    /// Monotonic time.
+    pub fn now(&self) -> Duration {
+        self.store.host().now()
     }
 
     /// True where figures are kept.
@@ -132,7 +139,9 @@ impl Metrics {
         while rounds > 0 {
             rounds -= 1;
             let batch = self.pending.borrow_mut().take(AT_ONCE);
-            let rows = Argument::Rows(batch.iter().map(row).collect());
+            let now = self.store.now();
+            let day = now - now % DAY;
+            let rows = Argument::Rows(batch.iter().map(|figure| row(figure, day)).collect());
             match self.store.query(&metric::ADD, vec![("rows", rows)]).await {
                 Ok(_) => {}
                 Err(error) => {
@@ -158,5 +167,98 @@ impl Metrics {
             Ok((columns.text()?, columns.text()?, columns.integer()?, columns.real()?))
         };
         rows.into_iter().map(figure).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::{GENERATE, REQUESTS};
+    use super::super::pending::{ABOVE, TOTAL};
+    use super::*;
+    use crate::platform::sim::World;
+    use crate::store::sweep::Sweeper;
+    use crate::store::tests::store;
+
+    const DAYS: Duration = Duration::from_secs(86_400);
+
+    /// Figures of `families` after a sweep: labels, bucket and number.
+    fn swept(world: &World, metrics: &Rc<Metrics>, families: &[&Family]) -> Vec<(String, i64, f64)> {
+        let (this, sweeper) = (Rc::clone(metrics), Sweeper::new(&metrics.store));
+        let figures = world.run(async move {
+            this.flush().await.unwrap();
+            sweeper.sweep().await.unwrap();
+            this.read().await.unwrap()
+        });
+        let is_meant = |name: &str| families.iter().any(|family| family.name == name);
+        let meant = figures.into_iter().filter(|(name, ..)| is_meant(name));
+        meant.map(|(_, labels, bucket, number)| (labels, bucket, number)).collect()
+    }
+
+    #[test]
+    fn what_nobody_adds_to_is_swept_and_what_somebody_adds_to_stays_whole() {
+        let world = World::new(1);
+        let metrics = Metrics::new(&store(&world), true, &Catalog::parse("a/b, c/d", "", &mut Vec::new()));
+        let observe = |space: &str, seconds: u64| {
+            metrics.observe(&GENERATE, &[("space", space)], Duration::from_secs(seconds));
+        };
+        let a = |bucket, number| ("space=\"a/b\"".to_owned(), bucket, number);
+        observe("a/b", 1);
+        observe("c/d", 1);
+        metrics.add(&REQUESTS, &[("route", "x")], 1.0);
+        assert_eq!(swept(&world, &metrics, &[&GENERATE, &REQUESTS]).len(), 5);
+        world.pass(20 * DAYS);
+        observe("a/b", 400);
+        assert_eq!(swept(&world, &metrics, &[&GENERATE, &REQUESTS]).len(), 6, "it is too early");
+        world.pass(20 * DAYS);
+        // The bucket to which nothing was added for 40 days is a part of what lives on.
+        let seen = swept(&world, &metrics, &[&GENERATE, &REQUESTS]);
+        assert_eq!(seen, [a(TOTAL, 401.0), a(1_000_000, 1.0), a(ABOVE, 1.0)]);
+        world.pass(20 * DAYS);
+        observe("a/b", 1);
+        assert_eq!(swept(&world, &metrics, &[&GENERATE])[1], a(1_000_000, 2.0));
+        world.pass(32 * DAYS);
+        assert_eq!(swept(&world, &metrics, &[&GENERATE, &REQUESTS]), [], "all of it is gone");
+    }
+
+    #[test]
+    fn figures_from_before_their_day_was_kept_are_as_old_as_the_migration() {
+        let world = World::new(2);
+        let before = [
+            "CREATE TABLE metric (name TEXT NOT NULL, labels TEXT NOT NULL, bucket BIGINT NOT NULL, \
+             value DOUBLE PRECISION NOT NULL, PRIMARY KEY (name, labels, bucket))",
+            "INSERT INTO metric VALUES ('zimage_requests', 'a', 0, 7.0), ('zimage_requests', 'b', 0, 1.0)",
+            "CREATE TABLE meta (name TEXT PRIMARY KEY, number BIGINT NOT NULL, bytes BLOB NOT NULL)",
+            "INSERT INTO meta VALUES ('schema', 4, x''), ('link_secret', 0, zeroblob(32))",
+        ];
+        for sql in before {
+            world.database().query(sql, &[]).unwrap();
+        }
+        world.pass(100 * DAYS);
+        let catalog = Catalog::parse("a/b", "", &mut Vec::new());
+        // Two instances of the new version begin together.
+        let stores = [store(&world), store(&world)];
+        let [metrics, _] = stores.each_ref().map(|store| Metrics::new(store, true, &catalog));
+        world.run(async move {
+            for outcome in futures::future::join_all(stores.iter().map(Store::meta)).await {
+                outcome.unwrap();
+            }
+        });
+        // One of the old version adds as it did.
+        world
+            .database()
+            .query(
+                "INSERT INTO metric (name, labels, bucket, value) VALUES ('zimage_requests', 'b', 0, \
+                                2.0) ON CONFLICT (name, labels, bucket) DO UPDATE SET value = metric.value + \
+                                excluded.value",
+                &[],
+            )
+            .unwrap();
+        let of = |labels: &str, number| (labels.to_owned(), TOTAL, number);
+        world.pass(29 * DAYS);
+        assert_eq!(swept(&world, &metrics, &[&REQUESTS]), [of("a", 7.0), of("b", 3.0)]);
+        world.pass(2 * DAYS);
+        assert_eq!(swept(&world, &metrics, &[&REQUESTS]), []);
+        let logged = world.log_lines();
+        assert_eq!(logged, [""; 0], "a column that is there is no failure");
     }
 }

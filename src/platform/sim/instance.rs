@@ -13,6 +13,7 @@ use futures::future::{AbortHandle, Abortable, LocalBoxFuture, pending};
 
 use super::World;
 use crate::platform::log::LogRecord;
+use crate::platform::span::Tracer;
 use crate::platform::wall_clock::WallClock;
 use crate::platform::{
     Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value,
@@ -158,5 +159,9 @@ impl Platform for Instance {
 
     fn log(&self, record: &LogRecord<'_>) {
         self.0.world.log(record);
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        self.0.world.tracer()
     }
 }

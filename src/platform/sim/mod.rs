@@ -8,8 +8,9 @@ pub mod database;
 pub mod instance;
 pub mod queue;
 pub mod space;
+pub mod tracer;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +22,9 @@ use futures::future::LocalBoxFuture;
 use futures::task::LocalSpawnExt as _;
 
 use self::database::SimDatabase;
+use self::tracer::SimTracer;
 use super::log::LogRecord;
+use super::span::Tracer;
 use super::{Database, Host, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError, TransportError, Value};
 
 /// Something that answers at an origin.
@@ -55,6 +58,8 @@ struct WorldInner {
     log: RefCell<Vec<String>>,
     memory: MemoryBudget,
     sent: RefCell<Vec<(String, http::HeaderMap)>>,
+    /// None where the world collects no spans.
+    spans: OnceCell<SimTracer>,
 }
 
 impl World {
@@ -79,7 +84,13 @@ impl World {
             log: RefCell::default(),
             memory: MemoryBudget::default(),
             sent: RefCell::default(),
+            spans: OnceCell::new(),
         }))
+    }
+
+    /// Lets the world collect spans from now on, and returns them.
+    pub fn collect_spans(&self) -> &SimTracer {
+        self.0.spans.get_or_init(SimTracer::default)
     }
 
     /// Runs `work` to its end, with everything that has been spawned beside it.
@@ -289,6 +300,10 @@ impl Platform for World {
 
     fn log(&self, record: &LogRecord<'_>) {
         self.0.log.borrow_mut().push(record.to_line());
+    }
+
+    fn tracer(&self) -> Option<&dyn Tracer> {
+        self.0.spans.get().map(|spans| spans as &dyn Tracer)
     }
 }
 

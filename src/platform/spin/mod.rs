@@ -1,6 +1,8 @@
 //! The port's adapter to Spin. With [`crate::entry`], the only place that names the Spin SDK.
 
 mod database;
+#[cfg(feature = "otel")]
+mod otel;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use super::{Database, Inbound, MemoryBudget, Outbound, Platform, Row, StoreError
 pub(crate) struct Spin {
     wasi: Wasi,
     sqlite: Rc<Connection>,
+    #[cfg(feature = "otel")]
+    otel: otel::Otel,
 }
 
 impl Platform for Spin {
@@ -69,5 +73,10 @@ impl Platform for Spin {
 
     fn log(&self, record: &LogRecord<'_>) {
         self.wasi.log(record);
+    }
+
+    #[cfg(feature = "otel")]
+    fn tracer(&self) -> Option<&dyn super::span::Tracer> {
+        Some(&self.otel)
     }
 }

@@ -1,8 +1,9 @@
 //! Tables and their migrations.
 //!
 //! Migrations are numbered and only go forward. Instances may run the same one concurrently, so each statement must be
-//! idempotent (`IF NOT EXISTS`), and the number is written last. During an update, instances of the old version work
-//! with the new tables: a migration only adds, and the next version removes what it replaces.
+//! idempotent (`IF NOT EXISTS`, or an error that says that it is there), and the number is written last. During an
+//! update, instances of the old version work with the new tables: a migration only adds, and the next version removes
+//! what it replaces.
 //!
 //! Times are milliseconds since the Unix epoch. `BLOB` is `BYTEA` in PostgreSQL.
 
@@ -25,7 +26,7 @@ use super::{Meta, Store};
 use crate::platform::{Database, Row, StoreError, Value, retry};
 
 /// Number of the newest migration.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// Time limit of a migration's statement.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Length of the link secret, in bytes.
@@ -47,17 +48,20 @@ fn tables() -> impl Iterator<Item = &'static str> {
         responses::TABLES,
         // Since version 2, and more since 3.
         media::TABLES,
-        // Since version 4.
+        // Since version 4, and a column since 5.
         metrics::TABLES,
     ];
     rooms.into_iter().flatten().copied()
 }
 
-/// Statements that create all tables of this version, in `dialect`.
-pub fn statements(dialect: Dialect) -> impl Iterator<Item = String> {
-    tables().map(move |text| match dialect {
-        Dialect::Sqlite => text.to_owned(),
-        Dialect::Postgres => text.replace("BLOB", "BYTEA"),
+/// Statements that create all tables of this version, in `dialect`, in a migration at the time `now`.
+pub fn statements(dialect: Dialect, now: i64) -> impl Iterator<Item = String> {
+    tables().map(move |text| {
+        let text = text.replace(":now", &now.to_string());
+        match dialect {
+            Dialect::Sqlite => text,
+            Dialect::Postgres => text.replace("BLOB", "BYTEA"),
+        }
     })
 }
 
@@ -94,17 +98,25 @@ fn is_race(error: &str) -> bool {
     ["(23505)", "(42P07)", "(42710)", "(XX000)"].iter().any(|code| error.contains(code))
 }
 
+/// True for errors of an addition that was made before: SQLite has no `IF NOT EXISTS` for a column.
+fn is_there(error: &str) -> bool {
+    error.contains("duplicate column name") || error.contains("(42701)")
+}
+
 async fn migrate(store: &Store) -> Result<Meta, StoreError> {
     let Some(database) = &store.0.database else { return Err(StoreError::Off) };
     if *database == Database::Sqlite {
         // Stored in the file. A connection in the way has set it already.
         let _ = store.run(&meta::WAL, vec![], LIMIT).await;
     }
-    for sql in statements(Dialect::of(database)) {
+    for sql in statements(Dialect::of(database), store.now()) {
         // PostgreSQL fails one of two concurrent creations.
         let pauses = [Duration::from_millis(50); 3];
         let is_lost_race = |error: &StoreError| matches!(error, StoreError::Failed(error) if is_race(error));
-        retry(store.host(), &pauses, is_lost_race, async || store.run_raw(&sql, LIMIT).await).await?;
+        match retry(store.host(), &pauses, is_lost_race, async || store.run_raw(&sql, LIMIT).await).await {
+            Err(StoreError::Failed(error)) if is_there(&error) => {}
+            outcome => drop(outcome?),
+        }
     }
     let mut secret = vec![0; SECRET];
     store.host().fill_random(&mut secret);

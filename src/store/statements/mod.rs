@@ -28,6 +28,7 @@ pub const SWEEPS: &[&Statement] = &[
     &history::SWEEP,
     &converted::SWEEP,
     &kept_image::SWEEP,
+    &metric::SWEEP,
 ];
 
 /// A statement with its name and sample parameters.

@@ -108,7 +108,7 @@ fn postgres_takes_every_statement_and_finds_its_rows_by_an_index() {
         return;
     };
     let server = Server::new(Path::new(&programs).to_owned());
-    let mut input: Vec<String> = schema::statements(Dialect::Postgres).collect();
+    let mut input: Vec<String> = schema::statements(Dialect::Postgres, 1).collect();
     input.push(FILL.replace('\n', " "));
     input.extend([END_TASKS, "ANALYZE", SETTING].map(str::to_owned));
     let mut types = Vec::new();
