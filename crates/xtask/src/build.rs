@@ -47,9 +47,7 @@ const DEV_HOST: &str = "dev-host";
 /// Builds everything that serves, as it is meant to be deployed.
 pub(crate) fn all() -> Result<()> {
     setup::target()?;
-    components(run)?;
-    optimize_components(&COMPONENTS.map(|(_, file)| file))?;
-    host(RELEASE)
+    served(&[])
 }
 
 /// Builds everything that serves, as soon as can be, and returns the host's program. The components aren't optimized
@@ -65,7 +63,7 @@ pub(crate) fn quickly() -> Result<PathBuf> {
         Ok(())
     };
     // A profile of its own has a folder of its own, so that neither build waits for the other.
-    side_by_side(components, || host(profile))?;
+    side_by_side(components, || host(profile, &[]))?;
     Ok(program(profile))
 }
 
@@ -85,11 +83,18 @@ pub(crate) fn plain() -> Result<()> {
     optimize_components(&[PLAIN])
 }
 
-/// Builds everything for the tests of the component for hosts that have WASI and nothing else.
-pub(crate) fn plain_with_host() -> Result<()> {
-    plain()?;
-    let build = ["build", "--release", "--locked", "--package", "z-image-host", "--example", PLAIN_HOST];
-    run(&mut cargo(&build))
+/// Builds everything for the tests, the component for plain hosts and a server for it among it.
+pub(crate) fn for_tests() -> Result<()> {
+    setup::target()?;
+    // The one for plain hosts has a folder of its own, so that neither build waits for the other.
+    side_by_side(plain, || served(&["--bins", "--example", PLAIN_HOST])).map(drop)
+}
+
+/// Builds the components and the host, and what else of the host's package is asked for. The components are optimized,
+/// which keeps one processor busy, while the host is built.
+fn served(more: &[&str]) -> Result<()> {
+    components(run)?;
+    side_by_side(|| optimize_components(&COMPONENTS.map(|(_, file)| file)), || host(RELEASE, more)).map(drop)
 }
 
 fn components(run: impl Fn(&mut Command) -> Result<()>) -> Result<()> {
@@ -123,14 +128,14 @@ fn optimize_components(files: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn host(profile: &str) -> Result<()> {
+fn host(profile: &str, more: &[&str]) -> Result<()> {
     say("building the host; the first time, wasmtime takes some minutes");
-    run(&mut cargo(&["build", "--profile", profile, "--locked", "--package", "z-image-host"]))
+    run(cargo(&["build", "--profile", profile, "--locked", "--package", "z-image-host"]).args(more))
 }
 
 /// Builds the host alone, as it is meant to be deployed.
 pub(crate) fn host_for_release() -> Result<()> {
-    host(RELEASE)
+    host(RELEASE, &[])
 }
 
 /// The host's program, as it is meant to be deployed.

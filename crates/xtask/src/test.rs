@@ -6,11 +6,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use crate::shell::{TARGET, cargo, root, run, say, succeeds};
+use crate::shell::{TARGET, cargo, root, run, say, side_by_side, succeeds};
 use crate::{build, busy, lint, node, python, setup};
 
 /// Simulated runs of each kind.
 const RUNS: u32 = 1_000;
+/// Files of end-to-end tests that run at a time.
+const WORKERS: &str = "3";
 
 /// A stage of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -90,17 +92,18 @@ fn unit(runs: u32) -> Result<()> {
 
 /// The host, for release, as wasmtime is compiled only once then.
 fn host() -> Result<()> {
-    build::all()?;
-    build::plain_with_host()?;
+    build::for_tests()?;
     let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
     run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
 
-/// The built components in the host, against real Spaces, with real clients.
+/// The built components in the host, against real Spaces, with real clients. Most of the files wait more than they
+/// compute, and run side by side; those marked `alone` measure, or need the machine for themselves.
 fn end_to_end() -> Result<()> {
-    build::all()?;
-    build::plain_with_host()?;
-    run(&mut pytest(&["-m", "not slow"])?)
+    side_by_side(build::for_tests, || pytest(&[]))?;
+    let workers = ["--numprocesses", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder"];
+    run(pytest(&["-m", "not slow and not alone"])?.args(workers))?;
+    run(&mut pytest(&["-m", "not slow and alone"])?)
 }
 
 /// pytest over the end-to-end tests, with everything that they need set up.
