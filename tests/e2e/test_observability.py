@@ -15,6 +15,8 @@ from host import KEY, ROOT, Hosts, Space
 from prometheus import Prometheus, promtool
 from waiting import wait_until
 
+pytestmark = pytest.mark.timed
+
 FIGURES_KEY = "figures-0123456789abcdef"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PAGE = "/v1/images/generations"

@@ -11,8 +11,6 @@ use crate::{build, busy, lint, node, python, setup};
 
 /// Simulated runs of each kind.
 const RUNS: u32 = 1_000;
-/// Files of end-to-end tests that run at a time.
-const WORKERS: &str = "3";
 
 /// A stage of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,18 +90,22 @@ fn unit(runs: u32) -> Result<()> {
 
 /// The host, for release, as wasmtime is compiled only once then.
 fn host() -> Result<()> {
-    build::for_tests()?;
+    build::for_host_tests()?;
     let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
     run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
 
 /// The built components in the host, against real Spaces, with real clients. Most of the files wait more than they
-/// compute, and run side by side; those marked `alone` measure, or need the machine for themselves.
+/// compute, and run side by side. Those marked `timed` follow, which a busy machine would fail.
 fn end_to_end() -> Result<()> {
     side_by_side(build::for_tests, || pytest(&[]))?;
-    let workers = ["--numprocesses", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder"];
-    run(pytest(&["-m", "not slow and not alone"])?.args(workers))?;
-    run(&mut pytest(&["-m", "not slow and alone"])?)
+    run(&mut pytest(&at_once("3", "not slow and not timed"))?)?;
+    run(&mut pytest(&at_once("2", "not slow and timed"))?)
+}
+
+/// Arguments of pytest that run those tests, so many files at a time.
+pub(crate) fn at_once<'a>(files: &'a str, tests: &'a str) -> [&'a str; 7] {
+    ["-m", tests, "--numprocesses", files, "--dist", "loadfile", "--no-loadscope-reorder"]
 }
 
 /// pytest over the end-to-end tests, with everything that they need set up.
