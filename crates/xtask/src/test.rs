@@ -104,7 +104,7 @@ fn end_to_end() -> Result<()> {
 }
 
 /// Arguments of pytest that run those tests, so many files at a time.
-pub(crate) fn at_once<'a>(files: &'a str, tests: &'a str) -> [&'a str; 7] {
+fn at_once<'a>(files: &'a str, tests: &'a str) -> [&'a str; 7] {
     ["-m", tests, "--numprocesses", files, "--dist", "loadfile", "--no-loadscope-reorder"]
 }
 
