@@ -17,7 +17,7 @@ from liar import PNG, Liar, large
 from pictures import events
 from strangers import HEADERS, generate, serving, strangers
 
-# Fifty megabytes take their time where others compute.
+# Calls are asked beside, and held to times.
 pytestmark = pytest.mark.timed
 
 MANY = HEADERS | {"content-type": "application/json"}
