@@ -17,9 +17,17 @@ from database import Postgres  # noqa: E402
 from host import KEY, Host, Shapes, Space  # noqa: E402
 from liar import Liar  # noqa: E402
 
+LONGEST = ["studio", "scheduling", "pools", "database_trouble", "tasks_killed", "two_hosts", "soak", "faults"]
+"""Files that take longest. They come first, so that none of them is begun when the others are at their ends."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew, and show what has changed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,8 @@ def ask_health(url: str) -> None:
     is_over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), is_over.set()), daemon=True).start()
     took = []
-    while not is_over.wait(0.05):
+    # Once at least, also where it begins when all is over.
+    while not took or not is_over.wait(0.05):
         begun = time.monotonic()
         connection = http.client.HTTPConnection(*address(url), timeout=30)
         connection.request("GET", "/healthz")

@@ -83,6 +83,7 @@ def health(host: Host) -> Iterator[list[float]]:
         thread.join()
 
 
+@pytest.mark.timed
 def test_many_requests_for_a_large_image_convert_it_once(serving: Host, liar: Liar) -> None:
     url = link(serving.url, "as large as may be", "jpeg")
     begun, computed = time.monotonic(), seconds_of_computing(serving)

@@ -19,7 +19,7 @@ from database import Gate, Postgres
 from host import KEY, Host, Space
 from waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(300)]
 
 CALLS = 7
 """Number of generations whose median is held against that of others."""

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ import yaml
 from host import KEY, ROOT, TARGET, Host
 from liar import Liar
 from waiting import wait_until
+
+from app import free_port
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 
@@ -148,12 +149,6 @@ def test_the_unit(tmp_path: Path) -> None:
     file.write_text(unit.replace("ExecStart=/opt/z-image-2api/z-image-host", "ExecStart=/bin/true"))
     done = subprocess.run([program, "verify", file], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and "z-image" not in done.stderr, done.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextmanager

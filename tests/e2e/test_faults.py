@@ -15,7 +15,7 @@ from faults_table import document
 from host import KEY, is_clean
 from matrix import ALLOWANCE, CELLS, JOB, WEBHOOKS, Matrix, can_be_cancelled, retried
 
-pytestmark = pytest.mark.timeout(500)
+pytestmark = [pytest.mark.timed, pytest.mark.timeout(500)]
 
 GROWTH = 1 << 30
 """Memory that the host may take for all of it at once, in bytes: a few instances of 256 MB each."""

@@ -17,6 +17,9 @@ from liar import PNG, Liar, large
 from pictures import events
 from strangers import HEADERS, generate, serving, strangers
 
+# Calls are asked beside, and held to times.
+pytestmark = pytest.mark.timed
+
 MANY = HEADERS | {"content-type": "application/json"}
 
 

@@ -17,6 +17,8 @@ from waiting import wait_until
 
 from app import free_port
 
+pytestmark = pytest.mark.timed
+
 FIGURES_KEY = "figures-0123456789abcdef"
 AUTHORIZED = {"authorization": f"Bearer {KEY}"}
 PAGE = "/v1/images/generations"

@@ -140,6 +140,7 @@ def serve(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[[
         scene.stop()
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "hosts", "kill", "calls"), CASES)
 def test_a_space_never_has_more_jobs_than_slots(

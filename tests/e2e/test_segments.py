@@ -113,6 +113,7 @@ def host(space: PlainSpace, *options: str) -> Host:
     return Host(spaces=f"z-image-turbo={space.url}", extra_host=space.url, options=options)
 
 
+@pytest.mark.timed
 def test_a_join_comes_in_one_read_and_nothing_waits_for_an_acknowledgement(plain_space: PlainSpace) -> None:
     hosts = [host(plain_space), host(plain_space, "--no-tcp-nodelay")]
     took = asyncio.run(compare([host.url for host in hosts]))

@@ -8,7 +8,7 @@ import random
 import pytest
 from soak import Plan, Soak
 
-pytestmark = [pytest.mark.busy, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.busy, pytest.mark.timed, pytest.mark.timeout(300)]
 
 REQUESTS, MINUTES = 2000, 0.75
 

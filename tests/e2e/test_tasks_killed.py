@@ -89,6 +89,7 @@ def hosts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Hosts]:
         yield hosts
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(580)
 def test_no_task_is_lost_and_none_is_finished_twice(hosts: Hosts, tmp_path: Path) -> None:
     journal = tmp_path / "journal"

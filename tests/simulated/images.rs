@@ -1,5 +1,6 @@
 //! Images from text, links to them, and the routes.
 
+use super::pools::for_each_seed;
 use super::*;
 use z_image_2api::platform::Platform as _;
 
@@ -284,8 +285,7 @@ fn a_space_that_is_not_there_is_told() {
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    let runs = 3000;
-    for seed in 0..runs {
+    for_each_seed(3000, |seed| {
         // Half of the jobs go well.
         let (world, space) = world_of(seed, |world, _| {
             let all = Fate::ALL;
@@ -343,7 +343,7 @@ fn whatever_happens_the_invariants_hold() {
             assert!(!shown, "seed {seed}: a secret in the answer");
         }
         assert!(world.contacted().iter().all(|origin| origin == SPACE), "seed {seed}: led elsewhere");
-    }
+    });
 }
 
 #[test]

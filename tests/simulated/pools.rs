@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt as _;
 
@@ -16,6 +17,21 @@ use z_image_2api::settings::Settings;
 pub(super) fn runs() -> u64 {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
     std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(60)
+}
+
+/// Runs a world of each seed, on all processors.
+pub(super) fn for_each_seed(runs: u64, live: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    let worker = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < runs) {
+            live(seed);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(worker);
+        }
+    });
 }
 
 /// The slots of a Space where nobody says otherwise.
@@ -187,7 +203,7 @@ pub(super) fn check_spaces(seed: u64, world: &World, spaces: &[QueueSpace]) {
 
 #[test]
 fn whatever_the_spaces_do_the_invariants_hold() {
-    for seed in 0..runs() {
+    for_each_seed(runs(), |seed| {
         let world = World::new(seed ^ 0x5eed);
         let bad = [0, 100, 500][usize::try_from(world.random_below(3)).unwrap()];
         let natures: Vec<Nature> = (0..1 + world.random_below(4)).map(|_| nature(&world, bad)).collect();
@@ -233,13 +249,13 @@ fn whatever_the_spaces_do_the_invariants_hold() {
         }
         let log = town.world.log_lines().join("\n");
         assert!(!log.contains(KEY) && !log.contains(SECRET), "seed {seed}: a secret in the log");
-    }
+    });
 }
 
 #[test]
 fn while_one_space_lives_every_request_ends_well() {
-    let mut made = 0;
-    for seed in 0..runs() {
+    let made = AtomicU64::new(0);
+    for_each_seed(runs(), |seed| {
         let world = World::new(seed ^ 0xa11ce);
         let natures: Vec<Nature> =
             (0..2 + world.random_below(3)).map(|_| Nature { room: 50, ..nature(&world, 0) }).collect();
@@ -260,10 +276,10 @@ fn while_one_space_lives_every_request_ends_well() {
             let sent = sent.borrow();
             let got = u64::try_from(sent.seeds().len()).unwrap();
             assert_eq!(Some(got), fields["n"].as_u64(), "seed {seed}: {fields}: {sent:?}");
-            made += got;
+            made.fetch_add(got, Ordering::Relaxed);
         }
-    }
-    assert!(made > runs());
+    });
+    assert!(made.into_inner() > runs());
 }
 
 /// A Space of the usual kind, that takes so many seconds for an image of a unit.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::pools::{for_each_seed, runs};
 use super::tasks::{files, found, get, open, submit_to};
 use super::tasks_webhooks::{HOOK, with_hook};
 use super::*;
@@ -82,11 +83,11 @@ fn die_at(seed: u64, last: u64) -> u64 {
 fn an_instance_can_die_at_any_step() {
     let steps = die_at(0, u64::MAX);
     assert!(steps > 60, "{steps} steps are too few to be all");
-    for last in 1..=steps {
+    for_each_seed(steps, |before| {
         for seed in 0..4 {
-            die_at(seed, last);
+            die_at(seed, before + 1);
         }
-    }
+    });
 }
 
 /// Some instances before one store that is slow, and sometimes fails, and clients that submit, poll, list, cancel and
@@ -192,9 +193,5 @@ fn live(seed: u64) {
 
 #[test]
 fn whoever_dies_when_no_task_is_lost_and_none_is_made_twice() {
-    #[allow(clippy::disallowed_methods, reason = "for whoever wants more of them, or fewer")]
-    let runs = std::env::var("SIMULATED_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(60);
-    for seed in 0..runs {
-        live(seed);
-    }
+    for_each_seed(runs(), live);
 }

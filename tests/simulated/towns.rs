@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::pools::{SentRequest, check_spaces, image, nature, runs, stir, usual, world_of};
+use super::pools::{SentRequest, check_spaces, for_each_seed, image, nature, runs, stir, usual, world_of};
 use super::*;
 use z_image_2api::dispatch::SelectionRule;
 use z_image_2api::platform::sim::instance::Instance;
@@ -107,7 +107,7 @@ fn wide(speed: f64) -> Nature {
 
 #[test]
 fn whoever_dies_when_the_invariants_hold() {
-    for seed in 0..runs() / 2 {
+    for_each_seed(runs() / 2, |seed| {
         let dice = World::new(seed ^ 0x70_3a5);
         let bad = [0, 100, 300][usize::try_from(dice.random_below(3)).unwrap()];
         let natures: Vec<Nature> = (0..1 + dice.random_below(3)).map(|_| nature(&dice, bad)).collect();
@@ -186,7 +186,7 @@ fn whoever_dies_when_the_invariants_hold() {
         assert_eq!(service.count(&format!("waiter WHERE expires >= {now}")), 0, "seed {seed}: a job waits for ever");
         let log = service.world.log_lines().join("\n");
         assert!(!log.contains(KEY) && !log.contains(SECRET), "seed {seed}: a secret in the log");
-    }
+    });
 }
 
 #[test]

@@ -29,6 +29,10 @@ from PIL import Image, ImageDraw
 import gradio as gr
 
 MAX_SEED = 2**31 - 1
+PORTS = 6
+"""Number of ranges of ports."""
+PAUSE = 0.02
+"""Time between two looks at the queue, in seconds. Gradio 6 looks each millisecond, which keeps a processor busy."""
 CELL = 8
 """The side of a square that stands for a bit of the seed, in pixels."""
 
@@ -138,8 +142,13 @@ def space(step_seconds: float, faults: bool, journal: Journal) -> gr.Blocks:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has, of those that the system gives to no connection of its own choice."""
-    for port in random.sample(range(20_000, 32_000), 100):
+    """A port of loopback that nobody has, of those that the system gives to no connection of its own choice.
+
+    Tests that run side by side have ports of their own, which nobody else takes where a server is away for a moment.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + worker % PORTS * 12_000 // PORTS
+    for port in random.sample(range(first, first + 12_000 // PORTS), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -159,6 +168,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = space(arguments.step_seconds, arguments.faults, Journal(arguments.journal))
     app.queue(max_size=arguments.max_queue, default_concurrency_limit=arguments.at_once or None)
+    app._queue.sleep_when_free = PAUSE
     port = arguments.port or free_port()
     _, url, _ = app.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, share=False)
     print(f"Space at {url.rstrip('/')}", flush=True)

@@ -18,9 +18,10 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from shapes import MAX_SEED, colour, draw, free_port
+from shapes import MAX_SEED, colour, draw
 
 import gradio as gr
+from app import PAUSE, free_port
 
 GALLERY = {"format": "png", "label": "Result"}
 FOLDER = Path(tempfile.mkdtemp(prefix="odd-space-"))
@@ -223,6 +224,7 @@ def main() -> None:
     for name, make in {"odd": odd, "twin": odd, "hidden": hidden}.items():
         app = make()
         app.queue()
+        app._queue.sleep_when_free = PAUSE
         _, url, _ = app.launch(
             server_name="127.0.0.1",
             server_port=free_port(),

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import socket
 import threading
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -21,6 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from PIL import Image
 
 import gradio as gr
+from app import PAUSE, free_port
 
 MAX_SEED = 2**31 - 1
 RATIOS = {"1:1": (1024, 1024), "16:9": (1344, 768), "9:16": (768, 1344), "4:3": (1152, 896)}
@@ -370,18 +370,13 @@ SHAPES = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     urls = {}
     for name, make in SHAPES.items():
         app = make()
         app.queue()
+        app._queue.sleep_when_free = PAUSE
         _, url, _ = app.launch(
             server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True, quiet=True, share=False
         )

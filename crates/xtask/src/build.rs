@@ -52,9 +52,7 @@ const DEV_HOST: &str = "dev-host";
 /// Builds everything that serves, as it is meant to be deployed.
 pub(crate) fn all() -> Result<()> {
     setup::target()?;
-    components(run)?;
-    optimize_components(&COMPONENTS.map(|(_, file)| file))?;
-    host(RELEASE)
+    served(&["build"])
 }
 
 /// Builds everything that serves, as soon as can be, and returns the host's program. The components aren't optimized
@@ -70,7 +68,7 @@ pub(crate) fn quickly() -> Result<PathBuf> {
         Ok(())
     };
     // A profile of its own has a folder of its own, so that neither build waits for the other.
-    side_by_side(components, || host(profile))?;
+    side_by_side(components, || build_host(&["build"], profile))?;
     Ok(program(profile))
 }
 
@@ -100,11 +98,27 @@ fn variant(folder: &str, features: &[&str], file: &str) -> Result<()> {
     optimize_components(&[file])
 }
 
-/// Builds everything for the tests of the component for hosts that have WASI and nothing else.
-pub(crate) fn plain_with_host() -> Result<()> {
-    plain()?;
-    let build = ["build", "--release", "--locked", "--package", "z-image-host", "--example", PLAIN_HOST];
-    run(&mut cargo(&build))
+/// Builds everything for the end-to-end tests, the component for plain hosts and a server for it among it.
+pub(crate) fn for_tests() -> Result<()> {
+    beside_plain(&["build", "--bins", "--example", PLAIN_HOST])
+}
+
+/// Builds the same, and the host's own tests.
+pub(crate) fn for_host_tests() -> Result<()> {
+    beside_plain(&["test", "--no-run"])
+}
+
+fn beside_plain(host: &[&str]) -> Result<()> {
+    setup::target()?;
+    // The one for plain hosts has a folder of its own, so that neither build waits for the other.
+    side_by_side(plain, || served(host)).map(drop)
+}
+
+/// Builds the components and, by that command of cargo's, the host. The components are optimized meanwhile, which keeps
+/// one processor busy.
+fn served(host: &[&str]) -> Result<()> {
+    components(run)?;
+    side_by_side(|| optimize_components(&COMPONENTS.map(|(_, file)| file)), || build_host(host, RELEASE)).map(drop)
 }
 
 fn components(run: impl Fn(&mut Command) -> Result<()>) -> Result<()> {
@@ -138,14 +152,14 @@ fn optimize_components(files: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn host(profile: &str) -> Result<()> {
+fn build_host(command: &[&str], profile: &str) -> Result<()> {
     say("building the host; the first time, wasmtime takes some minutes");
-    run(&mut cargo(&["build", "--profile", profile, "--locked", "--package", "z-image-host"]))
+    run(cargo(command).args(["--profile", profile, "--locked", "--package", "z-image-host"]))
 }
 
 /// Builds the host alone, as it is meant to be deployed.
 pub(crate) fn host_for_release() -> Result<()> {
-    host(RELEASE)
+    build_host(&["build"], RELEASE)
 }
 
 /// The host's program, as it is meant to be deployed.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -29,6 +30,9 @@ pub(crate) fn install(folder: &str) -> Result<()> {
     if major.is_none_or(|major| major < OLDEST) {
         bail!("Node {} is too old; install Node {OLDEST} or newer", version.trim());
     }
+    // Components that are built side by side both want the same.
+    static ONE_AFTER_THE_OTHER: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AFTER_THE_OTHER.lock();
     let folder = root().join(folder);
     let wanted = fs::read_to_string(folder.join("package-lock.json")).context("cannot read package-lock.json")?;
     let stamp = folder.join("node_modules/.installed");

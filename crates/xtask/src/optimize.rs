@@ -43,7 +43,7 @@ pub(crate) fn optimize(file: &Path, kept: &Path) -> Result<()> {
     if !fs::read(&before).is_ok_and(|known| known == built) || !after.exists() {
         fs::create_dir_all(kept)?;
         drop(fs::remove_file(&before));
-        fs::write(&after, optimized(&built, kept)?)?;
+        fs::write(&after, optimized(&built, &after)?)?;
         fs::write(&before, &built)?;
     }
     // Cargo's own copy is the same file under another name, and stays as it is.
@@ -52,12 +52,12 @@ pub(crate) fn optimize(file: &Path, kept: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The component with its largest module optimized. Files in between go to `folder`.
-fn optimized(component: &[u8], folder: &Path) -> Result<Vec<u8>> {
+/// The component with its largest module optimized. Files in between lie beside `after`.
+fn optimized(component: &[u8], after: &Path) -> Result<Vec<u8>> {
     let sections = sections(component)?;
     let modules = sections.iter().filter(|section| section.id == CORE_MODULE);
     let largest = modules.max_by_key(|module| module.content.len()).context("the component has no module")?;
-    let (from, to) = (folder.join("module.wasm"), folder.join("module-optimized.wasm"));
+    let (from, to) = (after.with_extension("module"), after.with_extension("smaller"));
     fs::write(&from, component.get(largest.content.clone()).unwrap_or_default())?;
     node::install("crates/xtask/node")?;
     let mut program = node::program("crates/xtask/node", "wasm-opt");

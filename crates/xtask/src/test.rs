@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 
-use crate::shell::{TARGET, cargo, root, run, say, succeeds};
+use crate::shell::{TARGET, cargo, root, run, say, side_by_side, succeeds};
 use crate::{build, busy, lint, node, python, setup};
 
 /// Simulated runs of each kind.
@@ -91,17 +91,22 @@ fn unit(runs: u32) -> Result<()> {
 
 /// The host, for release, as wasmtime is compiled only once then.
 fn host() -> Result<()> {
-    build::all()?;
-    build::plain_with_host()?;
+    build::for_host_tests()?;
     let mut test = cargo(&["test", "--release", "--locked", "--package", "z-image-host"]);
     run(test.env("POSTGRES_BIN", setup::postgres::programs()?))
 }
 
-/// The built components in the host, against real Spaces, with real clients.
+/// The built components in the host, against real Spaces, with real clients. Most of the files wait more than they
+/// compute, and run side by side. Those marked `timed` follow, which a busy machine would fail.
 fn end_to_end() -> Result<()> {
-    build::all()?;
-    build::plain_with_host()?;
-    run(&mut pytest(&["-m", "not slow"])?)
+    side_by_side(build::for_tests, || pytest(&[]))?;
+    run(&mut pytest(&at_once("3", "not slow and not timed"))?)?;
+    run(&mut pytest(&at_once("2", "not slow and timed"))?)
+}
+
+/// Arguments of pytest that run those tests, so many files at a time.
+fn at_once<'a>(files: &'a str, tests: &'a str) -> [&'a str; 7] {
+    ["-m", tests, "--numprocesses", files, "--dist", "loadfile", "--no-loadscope-reorder"]
 }
 
 /// pytest over the end-to-end tests, with everything that they need set up.

@@ -3,9 +3,12 @@
 use std::cell::{Cell, OnceCell};
 
 use rusqlite::types::{Value as Sqlite, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 
 use crate::platform::{Row, StoreError, Value};
+
+/// Number of prepared statements that a database keeps: more than the component has.
+const STATEMENTS: usize = 256;
 
 /// A database of its own.
 #[derive(Default)]
@@ -27,7 +30,7 @@ impl SimDatabase {
     }
 
     fn run(&self, sql: &str, parameters: &[Value]) -> rusqlite::Result<Vec<Row>> {
-        let connection = self.connection.get_or_init(|| Connection::open_in_memory().expect("memory"));
+        let connection = self.connection.get_or_init(open);
         let mut statement = connection.prepare_cached(sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query(params_from_iter(parameters.iter().map(sqlite)))?;
@@ -38,6 +41,14 @@ impl SimDatabase {
         }
         Ok(all)
     }
+}
+
+/// A database in memory that one thread has for itself. It prepares each statement of the component once.
+fn open() -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_in_memory_with_flags(flags).expect("memory");
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
 }
 
 fn sqlite(value: &Value) -> Sqlite {
