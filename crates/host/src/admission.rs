@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::runtime::processors;
+
 /// Number of requests that begin at a time, for each processor.
 const EACH: usize = 2;
 /// Time after which a request begins in any case.
@@ -25,8 +27,7 @@ pub(crate) struct Permit(Mutex<Option<OwnedSemaphorePermit>>);
 impl Admission {
     /// An admission for this machine's processors.
     pub(crate) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self(Arc::new(Semaphore::new(processors * EACH)))
+        Self(Arc::new(Semaphore::new(processors() * EACH)))
     }
 
     /// Waits for a permit, and puts it into `permit`.

@@ -55,6 +55,30 @@ impl Computing {
     }
 }
 
+/// Load of an instance by which another one is started beside it: its requests wait for it, not it for them.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// Time from a request's arrival to its beginning, in microseconds: the average of the last ones.
+    delay: AtomicU64,
+}
+
+/// Delay of requests from which on an instance is said to be busy.
+const BUSY: Duration = Duration::from_micros(300);
+
+impl Load {
+    /// Notes that a request begins after that time.
+    pub(crate) fn note(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX).min(1_000_000);
+        let before = self.delay.load(Ordering::Relaxed);
+        self.delay.store((before * 7 + delay) / 8, Ordering::Relaxed);
+    }
+
+    /// True where its requests wait for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        u128::from(self.delay.load(Ordering::Relaxed)) > BUSY.as_micros()
+    }
+}
+
 /// Failure of an instance that computed for too long.
 #[derive(Debug)]
 pub(crate) struct Endless(pub(crate) Duration);
@@ -94,6 +118,11 @@ impl RunningRequest {
             begun: Instant::now(),
             permit: Permit::default(),
         })
+    }
+
+    /// Time since it came.
+    pub(crate) fn age(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// Notes the head of the answer.
@@ -165,6 +194,17 @@ mod tests {
         }
         computing.give_back();
         assert_eq!(computing.interrupt(), 1);
+    }
+
+    #[test]
+    fn an_instance_is_busy_while_its_requests_wait_for_it() {
+        let load = Load::default();
+        load.note(BUSY * 2);
+        assert!(!load.is_busy(), "one may be late");
+        (0..8).for_each(|_| load.note(BUSY * 2));
+        assert!(load.is_busy());
+        (0..8).for_each(|_| load.note(BUSY / 8));
+        assert!(!load.is_busy());
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Components in wasmtime: compiled once, instantiated when there is work, used again while they last.
 //!
-//! As in Spin 4.1, an instance answers up to 16 requests at once, and is dropped after a second of idleness. It
-//! answers 2048 in all, where Spin has 128 unless told otherwise: a start takes some milliseconds, and a busy service
+//! As in Spin 4.1, an instance answers up to 16 requests at once, and is dropped after a second of idleness. Where they
+//! wait for it, as it has one thread, others beside it take the next ones, up to one for each processor. It answers
+//! 2048 in all, where Spin has 128 unless told otherwise: a start takes some milliseconds, and a busy service
 //! would have a twentieth of its time for them. A component that traps takes the requests in its instance with it and
 //! nothing else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -30,7 +32,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpView};
 
 use crate::admission::Admission;
 use crate::allowed_hosts::AllowedHosts;
-use crate::computing::{Computing, Endless, RunningRequest, RunningRequests};
+use crate::computing::{Computing, Endless, Load, RunningRequest, RunningRequests};
 use crate::guest::Guest;
 use crate::manifest;
 use crate::outbound::{Hooks, Outbound};
@@ -42,6 +44,8 @@ use crate::statement_log::StatementLog;
 use crate::variables::Variables;
 
 const CONCURRENT_REQUESTS: usize = 16;
+/// Requests at once that a busy instance takes in any case.
+const FEW_REQUESTS: usize = 2;
 const IDLE: Duration = Duration::from_secs(1);
 /// Time that an instance may still work after its last answer.
 const POST_RETURN: Duration = Duration::from_secs(600);
@@ -166,6 +170,7 @@ impl App {
             admission: Admission::new(),
             handler: ProxyHandler::new(AppState {
                 id: description.id.as_str().into(),
+                crowd: Arc::default(),
                 runtime: runtime.clone(),
                 pre: ProxyPre::P3(pre),
                 outbound: outbound.clone(),
@@ -195,6 +200,8 @@ impl App {
 
 struct AppState {
     id: Arc<str>,
+    /// Number of instances that live.
+    crowd: Arc<AtomicUsize>,
     runtime: Runtime,
     pre: ProxyPre<Guest>,
     allowed: AllowedHosts,
@@ -250,11 +257,40 @@ impl HandlerState for AppState {
                 running: RunningRequests::default(),
                 beginning: Mutex::default(),
                 computing,
+                load: Load::default(),
+                crowd: Member::join(&self.crowd),
                 requests: self.runtime.limits.requests,
                 _alive: self.runtime.instances.token(),
             },
         })
     }
+}
+
+/// Membership of an instance among those of its component that live.
+struct Member(Arc<AtomicUsize>);
+
+impl Member {
+    fn join(crowd: &Arc<AtomicUsize>) -> Self {
+        crowd.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(crowd))
+    }
+
+    /// Number of those that live.
+    fn len(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Number of processors.
+pub(crate) fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// Rule for when an instance is dropped.
@@ -291,6 +327,8 @@ struct Worker {
     /// Requests that have begun since the instance last gave its thread back.
     beginning: Mutex<Vec<Arc<RunningRequest>>>,
     computing: Arc<Computing>,
+    load: Load,
+    crowd: Member,
     /// Number of requests that it answers in all.
     requests: usize,
     _alive: TaskTrackerToken,
@@ -309,7 +347,9 @@ impl WorkerState for Worker {
         }
         if total >= self.requests {
             ShouldAccept::Never
-        } else if concurrent >= CONCURRENT_REQUESTS {
+        } else if concurrent >= CONCURRENT_REQUESTS
+            || (concurrent >= FEW_REQUESTS && self.load.is_busy() && self.crowd.len() < processors())
+        {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
@@ -324,6 +364,7 @@ impl WorkerState for Worker {
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
         self.running.add(&request);
         self.computing.begin();
+        self.load.note(request.age());
         self.beginning.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         Box::pin(std::future::pending())
     }
