@@ -7,19 +7,28 @@
 //!
 //! Without a database, or while it fails, each instance decides by what it knows and has all slots for itself.
 
+mod alarm;
 mod choice;
 mod decision;
 mod entering;
 mod exchange;
+mod groups;
 mod guard;
 mod health;
+mod notify;
+mod pass;
+mod ranked;
 mod request;
 mod slot;
 mod stagger;
 mod state;
+mod turns;
 mod upkeep;
 mod view;
 mod wait_queue;
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,6 +39,7 @@ use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, LocalBoxFuture, select};
 
+use self::alarm::Alarm;
 use self::decision::Claim;
 pub(super) use self::guard::SlotGuard;
 use self::guard::SlotOwner;
@@ -74,6 +84,11 @@ pub(super) struct Scheduler {
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
     has_upkeep: Cell<bool>,
+    is_releasing: Cell<bool>,
+    alarm: Alarm,
+    /// Earliest time of the next notification of all positions, monotonic.
+    notify_from: Cell<Duration>,
+    is_notifying: Cell<bool>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
 
@@ -110,6 +125,10 @@ impl Scheduler {
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
             has_upkeep: Cell::default(),
+            is_releasing: Cell::default(),
+            alarm: Alarm::default(),
+            notify_from: Cell::default(),
+            is_notifying: Cell::default(),
             wake: RefCell::default(),
         });
         let listener = Rc::downgrade(&this);
@@ -185,26 +204,23 @@ impl Scheduler {
             let mut state = self.state.borrow_mut();
             let is_full = state.queue.is_full(&request, self.policy.max_waiting);
             let id = state.id();
-            state.queue.push(id, request, draw, signal);
+            state.queue.push(id, request, draw, signal, self.host.unix_time());
             (id, is_full)
         };
         let _waiting = Waiting { scheduler: self, id };
         self.schedule();
-        let is_waiting = self.state.borrow_mut().queue.find(id).is_some();
+        let is_waiting = self.state.borrow().queue.find(id).is_some();
         if is_waiting && is_full && !is_admitted.get() && !self.state.borrow().is_shared {
             return Err(Refusal::Crowded { waiting: self.state.borrow().queue.len().saturating_sub(1) });
         }
+        let too_late = || Refusal::NoSlot { after: self.host.now().saturating_sub(begun) };
         loop {
-            let now = self.host.now();
-            let left = deadline.saturating_sub(now);
-            let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
-            let again = again.map_or(left, |at| at.saturating_sub(self.host.unix_time()));
+            let left = deadline.saturating_sub(self.host.now());
             // The host rounds times down: waking a moment too early would spin.
-            let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
-            match select(signals.next(), sleep).await {
+            match select(signals.next(), self.host.sleep(left.saturating_add(Duration::from_millis(1)))).await {
                 // A slot that comes with the end of the request's time is for somebody else.
                 Either::Left((Some(Signal::Done(outcome)), _)) if outcome.is_ok() && self.host.now() >= deadline => {
-                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
+                    return Err(too_late());
                 }
                 Either::Left((Some(Signal::Done(outcome)), _)) => {
                     if outcome.is_ok() {
@@ -214,19 +230,8 @@ impl Scheduler {
                 }
                 Either::Left((Some(Signal::Waiting(before)), _)) => waits(before),
                 Either::Left((None, _)) => return Err(Failure::NoImage.into()),
-                Either::Right(_) if self.host.now() >= deadline => {
-                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
-                }
-                Either::Right(_) => {
-                    // A pass for another job may just have been one for this job too.
-                    let is_due = {
-                        let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
-                        again.is_none_or(|at| at <= self.host.unix_time())
-                    };
-                    if is_due {
-                        self.schedule();
-                    }
-                }
+                Either::Right(_) if self.host.now() >= deadline => return Err(too_late()),
+                Either::Right(_) => {}
             }
         }
     }
@@ -254,12 +259,15 @@ impl Scheduler {
         let mut effects = self.state.borrow_mut().schedule(now, || self.policy.stagger.draw(&self.host));
         *self.claims.borrow_mut() = std::mem::take(&mut effects.claims);
         let wants = effects.wants_slots;
+        self.alarm.set(effects.again);
         self.apply(effects);
+        self.start_alarm();
         self.notify_positions();
         if wants && self.store.is_on() {
             self.ask();
         }
         self.start_upkeep();
+        self.start_release();
     }
 
     /// Applies the effects of a scheduling pass.
@@ -278,18 +286,6 @@ impl Scheduler {
             let outcome = outcome.map(|slot| SlotGuard::new(owner(), slot));
             // A slot whose receiver is gone is dropped, and so becomes free.
             let _ = waiter.signal.unbounded_send(Signal::Done(Box::new(outcome)));
-        }
-    }
-
-    /// Notifies waiting jobs of changed positions.
-    fn notify_positions(&self) {
-        let mut state = self.state.borrow_mut();
-        let positions = state.positions();
-        for (waiter, before) in state.queue.iter_mut().zip(positions) {
-            if let Some(before) = before.filter(|before| waiter.notified != Some(*before)) {
-                waiter.notified = Some(before);
-                let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
-            }
         }
     }
 
@@ -329,6 +325,10 @@ impl SlotOwner for Scheduler {
 
     fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState)) {
         change(self.state.borrow_mut().space(origin));
+    }
+
+    fn has_sent(&self, request: u64) {
+        self.state.borrow_mut().queue.hold_back(request, self.host.unix_time());
     }
 
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {
