@@ -119,11 +119,11 @@ struct Served {
 
 #[test]
 fn nobody_waits_for_slots_that_are_idle_elsewhere() {
-    for (callers, slots, lifetime) in [(64, 64, 2048), (64, 64, 300), (64, 2, 2048)] {
-        for seed in 0..2 {
+    for (callers, slots, lifetime) in [(64, 64, 300), (64, 64, 2048), (64, 2, 2048)] {
+        for seed in 0..1 {
             let host = ServingHost::new(seed, slots, lifetime);
             host.serve(callers, Duration::from_secs(1));
-            let served = host.serve(callers, Duration::from_secs(5));
+            let served = host.serve(callers, Duration::from_secs(2));
             println!("{callers} {slots} {lifetime}: {served:?} {}", host.instances.borrow().len());
         }
     }

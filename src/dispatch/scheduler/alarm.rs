@@ -20,10 +20,10 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Sets the time at which it rings.
+    /// Sets the time at which it rings. Without one its task ends, which would keep the instance.
     pub(super) fn set(&self, at: Option<Duration>) {
         self.at.set(at);
-        if at.zip(self.sleeps_until.get()).is_some_and(|(at, until)| at < until)
+        if self.sleeps_until.get().is_some_and(|until| at.is_none_or(|at| at < until))
             && let Some(wake) = self.wake.take()
         {
             let _ = wake.send(());

@@ -84,7 +84,8 @@ pub(super) struct Scheduler {
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
     has_upkeep: Cell<bool>,
-    is_releasing: Cell<bool>,
+    /// Wakes the upkeep where it waits for idle slots.
+    upkeep_wake: RefCell<Option<oneshot::Sender<()>>>,
     alarm: Alarm,
     /// Earliest time of the next notification of all positions, monotonic.
     notify_from: Cell<Duration>,
@@ -125,7 +126,7 @@ impl Scheduler {
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
             has_upkeep: Cell::default(),
-            is_releasing: Cell::default(),
+            upkeep_wake: RefCell::default(),
             alarm: Alarm::default(),
             notify_from: Cell::default(),
             is_notifying: Cell::default(),
@@ -267,7 +268,6 @@ impl Scheduler {
             self.ask();
         }
         self.start_upkeep();
-        self.start_release();
     }
 
     /// Applies the effects of a scheduling pass.
@@ -292,6 +292,9 @@ impl Scheduler {
     /// Removes a job from the queue.
     fn forget(self: &Rc<Self>, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
+        if removed.is_some() && self.state.borrow().queue.len() == 0 {
+            self.alarm.set(None);
+        }
         if let Some(entry) = removed.as_ref().and_then(written) {
             self.leave([entry]);
         }
@@ -327,8 +330,8 @@ impl SlotOwner for Scheduler {
         change(self.state.borrow_mut().space(origin));
     }
 
-    fn has_sent(&self, request: u64) {
-        self.state.borrow_mut().queue.hold_back(request, self.host.unix_time());
+    fn has_sent(&self, request: u64, now: Duration) {
+        self.state.borrow_mut().queue.hold_back(request, now);
     }
 
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {

@@ -5,6 +5,9 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
 use super::{Scheduler, slots_of};
 use crate::dispatch::space_state::SpaceState;
 use crate::gradio::space::Origin;
@@ -13,7 +16,7 @@ use crate::gradio::space::Origin;
 const LINGER: Duration = Duration::from_millis(150);
 /// The same for a Space of which half of the slots or fewer are free: others may need them.
 const LINGER_SCARCE: Duration = Duration::from_millis(20);
-/// Interval of reads of the database.
+/// Interval of reads of the database, and of looks for idle slots while more than an eighth of a Space's are free.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Time for which idle slots of `space` are kept.
@@ -22,10 +25,17 @@ fn linger(space: &SpaceState) -> Duration {
 }
 
 impl Scheduler {
-    /// Starts the upkeep, unless it is running or there is nothing to keep up.
+    /// Starts the upkeep where there is something to keep up, or tells it of idle slots where hardly any is free.
     pub(super) fn start_upkeep(self: &Rc<Self>) {
-        let has_some = self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
-        if !has_some || !self.store.is_on() || self.has_upkeep.replace(true) {
+        let (is_needed, is_urgent) = {
+            let state = self.state.borrow();
+            let is_needed = state.spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
+            (is_needed, state.spaces().any(|(_, space)| space.idle() > 0 && space.free() <= space.limit() / 8))
+        };
+        if is_urgent && let Some(wake) = self.upkeep_wake.take() {
+            let _ = wake.send(());
+        }
+        if !is_needed || !self.store.is_on() || self.has_upkeep.replace(true) {
             return;
         }
         let this = Rc::clone(self);
@@ -33,12 +43,20 @@ impl Scheduler {
     }
 
     async fn run_upkeep(self: Rc<Self>) {
-        loop {
-            if !self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0) {
-                self.has_upkeep.set(false);
-                return;
+        while self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0) {
+            match self.next_release() {
+                // The host rounds times down.
+                Some(left) => self.host.sleep(left.min(LINGER_SCARCE).saturating_add(Duration::from_millis(1))).await,
+                None => {
+                    let (wake, woken) = oneshot::channel();
+                    *self.upkeep_wake.borrow_mut() = Some(wake);
+                    let is_idle = matches!(select(woken, self.host.sleep(LOOK)).await, Either::Left(_));
+                    if is_idle {
+                        continue;
+                    }
+                }
             }
-            self.host.sleep(LOOK).await;
+            self.release_idle();
             let viewed = self.viewed.get().unwrap_or_default();
             // Started jobs may have overtaken others, and a failed database may be back.
             let has_news = self.has_begun.get() || !self.state.borrow().is_shared;
@@ -48,22 +66,8 @@ impl Scheduler {
                 self.schedule();
             }
         }
-    }
-
-    /// Starts the release of idle slots, unless it is running or there are none.
-    pub(super) fn start_release(self: &Rc<Self>) {
-        if !self.store.is_on() || self.next_release().is_none() || self.is_releasing.replace(true) {
-            return;
-        }
-        let this = Rc::clone(self);
-        self.host.spawn(Box::pin(async move {
-            while let Some(left) = this.next_release() {
-                // The host rounds times down.
-                this.host.sleep(left.saturating_add(Duration::from_millis(1))).await;
-                this.release_idle();
-            }
-            this.is_releasing.set(false);
-        }));
+        self.upkeep_wake.take();
+        self.has_upkeep.set(false);
     }
 
     /// Time until the next idle slot is to be released.

@@ -237,8 +237,8 @@ impl SimSpace {
             );
         };
         let (least, most) = self.0.work.get();
-        let wait = world.random_ms(0, self.0.pace.get().2);
-        let script = script(&job, session, wait, world.random_ms(least, most));
+        let work = world.random_ms(least, most);
+        let script = script(&job, session, world.random_ms(0, self.0.pace.get().2), work);
         job.streaming.set(true);
         job.streamed.set(true);
         let open = OpenStream(Rc::clone(&job));
