@@ -16,7 +16,7 @@ use crate::gradio::space::Origin;
 const LINGER: Duration = Duration::from_millis(150);
 /// The same for a Space of which half of the slots or fewer are free: others may need them.
 const LINGER_SCARCE: Duration = Duration::from_millis(20);
-/// Interval of reads of the database, and of looks for idle slots while more than an eighth of a Space's are free.
+/// Interval of reads of the database, and of looks for idle slots while half of a Space's or more are free.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Time for which idle slots of `space` are kept.
@@ -25,12 +25,12 @@ fn linger(space: &SpaceState) -> Duration {
 }
 
 impl Scheduler {
-    /// Starts the upkeep where there is something to keep up, or tells it of idle slots where hardly any is free.
+    /// Starts the upkeep where there is something to keep up, or tells it of idle slots where fewer than half are free.
     pub(super) fn start_upkeep(self: &Rc<Self>) {
         let (is_needed, is_urgent) = {
             let state = self.state.borrow();
             let is_needed = state.spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
-            (is_needed, state.spaces().any(|(_, space)| space.idle() > 0 && space.free() <= space.limit() / 8))
+            (is_needed, state.spaces().any(|(_, space)| space.idle() > 0 && space.free() < space.limit() / 2))
         };
         if is_urgent && let Some(wake) = self.upkeep_wake.take() {
             let _ = wake.send(());

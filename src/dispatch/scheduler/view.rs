@@ -1,7 +1,7 @@
 //! Waiting jobs of other instances, by the last read of the database.
 //!
 //! A job that leaves a free slot alone though its turn has come is *silent*: its instance has died, or has lost the
-//! database. Nobody waits for it, for some seconds: then it has another chance.
+//! database. Nobody waits for it, for ten seconds: then it has another chance.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::gradio::space::Origin;
 
 /// Time for which a job may leave a free slot alone.
 const CHANCE: Duration = Duration::from_millis(400);
-/// Time for which a silent job is left out.
-const SILENCE: Duration = Duration::from_secs(3);
+/// Time for which a silent job is left out: its row is gone by then, unless it is renewed.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A waiting job of another instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +121,8 @@ mod tests {
         assert_eq!((look(1, 200), look(1, 599)), (3, 3));
         assert_eq!(look(1, 600), 2, "the first one's turn had come");
         assert_eq!(look(2, 700), 0, "and then that of the others");
-        assert_eq!((look(0, 3599), look(1, 3600)), (0, 1), "it has another chance");
-        assert_eq!(look(3, 3999), 3);
-        assert_eq!(look(3, 4000), 2, "and lets it go by");
+        assert_eq!((look(0, 10_599), look(1, 10_600)), (0, 1), "it has another chance");
+        assert_eq!(look(3, 10_999), 3);
+        assert_eq!(look(3, 11_000), 2, "and lets it go by");
     }
 }
