@@ -253,7 +253,7 @@ impl Site {
                     }
                     state.queue.set_wants_slot(id, wants_slot);
                 }
-                Decision::Hopeless(_) => unreachable!("no Space rests"),
+                Decision::Hopeless(_) => panic!("no Space rests"),
             }
         }
         agains.extend(state.queue.next_promotion());
