@@ -18,14 +18,14 @@ struct Serving {
 }
 
 /// A host that begins an instance where all others have enough to do, and gives each so many calls in all.
-struct ServingHost {
+struct CrowdedHost {
     world: World,
     lifetime: usize,
     instances: RefCell<Vec<Rc<Serving>>>,
     took: RefCell<Vec<Duration>>,
 }
 
-impl ServingHost {
+impl CrowdedHost {
     fn new(seed: u64, slots: usize, lifetime: usize) -> Rc<Self> {
         let world = World::new(seed);
         let space = SimSpace::new(|_, _| Fate::Succeeds);
@@ -80,7 +80,7 @@ impl ServingHost {
     }
 
     /// Has so many callers for that time.
-    fn serve(self: &Rc<Self>, callers: usize, time: Duration) -> Served {
+    fn serve(self: &Rc<Self>, callers: usize, time: Duration) -> ServedCalls {
         let end = self.world.now() + time;
         let before = self.world.database().statements();
         let calls: Vec<_> = (0..callers)
@@ -95,13 +95,13 @@ impl ServingHost {
         took.sort_unstable();
         let quantile = |per_cent: usize| took[per_cent * (took.len() - 1) / 100];
         let statements = f64::from(u32::try_from(statements).unwrap()) / f64::from(u32::try_from(took.len()).unwrap());
-        Served { p50: quantile(50), p99: quantile(99), most: quantile(100), statements }
+        ServedCalls { p50: quantile(50), p99: quantile(99), most: quantile(100), statements }
     }
 }
 
 /// Times of calls, and statements for each of them.
 #[derive(Debug)]
-struct Served {
+struct ServedCalls {
     p50: Duration,
     p99: Duration,
     most: Duration,
@@ -111,7 +111,7 @@ struct Served {
 #[test]
 fn nobody_waits_for_long_for_slots_that_are_idle_elsewhere() {
     // As many slots as callers, and an instance that begins and ends some ten times a second each.
-    let host = ServingHost::new(0, 64, 300);
+    let host = CrowdedHost::new(0, 64, 300);
     host.serve(64, Duration::from_secs(1));
     let served = host.serve(64, Duration::from_secs(1));
     println!("{served:?}");

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::ranked::RankedSet;
 use super::request::{Past, SlotRequest};
-use super::wait_queue::Place;
+use super::wait_queue::WaitingPlace;
 use crate::gradio::space::Origin;
 
 /// Groups by number.
@@ -23,7 +23,7 @@ pub(super) struct Groups {
 /// A group.
 pub(super) struct Group {
     features: Features,
-    pub(super) order: RankedSet<Place>,
+    pub(super) order: RankedSet<WaitingPlace>,
     /// Number of its jobs with a row in the database.
     written: usize,
     /// Point from which on the last pass has looked at none.
@@ -33,7 +33,7 @@ pub(super) struct Group {
 /// Point at which a group is stuck.
 pub(super) struct Stuck {
     /// The last job that the pass has looked at.
-    pub(super) at: Place,
+    pub(super) at: WaitingPlace,
     /// Set where the jobs behind it lack nothing but a slot.
     pub(super) wants_slot: bool,
 }
@@ -69,7 +69,7 @@ impl Groups {
     }
 
     /// Adds a job to a group.
-    pub(super) fn add(&mut self, number: u32, place: Place, is_written: bool) {
+    pub(super) fn add(&mut self, number: u32, place: WaitingPlace, is_written: bool) {
         if let Some(group) = self.groups.get_mut(&number) {
             group.order.insert(place);
             group.written += usize::from(is_written);
@@ -77,7 +77,7 @@ impl Groups {
     }
 
     /// Removes a job from a group, which goes with its last one.
-    pub(super) fn remove(&mut self, number: u32, place: &Place, is_written: bool) {
+    pub(super) fn remove(&mut self, number: u32, place: &WaitingPlace, is_written: bool) {
         let Some(group) = self.groups.get_mut(&number) else { return };
         group.order.remove(place);
         group.written -= usize::from(is_written);
@@ -113,7 +113,7 @@ impl Group {
     }
 
     /// The flag of a job at `place` by the last pass, where the pass hasn't looked at it.
-    pub(super) fn wants_slot(&self, place: &Place) -> Option<bool> {
+    pub(super) fn wants_slot(&self, place: &WaitingPlace) -> Option<bool> {
         self.stuck.as_ref().filter(|stuck| *place > stuck.at).map(|stuck| stuck.wants_slot)
     }
 }

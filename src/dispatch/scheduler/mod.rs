@@ -19,6 +19,7 @@ mod notify;
 mod pass;
 mod ranked;
 mod request;
+mod ringing;
 mod slot;
 mod stagger;
 mod state;

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::decision::{Claim, Decision, Reserved};
 use super::state::{Effects, SchedulerState, written};
-use super::wait_queue::{Place, RowState, WaitQueue};
+use super::wait_queue::{RowState, WaitQueue, WaitingPlace};
 use crate::gradio::space::Origin;
 
 /// A pass under way.
 #[derive(Default)]
 struct Pass {
     /// Jobs to look at next: the next one of each group that isn't stuck, with its number, and single ones.
-    next: BinaryHeap<Reverse<(Place, Option<u32>)>>,
+    next: BinaryHeap<Reverse<(WaitingPlace, Option<u32>)>>,
     before: Reserved,
     claims: Vec<(Claim, usize)>,
     stuck: Vec<StuckGroup>,
@@ -36,7 +36,7 @@ struct StuckGroup {
 
 impl Pass {
     /// Counts what jobs of stuck groups before `place` reserve.
-    fn count_up_to(&mut self, place: &Place, queue: &WaitQueue) {
+    fn count_up_to(&mut self, place: &WaitingPlace, queue: &WaitQueue) {
         for stuck in &mut self.stuck {
             let ahead = queue.groups.get(stuck.number).map_or(0, |group| group.order.rank(place));
             let more = u32::try_from(ahead.saturating_sub(stuck.counted)).unwrap_or(u32::MAX);
@@ -88,7 +88,7 @@ impl SchedulerState {
     fn look_at(
         &mut self,
         pass: &mut Pass,
-        place: &Place,
+        place: &WaitingPlace,
         number: Option<u32>,
         now: Duration,
         pause: &mut impl FnMut() -> Duration,

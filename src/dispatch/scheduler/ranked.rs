@@ -9,19 +9,19 @@ use std::cmp::Ordering;
 
 /// Ordered set that counts the members before a key.
 pub(super) struct RankedSet<K> {
-    root: Link<K>,
+    root: Subtree<K>,
     /// State of the weights.
     lots: u64,
 }
 
-type Link<K> = Option<Box<Node<K>>>;
+type Subtree<K> = Option<Box<Node<K>>>;
 
 struct Node<K> {
     key: K,
     weight: u64,
     size: usize,
-    less: Link<K>,
-    more: Link<K>,
+    less: Subtree<K>,
+    more: Subtree<K>,
 }
 
 impl<K> Default for RankedSet<K> {
@@ -95,12 +95,12 @@ impl<K> Node<K> {
     }
 }
 
-fn size<K>(link: &Link<K>) -> usize {
+fn size<K>(link: &Subtree<K>) -> usize {
     link.as_ref().map_or(0, |node| node.size)
 }
 
 /// Parts of a tree with the keys before `key`, and with the others.
-fn split<K: Ord>(link: Link<K>, key: &K) -> (Link<K>, Link<K>) {
+fn split<K: Ord>(link: Subtree<K>, key: &K) -> (Subtree<K>, Subtree<K>) {
     let Some(mut node) = link else { return (None, None) };
     if node.key < *key {
         let (less, more) = split(node.more.take(), key);
@@ -116,7 +116,7 @@ fn split<K: Ord>(link: Link<K>, key: &K) -> (Link<K>, Link<K>) {
 }
 
 /// Tree of both, the keys of `one` before those of `other`.
-fn join<K>(one: Link<K>, other: Link<K>) -> Link<K> {
+fn join<K>(one: Subtree<K>, other: Subtree<K>) -> Subtree<K> {
     match (one, other) {
         (None, link) | (link, None) => link,
         (Some(mut one), Some(mut other)) => Some(if one.weight > other.weight {
@@ -131,7 +131,7 @@ fn join<K>(one: Link<K>, other: Link<K>) -> Link<K> {
     }
 }
 
-fn take<K: Ord>(link: &mut Link<K>, key: &K) -> bool {
+fn take<K: Ord>(link: &mut Subtree<K>, key: &K) -> bool {
     let Some(node) = link else { return false };
     let is_there = match key.cmp(&node.key) {
         Ordering::Less => take(&mut node.less, key),
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn it_stays_flat_whatever_the_order() {
-        fn depth(link: &Link<u32>) -> usize {
+        fn depth(link: &Subtree<u32>) -> usize {
             link.as_ref().map_or(0, |node| 1 + depth(&node.less).max(depth(&node.more)))
         }
         let mut set = RankedSet::default();

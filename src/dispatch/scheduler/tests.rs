@@ -12,7 +12,7 @@ use super::request::{Candidate, Past, SlotRequest};
 use super::stagger::Stagger;
 use super::state::SchedulerState;
 use super::view::RemoteWaiter;
-use super::wait_queue::{Place, Rank, RowState};
+use super::wait_queue::{Rank, RowState, WaitingPlace};
 use crate::catalog::{Catalog, PoolMember};
 use crate::dispatch::crowd::Crowds;
 use crate::dispatch::policy::SelectionRule;
@@ -21,7 +21,7 @@ use crate::gradio::space::Origin;
 
 /// Something that happens to a scheduler.
 #[derive(Clone, Debug)]
-enum Event {
+enum SchedulerEvent {
     /// A request for so many images comes.
     Comes { model: usize, caller: u8, priority: usize, work: u8, images: u64, failed: Option<usize> },
     /// A waiting job leaves.
@@ -40,9 +40,9 @@ enum Event {
     Fails,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = SchedulerEvent> {
     let comes = (0..3_usize, 0..3_u8, 0..3_usize, 1..4_u8, 1..4_u64, prop::option::weighted(0.2, 0..2_usize));
-    let comes = comes.prop_map(|(model, caller, priority, work, images, failed)| Event::Comes {
+    let comes = comes.prop_map(|(model, caller, priority, work, images, failed)| SchedulerEvent::Comes {
         model,
         caller,
         priority,
@@ -52,14 +52,14 @@ fn event() -> impl Strategy<Value = Event> {
     });
     prop_oneof![
         8 => comes,
-        1 => (0..40_usize).prop_map(Event::Leaves),
-        4 => (0..40_usize).prop_map(Event::Ends),
-        3 => (1..20_000_u64).prop_map(Event::Passes),
+        1 => (0..40_usize).prop_map(SchedulerEvent::Leaves),
+        4 => (0..40_usize).prop_map(SchedulerEvent::Ends),
+        3 => (1..20_000_u64).prop_map(SchedulerEvent::Passes),
         3 => (prop::array::uniform3(0..4_u32), prop::collection::vec((0..3_usize, 1..9_i64), 0..4))
-            .prop_map(|(free, rows)| Event::Read(free, rows)),
-        2 => (0..3_usize, 0..4_i64).prop_map(|(space, slot)| Event::Granted(space, slot)),
-        3 => (0..40_usize, 1..9_i64).prop_map(|(at, turn)| Event::Entered(at, turn)),
-        1 => Just(Event::Fails),
+            .prop_map(|(free, rows)| SchedulerEvent::Read(free, rows)),
+        2 => (0..3_usize, 0..4_i64).prop_map(|(space, slot)| SchedulerEvent::Granted(space, slot)),
+        3 => (0..40_usize, 1..9_i64).prop_map(|(at, turn)| SchedulerEvent::Entered(at, turn)),
+        1 => Just(SchedulerEvent::Fails),
     ]
 }
 
@@ -72,9 +72,9 @@ struct Site {
     is_linear: bool,
 }
 
-/// Outcome of a pass: begun jobs with their Spaces, claims, and the next pass without any event.
+/// PassOutcome of a pass: begun jobs with their Spaces, claims, and the next pass without any event.
 #[derive(Debug, PartialEq)]
-struct Outcome {
+struct PassOutcome {
     begun: Vec<(u64, Origin)>,
     claims: BTreeMap<String, usize>,
     wanting: BTreeSet<u64>,
@@ -98,15 +98,15 @@ impl Site {
     }
 
     /// Waiting jobs, in order.
-    fn places(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = self.state.queue.iter().map(|waiter| waiter.place()).collect();
+    fn places(&self) -> Vec<WaitingPlace> {
+        let mut places: Vec<WaitingPlace> = self.state.queue.iter().map(|waiter| waiter.place()).collect();
         places.sort();
         places
     }
 
-    fn happens(&mut self, event: &Event) {
+    fn happens(&mut self, event: &SchedulerEvent) {
         match event.clone() {
-            Event::Comes { model, caller, priority, work, images, failed } => {
+            SchedulerEvent::Comes { model, caller, priority, work, images, failed } => {
                 let (stagger, pool) = (Rc::new(Stagger::default()), self.pool(model));
                 let request = self.state.id();
                 for _ in 0..images {
@@ -131,20 +131,20 @@ impl Site {
                     self.state.queue.push(id, asked, id.wrapping_mul(0x9e37_79b9), mpsc::unbounded().0, self.now);
                 }
             }
-            Event::Leaves(at) => {
+            SchedulerEvent::Leaves(at) => {
                 if let Some((_, id)) = self.places().get(at) {
                     self.state.queue.remove(*id);
                 }
             }
-            Event::Ends(at) => {
+            SchedulerEvent::Ends(at) => {
                 if at < self.running.len() {
                     let (id, origin) = self.running.remove(at);
                     let now = self.now;
                     self.state.space(&origin).leave(id, now);
                 }
             }
-            Event::Passes(milliseconds) => self.now += Duration::from_millis(milliseconds),
-            Event::Read(free, rows) => {
+            SchedulerEvent::Passes(milliseconds) => self.now += Duration::from_millis(milliseconds),
+            SchedulerEvent::Read(free, rows) => {
                 self.state.is_shared = true;
                 for (space, free) in free.into_iter().enumerate() {
                     let (origin, now) = (self.origin(space), self.now);
@@ -160,20 +160,20 @@ impl Site {
                 let rows = rows.into_iter().enumerate().map(row).collect();
                 self.state.renew_view(rows, self.now);
             }
-            Event::Granted(space, slot) => {
+            SchedulerEvent::Granted(space, slot) => {
                 let (origin, now) = (self.origin(space), self.now);
                 self.state.space(&origin).add_slots(&[slot], 1, now);
             }
-            Event::Entered(at, turn) => {
+            SchedulerEvent::Entered(at, turn) => {
                 if let Some((_, id)) = self.places().get(at) {
                     self.state.queue.reorder(*id, turn, format!("entry {id}"));
                 }
             }
-            Event::Fails => self.state.is_shared = false,
+            SchedulerEvent::Fails => self.state.is_shared = false,
         }
     }
 
-    fn pass(&mut self) -> Outcome {
+    fn pass(&mut self) -> PassOutcome {
         let pause = Duration::from_millis(2000);
         let (begun, claims, again) = if self.is_linear {
             self.look_at_all(pause)
@@ -192,7 +192,7 @@ impl Site {
         assert_eq!(queue.first_wanting().map(|waiter| waiter.place()), first);
         let positions = if self.is_linear {
             let mut lines: HashMap<Rc<str>, usize> = HashMap::new();
-            let mut position = |(_, id): Place| {
+            let mut position = |(_, id): WaitingPlace| {
                 let place = queue.find(id).unwrap().request.place.queue.clone();
                 let line = lines.entry(place).or_default();
                 *line += 1;
@@ -202,7 +202,7 @@ impl Site {
         } else {
             queue.iter().map(|waiter| (waiter.id, queue.ahead(waiter))).collect()
         };
-        Outcome { begun, claims, wanting, positions, again }
+        PassOutcome { begun, claims, wanting, positions, again }
     }
 
     /// A pass that looks at each job, and adds up what each reserves.
@@ -213,7 +213,7 @@ impl Site {
         state.queue.begin_pass(now);
         let (mut before, mut full) = (Reserved::default(), HashMap::new());
         let (mut begun, mut claims, mut agains) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut places: Vec<Place> = state.queue.iter().map(|waiter| waiter.place()).collect();
+        let mut places: Vec<WaitingPlace> = state.queue.iter().map(|waiter| waiter.place()).collect();
         places.sort();
         for (_, id) in places {
             let waiter = state.queue.find(id).unwrap();

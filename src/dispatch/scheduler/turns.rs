@@ -7,22 +7,22 @@ use super::request::SlotRequest;
 
 /// Turns that waiting jobs have, by crowd and priority.
 #[derive(Default)]
-pub(super) struct Turns(HashMap<(Rc<str>, i64), Level>);
+pub(super) struct WaitingTurns(HashMap<(Rc<str>, i64), CrowdTurns>);
 
 /// Turns of a crowd's jobs of a priority.
 #[derive(Default)]
-struct Level {
-    all: Count<i64>,
-    callers: HashMap<Rc<str>, Count<i64>>,
+struct CrowdTurns {
+    all: Tally<i64>,
+    callers: HashMap<Rc<str>, Tally<i64>>,
 }
 
 /// Numbers of jobs of each queue, by caller.
 #[derive(Default)]
 pub(super) struct Shares(HashMap<Rc<str>, HashMap<Rc<str>, usize>>);
 
-type Count<K> = BTreeMap<K, usize>;
+type Tally<K> = BTreeMap<K, usize>;
 
-fn remove_one(count: &mut Count<i64>, turn: i64) {
+fn remove_one(count: &mut Tally<i64>, turn: i64) {
     if let Some(left) = count.get_mut(&turn) {
         *left -= 1;
         if *left == 0 {
@@ -31,7 +31,7 @@ fn remove_one(count: &mut Count<i64>, turn: i64) {
     }
 }
 
-impl Turns {
+impl WaitingTurns {
     fn key(request: &SlotRequest, priority: i64) -> (Rc<str>, i64) {
         (Rc::clone(&request.place.crowd), priority)
     }

@@ -20,7 +20,7 @@ use futures::channel::mpsc;
 use super::groups::{Groups, Stuck};
 use super::ranked::RankedSet;
 use super::request::{Signal, SlotRequest};
-use super::turns::{Shares, Turns};
+use super::turns::{Shares, WaitingTurns};
 use crate::generation::Priority;
 use crate::store::milliseconds;
 
@@ -36,7 +36,7 @@ pub(super) struct Rank {
 }
 
 /// Rank and number of a job.
-pub(super) type Place = (Rank, u64);
+pub(super) type WaitingPlace = (Rank, u64);
 
 /// A waiting job.
 pub(super) struct Waiter {
@@ -77,12 +77,12 @@ const PROMOTION: Duration = Duration::from_secs(60);
 pub(super) struct WaitQueue {
     waiters: HashMap<u64, Waiter>,
     /// Jobs of each queue, in order.
-    lines: HashMap<Rc<str>, RankedSet<Place>>,
+    lines: HashMap<Rc<str>, RankedSet<WaitingPlace>>,
     pub(super) groups: Groups,
     /// Jobs that a stagger holds back.
-    staggered: BTreeSet<Place>,
+    staggered: BTreeSet<WaitingPlace>,
     /// Jobs without a row in the database.
-    unentered: BTreeSet<Place>,
+    unentered: BTreeSet<WaitingPlace>,
     /// Jobs by the time of their move to the next higher priority.
     promotions: BTreeSet<(Duration, u64)>,
     /// Jobs of each request.
@@ -90,7 +90,7 @@ pub(super) struct WaitQueue {
     /// Jobs whose clients follow their places, and those of them that were told none yet.
     listeners: BTreeSet<u64>,
     untold: BTreeSet<u64>,
-    turns: Turns,
+    turns: WaitingTurns,
     shares: Shares,
     /// Number of jobs with a row in the database.
     written: usize,
@@ -106,7 +106,7 @@ pub(super) fn priority(priority: Priority) -> i64 {
 }
 
 impl Waiter {
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> WaitingPlace {
         (self.rank.clone(), self.id)
     }
 
@@ -268,13 +268,13 @@ impl WaitQueue {
     }
 
     /// Takes jobs out of their groups that a stagger holds back by now, of those of a request. Returns their places.
-    pub(super) fn hold_back(&mut self, request: u64, now: Duration) -> Vec<Place> {
+    pub(super) fn hold_back(&mut self, request: u64, now: Duration) -> Vec<WaitingPlace> {
         let jobs = self.requests.get(&request).cloned().unwrap_or_default();
         jobs.into_iter().filter_map(|id| self.sort(id, now)).collect()
     }
 
     /// Moves a job into a group or out of it, by its stagger. Returns its place where it is held back from now on.
-    fn sort(&mut self, id: u64, now: Duration) -> Option<Place> {
+    fn sort(&mut self, id: u64, now: Duration) -> Option<WaitingPlace> {
         let known = self.waiters.get(&id)?;
         let is_staggered = !known.request.stagger.is_over(now);
         if is_staggered == known.is_staggered() {
@@ -287,9 +287,9 @@ impl WaitQueue {
         is_staggered.then_some(place)
     }
 
-    /// Begins a scheduling pass: jobs whose stagger is over are as all others. Returns the first job of each group, with
+    /// Begins a scheduling pass: jobs whose stagger is over are as all others. Returns the first job of each group with
     /// its number, and those that a stagger holds back.
-    pub(super) fn begin_pass(&mut self, now: Duration) -> Vec<(Place, Option<u32>)> {
+    pub(super) fn begin_pass(&mut self, now: Duration) -> Vec<(WaitingPlace, Option<u32>)> {
         let staggered: Vec<u64> = self.staggered.iter().map(|(_, id)| *id).collect();
         for id in staggered {
             self.sort(id, now);
@@ -301,7 +301,7 @@ impl WaitQueue {
     }
 
     /// Notes where a pass leaves a group off.
-    pub(super) fn set_stuck(&mut self, number: u32, at: Place, wants_slot: bool) {
+    pub(super) fn set_stuck(&mut self, number: u32, at: WaitingPlace, wants_slot: bool) {
         if let Some(group) = self.groups.get_mut(number) {
             group.stuck = Some(Stuck { at, wants_slot });
         }
