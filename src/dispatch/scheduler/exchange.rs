@@ -13,9 +13,9 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::decision::Claim;
+use super::rank::Rank;
 use super::request::Candidate;
 use super::view::{RemoteWaiter, View};
-use super::wait_queue::Rank;
 use super::{Scheduler, probe_of, slots_of};
 use crate::catalog::PoolMember;
 use crate::dispatch::health::SpaceHealth;

@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::rank::WaitingPlace;
 use super::ranked::RankedSet;
 use super::request::{Past, SlotRequest};
-use super::wait_queue::WaitingPlace;
 use crate::gradio::space::Origin;
 
 /// Groups by number.

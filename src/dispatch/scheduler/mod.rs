@@ -17,6 +17,7 @@ mod guard;
 mod health;
 mod notify;
 mod pass;
+mod rank;
 mod ranked;
 mod request;
 mod ringing;

@@ -9,8 +9,9 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use super::decision::{Claim, Decision, Reserved};
+use super::rank::WaitingPlace;
 use super::state::{Effects, SchedulerState, written};
-use super::wait_queue::{RowState, WaitQueue, WaitingPlace};
+use super::wait_queue::{RowState, WaitQueue};
 use crate::gradio::space::Origin;
 
 /// A pass under way.

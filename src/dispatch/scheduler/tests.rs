@@ -8,11 +8,12 @@ use futures::channel::mpsc;
 use proptest::prelude::*;
 
 use super::decision::{Decision, Reserved};
+use super::rank::{Rank, WaitingPlace};
 use super::request::{Candidate, Past, SlotRequest};
 use super::stagger::Stagger;
 use super::state::SchedulerState;
 use super::view::RemoteWaiter;
-use super::wait_queue::{Rank, RowState, WaitingPlace};
+use super::wait_queue::RowState;
 use crate::catalog::{Catalog, PoolMember};
 use crate::dispatch::crowd::Crowds;
 use crate::dispatch::policy::SelectionRule;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::wait_queue::Rank;
+use super::rank::Rank;
 use crate::dispatch::crowd::Crowds;
 use crate::gradio::space::Origin;
 

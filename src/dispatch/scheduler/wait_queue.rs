@@ -18,25 +18,12 @@ use std::time::Duration;
 use futures::channel::mpsc;
 
 use super::groups::{Groups, Stuck};
+use super::rank::{Rank, WaitingPlace};
 use super::ranked::RankedSet;
 use super::request::{Signal, SlotRequest};
 use super::turns::{Shares, WaitingTurns};
 use crate::generation::Priority;
 use crate::store::milliseconds;
-
-/// Rank in the order of service. The least comes first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank {
-    pub(super) priority: i64,
-    pub(super) turn: i64,
-    /// Milliseconds since the Unix epoch.
-    pub(super) since: i64,
-    /// Tie breaker.
-    pub(super) id: Rc<str>,
-}
-
-/// Rank and number of a job.
-pub(super) type WaitingPlace = (Rank, u64);
 
 /// A waiting job.
 pub(super) struct Waiter {
