@@ -97,7 +97,10 @@ impl SchedulerState {
     /// Takes the waiting jobs of other instances from a read of the database, after its numbers of free slots.
     pub(super) fn renew_view(&mut self, foreign: Vec<RemoteWaiter>, now: Duration) {
         self.view.renew(foreign, now);
-        for (origin, space) in &self.spaces {
+        // In the same order each time: a job that several Spaces could have is counted at one of them.
+        let mut spaces: Vec<_> = self.spaces.iter().collect();
+        spaces.sort_by_cached_key(|(origin, _)| origin.to_string());
+        for (origin, space) in spaces {
             if let Some(since) = space.free_since() {
                 self.view.free(origin, space.free(), since, &self.crowds, now);
             }
