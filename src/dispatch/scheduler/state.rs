@@ -177,7 +177,9 @@ impl SchedulerState {
     /// Releases idle slots that other instances wait for and have no free ones for.
     pub(super) fn give_up(&mut self, now: Duration, effects: &mut Effects) {
         let (view, crowds) = (&mut self.view, &self.crowds);
-        for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
+        let mut spaces: Vec<_> = self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0).collect();
+        spaces.sort_by_cached_key(|(origin, _)| origin.to_string());
+        for (origin, space) in spaces {
             let wanted = view.waiting_for(origin, crowds).saturating_sub(space.free());
             let slots = space.take_idle(wanted, now);
             if !slots.is_empty() {
