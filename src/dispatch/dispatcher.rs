@@ -32,6 +32,8 @@ const LEARNING: Duration = Duration::from_secs(1);
 pub struct RunOptions {
     /// Owner of the request.
     pub caller: Rc<str>,
+    /// Marks a run whose client follows the places of its jobs in the queue.
+    pub is_followed: bool,
     /// Marks a run with previews of unfinished images.
     pub has_previews: bool,
     /// Trace that the calls to Spaces belong to.
@@ -99,7 +101,7 @@ impl Dispatcher {
         deliver: Deliver<T>,
     ) -> impl Stream<Item = Event<T>> + 'static {
         let count = generation.count;
-        let RunOptions { caller, has_previews, trace } = options;
+        let RunOptions { caller, is_followed, has_previews, trace } = options;
         let (events, emitted, gone) = event_channel();
         let (scheduler, limits) = (Rc::clone(&self.scheduler), self.client.limits());
         let shared = Rc::new(WorkerContext {
@@ -115,6 +117,7 @@ impl Dispatcher {
             events,
             worked: Cell::default(),
             failed_probes: RefCell::default(),
+            is_followed,
             has_previews,
             limits,
         });

@@ -29,8 +29,6 @@ const PROBED: Duration = Duration::from_secs(2);
 /// it over takes some ten milliseconds, which is more than a fast Space's generation; a generation of a second leaves
 /// nothing of the slice.
 const SLICE: Duration = Duration::from_millis(100);
-/// Time after which a free slot that jobs ahead don't take is anybody's: their instances may have died.
-const SPARE: Duration = Duration::from_millis(400);
 
 /// State of a Space as an instance sees it. Times are since the Unix epoch.
 #[derive(Debug, Default)]
@@ -63,8 +61,6 @@ struct FreeSlots {
     count: u32,
     /// Begin of the time for which every read has found a free slot.
     since: Option<Duration>,
-    /// Marks slots that jobs ahead have left free for long.
-    is_spare: bool,
 }
 
 #[derive(Debug)]
@@ -160,11 +156,11 @@ impl SpaceState {
         let Some(free) = self.free else {
             return if self.idle.is_empty() { Room::Likely } else { Room::Held };
         };
-        let before = if free.is_spare { 0 } else { before };
-        if self.idle.iter().any(|(slot, _)| before == 0 || slot.until > now) {
+        let count = usize::try_from(free.count).unwrap_or(usize::MAX);
+        // Those ahead have free slots of their own, or wait for the end of the slice.
+        if self.idle.iter().any(|(slot, _)| before <= count || slot.until > now) {
             return Room::Held;
         }
-        let count = usize::try_from(free.count).unwrap_or(usize::MAX);
         if count > before + claimed { Room::Likely } else { Room::None }
     }
 
@@ -177,8 +173,7 @@ impl SpaceState {
     pub(super) fn set_free(&mut self, count: u32, taken: u32, now: Duration) {
         let known = self.free.and_then(|free| free.since);
         let since = if count == 0 { None } else { Some(known.unwrap_or(now)) };
-        let is_spare = since.is_some_and(|since| now.saturating_sub(since) >= SPARE);
-        self.free = Some(FreeSlots { count, since, is_spare });
+        self.free = Some(FreeSlots { count, since });
         let mine = u32::try_from(self.held()).unwrap_or(u32::MAX);
         self.elsewhere = taken.saturating_sub(mine);
     }
@@ -186,6 +181,11 @@ impl SpaceState {
     /// True if this instance holds all slots, so that only the ends of its own jobs change anything.
     pub(super) fn is_all_ours(&self) -> bool {
         self.free.is_some_and(|free| free.count == 0) && self.elsewhere == 0
+    }
+
+    /// Begin of the time for which every read has found a free slot.
+    pub(super) fn free_since(&self) -> Option<Duration> {
+        self.free?.since
     }
 
     /// Number of slots that nobody holds, as far as is known.
@@ -241,6 +241,11 @@ impl SpaceState {
     /// Number of idle slots of this instance.
     pub(super) fn idle(&self) -> usize {
         self.idle.len()
+    }
+
+    /// Time since when the slot is idle that has been for the longest.
+    pub(super) fn idle_since(&self) -> Option<Duration> {
+        self.idle.iter().map(|(_, since)| *since).min()
     }
 
     /// Number of slots that this instance holds.
@@ -457,8 +462,11 @@ mod tests {
         assert_eq!(space.take_idle(1, at(2)), [0; 0], "it was used a moment ago");
         assert_eq!(space.take_idle(1, at(3)), [4]);
         space.set_free(1, 1, at(4));
-        space.set_free(1, 1, at(5));
-        assert_eq!(space.room(3, 0, at(9)), Room::Likely, "those before don't take it");
+        space.set_free(2, 1, at(5));
+        assert_eq!((space.free_since(), space.room(2, 0, at(9))), (Some(at(4)), Room::None));
+        space.add_slots(&[4], 1, at(5));
+        assert_eq!(space.room(1, 0, at(9)), Room::Held, "there is a slot for the one before");
+        assert_eq!(space.room(2, 0, at(9)), Room::None, "and none for another");
     }
 
     #[test]

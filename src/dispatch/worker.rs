@@ -68,6 +68,8 @@ pub(super) struct WorkerContext<T> {
     pub(super) worked: Cell<usize>,
     /// Spaces that have failed as trials, with the first failure of all.
     pub(super) failed_probes: RefCell<Vec<(Space, Failure)>>,
+    /// Set where the client follows the places of its jobs in the queue.
+    pub(super) is_followed: bool,
     /// Set where the request shows previews.
     pub(super) has_previews: bool,
     /// Time limits: a job's is that of the request, waits and attempts included.
@@ -168,6 +170,7 @@ impl<T: 'static> Worker<T> {
             caller: Rc::clone(&shared.caller),
             is_admitted: Rc::clone(&shared.is_admitted),
             priority: shared.plan.generation.priority,
+            is_followed: shared.is_followed,
             is_idle: self.todo.is_empty(),
             since: shared.since.1,
             candidates,
@@ -243,7 +246,6 @@ impl<T: 'static> Worker<T> {
             let (made, spent) = self.follow(work, slot).await?;
             self.take(made, spent, waited, slot, &placement).await?;
         }
-        // What comes next is another job.
         self.attempts = Attempts::default();
         Ok(())
     }

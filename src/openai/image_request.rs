@@ -149,6 +149,7 @@ impl ImageRequest {
 impl From<ImageRequest> for RunRequest {
     fn from(request: ImageRequest) -> Self {
         Self {
+            is_followed: request.stream,
             partial_images: if request.stream { request.streaming.partial_images } else { 0 },
             format: request.form(),
             generation: request.generation,

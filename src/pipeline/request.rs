@@ -13,6 +13,8 @@ pub struct RunRequest {
     pub format: ResponseFormat,
     /// File format that they are converted to; `None` for the Space's own.
     pub wanted: Option<TargetFormat>,
+    /// True where the client follows the places of its images in the queue.
+    pub is_followed: bool,
     /// Number of partial images that are shown of each image, at most.
     pub partial_images: u32,
 }

@@ -76,6 +76,7 @@ impl Pipeline {
         };
         let options = RunOptions {
             caller: Rc::clone(&self.caller),
+            is_followed: request.is_followed,
             has_previews: request.partial_images > 0,
             trace: self.trace.clone(),
         };

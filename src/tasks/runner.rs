@@ -23,7 +23,7 @@ use crate::generation::TargetFormat;
 use crate::gradio::failure::Failure;
 use crate::history::entry::KeptFile;
 use crate::observe::images;
-use crate::pipeline::{Item, Payload, Update, Updates, conversion};
+use crate::pipeline::{Item, Payload, RunRequest, Update, Updates, conversion};
 use crate::platform::{StoreError, retry};
 use crate::store::id::TimeId;
 
@@ -114,8 +114,9 @@ impl TaskRun {
             let mut part = request.clone();
             part.generation.seed = request.generation.seed.plus(range.start);
             part.generation.count = range.end - range.start;
+            let part = RunRequest { is_followed: true, ..part.into() };
             let watch = images::of_task(&self.supervisor.metrics, &model, part.generation.count);
-            let updates = self.supervisor.pipeline(&self.owner, watch).run(&model, part.into());
+            let updates = self.supervisor.pipeline(&self.owner, watch).run(&model, part);
             making.push(updates.map(move |update| shifted(update, range.start)).boxed_local());
         }
         Ok(if making.is_empty() { iter([]).boxed_local() } else { select_all(making).boxed_local() })

@@ -18,6 +18,7 @@ mod clocks;
 mod conversions;
 mod faces;
 mod figures;
+mod handover;
 mod history;
 mod idempotency;
 mod image_hosts;

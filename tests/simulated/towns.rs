@@ -379,6 +379,29 @@ fn generations_go_on_whatever_the_database_does() {
     }
 }
 
+#[test]
+fn jobs_of_an_instance_that_has_died_hold_nobody_back_for_long() {
+    let last = |leaves_rows: bool| {
+        let service = Service::new(12, &[wide(0.5)], 2, &[]);
+        for _ in 0..5 {
+            service.ask(0, at(0), KEY, &image("dead", 1, json!({})));
+        }
+        service.world.pass(Duration::from_millis(700));
+        assert!(service.count("waiter") > 0, "jobs wait in the database");
+        service.instances.borrow()[0].0.kill();
+        // Its slots come back at once, and its waiting jobs stay.
+        service.world.database().query("UPDATE lease SET holder = '', expires = 0", &[]).unwrap();
+        if !leaves_rows {
+            service.world.database().query("DELETE FROM waiter", &[]).unwrap();
+        }
+        let begun = service.world.now();
+        let asked: Vec<_> = (0..16).map(|_| service.ask(1, at(0), OTHER_KEY, &image("x", 1, json!({})))).collect();
+        service.all_made(&asked) - begun
+    };
+    let (with, without) = (last(true), last(false));
+    assert!(with < without + Duration::from_millis(1500), "{with:?} behind dead jobs, {without:?} without");
+}
+
 /// Made by `cargo xtask simulate`: writes how the choice by forecast does against others on the same traces.
 /// Number of instances that the measurement has.
 const INSTANCES: u64 = 4;

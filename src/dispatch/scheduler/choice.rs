@@ -141,7 +141,12 @@ impl SchedulerState {
         }
         let origin = member.space.origin();
         let foreign = waiter.map_or(0, |waiter| self.view.before(&waiter.rank, origin, &self.crowds));
-        space.room(foreign, before.claims.get(origin).copied().unwrap_or_default(), now)
+        let claimed = before.claims.get(origin).copied().unwrap_or_default();
+        match space.room(foreign, claimed, now) {
+            // No more than it has, as long as nobody knows how many are free.
+            Room::Likely if claimed >= member.slots => Room::None,
+            room => room,
+        }
     }
 
     /// Decision where no Space up to `past` accepts the job: probes one whose breaker is open by failures, or waits for
@@ -181,7 +186,7 @@ impl SchedulerState {
             ),
             is_due: stagger.left(candidate.member.space.origin(), now).is_zero(),
         };
-        Some(self.begin_or_wait(waiter, &rating, false, now))
+        Some(self.begin_or_wait(waiter, &rating, rating.room == Room::None, now))
     }
 
     /// Decision where all Spaces have announced a rest.

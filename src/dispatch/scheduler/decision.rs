@@ -27,17 +27,6 @@ pub(super) enum Decision {
     Hopeless(Refusal),
 }
 
-/// Wait of a job for which no Space has room. It is that of each job behind it in its queue that no Space has failed,
-/// no stagger holds back, and no other Space could have, so that a pass over many takes no longer than it must.
-pub(super) struct FullQueue {
-    /// Spaces that could have it.
-    pub(super) origins: Vec<Origin>,
-    /// Space that it waits for, and its generation time there, in seconds.
-    pub(super) at: Option<(Origin, f64)>,
-    /// Time at which that may change without any event.
-    pub(super) again: Option<Duration>,
-}
-
 /// Claim of a slot from the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {

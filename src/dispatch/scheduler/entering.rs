@@ -79,16 +79,14 @@ impl Scheduler {
         if !state.is_shared {
             return entering;
         }
-        let wants =
-            |waiter: &&mut Waiter| waiter.wants_slot && waiter.entry == RowState::None && waiter.has_turn == had_turn;
-        let mut ids: Vec<u64> =
-            state.queue.iter_mut().filter(wants).map(|waiter| waiter.id).take(MAX_ENTERING).collect();
+        let meant = state.queue.unentered().filter(|waiter| waiter.has_turn == had_turn);
+        let mut ids: Vec<u64> = meant.map(|waiter| waiter.id).take(MAX_ENTERING).collect();
         ids.sort_unstable();
         for id in ids {
             // Never reused: a row of that id may be about to be deleted.
             let entry = format!("{}{:08x}", self.store.instance(), state.id());
+            state.queue.set_entry(id, RowState::Pending);
             let Some(waiter) = state.queue.find(id) else { continue };
-            waiter.entry = RowState::Pending;
             let of_caller = || entering.iter().filter(|other| other.caller == waiter.request.caller);
             let place = &waiter.request.place;
             let is_level =
@@ -124,9 +122,7 @@ impl Scheduler {
             Err(error) => {
                 let mut state = self.state.borrow_mut();
                 for one in entering {
-                    if let Some(waiter) = state.queue.find(one.id) {
-                        waiter.entry = RowState::None;
-                    }
+                    state.queue.set_entry(one.id, RowState::None);
                 }
                 return Err(error);
             }
@@ -178,8 +174,7 @@ impl Scheduler {
 
     /// Extends the rows of this instance's waiting jobs.
     pub(super) fn extend(&self) {
-        let is_any = self.state.borrow().queue.iter().any(|waiter| matches!(waiter.entry, RowState::Written(_)));
-        if is_any {
+        if self.state.borrow().queue.has_rows() {
             let expires = expiry(self.host.unix_time(), TTL);
             let parameters = vec![("expires", expires.into()), ("holder", self.store.instance().into())];
             self.store.spawn(&waiter::EXTEND, parameters);

@@ -13,9 +13,9 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::decision::Claim;
+use super::rank::Rank;
 use super::request::Candidate;
 use super::view::{RemoteWaiter, View};
-use super::wait_queue::{Rank, RowState};
 use super::{Scheduler, probe_of, slots_of};
 use crate::catalog::PoolMember;
 use crate::dispatch::health::SpaceHealth;
@@ -52,10 +52,7 @@ impl Scheduler {
     /// Starts the rounds in the background, or wakes them for new jobs.
     pub(super) fn ask(self: &Rc<Self>) {
         if self.is_exchanging.replace(true) {
-            let has_news = {
-                let mut state = self.state.borrow_mut();
-                state.queue.iter_mut().any(|waiter| waiter.wants_slot && waiter.entry == RowState::None)
-            };
+            let has_news = self.state.borrow().queue.unentered().next().is_some();
             if has_news && let Some(wake) = self.wake.take() {
                 let _ = wake.send(());
             }
@@ -113,14 +110,14 @@ impl Scheduler {
 
     /// True while a job lacks nothing but a slot.
     fn wants_slots(&self) -> bool {
-        self.state.borrow().queue.iter().any(|waiter| waiter.wants_slot)
+        self.state.borrow().queue.wanting().next().is_some()
     }
 
     /// Shortest generation that a job without a slot waits for, as far as is known.
     fn least_generation(&self) -> Duration {
         let now = self.host.unix_time();
         let state = self.state.borrow();
-        let Some(waiter) = state.queue.iter().find(|waiter| waiter.wants_slot) else { return UNHURRIED };
+        let Some(waiter) = state.queue.first_wanting() else { return UNHURRIED };
         let usual = state.usual(&waiter.request.candidates);
         let generations = waiter.request.candidates.iter().filter_map(|Candidate { member, work, .. }| {
             Some(state.known(member.space.origin())?.generation(*work, usual, now))
@@ -131,7 +128,7 @@ impl Scheduler {
     /// True while a job of this instance is at a Space that the first job without a slot may have.
     fn has_running(&self) -> bool {
         let state = self.state.borrow();
-        let waiter = state.queue.iter().find(|waiter| waiter.wants_slot);
+        let waiter = state.queue.first_wanting();
         let mut candidates = waiter.iter().flat_map(|waiter| &waiter.request.candidates);
         candidates.any(|one| state.known(one.member.space.origin()).is_some_and(|space| space.running() > 0))
     }
@@ -139,18 +136,18 @@ impl Scheduler {
     /// Time until the next round: shorter near the front, and with a jitter to spread the instances.
     fn between_rounds(&self, generation: Duration) -> Duration {
         let state = self.state.borrow();
-        let wanting = state.queue.iter().find(|waiter| waiter.wants_slot);
+        let wanting = state.queue.first_wanting();
         let before = wanting.map_or(0, |waiter| state.view.all_before(&waiter.rank, &waiter.request.place.queue));
-        let wanted =
-            state.queue.iter().filter(|waiter| waiter.wants_slot).flat_map(|waiter| &waiter.request.candidates);
+        let wanted = state.queue.wanting().flat_map(|waiter| &waiter.request.candidates);
         let mut wanted = wanted.filter_map(|candidate| state.known(candidate.member.space.origin()));
         if state.is_shared && wanted.all(SpaceState::is_all_ours) {
             return generation.clamp(USUAL, UNHURRIED);
         }
+        let slots: usize =
+            wanting.map_or(0, |waiter| waiter.request.candidates.iter().map(|candidate| candidate.member.slots).sum());
         let [lot] = random_bytes::<1>(&self.host);
-        let shortest = near_the_front(generation);
-        let base =
-            shortest.saturating_mul(u32::try_from(before / 2).unwrap_or(u32::MAX).saturating_add(1)).min(LONGEST);
+        let rounds = u32::try_from(before / (slots / 4).max(2)).unwrap_or(u32::MAX).saturating_add(1);
+        let base = near_the_front(generation).saturating_mul(rounds).min(LONGEST);
         (base + base * u32::from(lot) / 512).min(LONGEST + LONGEST / 4)
     }
 
@@ -223,7 +220,7 @@ impl Scheduler {
     fn origins(&self, more: &HashSet<Origin>) -> HashSet<Origin> {
         let state = self.state.borrow();
         let mut origins = more.clone();
-        let waited_for = state.queue.iter().flat_map(|waiter| &waiter.request.candidates);
+        let waited_for = state.queue.samples().flat_map(|waiter| &waiter.request.candidates);
         origins.extend(waited_for.map(|candidate| candidate.member.space.origin().clone()));
         let used = state.spaces().filter(|(_, space)| space.running() > 0 || space.idle() > 0);
         origins.extend(used.map(|(origin, _)| origin.clone()));
@@ -270,9 +267,11 @@ impl Scheduler {
                     }
                 }
                 "waiter" => foreign.push(RemoteWaiter {
-                    rank: Rank { priority: row.a, turn: row.b, since: row.c, id: row.text },
+                    rank: Rank { priority: row.a, turn: row.b, since: row.c, id: row.text.into() },
                     queue: row.id,
                     avoid: row.more,
+                    since: now,
+                    is_silent: false,
                 }),
                 "health" => {
                     if let Some(origin) = origins.iter().find(|origin| origin.to_string() == row.id) {
@@ -284,7 +283,7 @@ impl Scheduler {
                 _ => {}
             }
         }
-        state.view = View::new(foreign);
+        state.renew_view(foreign, now);
         drop(state);
         self.knowledge.offered();
     }

@@ -29,6 +29,9 @@ pub(super) trait SlotOwner {
     /// Changes the state of the Space at `origin`.
     fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState));
 
+    /// Notes that a job of a request was sent, which holds its other jobs back.
+    fn has_sent(&self, request: u64, now: Duration);
+
     /// Records an outcome at a Space, for all instances.
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome);
 
@@ -67,7 +70,7 @@ impl SlotGuard {
         loop {
             let now = self.owner.unix_time();
             match self.slot.stagger.send(self.origin(), now, now.saturating_add(pause)) {
-                Ok(()) => return,
+                Ok(()) => return self.owner.has_sent(self.slot.request, now),
                 Err(left) => self.owner.sleep(left.saturating_add(Duration::from_millis(1))).await,
             }
         }

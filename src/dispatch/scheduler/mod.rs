@@ -7,19 +7,30 @@
 //!
 //! Without a database, or while it fails, each instance decides by what it knows and has all slots for itself.
 
+mod alarm;
 mod choice;
 mod decision;
 mod entering;
 mod exchange;
+mod groups;
 mod guard;
 mod health;
+mod notify;
+mod pass;
+mod rank;
+mod ranked;
 mod request;
+mod ringing;
 mod slot;
 mod stagger;
 mod state;
+mod turns;
 mod upkeep;
 mod view;
 mod wait_queue;
+
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -30,6 +41,7 @@ use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, LocalBoxFuture, select};
 
+use self::alarm::Alarm;
 use self::decision::Claim;
 pub(super) use self::guard::SlotGuard;
 use self::guard::SlotOwner;
@@ -74,6 +86,12 @@ pub(super) struct Scheduler {
     learning: RefCell<HashMap<Rc<str>, Rc<Once<()>>>>,
     is_exchanging: Cell<bool>,
     has_upkeep: Cell<bool>,
+    /// Wakes the upkeep where it waits for idle slots.
+    upkeep_wake: RefCell<Option<oneshot::Sender<()>>>,
+    alarm: Alarm,
+    /// Earliest time of the next notification of all positions, monotonic.
+    notify_from: Cell<Duration>,
+    is_notifying: Cell<bool>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
 
@@ -110,6 +128,10 @@ impl Scheduler {
             learning: RefCell::default(),
             is_exchanging: Cell::default(),
             has_upkeep: Cell::default(),
+            upkeep_wake: RefCell::default(),
+            alarm: Alarm::default(),
+            notify_from: Cell::default(),
+            is_notifying: Cell::default(),
             wake: RefCell::default(),
         });
         let listener = Rc::downgrade(&this);
@@ -185,26 +207,23 @@ impl Scheduler {
             let mut state = self.state.borrow_mut();
             let is_full = state.queue.is_full(&request, self.policy.max_waiting);
             let id = state.id();
-            state.queue.push(id, request, draw, signal);
+            state.queue.push(id, request, draw, signal, self.host.unix_time());
             (id, is_full)
         };
         let _waiting = Waiting { scheduler: self, id };
         self.schedule();
-        let is_waiting = self.state.borrow_mut().queue.find(id).is_some();
+        let is_waiting = self.state.borrow().queue.find(id).is_some();
         if is_waiting && is_full && !is_admitted.get() && !self.state.borrow().is_shared {
             return Err(Refusal::Crowded { waiting: self.state.borrow().queue.len().saturating_sub(1) });
         }
+        let too_late = || Refusal::NoSlot { after: self.host.now().saturating_sub(begun) };
         loop {
-            let now = self.host.now();
-            let left = deadline.saturating_sub(now);
-            let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
-            let again = again.map_or(left, |at| at.saturating_sub(self.host.unix_time()));
+            let left = deadline.saturating_sub(self.host.now());
             // The host rounds times down: waking a moment too early would spin.
-            let sleep = self.host.sleep(again.min(left).saturating_add(Duration::from_millis(1)));
-            match select(signals.next(), sleep).await {
+            match select(signals.next(), self.host.sleep(left.saturating_add(Duration::from_millis(1)))).await {
                 // A slot that comes with the end of the request's time is for somebody else.
                 Either::Left((Some(Signal::Done(outcome)), _)) if outcome.is_ok() && self.host.now() >= deadline => {
-                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
+                    return Err(too_late());
                 }
                 Either::Left((Some(Signal::Done(outcome)), _)) => {
                     if outcome.is_ok() {
@@ -214,19 +233,8 @@ impl Scheduler {
                 }
                 Either::Left((Some(Signal::Waiting(before)), _)) => waits(before),
                 Either::Left((None, _)) => return Err(Failure::NoImage.into()),
-                Either::Right(_) if self.host.now() >= deadline => {
-                    return Err(Refusal::NoSlot { after: self.host.now().saturating_sub(begun) });
-                }
-                Either::Right(_) => {
-                    // A pass for another job may just have been one for this job too.
-                    let is_due = {
-                        let again = self.state.borrow_mut().queue.find(id).and_then(|waiter| waiter.again);
-                        again.is_none_or(|at| at <= self.host.unix_time())
-                    };
-                    if is_due {
-                        self.schedule();
-                    }
-                }
+                Either::Right(_) if self.host.now() >= deadline => return Err(too_late()),
+                Either::Right(_) => {}
             }
         }
     }
@@ -254,7 +262,9 @@ impl Scheduler {
         let mut effects = self.state.borrow_mut().schedule(now, || self.policy.stagger.draw(&self.host));
         *self.claims.borrow_mut() = std::mem::take(&mut effects.claims);
         let wants = effects.wants_slots;
+        self.alarm.set(effects.again);
         self.apply(effects);
+        self.start_alarm();
         self.notify_positions();
         if wants && self.store.is_on() {
             self.ask();
@@ -281,21 +291,12 @@ impl Scheduler {
         }
     }
 
-    /// Notifies waiting jobs of changed positions.
-    fn notify_positions(&self) {
-        let mut state = self.state.borrow_mut();
-        let positions = state.positions();
-        for (waiter, before) in state.queue.iter_mut().zip(positions) {
-            if let Some(before) = before.filter(|before| waiter.notified != Some(*before)) {
-                waiter.notified = Some(before);
-                let _ = waiter.signal.unbounded_send(Signal::Waiting(before));
-            }
-        }
-    }
-
     /// Removes a job from the queue.
     fn forget(self: &Rc<Self>, id: u64) {
         let removed = self.state.borrow_mut().queue.remove(id);
+        if removed.is_some() && self.state.borrow().queue.len() == 0 {
+            self.alarm.set(None);
+        }
         if let Some(entry) = removed.as_ref().and_then(written) {
             self.leave([entry]);
         }
@@ -329,6 +330,10 @@ impl SlotOwner for Scheduler {
 
     fn update_space(&self, origin: &Origin, change: &mut dyn FnMut(&mut SpaceState)) {
         change(self.state.borrow_mut().space(origin));
+    }
+
+    fn has_sent(&self, request: u64, now: Duration) {
+        self.state.borrow_mut().queue.hold_back(request, now);
     }
 
     fn record_outcome(self: Rc<Self>, origin: &Origin, outcome: SpaceOutcome) {

@@ -21,6 +21,8 @@ pub(in crate::dispatch) struct SlotRequest {
     /// Set once a job of the request was admitted, which admits all of them.
     pub(in crate::dispatch) is_admitted: Rc<Cell<bool>>,
     pub(in crate::dispatch) priority: Priority,
+    /// Set where the client follows the job's place in the queue.
+    pub(in crate::dispatch) is_followed: bool,
     /// Marks a job without images of its own.
     pub(in crate::dispatch) is_idle: bool,
     /// Arrival, since the Unix epoch.
@@ -48,7 +50,7 @@ pub(in crate::dispatch) struct Candidate {
 }
 
 /// Earlier failures of a job at a Space, in the order of preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::dispatch) enum Past {
     /// None.
     Fresh,

@@ -12,6 +12,8 @@ use crate::gradio::space::Token;
 pub(super) struct Slot {
     /// Number of the job, unique within the instance.
     pub(super) id: u64,
+    /// Number of its request.
+    pub(super) request: u64,
     pub(super) member: PoolMember,
     pub(super) stagger: Rc<Stagger>,
     pub(super) token: Option<Token>,

@@ -1,18 +1,18 @@
-//! State of the scheduler: Spaces and waiting jobs of an instance, and the scheduling pass over them.
+//! State of the scheduler: Spaces and waiting jobs of an instance.
 //!
 //! Each change (a free slot, the end of a stagger, a breaker that opens or admits a probe, a read of the database)
-//! triggers a scheduling pass: in the order of service, each waiting job starts at a Space or goes on waiting. A job
-//! starts where this instance holds a slot and no job of another instance is ahead of it. Where the database probably
-//! has a free slot, that is claimed; idle slots that others wait for are released.
+//! triggers a [scheduling pass](super::pass): each waiting job starts at a Space or goes on waiting. A job starts where
+//! this instance holds a slot and no job of another instance is ahead of it, or there are free slots for all those.
+//! Where the database probably has a free slot, that is claimed; idle slots that others wait for are released.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::decision::{Claim, Decision, FullQueue, Reserved};
+use super::decision::Claim;
 use super::request::Candidate;
 use super::slot::Slot;
-use super::view::View;
+use super::view::{RemoteWaiter, View};
 use super::wait_queue::{RowState, WaitQueue, Waiter};
 use crate::dispatch::crowd::Crowds;
 use crate::dispatch::policy::SelectionRule;
@@ -51,6 +51,8 @@ pub(super) struct Effects {
     pub(super) release: Vec<(Origin, Vec<i64>)>,
     /// Set where a job lacks nothing but a slot.
     pub(super) wants_slots: bool,
+    /// Time of the next pass without any event, since the Unix epoch.
+    pub(super) again: Option<Duration>,
 }
 
 impl SchedulerState {
@@ -92,111 +94,51 @@ impl SchedulerState {
         self.next_id
     }
 
+    /// Takes the waiting jobs of other instances from a read of the database, after its numbers of free slots.
+    pub(super) fn renew_view(&mut self, foreign: Vec<RemoteWaiter>, now: Duration) {
+        self.view.renew(foreign, now);
+        // In the same order each time: a job that several Spaces could have is counted at one of them.
+        let mut spaces: Vec<_> = self.spaces.iter().collect();
+        spaces.sort_by_cached_key(|(origin, _)| origin.to_string());
+        for (origin, space) in spaces {
+            if let Some(since) = space.free_since() {
+                self.view.free(origin, space.free(), since, &self.crowds, now);
+            }
+        }
+    }
+
     /// Number of waiting jobs of all instances that could run at the Space at `origin`.
     pub(in crate::dispatch) fn waiting_for(&self, origin: &Origin) -> usize {
         let could = |waiter: &&Waiter| waiter.request.candidates.iter().any(|one| one.member.space.origin() == origin);
         self.queue.iter().filter(could).count() + self.view.waiting_for(origin, &self.crowds)
     }
 
-    /// Numbers of jobs of all instances ahead of each waiting job, in the order of the queue; none for a job that may
-    /// still get a slot at once, and so isn't waiting yet.
-    pub(super) fn positions(&self) -> Vec<Option<usize>> {
-        let mut foreign = self.view.iter().peekable();
-        let mut ahead: HashMap<&str, usize> = HashMap::new();
-        let mut positions = Vec::with_capacity(self.queue.len());
-        for waiter in self.queue.iter() {
-            while let Some(earlier) = foreign.next_if(|foreign| foreign.rank < waiter.rank) {
-                *ahead.entry(&earlier.queue).or_default() += 1;
+    /// Number of jobs of all instances ahead of a waiting job; none for a job that may still get a slot at once, and so
+    /// isn't waiting yet.
+    fn position(&self, waiter: &Waiter) -> Option<usize> {
+        let waits = !self.is_shared || matches!(waiter.entry, RowState::Written(_)) || !self.queue.wants_slot(waiter);
+        let foreign = || self.view.all_before(&waiter.rank, &waiter.request.place.queue);
+        waits.then(|| self.queue.ahead(waiter) + foreign())
+    }
+
+    /// Notifies jobs whose clients follow their places: all, or those that were told none yet.
+    pub(super) fn notify_positions(&mut self, all: bool) {
+        for id in self.queue.listeners(all) {
+            if let Some(before) = self.queue.find(id).and_then(|waiter| self.position(waiter)) {
+                self.queue.notify(id, before);
             }
-            let waits = !self.is_shared || !waiter.wants_slot || matches!(waiter.entry, RowState::Written(_));
-            let before = ahead.entry(&waiter.request.place.queue).or_default();
-            positions.push(waits.then_some(*before));
-            *before += 1;
         }
-        positions
     }
 
     /// Refuses the waiting jobs of a request; with `only_idle`, those without images of their own.
     pub(super) fn dismiss(&mut self, request: u64, only_idle: bool, why: &Refusal) -> Effects {
-        let is_meant = |waiter: &Waiter| waiter.request.request == request && (waiter.request.is_idle || !only_idle);
-        let (dismissed, kept): (Vec<_>, Vec<_>) = self.queue.take().into_iter().partition(is_meant);
-        self.queue.restore(kept);
         let mut effects = Effects::default();
-        for waiter in dismissed {
-            effects.leave.extend(written(&waiter));
-            effects.done.push((waiter, Err(why.clone())));
-        }
-        effects
-    }
-
-    /// Scheduling pass over all waiting jobs, in order. `pause` draws the stagger before the next job of the same
-    /// request.
-    pub(super) fn schedule(&mut self, now: Duration, mut pause: impl FnMut() -> Duration) -> Effects {
-        let mut effects = Effects { leave: self.queue.promote(now), ..Effects::default() };
-        let mut before = Reserved::default();
-        let mut claims: Vec<(Claim, usize)> = Vec::new();
-        let mut full: HashMap<Rc<str>, FullQueue> = HashMap::new();
-        let waiters = self.queue.take();
-        let mut kept = Vec::with_capacity(waiters.len());
-        for mut waiter in waiters {
-            if let Some(FullQueue { origins, at, again }) = full.get(&waiter.request.place.queue)
-                && waiter.is_plain(now)
-                && waiter.request.candidates.iter().all(|one| origins.contains(one.member.space.origin()))
-            {
-                if let Some((origin, seconds)) = at
-                    && let Some(reserved) = before.seconds.get_mut(origin)
-                {
-                    *reserved += seconds;
-                }
-                waiter.again = again.iter().copied().chain(waiter.promotion()).min();
-                waiter.wants_slot = true;
-                kept.push(waiter);
-                continue;
+        for id in self.queue.of_request(request) {
+            let is_meant = self.queue.find(id).is_some_and(|waiter| waiter.request.is_idle || !only_idle);
+            if is_meant && let Some(waiter) = self.queue.remove(id) {
+                effects.leave.extend(written(&waiter));
+                effects.done.push((waiter, Err(why.clone())));
             }
-            match self.decide(&waiter, &before, now) {
-                Decision::Start { index, probe } => {
-                    let Some(candidate) = waiter.request.candidates.get(index).cloned() else { continue };
-                    let slot = self.begin(&waiter, candidate, probe, now, pause());
-                    effects.leave.extend(written(&waiter));
-                    effects.done.push((waiter, Ok(slot)));
-                }
-                Decision::Wait { at, claim, again, wants_slot, is_full } => {
-                    if let Some((origin, seconds)) = at.clone() {
-                        *before.seconds.entry(origin).or_default() += seconds;
-                    }
-                    if is_full && wants_slot && waiter.is_plain(now) {
-                        let candidates = waiter.request.candidates.iter();
-                        let origins = candidates.map(|one| one.member.space.origin().clone()).collect();
-                        full.insert(Rc::clone(&waiter.request.place.queue), FullQueue { origins, at, again });
-                    }
-                    if let Some(claim) = claim {
-                        *before.claims.entry(claim.origin.clone()).or_default() += 1;
-                        match claims.iter_mut().find(|(known, _)| known.origin == claim.origin) {
-                            Some((_, count)) => *count += usize::from(!claim.probe),
-                            None => claims.push((claim, 1)),
-                        }
-                    }
-                    if !wants_slot && let Some(id) = written(&waiter) {
-                        // Jobs behind it needn't wait for it.
-                        effects.leave.push(id);
-                        waiter.entry = RowState::None;
-                    }
-                    waiter.again = again.into_iter().chain(waiter.promotion()).min();
-                    waiter.wants_slot = wants_slot;
-                    effects.wants_slots |= wants_slot;
-                    kept.push(waiter);
-                }
-                Decision::Hopeless(refusal) => {
-                    effects.leave.extend(written(&waiter));
-                    effects.done.push((waiter, Err(refusal)));
-                }
-            }
-        }
-        effects.wants_slots |= !full.is_empty();
-        self.queue.restore(kept);
-        effects.claims = claims;
-        if self.is_shared {
-            self.give_up(now, &mut effects);
         }
         effects
     }
@@ -211,7 +153,15 @@ impl SchedulerState {
         space.held().min(space.free().min(limit).saturating_sub(count) / 8)
     }
 
-    fn begin(&mut self, waiter: &Waiter, candidate: Candidate, probe: bool, now: Duration, pause: Duration) -> Slot {
+    /// Begins a job that was waiting.
+    pub(super) fn begin(
+        &mut self,
+        waiter: &Waiter,
+        candidate: Candidate,
+        probe: bool,
+        now: Duration,
+        pause: Duration,
+    ) -> Slot {
         let usual = self.usual(&waiter.request.candidates);
         let Candidate { member, work, .. } = candidate;
         let stagger = Rc::clone(&waiter.request.stagger);
@@ -221,14 +171,17 @@ impl SchedulerState {
         let generation = space.generation(work, usual, now);
         let token = space.enter(id, &member, generation, now);
         space.is_probing |= probe;
-        Slot { id, member, stagger, token, probe, generation, since: now }
+        Slot { id, request: waiter.request.request, member, stagger, token, probe, generation, since: now }
     }
 
-    /// Releases idle slots that other instances wait for.
-    fn give_up(&mut self, now: Duration, effects: &mut Effects) {
+    /// Releases idle slots that other instances wait for and have no free ones for.
+    pub(super) fn give_up(&mut self, now: Duration, effects: &mut Effects) {
         let (view, crowds) = (&mut self.view, &self.crowds);
-        for (origin, space) in self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0) {
-            let slots = space.take_idle(view.waiting_for(origin, crowds), now);
+        let mut spaces: Vec<_> = self.spaces.iter_mut().filter(|(_, space)| space.idle() > 0).collect();
+        spaces.sort_by_cached_key(|(origin, _)| origin.to_string());
+        for (origin, space) in spaces {
+            let wanted = view.waiting_for(origin, crowds).saturating_sub(space.free());
+            let slots = space.take_idle(wanted, now);
             if !slots.is_empty() {
                 view.serve(slots.len(), origin, crowds);
                 effects.release.push((origin.clone(), slots));

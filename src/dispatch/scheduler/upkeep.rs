@@ -5,21 +5,37 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
 use super::{Scheduler, slots_of};
+use crate::dispatch::space_state::SpaceState;
 use crate::gradio::space::Origin;
 
 /// Time for which an idle slot is kept for the next job.
 const LINGER: Duration = Duration::from_millis(150);
 /// The same for a Space of which half of the slots or fewer are free: others may need them.
 const LINGER_SCARCE: Duration = Duration::from_millis(20);
-/// Interval of reads of the database without idle slots.
+/// Interval of reads of the database, and of looks for idle slots while half of a Space's or more are free.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Time for which idle slots of `space` are kept.
+fn linger(space: &SpaceState) -> Duration {
+    if space.free() <= space.limit() / 2 { LINGER_SCARCE } else { LINGER }
+}
+
 impl Scheduler {
-    /// Starts the upkeep, unless it is running or there is nothing to keep up.
+    /// Starts the upkeep where there is something to keep up, or tells it of idle slots where fewer than half are free.
     pub(super) fn start_upkeep(self: &Rc<Self>) {
-        let has_some = self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
-        if !has_some || !self.store.is_on() || self.has_upkeep.replace(true) {
+        let (is_needed, is_urgent) = {
+            let state = self.state.borrow();
+            let is_needed = state.spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
+            (is_needed, state.spaces().any(|(_, space)| space.idle() > 0 && space.free() < space.limit() / 2))
+        };
+        if is_urgent && let Some(wake) = self.upkeep_wake.take() {
+            let _ = wake.send(());
+        }
+        if !is_needed || !self.store.is_on() || self.has_upkeep.replace(true) {
             return;
         }
         let this = Rc::clone(self);
@@ -27,17 +43,19 @@ impl Scheduler {
     }
 
     async fn run_upkeep(self: Rc<Self>) {
-        loop {
-            let (running, idle) = {
-                let state = self.state.borrow();
-                let spaces = state.spaces().map(|(_, space)| (space.running(), space.idle()));
-                spaces.fold((0, 0), |sum, (running, idle)| (sum.0 + running, sum.1 + idle))
-            };
-            if running == 0 && idle == 0 {
-                self.has_upkeep.set(false);
-                return;
+        while self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0) {
+            match self.next_release() {
+                // The host rounds times down.
+                Some(left) => self.host.sleep(left.min(LINGER_SCARCE).saturating_add(Duration::from_millis(1))).await,
+                None => {
+                    let (wake, woken) = oneshot::channel();
+                    *self.upkeep_wake.borrow_mut() = Some(wake);
+                    let is_idle = matches!(select(woken, self.host.sleep(LOOK)).await, Either::Left(_));
+                    if is_idle {
+                        continue;
+                    }
+                }
             }
-            self.host.sleep(if idle > 0 { LINGER_SCARCE } else { LOOK }).await;
             self.release_idle();
             let viewed = self.viewed.get().unwrap_or_default();
             // Started jobs may have overtaken others, and a failed database may be back.
@@ -48,6 +66,16 @@ impl Scheduler {
                 self.schedule();
             }
         }
+        self.upkeep_wake.take();
+        self.has_upkeep.set(false);
+    }
+
+    /// Time until the next idle slot is to be released.
+    fn next_release(&self) -> Option<Duration> {
+        let now = self.host.unix_time();
+        let state = self.state.borrow();
+        let dues = state.spaces().filter_map(|(_, space)| Some(space.idle_since()?.saturating_add(linger(space))));
+        dues.min().map(|due| due.saturating_sub(now))
     }
 
     /// Releases slots that have been idle for [`LINGER`] or [`LINGER_SCARCE`].
@@ -55,8 +83,7 @@ impl Scheduler {
         let now = self.host.unix_time();
         let mut unused: Vec<(Origin, Vec<i64>)> = Vec::new();
         for (origin, space) in self.state.borrow_mut().spaces_mut() {
-            let linger = if space.free() <= space.limit() / 2 { LINGER_SCARCE } else { LINGER };
-            let slots = space.take_idle(usize::MAX, now.saturating_sub(linger));
+            let slots = space.take_idle(usize::MAX, now.saturating_sub(linger(space)));
             if !slots.is_empty() {
                 unused.push((origin.clone(), slots));
             }

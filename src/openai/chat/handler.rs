@@ -55,6 +55,7 @@ pub async fn complete(server: &impl ApiServer, body: Body) -> Result<Response<Co
     let mut request = image_request(services, model, intent).await?;
     let is_base64 = context.wants_images && !chat.wants_links;
     request.format = Some(if is_base64 { ResponseFormat::Base64 } else { ResponseFormat::Url });
+    request.stream = chat.stream;
     context.prompt.clone_from(&request.generation.prompt);
     context.images_sent = request.generation.images.len();
     context.count = request.generation.count;

@@ -123,6 +123,8 @@ struct SimSpaceInner {
     fate: Foretelling,
     jobs: RefCell<BTreeMap<String, Rc<SimJob>>>,
     work: Cell<(u64, u64)>,
+    /// Least and greatest time of half a call, and greatest wait of a job, in milliseconds.
+    pace: Cell<(u64, u64, u64)>,
     fetches: RefCell<Vec<String>>,
     /// The file of each image.
     image: RefCell<Vec<u8>>,
@@ -144,6 +146,7 @@ impl SimSpace {
             fate: Box::new(fate),
             jobs: RefCell::default(),
             work: Cell::new((10, 20_000)),
+            pace: Cell::new((1, 50, 2000)),
             fetches: RefCell::default(),
             image: RefCell::new(png()),
             fn_index: Cell::new(2),
@@ -163,6 +166,12 @@ impl SimSpace {
     /// Has each job take that many milliseconds.
     pub fn set_work(&self, milliseconds: u64) {
         self.0.work.set((milliseconds, milliseconds));
+    }
+
+    /// Has it answer each call in two milliseconds, and make each image at once.
+    pub fn set_instant(&self) {
+        self.0.pace.set((1, 1, 0));
+        self.0.work.set((0, 0));
     }
 
     /// Has its images be that file.
@@ -228,7 +237,8 @@ impl SimSpace {
             );
         };
         let (least, most) = self.0.work.get();
-        let script = script(world, &job, session, world.random_ms(least, most));
+        let work = world.random_ms(least, most);
+        let script = script(&job, session, world.random_ms(0, self.0.pace.get().2), work);
         job.streaming.set(true);
         job.streamed.set(true);
         let open = OpenStream(Rc::clone(&job));
@@ -303,7 +313,8 @@ impl SimSpace {
 impl SimServer for SimSpace {
     fn answer(&self, world: &World, request: Outbound) -> LocalBoxFuture<'static, Result<Inbound, TransportError>> {
         let (this, world) = (self.clone(), world.clone());
-        let latency = world.random_ms(1, 50);
+        let (least, most, _) = self.0.pace.get();
+        let latency = world.random_ms(least, most);
         Box::pin(async move {
             world.sleep(latency).await;
             let body = request.body.unwrap_or_default();
@@ -350,8 +361,8 @@ enum ScriptStep {
     Silence,
 }
 
-/// Script of a job's stream: its pieces, and the pauses before them.
-fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Duration, ScriptStep)> {
+/// Script of a job's stream: its pieces, and the pauses before them, of which the first is `wait`.
+fn script(job: &SimJob, session: &str, wait: Duration, work: Duration) -> Vec<(Duration, ScriptStep)> {
     let id = format!("event-{session}");
     let third = work / 3;
     let say = |value: Value| ScriptStep::Say(event(&value));
@@ -360,10 +371,7 @@ fn script(world: &World, job: &SimJob, session: &str, work: Duration) -> Vec<(Du
         ScriptStep::End(end + &event(&json!({"msg": "close_stream", "event_id": null})))
     };
     let mut steps = vec![
-        (
-            world.random_ms(0, 2000),
-            say(json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null})),
-        ),
+        (wait, say(json!({"msg": "estimation", "event_id": id, "rank": 0, "queue_size": 1, "rank_eta": null}))),
         (third, say(json!({"msg": "process_starts", "event_id": id, "eta": null}))),
         (
             third,
