@@ -110,7 +110,7 @@ struct Arguments {
     no_tcp_nodelay: bool,
 }
 
-/// Streams that wait take a quarter less memory than by the C library's allocator, whose arenas they leave full of gaps.
+/// Allocator: streams that wait leave the C library's full of gaps, and take a quarter more memory there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -157,9 +157,14 @@ fn build_host(command: &[&str], profile: &str) -> Result<()> {
     run(cargo(command).args(["--profile", profile, "--locked", "--package", "z-image-host"]))
 }
 
-/// Builds the host alone, as it is meant to be deployed.
+/// Settings of a host that is given to others: optimized as a whole, which makes a generation a tenth faster and takes
+/// minutes.
+const AS_A_WHOLE: [&str; 5] =
+    ["build", "--config", "profile.release.lto=\"fat\"", "--config", "profile.release.codegen-units=1"];
+
+/// Builds the host alone, as it is released.
 pub(crate) fn host_for_release() -> Result<()> {
-    build_host(&["build"], RELEASE)
+    build_host(&AS_A_WHOLE, RELEASE)
 }
 
 /// The host's program, as it is meant to be deployed.

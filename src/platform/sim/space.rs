@@ -224,7 +224,8 @@ impl SimSpace {
         assert_eq!(call["event_id"], format!("event-{session}"));
         if let Some(job) = self.0.jobs.borrow().get(session) {
             job.cancelled.set(true);
-            job.cancelled_while_open.set(job.streaming.get());
+            // Whoever resumes a task cancels its jobs once more.
+            job.cancelled_while_open.set(job.cancelled_while_open.get() || job.streaming.get());
         }
         answer(200, json!({"success": true}).to_string())
     }

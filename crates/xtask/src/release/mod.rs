@@ -72,7 +72,8 @@ pub(crate) fn release(options: &ReleaseOptions) -> Result<()> {
         if options.has(Part::Components) {
             build::all()?;
             build::plain()?;
-        } else {
+        }
+        if options.has(Part::Host) {
             build::host_for_release()?;
         }
     }
