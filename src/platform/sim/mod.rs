@@ -6,6 +6,7 @@
 
 pub mod database;
 pub mod instance;
+mod nature;
 pub mod queue;
 pub mod space;
 pub mod tracer;

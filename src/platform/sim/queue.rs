@@ -12,60 +12,13 @@ use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+pub use super::nature::{End, Health, Nature};
 use super::space::{answer, config, event, info, png};
 use super::{SimServer, World};
 use crate::platform::{Body, Inbound, Outbound, Platform as _, TransportError};
 
 /// Interval at which a job's stream looks for something to send.
 const TICK: Duration = Duration::from_millis(400);
-
-/// Health of a Space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It works.
-    Up,
-    /// Nobody answers. Its queue is lost.
-    Down,
-    /// It answers with a page that isn't Gradio's.
-    Asleep,
-    /// Every call is answered with a 500.
-    Broken,
-    /// It takes jobs, and never begins with them.
-    Stuck,
-}
-
-/// End of a job that the Space has begun with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Image,
-    /// The prompt is rejected.
-    Rejected,
-    /// The function raises an exception.
-    Crash,
-    /// The stream breaks off half-way.
-    Cut,
-    /// The stream falls silent half-way.
-    Stall,
-    /// The image is none.
-    Lie,
-    /// The image isn't there.
-    Gone,
-    /// The GPU quota is used up, for so many seconds.
-    Quota(u64),
-}
-
-/// Character of a Space.
-#[derive(Clone, Copy, Debug)]
-pub struct Nature {
-    /// Seconds for a unit of work: a megapixel in one step.
-    pub speed: f64,
-    /// Jobs that run at once.
-    pub at_once: usize,
-    /// Jobs that may wait.
-    pub room: usize,
-    /// Jobs of a thousand that end otherwise than with an image.
-    pub bad_per_mille: u64,
-}
 
 /// A job as the Space sees it.
 #[derive(Debug)]
@@ -143,6 +96,10 @@ impl QueueSpace {
 
     pub fn health(&self) -> Health {
         self.0.health.get()
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.health(), Health::Up | Health::Stuck)
     }
 
     /// Makes it so. What dies loses its queue.
@@ -298,15 +255,17 @@ impl QueueSpace {
         answer(200, json!({"event_id": format!("event-{session}")}).to_string())
     }
 
-    fn cancel(&self, world: &World, body: &[u8]) -> Inbound {
+    /// Cancels a job, if it is up to. Where it isn't, nobody can do more about the job.
+    fn cancel(&self, world: &World, body: &[u8]) {
         let call: Value = serde_json::from_slice(body).expect("cancel takes JSON");
         let session = call["session_hash"].as_str().expect("cancel has a session hash");
         if let Some(job) = self.0.jobs.borrow().get(session) {
-            job.cancelled.set(true);
+            job.cancelled.set(job.cancelled.get() || self.is_up());
             job.over.set(job.over.get().or(Some(world.now())));
         }
-        self.leave(session);
-        answer(200, json!({"success": true}).to_string())
+        if self.is_up() {
+            self.leave(session);
+        }
     }
 
     fn data(&self, world: &World, session: &str) -> Inbound {
@@ -472,13 +431,16 @@ impl SimServer for QueueSpace {
         let latency = world.random_ms(1, 50);
         Box::pin(async move {
             world.sleep(latency).await;
+            let body = request.body.unwrap_or_default();
+            if request.url.path() == "/gradio_api/cancel" {
+                this.cancel(&world, &body);
+            }
             match this.health() {
                 Health::Down => return Err(TransportError::Unreachable("nobody is there".to_owned())),
                 Health::Asleep => return Ok(answer(503, "<!DOCTYPE html><p>Zzz".to_owned())),
                 Health::Broken => return Ok(answer(500, "Internal Server Error".to_owned())),
                 Health::Up | Health::Stuck => {}
             }
-            let body = request.body.unwrap_or_default();
             let answered = match request.url.path() {
                 "/config" => {
                     let output = if this.0.gallery.get().is_some() { "gallery" } else { "image" };
@@ -490,7 +452,7 @@ impl SimServer for QueueSpace {
                     let session = request.url.query().and_then(|query| query.strip_prefix("session_hash="));
                     this.data(&world, session.expect("data has a session hash"))
                 }
-                "/gradio_api/cancel" => this.cancel(&world, &body),
+                "/gradio_api/cancel" => answer(200, json!({"success": true}).to_string()),
                 path => this.file(path),
             };
             world.sleep(latency).await;
