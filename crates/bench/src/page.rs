@@ -5,9 +5,10 @@ use crate::figures::Section;
 
 const INTRODUCTION: &str = "# Benchmarks
 
-Written by `cargo xtask bench`. The built components run in the bundled host, in front of a Space that answers at once,
-so the figures say what the component and its host cost. Others stand in front of the same Space and have their turn
-within rounds, so that whatever slows the machine slows all. Callers, Space and contenders share the processors.
+Written by `cargo xtask bench`. The built components run in the bundled host as it is released, in front of a Space that
+answers at once, so the figures say what the component and its host cost. Others stand in front of the same Space and
+have their turn within rounds, so that whatever slows the machine slows all. Callers, Space and contenders share the
+processors.
 ";
 
 /// The page: a section for each part, `None` for one that failed.

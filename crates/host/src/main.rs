@@ -110,10 +110,6 @@ struct Arguments {
     no_tcp_nodelay: bool,
 }
 
-/// Allocator: streams that wait leave the C library's full of gaps, and take a quarter more memory there.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Folder of compiled components, beside the first of them.
 const COMPILED: &str = "compiled";
 /// Time that the host waits at its end for statements that still run. A database undoes what isn't committed.
