@@ -81,7 +81,7 @@ struct UncountedHost {
     allocations: Rc<Allocations>,
 }
 
-/// What the host does here and now, without its allocations.
+/// Outcome of what the host does at once, whose allocations aren't counted.
 fn uncounted<T>(work: impl FnOnce() -> T) -> T {
     let mut outcome = None;
     opt_out(|| outcome = Some(work()));

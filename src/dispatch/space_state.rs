@@ -238,6 +238,11 @@ impl SpaceState {
         self.limit
     }
 
+    /// True while this instance has jobs or slots there.
+    pub(super) fn is_used(&self) -> bool {
+        self.running() > 0 || self.idle() > 0
+    }
+
     /// Number of idle slots of this instance.
     pub(super) fn idle(&self) -> usize {
         self.idle.len()

@@ -4,18 +4,22 @@
 //! one of its own, which takes some milliseconds of computing to start, where two could serve all of them. Here some
 //! requests begin at a time, and the next one once the instance of one of them has given its thread back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::runtime::processors;
-
 /// Number of requests that begin at a time, for each processor.
 const EACH: usize = 2;
 /// Time after which a request begins in any case.
 const LONGEST: Duration = Duration::from_millis(20);
+
+/// Number of processors.
+pub(crate) fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// Admission to the instances of a component.
 pub(crate) struct Admission(Arc<Semaphore>);

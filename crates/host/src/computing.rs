@@ -150,7 +150,7 @@ fn shown(text: &str) -> String {
 
 impl fmt::Display for RunningRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({:.1} s", self.method, self.path, self.begun.elapsed().as_secs_f64())?;
+        write!(f, "{} {} ({:.1} s", self.method, self.path, self.age().as_secs_f64())?;
         if let Some(id) = self.given_id.get().or(self.id.as_ref()) {
             write!(f, ", {id}")?;
         }

@@ -52,8 +52,7 @@ pub(crate) struct BenchOptions {
 
 /// Builds everything and measures it; a whole run writes docs/benchmarks.md.
 pub(crate) fn bench(options: &BenchOptions) -> Result<()> {
-    build::all()?;
-    build::host_for_release()?;
+    build::for_release()?;
     run(&mut cargo(&["build", "--release", "--locked", "--package", "z-image-bench"]))?;
     let mut bench = Command::new(target().join("release/z-image-bench"));
     bench.arg("--host").arg(build::host_program()).arg("--manifest").arg(root().join("spin.toml"));

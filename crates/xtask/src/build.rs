@@ -162,6 +162,12 @@ fn build_host(command: &[&str], profile: &str) -> Result<()> {
 const AS_A_WHOLE: [&str; 5] =
     ["build", "--config", "profile.release.lto=\"fat\"", "--config", "profile.release.codegen-units=1"];
 
+/// Builds the components, and the host as it is released.
+pub(crate) fn for_release() -> Result<()> {
+    setup::target()?;
+    served(&AS_A_WHOLE)
+}
+
 /// Builds the host alone, as it is released.
 pub(crate) fn host_for_release() -> Result<()> {
     build_host(&AS_A_WHOLE, RELEASE)

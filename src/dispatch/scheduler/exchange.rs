@@ -222,7 +222,7 @@ impl Scheduler {
         let mut origins = more.clone();
         let waited_for = state.queue.samples().flat_map(|waiter| &waiter.request.candidates);
         origins.extend(waited_for.map(|candidate| candidate.member.space.origin().clone()));
-        let used = state.spaces().filter(|(_, space)| space.running() > 0 || space.idle() > 0);
+        let used = state.spaces().filter(|(_, space)| space.is_used());
         origins.extend(used.map(|(origin, _)| origin.clone()));
         origins
     }

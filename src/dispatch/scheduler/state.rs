@@ -3,7 +3,7 @@
 //! Each change (a free slot, the end of a stagger, a breaker that opens or admits a probe, a read of the database)
 //! triggers a [scheduling pass](super::pass): each waiting job starts at a Space or goes on waiting. A job starts where
 //! this instance holds a slot and no job of another instance is ahead of it, or there are free slots for all those.
-//! Where the database probably has a free slot, that is claimed; idle slots that others wait for are released.
+//! A slot that the database probably has free is claimed; idle slots that others wait for are released.
 
 use std::collections::HashMap;
 use std::rc::Rc;

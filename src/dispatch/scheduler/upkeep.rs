@@ -29,7 +29,7 @@ impl Scheduler {
     pub(super) fn start_upkeep(self: &Rc<Self>) {
         let (is_needed, is_urgent) = {
             let state = self.state.borrow();
-            let is_needed = state.spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0);
+            let is_needed = state.spaces().any(|(_, space)| space.is_used());
             (is_needed, state.spaces().any(|(_, space)| space.idle() > 0 && space.free() < space.limit() / 2))
         };
         if is_urgent && let Some(wake) = self.upkeep_wake.take() {
@@ -43,7 +43,7 @@ impl Scheduler {
     }
 
     async fn run_upkeep(self: Rc<Self>) {
-        while self.state.borrow().spaces().any(|(_, space)| space.running() > 0 || space.idle() > 0) {
+        while self.state.borrow().spaces().any(|(_, space)| space.is_used()) {
             match self.next_release() {
                 // The host rounds times down.
                 Some(left) => self.host.sleep(left.min(LINGER_SCARCE).saturating_add(Duration::from_millis(1))).await,

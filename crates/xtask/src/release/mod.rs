@@ -70,10 +70,9 @@ pub(crate) fn release(options: &ReleaseOptions) -> Result<()> {
     }
     if !options.no_build {
         if options.has(Part::Components) {
-            build::all()?;
+            build::for_release()?;
             build::plain()?;
-        }
-        if options.has(Part::Host) {
+        } else {
             build::host_for_release()?;
         }
     }
